@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel half of a session: a sockops program that collects the daemon's sockets, and a
+ * stream verdict program that moves the bytes of engaged sources to their targets.
+ *
+ * Every verdict is counted under its reason (enum verdict_why).
+ */
+#include "kernel.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "splice-api.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Fixed before load, so that switched-off branches cost nothing. */
+const volatile __u32 debug_flags = 0;
+
+/* Sizes are placeholders: the daemon sets them from max_sessions before load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u64);
+} sockets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u64);
+} engaged SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct lane);
+} lanes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct lane_ref);
+} lane_of SEC(".maps");
+
+struct event_ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SPLICE_MAX_WORKERS);
+	__type(key, __u32);
+	__array(values, struct event_ring);
+} events SEC(".maps");
+
+/* A listener's entry is cloned into each socket it accepts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, __u32);
+} owned SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, _VERDICT_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} verdicts SEC(".maps");
+
+static __always_inline void count(enum verdict_why why)
+{
+	__u32 key = why;
+	__u64 *n = bpf_map_lookup_elem(&verdicts, &key);
+
+	if (n)
+		*n += 1;
+}
+
+/* ---- sockops ---------------------------------------------------------------------------- */
+
+/*
+ * Puts the daemon's own sockets into `sockets` as they become ESTABLISHED. The program sees every
+ * TCP connection of its cgroup; only those marked in `owned` are touched, so no other program's
+ * socket gets a sockmap's behaviour.
+ */
+SEC("sockops")
+int collect(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk;
+	__u64 cookie;
+
+	if (ops->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB &&
+	    ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		return 1;
+	sk = ops->sk;
+	if (!sk || !bpf_sk_storage_get(&owned, sk, 0, 0))
+		return 1;
+
+	cookie = bpf_get_socket_cookie(ops);
+	if (bpf_sock_hash_update(ops, &sockets, &cookie, BPF_ANY))
+		count(VERDICT_SOCKET_REFUSED);
+	else
+		count(VERDICT_SOCKET_ADDED);
+	return 1;
+}
+
+/* ---- verdict ---------------------------------------------------------------------------- */
+
+static __always_inline int post(const struct lane *lane, __u32 index, enum lane_event_kind kind,
+				enum verdict_why why)
+{
+	struct lane_event event = {
+	    .lane = index,
+	    .generation = lane->generation,
+	    .kind = kind,
+	    .why = why,
+	};
+	__u32 worker = lane->worker;
+	void *ring = bpf_map_lookup_elem(&events, &worker);
+
+	/* The daemon looks at all of a worker's lanes when this counter has moved. */
+	if (!ring || bpf_ringbuf_output(ring, &event, sizeof(event), 0)) {
+		count(VERDICT_EVENT_LOST);
+		return -1;
+	}
+	return 0;
+}
+
+/*
+ * Hands the skb up. The store of `passed` and the second load of `forwarded` are the mirror image
+ * of what the daemon does (stores forwarded, loads passed): with a full barrier on both sides at
+ * least one of the two sees that bytes wait, so none wait unseen.
+ */
+static __always_inline int pass(struct lane *lane, __u32 index, __u32 len, enum verdict_why why)
+{
+	__u64 before = __sync_fetch_and_add(&lane->passed, len);
+
+	if (*(volatile __u64 *)&lane->forwarded == before)
+		(void)post(lane, index, LANE_EVENT_PASSED, why);
+	count(why);
+	return SK_PASS;
+}
+
+/* The kernel's own view of the skb; the context pointer is the sk_buff itself at run time. */
+static __always_inline __u32 skb_seq(struct __sk_buff *skb)
+{
+	struct sk_buff *raw = (void *)skb;
+	__u32 seq = 0;
+
+	(void)bpf_probe_read_kernel(&seq, sizeof(seq), __builtin_preserve_access_index(&raw->cb));
+	return seq;
+}
+
+static __always_inline __u32 skb_truesize(struct __sk_buff *skb)
+{
+	struct sk_buff *raw = (void *)skb;
+	__u32 size = 0;
+
+	(void)bpf_probe_read_kernel(&size, sizeof(size),
+				    __builtin_preserve_access_index(&raw->truesize));
+	return size;
+}
+
+/* One bpf_skb_adjust_room() call takes at most this many bytes off. */
+#define TRIM_STEP  4095
+#define TRIM_STEPS 512 /* 2 MiB: more than any skb holds */
+
+struct trim_state {
+	struct __sk_buff *skb;
+	__u32 cut; /* bytes still to take off */
+};
+
+static long trim_step(__u32 i __attribute__((unused)), struct trim_state *st)
+{
+	__u32 step = st->cut < TRIM_STEP ? st->cut : TRIM_STEP;
+
+	if (!step || bpf_skb_adjust_room(st->skb, -(__s32)step, BPF_ADJ_ROOM_NET, 0))
+		return 1;
+	st->cut -= step;
+	return 0;
+}
+
+/* Takes `cut` bytes off the front. Returns 0, or -1 when the kernel refused. */
+static __always_inline int trim_front(struct __sk_buff *skb, __u32 cut)
+{
+	struct trim_state st = {.skb = skb, .cut = cut};
+
+	bpf_loop(TRIM_STEPS, trim_step, &st, 0);
+	return st.cut ? -1 : 0;
+}
+
+enum trim { TRIM_GO_ON, TRIM_ALL_SEEN, TRIM_GAP };
+
+/*
+ * tcp_read_skb() hands over whole skbs whatever part of them was read before: after an overlapping
+ * retransmission, or when user space had read half of the first one. Compares the skb's sequence
+ * number with the next one expected and cuts off what was seen. A trimmed skb also repairs the
+ * kernel's own copied_seq, which it advances by the length that is left.
+ */
+static __always_inline enum trim trim(struct __sk_buff *skb, struct lane *lane)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct tcp_sock *tp;
+	__u32 seq = skb_seq(skb), len = skb->len, cut;
+	__s32 seen;
+
+	if (lane->seq_epoch != lane->epoch) {
+		tp = sk ? bpf_skc_to_tcp_sock(sk) : 0;
+		if (!tp)
+			return TRIM_GAP;
+		lane->next_seq = tp->copied_seq;
+		lane->seq_epoch = lane->epoch;
+	}
+
+	seen = (__s32)(lane->next_seq - seq);
+	if (debug_flags & SPLICE_DEBUG_NO_TRIM)
+		seen = 0;
+	if (seen < 0)
+		return TRIM_GAP;
+	if (seen > 0) {
+		cut = (__u32)seen < len ? (__u32)seen : len;
+		if (trim_front(skb, cut))
+			return TRIM_GAP;
+		lane->trimmed += cut;
+		count(VERDICT_TRIMMED);
+		if (cut == len)
+			return TRIM_ALL_SEEN;
+	}
+	lane->next_seq = seq + len;
+	return TRIM_GO_ON;
+}
+
+/*
+ * Bounds the memory of a backlog whose skbs may be far bigger than their payload. Two generations:
+ * once the target has taken everything up to the mark, the older one is gone, the newer becomes the
+ * older and a new one begins. The sum never understates what is queued.
+ */
+static __always_inline __u32 backlog_memory(struct lane *lane, __u32 queued, __u32 backlog)
+{
+	__u32 taken = queued - backlog;
+
+	if ((__s32)(taken - lane->mem_mark) >= 0) {
+		lane->mem_old = backlog ? lane->mem_new : 0;
+		lane->mem_new = 0;
+		lane->mem_mark = queued;
+	}
+	return lane->mem_old + lane->mem_new;
+}
+
+/* What the target still has to take, from its own write_seq. */
+static __always_inline __u32 backlog_bytes(struct lane *lane, __u32 queued, __u32 write_seq)
+{
+	if (!lane->based) {
+		lane->base = write_seq - queued;
+		lane->mem_mark = queued;
+		lane->based = 1;
+	}
+	return queued - (write_seq - lane->base);
+}
+
+/* What the target still has to send for the first time: the backlog and its write queue's tail. */
+static __always_inline __u32 unsent_bytes(const struct lane *lane, __u32 queued, __u32 snd_nxt)
+{
+	return queued - (snd_nxt - lane->base);
+}
+
+static __always_inline void want_pause(struct lane *lane, __u32 index)
+{
+	if (lane->pause_wanted != lane->pause_seen)
+		return;
+	/* Before the event, which may be read at once on another CPU. */
+	lane->pause_wanted++;
+	if (post(lane, index, LANE_EVENT_PAUSE, VERDICT_REDIRECTED))
+		lane->pause_wanted--;
+}
+
+/* Rules 1 to 5 of the lane protocol for `len` new bytes. */
+static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
+				   const struct lane_ref *ref)
+{
+	__u32 len = skb->len, index = ref->lane, queued, backlog, memory, size;
+	__u32 write_seq, snd_nxt;
+	__u64 target = ref->target;
+	struct tcp_sock *tp;
+	struct bpf_sock *sk;
+
+	sk = bpf_map_lookup_elem(&sockets, &target);
+	if (!sk)
+		return pass(lane, index, len, VERDICT_NO_TARGET);
+	tp = bpf_skc_to_tcp_sock(sk);
+	write_seq = tp ? tp->write_seq : 0;
+	snd_nxt = tp ? tp->snd_nxt : 0;
+	bpf_sk_release(sk);
+	if (!tp)
+		return pass(lane, index, len, VERDICT_NO_TARGET);
+
+	if (lane->passed != lane->forwarded)
+		return pass(lane, index, len, VERDICT_ORDER);
+	if (len > lane->limit || lane->passed + lane->redirected > lane->limit - len)
+		return pass(lane, index, len, VERDICT_LIMIT);
+
+	queued = (__u32)(lane->redirected + lane->forwarded + lane->copied);
+	backlog = backlog_bytes(lane, queued, write_seq);
+	memory = backlog_memory(lane, queued, backlog);
+	if (!(debug_flags & SPLICE_DEBUG_NO_MARKS)) {
+		if (unsent_bytes(lane, queued, snd_nxt) > lane->high || memory > lane->mem_high)
+			want_pause(lane, index);
+		if (backlog > lane->hard || memory > lane->mem_hard)
+			return pass(lane, index, len, VERDICT_HARD);
+	}
+
+	size = skb_truesize(skb);
+	lane->mem_new += size;
+	lane->redirected += len;
+	count(VERDICT_REDIRECTED);
+	return bpf_sk_redirect_hash(skb, &sockets, &target, 0);
+}
+
+SEC("sk_skb/stream_verdict")
+int verdict(struct __sk_buff *skb)
+{
+	struct lane_ref *ref;
+	struct lane *lane;
+	__u64 cookie;
+	__u32 index;
+
+	/*
+	 * The FIN alone. RCV_SHUTDOWN is set already, so dropping it loses nothing; passed, it
+	 * would wait behind this socket's own backlog and then break it, redirected it breaks the
+	 * target.
+	 */
+	if (skb->len == 0) {
+		count(VERDICT_FIN);
+		return debug_flags & SPLICE_DEBUG_PASS_FIN ? SK_PASS : SK_DROP;
+	}
+
+	cookie = bpf_get_socket_cookie(skb);
+	ref = bpf_map_lookup_elem(&lane_of, &cookie);
+	if (!ref) {
+		count(VERDICT_NO_LANE);
+		return SK_PASS;
+	}
+	index = ref->lane;
+	lane = bpf_map_lookup_elem(&lanes, &index);
+	if (!lane) {
+		count(VERDICT_NO_LANE);
+		return SK_PASS;
+	}
+
+	lane->active_ns = bpf_ktime_get_coarse_ns();
+	switch (trim(skb, lane)) {
+	case TRIM_ALL_SEEN:
+		count(VERDICT_DUPLICATE);
+		return SK_DROP;
+	case TRIM_GAP:
+		count(VERDICT_GAP);
+		(void)post(lane, index, LANE_EVENT_GAP, VERDICT_GAP);
+		return SK_DROP;
+	case TRIM_GO_ON:
+		break;
+	}
+	return forward(skb, lane, ref);
+}
