@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "addr.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define UNIX_PREFIX   "unix:"
+#define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path))
+
+static int invalid(const char **why, const char *phrase)
+{
+	*why = phrase;
+	return -EINVAL;
+}
+
+/* Digits only, no sign and no space: strtoul() takes more than an address may hold. */
+static int parse_decimal(const char *text, unsigned int max, unsigned int *ret)
+{
+	unsigned int n = 0;
+
+	if (!*text)
+		return -EINVAL;
+
+	for (const char *p = text; *p; p++) {
+		if (*p < '0' || *p > '9')
+			return -EINVAL;
+		n = n * 10 + (unsigned int)(*p - '0');
+		if (n > max)
+			return -ERANGE;
+	}
+
+	*ret = n;
+	return 0;
+}
+
+/* The path may use all of sun_path but the last byte, so that every reader finds a NUL. */
+static int parse_unix(const char *name, struct addr *ret, const char **why)
+{
+	struct addr a = {.un.sun_family = AF_UNIX};
+	size_t len = strlen(name);
+
+	if (name[0] != '/' && name[0] != '@')
+		return invalid(why, "unix: needs an absolute path or @name");
+	if (name[0] == '@' && len == 1)
+		return invalid(why, "unix:@ needs a name");
+	if (len >= UNIX_PATH_MAX)
+		return invalid(why, "unix path is longer than 107 bytes");
+
+	memcpy(a.un.sun_path, name, len);
+	a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	if (name[0] == '@')
+		a.un.sun_path[0] = '\0';
+	else
+		a.len++; /* the NUL counts, as in getsockname() */
+
+	*ret = a;
+	return 0;
+}
+
+/* The scope of a link-local address: an interface name, or its number. */
+static int parse_scope(const char *scope, uint32_t *ret)
+{
+	unsigned int index = if_nametoindex(scope);
+
+	if (!index && parse_decimal(scope, INT32_MAX, &index) < 0)
+		return -EINVAL;
+	if (!index)
+		return -EINVAL;
+
+	*ret = index;
+	return 0;
+}
+
+/* `text` is what stands between the brackets. */
+static int parse_host6(char *text, struct addr *ret, const char **why)
+{
+	struct addr a = {.len = sizeof(a.in6), .in6.sin6_family = AF_INET6};
+	char *scope = strchr(text, '%');
+
+	if (scope) {
+		*scope++ = '\0';
+		if (parse_scope(scope, &a.in6.sin6_scope_id) < 0)
+			return invalid(why, "no such interface after %");
+	}
+	if (inet_pton(AF_INET6, text, &a.in6.sin6_addr) != 1)
+		return invalid(why, "not a valid IPv6 address");
+
+	*ret = a;
+	return 0;
+}
+
+static int parse_host4(const char *text, struct addr *ret, const char **why)
+{
+	struct addr a = {.len = sizeof(a.in4), .in4.sin_family = AF_INET};
+
+	if (strchr(text, ':'))
+		return invalid(why, "an IPv6 address with a port needs brackets: [::1]:80");
+	if (inet_pton(AF_INET, text, &a.in4.sin_addr) != 1)
+		return invalid(why, "not a valid IPv4 address");
+
+	*ret = a;
+	return 0;
+}
+
+int addr_parse(const char *text, struct addr *ret, const char **why)
+{
+	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 4];
+	const char *colon;
+	unsigned int port;
+	struct addr a;
+	size_t len;
+	int r;
+
+	if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
+		return parse_unix(text + strlen(UNIX_PREFIX), ret, why);
+
+	colon = strrchr(text, ':');
+	if (!colon || (text[0] == '[' && colon > text && colon[-1] != ']'))
+		return invalid(why, "port is missing");
+
+	len = (size_t)(colon - text);
+	if (len == 0)
+		return invalid(why, "address before the port is missing");
+	if (len >= sizeof(host))
+		return invalid(why, "address is too long");
+	memcpy(host, text, len);
+	host[len] = '\0';
+
+	if (host[0] == '[') {
+		host[len - 1] = '\0';
+		r = parse_host6(host + 1, &a, why);
+	} else {
+		r = parse_host4(host, &a, why);
+	}
+	if (r < 0)
+		return r;
+
+	if (parse_decimal(colon + 1, UINT16_MAX, &port) < 0)
+		return invalid(why, "port is not 0-65535");
+
+	addr_set_port(&a, (uint16_t)port);
+	*ret = a;
+	return 0;
+}
+
+/*
+ * A peer chooses its own unix name, and the text goes to logs: control bytes become '?', and the
+ * NULs that an abstract name may hold become '@'.
+ */
+static void format_unix(const struct addr *a, char buf[ADDR_STR_MAX])
+{
+	const char *path = a->un.sun_path;
+	size_t len = a->len - offsetof(struct sockaddr_un, sun_path), n = strlen(UNIX_PREFIX);
+	bool abstract = len > 0 && path[0] == '\0';
+
+	memcpy(buf, UNIX_PREFIX, n);
+	for (size_t i = 0; i < MIN(len, UNIX_PATH_MAX); i++) {
+		unsigned char c = (unsigned char)path[i];
+
+		if (c == '\0' && !abstract)
+			break;
+		if (c == '\0')
+			c = '@';
+		else if (c < 0x20 || c == 0x7f)
+			c = '?';
+		buf[n++] = (char)c;
+	}
+	buf[n] = '\0';
+}
+
+static void format_in6(const struct sockaddr_in6 *in6, char buf[ADDR_STR_MAX])
+{
+	char host[INET6_ADDRSTRLEN] = "?", scope[16] = "";
+
+	(void)inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+	/* The number, not the name: naming an interface takes system calls, and this is logged. */
+	if (in6->sin6_scope_id)
+		(void)snprintf(scope, sizeof(scope), "%%%u", in6->sin6_scope_id);
+	(void)snprintf(buf, ADDR_STR_MAX, "[%s%s]:%u", host, scope, ntohs(in6->sin6_port));
+}
+
+const char *addr_format(const struct addr *a, char buf[ADDR_STR_MAX])
+{
+	char host[INET_ADDRSTRLEN] = "?";
+
+	if (a->len < sizeof(a->sa.sa_family)) {
+		(void)snprintf(buf, ADDR_STR_MAX, "-");
+		return buf;
+	}
+
+	switch (a->sa.sa_family) {
+	case AF_INET:
+		(void)inet_ntop(AF_INET, &a->in4.sin_addr, host, sizeof(host));
+		(void)snprintf(buf, ADDR_STR_MAX, "%s:%u", host, ntohs(a->in4.sin_port));
+		break;
+	case AF_INET6:
+		format_in6(&a->in6, buf);
+		break;
+	case AF_UNIX:
+		format_unix(a, buf);
+		break;
+	default:
+		(void)snprintf(buf, ADDR_STR_MAX, "?");
+		break;
+	}
+	return buf;
+}
+
+/* The kernel counts the NUL of a path or not, depending on the call; it is not part of the name. */
+static size_t unix_name_len(const struct addr *a)
+{
+	size_t len = a->len - offsetof(struct sockaddr_un, sun_path);
+
+	if (len == 0 || a->un.sun_path[0] == '\0')
+		return len;
+	return strnlen(a->un.sun_path, MIN(len, UNIX_PATH_MAX));
+}
+
+bool addr_equal(const struct addr *a, const struct addr *b)
+{
+	size_t len;
+
+	if (a->len == 0 || b->len == 0)
+		return a->len == b->len;
+	if (a->sa.sa_family != b->sa.sa_family)
+		return false;
+
+	switch (a->sa.sa_family) {
+	case AF_INET:
+		return a->in4.sin_port == b->in4.sin_port &&
+		       a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
+	case AF_INET6:
+		return a->in6.sin6_port == b->in6.sin6_port &&
+		       a->in6.sin6_scope_id == b->in6.sin6_scope_id &&
+		       IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
+	case AF_UNIX:
+		len = unix_name_len(a);
+		return len == unix_name_len(b) && memcmp(a->un.sun_path, b->un.sun_path, len) == 0;
+	default:
+		return false;
+	}
+}
+
+uint16_t addr_port(const struct addr *a)
+{
+	if (a->len == 0)
+		return 0;
+	if (a->sa.sa_family == AF_INET)
+		return ntohs(a->in4.sin_port);
+	if (a->sa.sa_family == AF_INET6)
+		return ntohs(a->in6.sin6_port);
+	return 0;
+}
+
+void addr_set_port(struct addr *a, uint16_t port)
+{
+	if (a->len == 0)
+		return;
+	if (a->sa.sa_family == AF_INET)
+		a->in4.sin_port = htons(port);
+	else if (a->sa.sa_family == AF_INET6)
+		a->in6.sin6_port = htons(port);
+}
+
+static bool prefix_equal(const uint8_t *a, const uint8_t *b, unsigned int bits)
+{
+	unsigned int whole = bits / 8, rest = bits % 8;
+
+	if (memcmp(a, b, whole) != 0)
+		return false;
+	return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
+}
+
+static bool host_bits_set(const struct cidr *c, unsigned int bits)
+{
+	for (unsigned int i = c->prefix; i < bits; i++)
+		if (c->bytes[i / 8] & (0x80u >> (i % 8)))
+			return true;
+	return false;
+}
+
+/* Everything that matches ::ffff:a.b.c.d/96+n is an IPv4 client: keep it as the IPv4 network. */
+static void unmap_cidr(struct cidr *c)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	if (c->family != AF_INET6 || c->prefix < 96 || memcmp(c->bytes, mapped, 12) != 0)
+		return;
+
+	c->family = AF_INET;
+	c->prefix = (uint8_t)(c->prefix - 96);
+	memmove(c->bytes, c->bytes + 12, 4);
+	memset(c->bytes + 4, 0, 12);
+}
+
+int cidr_parse(const char *text, struct cidr *ret, const char **why)
+{
+	struct cidr c = {.family = AF_INET};
+	char host[INET6_ADDRSTRLEN];
+	const char *slash = strchr(text, '/');
+	size_t len = slash ? (size_t)(slash - text) : strlen(text);
+	unsigned int bits = 32, prefix;
+
+	if (strcmp(text, "unix") == 0) {
+		*ret = (struct cidr){.family = AF_UNIX};
+		return 0;
+	}
+
+	if (len >= sizeof(host))
+		return invalid(why, "not an IPv4 or IPv6 network");
+	memcpy(host, text, len);
+	host[len] = '\0';
+
+	if (strchr(host, ':')) {
+		c.family = AF_INET6;
+		bits = 128;
+	}
+	if (inet_pton(c.family, host, c.bytes) != 1)
+		return invalid(why, "not an IPv4 or IPv6 network");
+
+	prefix = bits;
+	if (slash && parse_decimal(slash + 1, bits, &prefix) < 0)
+		return invalid(why, bits == 32 ? "prefix length is not 0-32"
+					       : "prefix length is not 0-128");
+
+	c.prefix = (uint8_t)prefix;
+	if (host_bits_set(&c, bits))
+		return invalid(why, "bits are set beyond the prefix length");
+
+	unmap_cidr(&c);
+	*ret = c;
+	return 0;
+}
+
+const char *cidr_format(const struct cidr *c, char buf[ADDR_STR_MAX])
+{
+	char host[INET6_ADDRSTRLEN] = "?";
+
+	if (c->family == AF_UNIX) {
+		(void)snprintf(buf, ADDR_STR_MAX, "unix");
+		return buf;
+	}
+
+	(void)inet_ntop(c->family, c->bytes, host, sizeof(host));
+	(void)snprintf(buf, ADDR_STR_MAX, "%s/%u", host, c->prefix);
+	return buf;
+}
+
+/*
+ * A mapped address is an IPv4 client that came through a dual-stack socket. It is matched as
+ * IPv4 and as nothing else, so a rule means the same whichever socket accepted the client.
+ */
+bool cidr_match(const struct cidr *c, const struct addr *a)
+{
+	const uint8_t *bytes;
+	int family = a->len ? a->sa.sa_family : AF_UNSPEC;
+
+	if (family != AF_INET && family != AF_INET6)
+		return family != AF_UNSPEC && family == c->family;
+
+	if (family == AF_INET) {
+		bytes = (const uint8_t *)&a->in4.sin_addr;
+	} else {
+		bytes = a->in6.sin6_addr.s6_addr;
+		if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr)) {
+			family = AF_INET;
+			bytes += 12;
+		}
+	}
+
+	return family == c->family && prefix_equal(bytes, c->bytes, c->prefix);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Socket addresses and networks, as text and as sockaddr. */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "util.h"
+
+/* One concrete socket address: IPv4, IPv6 or unix (a path, or @name for the abstract space). */
+struct addr {
+	socklen_t len; /* 0: unset */
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in4;
+		struct sockaddr_in6 in6;
+		struct sockaddr_un un;
+	};
+};
+
+#define ADDR_STR_MAX 128 /* "unix:" and a full sun_path fit */
+
+/*
+ * Parses "1.2.3.4:80", "[::1]:80", "unix:/path" or "unix:@name". Port 0 is allowed.
+ * Returns 0, or -EINVAL and sets *why to a static English phrase ("port is not 0-65535").
+ * A host name is -EINVAL here: see endpoint_parse() in config.
+ */
+int addr_parse(const char *text, struct addr *ret, const char **why);
+
+/* Writes the text form that addr_parse() reads; a peer with no unix path is "unix:". Returns buf.
+ */
+const char *addr_format(const struct addr *a, char buf[ADDR_STR_MAX]);
+
+bool addr_equal(const struct addr *a, const struct addr *b);
+/* The port in host order; 0 for unix sockets. */
+uint16_t addr_port(const struct addr *a);
+void addr_set_port(struct addr *a, uint16_t port);
+
+/* A network: 10.0.0.0/8, ::1 (a bare address is the whole length), or `unix`. */
+struct cidr {
+	int family; /* AF_INET, AF_INET6, AF_UNIX */
+	uint8_t prefix;
+	uint8_t bytes[16];
+};
+
+/* -EINVAL and *why on bad text; host bits that are set beyond the prefix are an error too. */
+int cidr_parse(const char *text, struct cidr *ret, const char **why);
+const char *cidr_format(const struct cidr *c, char buf[ADDR_STR_MAX]);
+/* IPv4-mapped IPv6 addresses match IPv4 networks. */
+bool cidr_match(const struct cidr *c, const struct addr *a);

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What only the whole file shows to be wrong. */
+#include <errno.h>
+#include <pwd.h>
+#include <string.h>
+
+#include "file.h"
+#include "value.h"
+
+/* Things with names, in an array of structs whose first field is the name. */
+struct named {
+	const char *what;
+	const void *array;
+	size_t n, size;
+	size_t where; /* the offset of their struct config_where */
+};
+
+static const char *name_of(const struct named *all, size_t i)
+{
+	return *(char *const *)((const char *)all->array + i * all->size);
+}
+
+static int line_of(const struct named *all, size_t i)
+{
+	const char *item = (const char *)all->array + i * all->size;
+
+	return ((const struct config_where *)(item + all->where))->line;
+}
+
+/* Blames every name that an earlier one is equal to. */
+static void check_unique(struct config_file *f, const struct named *all)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(name_of(all, i), name_of(all, j)) != 0)
+				continue;
+			file_error(f, line_of(all, i),
+				   "%s %s is already on line %d; allowed: each name once",
+				   all->what, name_of(all, i), line_of(all, j));
+			break;
+		}
+	}
+}
+
+static void check_names(struct config_file *f)
+{
+	const struct config *c = f->config;
+
+	check_unique(f, &(struct named){"listener", c->listeners, c->n_listeners,
+					sizeof(*c->listeners),
+					offsetof(struct listener_config, where)});
+	check_unique(f, &(struct named){"pool", c->pools, c->n_pools, sizeof(*c->pools),
+					offsetof(struct pool_config, where)});
+	for (size_t i = 0; i < c->n_pools; i++)
+		check_unique(f, &(struct named){"server", c->pools[i].servers,
+						c->pools[i].n_servers, sizeof(*c->pools[i].servers),
+						offsetof(struct server_config, where)});
+}
+
+static void unknown_pool(struct config_file *f, const struct listener_config *l)
+{
+	const struct config *c = f->config;
+	struct text pools = {0};
+
+	for (size_t i = 0; i < c->n_pools; i++)
+		text_add(&pools, "%s%s", i ? ", " : "", c->pools[i].name);
+	if (!c->n_pools)
+		text_add(&pools, "a [pool %s] section has to be written", l->pool);
+	file_error(f, l->pool_where.line, "pool: there is no [pool %s]; allowed: %s", l->pool,
+		   pools.s);
+}
+
+/* Gives each listener the index of its pool. */
+static void check_pools(struct config_file *f)
+{
+	struct config *c = f->config;
+
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		struct listener_config *l = &c->listeners[i];
+
+		if (!l->pool)
+			continue;
+		for (size_t j = 0; j < c->n_pools && l->pool_index == SIZE_MAX; j++)
+			if (strcmp(c->pools[j].name, l->pool) == 0)
+				l->pool_index = j;
+		if (l->pool_index == SIZE_MAX)
+			unknown_pool(f, l);
+	}
+}
+
+/* One address of a `bind`, and what a message about it needs. */
+struct bound {
+	const struct addr *addr;
+	const char *listener;
+	int line;
+};
+
+/* The kernel chooses a new port for every port 0; any other address can be bound once. */
+static void check_bound(struct config_file *f, const struct bound *all, size_t i)
+{
+	const struct addr *a = all[i].addr;
+	char text[ADDR_STR_MAX];
+
+	if (a->sa.sa_family != AF_UNIX && addr_port(a) == 0)
+		return;
+
+	for (size_t j = 0; j < i; j++) {
+		if (!addr_equal(a, all[j].addr))
+			continue;
+		file_error(f, all[i].line,
+			   "bind: %s is already bound by listener %s on line %d; allowed: each "
+			   "address once",
+			   addr_format(a, text), all[j].listener, all[j].line);
+		return;
+	}
+}
+
+static void check_binds(struct config_file *f)
+{
+	const struct config *c = f->config;
+	_cleanup_free_ struct bound *all = calloc(f->n_bind_lines + 1, sizeof(*all));
+	size_t n = 0;
+
+	if (!all) {
+		f->no_memory = true;
+		return;
+	}
+
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		const struct listener_config *l = &c->listeners[i];
+
+		for (size_t j = 0; j < l->n_binds; j++) {
+			all[n] = (struct bound){&l->binds[j], l->name, f->bind_lines[n]};
+			check_bound(f, all, n);
+			n++;
+		}
+	}
+}
+
+static void check_order(struct config_file *f, enum option_id low, enum option_id high)
+{
+	const struct option *o_low = &options[low], *o_high = &options[high];
+	uint64_t low_value = *(const uint64_t *)((const char *)f->config + o_low->field);
+	uint64_t high_value = *(const uint64_t *)((const char *)f->config + o_high->field);
+	char low_text[VALUE_STR_MAX], high_text[VALUE_STR_MAX];
+
+	/* A negative line: that value is wrong by itself, and has been blamed. */
+	if (low_value < high_value || f->lines[low] < 0 || f->lines[high] < 0)
+		return;
+
+	file_error(f, MAX(f->lines[low], f->lines[high]),
+		   "%s (%s) is not less than %s (%s); allowed: splice_low < splice_high < "
+		   "splice_hard",
+		   o_low->key, value_format_size(low_value, low_text), o_high->key,
+		   value_format_size(high_value, high_text));
+}
+
+/* A default that does not exist is no error: the daemon then keeps the user it has. */
+static void check_user(struct config_file *f)
+{
+	const struct config *c = f->config;
+
+	if (c->user_where.line == 0 || f->lines[OPTION_ID_SPLICED_user] < 0 || !*c->user)
+		return;
+	errno = 0;
+	if (getpwnam(c->user))
+		return;
+
+	/* What getpwnam() says of an unknown user differs with the databases it asked. */
+	file_error(f, c->user_where.line,
+		   "user: there is no user \"%s\"%s%s; allowed: a user of this system, or empty",
+		   c->user, errno ? ": " : "", errno ? strerror(errno) : "");
+}
+
+void check_file(struct config_file *f)
+{
+	check_names(f);
+	check_pools(f);
+	check_binds(f);
+	check_order(f, OPTION_ID_SPLICED_splice_low, OPTION_ID_SPLICED_splice_high);
+	check_order(f, OPTION_ID_SPLICED_splice_high, OPTION_ID_SPLICED_splice_hard);
+	check_user(f);
+
+	/* A listener whose section was not understood has been blamed. */
+	if (!f->config->n_listeners && !f->n_errors)
+		file_error(f, MAX(f->line, 1),
+			   "no listener; allowed: at least one [listener NAME] section");
+}

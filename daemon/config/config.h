@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The configuration as the daemon uses it. A file is parsed into a new struct config,
+ * checked as a whole, and only then used; nothing is ever half-applied.
+ * Times are nanoseconds, sizes bytes. All strings are owned by the struct.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "../addr.h"
+#include "../log.h"
+
+enum engine_choice { ENGINE_AUTO, ENGINE_KERNEL, ENGINE_COPY, _ENGINE_CHOICE_MAX };
+extern const char *const engine_choice_str[_ENGINE_CHOICE_MAX];
+
+enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_SESSIONS, _BALANCE_MAX };
+extern const char *const balance_str[_BALANCE_MAX];
+
+enum protocol { PROTOCOL_TCP, _PROTOCOL_MAX };
+extern const char *const protocol_str[_PROTOCOL_MAX];
+
+/* Where a value was written; line 0: not in the file (a default). */
+struct config_where {
+	int line;
+};
+
+enum endpoint_kind {
+	ENDPOINT_ADDR,     /* a literal address */
+	ENDPOINT_NAME,     /* host:port, resolved at run time */
+	ENDPOINT_INTERNAL, /* internal:hello */
+};
+
+struct endpoint {
+	enum endpoint_kind kind;
+	struct addr addr; /* ENDPOINT_ADDR */
+	char *host;       /* ENDPOINT_NAME: the name; ENDPOINT_INTERNAL: "hello" */
+	uint16_t port;    /* ENDPOINT_NAME */
+};
+
+struct server_config {
+	char *name;
+	char *text; /* the address as written */
+	struct endpoint endpoint;
+	unsigned int weight;       /* 1-256, default 1 */
+	unsigned int max_sessions; /* 0: no limit */
+	bool backup;
+	struct config_where where;
+};
+
+struct pool_config {
+	char *name;
+	struct config_where where;
+	enum balance balance;
+	uint64_t connect_timeout;
+	unsigned int retries;
+	struct server_config *servers;
+	size_t n_servers;
+};
+
+struct listener_config {
+	char *name;
+	struct config_where where;
+	struct addr *binds;
+	size_t n_binds;
+	enum protocol protocol;
+	char *pool;        /* NULL: no default pool */
+	size_t pool_index; /* into config.pools, valid after the check; SIZE_MAX without a pool */
+	struct config_where pool_where;
+	struct cidr *allow; /* empty: everyone who is not denied */
+	size_t n_allow;
+	struct cidr *deny; /* deny wins over allow */
+	size_t n_deny;
+	unsigned int max_sessions; /* 0: only the global limit */
+	unsigned int backlog;
+	unsigned int unix_mode; /* permissions of a unix socket, octal in the file */
+	uint64_t idle_timeout;
+	uint64_t half_close_timeout;
+};
+
+struct config {
+	char *path;
+	unsigned int workers; /* 0: auto, one per CPU the process may use */
+	enum engine_choice engine;
+	unsigned int max_sessions;
+	char *control; /* unix socket path; "none" in the file: NULL */
+	enum log_target log_target;
+	enum log_level log_level;
+	bool access_log;
+	char *user; /* "" : keep the user */
+	struct config_where user_where;
+	uint64_t shutdown_grace;
+	struct addr *nameservers; /* empty: those of /etc/resolv.conf */
+	size_t n_nameservers;
+	uint64_t engage_after;  /* how old a session is before its lanes go to the kernel */
+	uint64_t splice_high;   /* bytes queued in the kernel for a target: pause the source */
+	uint64_t splice_low;    /* ... resume it */
+	uint64_t splice_hard;   /* ... take bytes back to user space */
+	uint64_t splice_window; /* receive window of a spliced socket */
+	int numa_node;          /* -1: any */
+	struct listener_config *listeners;
+	size_t n_listeners;
+	struct pool_config *pools;
+	size_t n_pools;
+};
+
+/*
+ * Reads and checks PATH. On success *ret owns a complete configuration. On failure returns a
+ * negative errno and *ret is untouched; every problem found is written to `errors` as
+ * "FILE:LINE: what is wrong; what is allowed\n", at least one line.
+ */
+int config_load(const char *path, struct config **ret, FILE *errors);
+/* All defaults and no section: the base of tests and of the canary's private configuration. */
+struct config *config_new(void);
+void config_free(struct config *c);
+static inline void config_freep_(struct config **c)
+{
+	config_free(*c);
+}
+#define _cleanup_config_ _cleanup_(config_freep_)
+
+/* Writes the configuration with every option, set or default, in the file's own syntax. */
+void config_dump(const struct config *c, FILE *out);
+/* Writes the commented sample file (conf/spliced.conf), from the option table alone. */
+void config_print_sample(FILE *out);
+/* Writes the OPTIONS part of spliced.conf(5), from the option table alone. */
+void config_print_man(FILE *out);

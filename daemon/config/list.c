@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "list.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "server.h"
+
+#define DNS_PORT 53
+
+/* The item that `text` is, written to `item`, which is zeroed. */
+typedef int (*item_parse_fn)(const char *text, void *item, struct text *why);
+
+static int invalid(struct text *why, const char *text, const char *problem)
+{
+	text_add_quoted(why, text);
+	text_add(why, ": %s", problem);
+	return -EINVAL;
+}
+
+static int parse_bind(const char *text, void *item, struct text *why)
+{
+	const char *problem;
+
+	return addr_parse(text, item, &problem) < 0 ? invalid(why, text, problem) : 0;
+}
+
+/* A bare address is given the port of DNS, and a bare IPv6 address its brackets. */
+static int parse_nameserver(const char *text, void *item, struct text *why)
+{
+	const char *colon = strchr(text, ':');
+	const char *problem = "not an address";
+	struct addr *a = item;
+	char full[ADDR_STR_MAX] = "";
+
+	if (!colon)
+		(void)snprintf(full, sizeof(full), "%s:%d", text, DNS_PORT);
+	else if (text[0] != '[' && strchr(colon + 1, ':'))
+		(void)snprintf(full, sizeof(full), "[%s]:%d", text, DNS_PORT);
+	else if (text[0] == '[' && text[strlen(text) - 1] == ']')
+		(void)snprintf(full, sizeof(full), "%s:%d", text, DNS_PORT);
+	else
+		(void)snprintf(full, sizeof(full), "%s", text);
+
+	if (addr_parse(full, a, &problem) < 0)
+		return invalid(why, text, problem);
+	if (a->sa.sa_family == AF_UNIX)
+		return invalid(why, text, "not an IP address");
+	if (addr_port(a) == 0)
+		return invalid(why, text, "port is not 1-65535");
+	return 0;
+}
+
+static int parse_cidr(const char *text, void *item, struct text *why)
+{
+	const char *problem;
+
+	return cidr_parse(text, item, &problem) < 0 ? invalid(why, text, problem) : 0;
+}
+
+static int parse_server(const char *text, void *item, struct text *why)
+{
+	return server_parse(text, item, why);
+}
+
+/* What there is to know about the items of each type of list. */
+static const struct item {
+	item_parse_fn parse;
+	size_t size;
+	bool whole_line; /* the value is one item, commas and all */
+} items[_OPTION_TYPE_MAX] = {
+    [OPTION_BINDS] = {parse_bind, sizeof(struct addr), false},
+    [OPTION_NAMESERVERS] = {parse_nameserver, sizeof(struct addr), false},
+    [OPTION_CIDRS] = {parse_cidr, sizeof(struct cidr), false},
+    [OPTION_SERVERS] = {parse_server, sizeof(struct server_config), true},
+};
+
+/* memcpy(): `array` is the address of a pointer to whatever the items are. */
+void *list_grow(void *array, size_t n, size_t size)
+{
+	void *items_;
+
+	memcpy(&items_, array, sizeof(items_));
+	/* Doubled at every power of two: a long list costs as little as a short one. */
+	if ((n & (n - 1)) == 0) {
+		items_ = reallocarray(items_, n ? n * 2 : 1, size);
+		if (!items_)
+			return NULL;
+		memcpy(array, &items_, sizeof(items_));
+	}
+	return memset((char *)items_ + n * size, 0, size);
+}
+
+static int append(const struct option *o, const char *text, void *base, struct text *why)
+{
+	size_t n = option_count(o, base);
+	void *item;
+	int r;
+
+	item = list_grow((char *)base + o->field, n, items[o->type].size);
+	if (!item)
+		return -ENOMEM;
+
+	r = items[o->type].parse(text, item, why);
+	if (r < 0)
+		return r;
+
+	n++;
+	memcpy((char *)base + o->count, &n, sizeof(n));
+	return 0;
+}
+
+/* Cuts white space off both ends, in place. */
+static char *trim(char *s)
+{
+	size_t len;
+
+	s += strspn(s, " \t");
+	len = strlen(s);
+	while (len > 0 && strchr(" \t", s[len - 1]))
+		s[--len] = '\0';
+	return s;
+}
+
+int list_parse(const struct option *o, const char *text, void *base, struct text *why)
+{
+	_cleanup_free_ char *copy = NULL;
+	char *rest, *word;
+
+	if (!*text)
+		return 0;
+	if (items[o->type].whole_line)
+		return append(o, text, base, why);
+
+	copy = strdup(text);
+	if (!copy)
+		return -ENOMEM;
+
+	rest = copy;
+	while ((word = strsep(&rest, ","))) {
+		int r;
+
+		word = trim(word);
+		if (!*word) {
+			text_add(why, "a value is missing beside a comma");
+			return -EINVAL;
+		}
+		r = append(o, word, base, why);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void list_format(const struct option *o, const void *base, size_t i, FILE *out)
+{
+	char buf[ADDR_STR_MAX];
+	const char *array;
+	const void *item;
+
+	memcpy(&array, (const char *)base + o->field, sizeof(array));
+	item = array + i * items[o->type].size;
+
+	switch (o->type) {
+	case OPTION_BINDS:
+	case OPTION_NAMESERVERS:
+		fputs(addr_format(item, buf), out);
+		break;
+	case OPTION_CIDRS:
+		fputs(cidr_format(item, buf), out);
+		break;
+	case OPTION_SERVERS:
+		server_format(item, out);
+		break;
+	default:
+		break;
+	}
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Single values as text. The parsers return 0, or -EINVAL with the reason added to *why; the
+ * field is written on success only.
+ */
+#pragma once
+
+#include "option.h"
+
+int value_parse_bool(const struct option *o, const char *text, void *field, struct text *why);
+int value_parse_uint(const struct option *o, const char *text, void *field, struct text *why);
+int value_parse_duration(const struct option *o, const char *text, void *field, struct text *why);
+int value_parse_size(const struct option *o, const char *text, void *field, struct text *why);
+int value_parse_mode(const struct option *o, const char *text, void *field, struct text *why);
+int value_parse_enum(const struct option *o, const char *text, void *field, struct text *why);
+/* These three replace an owned string; -ENOMEM is possible. */
+int value_parse_path(const struct option *o, const char *text, void *field, struct text *why);
+int value_parse_user(const struct option *o, const char *text, void *field, struct text *why);
+int value_parse_name(const struct option *o, const char *text, void *field, struct text *why);
+
+/* The text of a number of nanoseconds or bytes, in the largest unit that divides it. */
+#define VALUE_STR_MAX 32
+const char *value_format_duration(uint64_t ns, char buf[VALUE_STR_MAX]);
+const char *value_format_size(uint64_t bytes, char buf[VALUE_STR_MAX]);
