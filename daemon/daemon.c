@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon.h"
+
+#include <errno.h>
+
+#include "log.h"
+#include "splice/copy.h"
+
+static int init_pools(struct daemon *d)
+{
+	d->pools = calloc(d->config->n_pools + 1, sizeof(*d->pools));
+	if (!d->pools)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->config->n_pools; i++) {
+		d->pools[i] = pool_new(&d->config->pools[i]);
+		if (!d->pools[i])
+			return -ENOMEM;
+		d->n_pools++;
+	}
+	return 0;
+}
+
+int daemon_init(struct daemon *d, unsigned int n_workers)
+{
+	uint32_t max = d->config->max_sessions;
+	int err;
+
+	d->started_ns = now_ns();
+	d->read_size = COPY_BUFFER;
+	d->early_bytes = COPY_EARLY_BYTES;
+	d->budget = UINT64_MAX;
+	atomic_store(&d->access_log, d->config->access_log);
+	d->generations = calloc(max, sizeof(*d->generations));
+	d->owners = calloc(max, sizeof(struct session *));
+	d->workers = calloc(n_workers, sizeof(*d->workers));
+	err = d->generations && d->owners && d->workers ? slots_init(&d->slots, max) : -ENOMEM;
+	if (!err)
+		err = init_pools(d);
+	if (err)
+		return log_errno(err, "setting up for %u sessions", max);
+	d->n_workers = n_workers;
+	return 0;
+}
+
+int daemon_listen(struct daemon *d)
+{
+	const struct config *c = d->config;
+	int err;
+
+	d->listeners = calloc(c->n_listeners + 1, sizeof(*d->listeners));
+	if (!d->listeners)
+		return log_errno(-ENOMEM, "listeners");
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		d->n_listeners++;
+		err = listener_open(&d->listeners[i], d, &c->listeners[i],
+				    d->pools[c->listeners[i].pool_index]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int daemon_start(struct daemon *d)
+{
+	int err;
+
+	for (unsigned int i = 0; i < d->n_workers; i++) {
+		err = worker_init(&d->workers[i], d, i);
+		if (err)
+			return err;
+	}
+	for (unsigned int i = 0; i < d->n_workers; i++) {
+		err = worker_run_thread(&d->workers[i]);
+		if (err)
+			return log_errno(err, "worker %u: starting its thread", i);
+	}
+	return 0;
+}
+
+void daemon_fini(struct daemon *d)
+{
+	for (unsigned int i = 0; i < d->n_workers; i++)
+		worker_stop(&d->workers[i]);
+	for (size_t i = 0; i < d->n_listeners; i++)
+		for (unsigned int j = 0; j < d->n_workers; j++)
+			listener_stop(&d->listeners[i], &d->workers[j]);
+	for (unsigned int i = 0; i < d->n_workers; i++)
+		worker_fini(&d->workers[i]);
+	for (size_t i = 0; i < d->n_listeners; i++)
+		listener_close(&d->listeners[i]);
+	for (size_t i = 0; i < d->n_pools; i++)
+		pool_free(d->pools[i]);
+	slots_fini(&d->slots);
+	free(d->listeners);
+	free(d->pools);
+	free(d->workers);
+	free(d->owners);
+	free(d->generations);
+	*d = (struct daemon){.config = d->config, .maps = d->maps};
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the workers share, and the daemon's life from set-up to the last session. */
+#pragma once
+
+#include <event2/event.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "config/config.h"
+#include "listener.h"
+#include "mailbox.h"
+#include "pool.h"
+#include "slots.h"
+#include "splice/maps.h"
+#include "worker.h"
+
+struct daemon {
+	const struct config *config;
+	struct maps *maps; /* NULL: the kernel engine is off */
+	struct pool **pools;
+	struct listener *listeners;
+	size_t n_pools, n_listeners;
+	struct worker *workers;
+	unsigned int n_workers;
+	struct slots slots;
+	uint32_t *generations;   /* of each slot, raised with every use */
+	struct session **owners; /* of each slot; read and written by the owner's worker */
+	atomic_uint_fast64_t next_id;
+	atomic_bool access_log;
+	atomic_bool draining;
+	uint64_t started_ns;
+	uint32_t debug;   /* enum splice_debug */
+	size_t read_size; /* the copy engine reads at most this much at once */
+	uint64_t
+	    early_bytes; /* a session that moved this much goes to the kernel before its time */
+	uint64_t budget; /* of a new lane: how much the kernel may move on its own */
+};
+
+/*
+ * Fills in what every set of workers needs: pools, slots and workers for d->config, which the
+ * caller has set together with d->maps and d->debug. Nothing listens yet. 0 or a negative errno
+ * after logging; daemon_fini() is right in either case.
+ */
+int daemon_init(struct daemon *d, unsigned int n_workers);
+/* Opens the listeners of d->config. 0 or a negative errno after logging. */
+int daemon_listen(struct daemon *d);
+/* Sets the workers up and starts their threads. */
+int daemon_start(struct daemon *d);
+/* Ends the threads, then all sessions, then frees everything; not the config and the maps. */
+void daemon_fini(struct daemon *d);
+
+/* The daemon's whole life with this configuration. The exit code: 0, or 1 after a failure that was
+ * logged. Takes the configuration. */
+int daemon_run(struct config *config, uint32_t debug);

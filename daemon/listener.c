@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "conn.h"
+#include "daemon.h"
+#include "log.h"
+#include "worker.h"
+
+/* Connections taken in one turn, so that a flood of them leaves time for sessions. */
+#define ACCEPT_BATCH 64
+
+/* How soon accepting is tried again: a full house empties by itself, descriptors come back rarely.
+ */
+static const struct timeval retry_full = {.tv_usec = 20 * 1000};
+static const struct timeval retry_starved = {.tv_usec = 100 * 1000};
+
+/* At most one line about starvation in this time, whatever is tried and fails in it. */
+#define STARVED_LOG_NS (60 * NSEC_PER_SEC)
+
+/* ---- pausing ---------------------------------------------------------------------------- */
+
+static void pause_accept(struct listen_socket *ls, const struct timeval *retry)
+{
+	ls->paused = true;
+	(void)event_del(ls->event);
+	(void)evtimer_add(ls->retry, retry);
+}
+
+static void starved(struct listen_socket *ls, int err)
+{
+	static atomic_uint_fast64_t logged_ns;
+	uint64_t now = ls->worker->now, last = atomic_load(&logged_ns);
+
+	stat_inc(&ls->worker->stats.accept_failures);
+	if ((!last || now - last > STARVED_LOG_NS) &&
+	    atomic_compare_exchange_strong(&logged_ns, &last, now))
+		log_error("listener %s: accepting is paused until it works again: %s (%u sessions)",
+			  ls->listener->config->name, strerror(err),
+			  slots_used(&ls->listener->daemon->slots));
+	pause_accept(ls, &retry_starved);
+}
+
+/* The reserve is what an accepted session's dial falls back on: no accepting without it. */
+static bool refill_reserve(struct worker *w)
+{
+	if (w->reserve_fd < 0)
+		w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return w->reserve_fd >= 0;
+}
+
+static void on_retry(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct listen_socket *ls = arg;
+
+	ls->worker->now = now_ns();
+	if (!refill_reserve(ls->worker)) {
+		(void)evtimer_add(ls->retry, &retry_starved);
+		return;
+	}
+	ls->paused = false;
+	(void)event_add(ls->event, NULL);
+}
+
+/* ---- accepting -------------------------------------------------------------------------- */
+
+static bool allowed(const struct listener_config *c, const struct addr *a)
+{
+	for (size_t i = 0; i < c->n_deny; i++)
+		if (cidr_match(&c->deny[i], a))
+			return false;
+	for (size_t i = 0; i < c->n_allow; i++)
+		if (cidr_match(&c->allow[i], a))
+			return true;
+	return c->n_allow == 0;
+}
+
+static void deny(struct listen_socket *ls, int fd, const struct addr *client)
+{
+	struct conn c = {.fd = fd};
+	char text[ADDR_STR_MAX];
+
+	conn_close(&c, true);
+	stat_inc(&ls->worker->stats.denied);
+	if (atomic_load_explicit(&ls->listener->daemon->access_log, memory_order_relaxed))
+		log_access(
+		    "session id=0 client=%s listener=%s pool=%s server=- backend=- bytes_up=0 "
+		    "bytes_down=0 duration_ms=0 engine=- pauses=0 end=%s",
+		    addr_format(client, text), ls->listener->config->name,
+		    ls->listener->pool->config->name, session_end_str[END_DENIED]);
+}
+
+/* Takes a place for one session, global and of the listener; SLOT_NONE: there is none. */
+static uint32_t take_place(struct listener *l)
+{
+	unsigned int max = l->config->max_sessions, active = atomic_fetch_add(&l->active, 1);
+	uint32_t slot = SLOT_NONE;
+
+	if (!max || active < max)
+		slot = slots_take(&l->daemon->slots);
+	if (slot == SLOT_NONE)
+		atomic_fetch_sub(&l->active, 1);
+	return slot;
+}
+
+static void give_place(struct listener *l, uint32_t slot)
+{
+	slots_give(&l->daemon->slots, slot);
+	atomic_fetch_sub(&l->active, 1);
+}
+
+void listener_session_ended(struct listener *l)
+{
+	atomic_fetch_sub(&l->active, 1);
+}
+
+/* One connection. False: stop for this turn. */
+static bool accept_one(struct listen_socket *ls)
+{
+	struct listener *l = ls->listener;
+	struct addr client = {.len = sizeof(struct sockaddr_un)};
+	uint32_t slot = take_place(l);
+	int fd, err;
+
+	if (slot == SLOT_NONE) {
+		pause_accept(ls, &retry_full);
+		return false;
+	}
+	fd = accept4(ls->fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	err = errno;
+	if (fd >= 0 && allowed(l->config, &client)) {
+		session_start(ls->worker, l, fd, slot, &client);
+		return true;
+	}
+	give_place(l, slot);
+	if (fd >= 0) {
+		deny(ls, fd, &client);
+		return true;
+	}
+	switch (err) {
+	case EAGAIN:
+		return false;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		starved(ls, err);
+		return false;
+	default:
+		/* The connection died in the queue, or a network error of it is reported here. */
+		stat_inc(&ls->worker->stats.accept_failures);
+		return true;
+	}
+}
+
+static void on_accept(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct listen_socket *ls = arg;
+	struct worker *w = ls->worker;
+
+	w->now = now_ns();
+	for (int i = 0; i < ACCEPT_BATCH && !ls->paused; i++) {
+		if (w->reserve_fd < 0 && !refill_reserve(w)) {
+			starved(ls, EMFILE);
+			return;
+		}
+		if (!accept_one(ls))
+			return;
+	}
+}
+
+/* ---- opening ---------------------------------------------------------------------------- */
+
+static int fail(const struct listener *l, const struct addr *a, const char *call)
+{
+	char text[ADDR_STR_MAX];
+	int err = -errno;
+
+	return log_errno(err, "listener %s: %s: %s", l->config->name, addr_format(a, text), call);
+}
+
+/* A socket file that nobody listens on any more is in the way; a live one is not ours to take. */
+static int clear_stale(const struct listener *l, const struct addr *a)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+
+	if (a->un.sun_path[0] == '\0' || lstat(a->un.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return 0;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fail(l, a, "socket");
+	if (connect(fd, &a->sa, a->len) == 0 || errno == EAGAIN) {
+		errno = EADDRINUSE;
+		return fail(l, a, "another process listens");
+	}
+	if (errno == ECONNREFUSED && unlink(a->un.sun_path) < 0)
+		return fail(l, a, "unlink");
+	return 0;
+}
+
+static int set_options(const struct listener *l, int fd, const struct addr *a)
+{
+	int one = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0)
+		return fail(l, a, "SO_REUSEPORT");
+	if (a->sa.sa_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+		return fail(l, a, "IPV6_V6ONLY");
+	errno = -conn_listen_options(fd);
+	if (errno)
+		return fail(l, a, "TCP_NODELAY, SO_OOBINLINE");
+	errno = l->daemon->maps ? -maps_own(l->daemon->maps, fd) : 0;
+	return errno ? fail(l, a, "marking for sockops") : 0;
+}
+
+/* Binds one descriptor; a->port becomes the one the kernel chose. */
+static int open_socket(const struct listener *l, struct addr *a, int *ret)
+{
+	bool tcp = a->sa.sa_family != AF_UNIX;
+	_cleanup_close_ int fd = -1;
+	int err;
+
+	fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fail(l, a, "socket");
+	err = tcp ? set_options(l, fd, a) : clear_stale(l, a);
+	if (err)
+		return err;
+	if (bind(fd, &a->sa, a->len) < 0)
+		return fail(l, a, "bind");
+	if (!tcp && a->un.sun_path[0] && chmod(a->un.sun_path, l->config->unix_mode) < 0)
+		return fail(l, a, "chmod");
+	if (listen(fd, (int)l->config->backlog) < 0)
+		return fail(l, a, "listen");
+	if (tcp && getsockname(fd, &a->sa, &a->len) < 0)
+		return fail(l, a, "getsockname");
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+static int open_bind(struct listener *l, size_t bind)
+{
+	unsigned int workers = l->daemon->n_workers;
+	struct addr *a = &l->bound[bind];
+	int first = -1, err;
+
+	for (unsigned int i = 0; i < workers; i++) {
+		struct listen_socket *ls = &l->sockets[i * l->config->n_binds + bind];
+
+		/* A unix path can be bound once: the workers share one queue. */
+		if (a->sa.sa_family == AF_UNIX && first >= 0) {
+			ls->fd = fcntl(first, F_DUPFD_CLOEXEC, 0);
+			err = ls->fd < 0 ? fail(l, a, "fcntl") : 0;
+		} else {
+			err = open_socket(l, a, &ls->fd);
+		}
+		if (err)
+			return err;
+		first = ls->fd;
+		l->created[bind] = true;
+	}
+	return 0;
+}
+
+int listener_open(struct listener *l, struct daemon *d, const struct listener_config *config,
+		  struct pool *pool)
+{
+	int err = 0;
+
+	*l = (struct listener){.config = config, .daemon = d, .pool = pool};
+	l->n_sockets = config->n_binds * d->n_workers;
+	l->bound = calloc(config->n_binds, sizeof(*l->bound));
+	l->sockets = calloc(l->n_sockets, sizeof(*l->sockets));
+	l->created = calloc(config->n_binds, sizeof(*l->created));
+	if (!l->bound || !l->sockets || !l->created) {
+		l->n_sockets = l->sockets ? l->n_sockets : 0;
+		return log_errno(-ENOMEM, "listener %s", config->name);
+	}
+	memcpy(l->bound, config->binds, config->n_binds * sizeof(*l->bound));
+	for (size_t i = 0; i < l->n_sockets; i++)
+		l->sockets[i] = (struct listen_socket){
+		    .fd = -1, .listener = l, .worker = &d->workers[i / config->n_binds]};
+	for (size_t i = 0; !err && i < config->n_binds; i++)
+		err = open_bind(l, i);
+	return err;
+}
+
+void listener_close(struct listener *l)
+{
+	for (size_t i = 0; i < l->n_sockets; i++) {
+		struct listen_socket *ls = &l->sockets[i];
+
+		if (ls->fd >= 0)
+			(void)close(ls->fd);
+	}
+	for (size_t i = 0; l->bound && l->created && i < l->config->n_binds; i++)
+		if (l->bound[i].sa.sa_family == AF_UNIX && l->bound[i].un.sun_path[0] &&
+		    l->created[i])
+			(void)unlink(l->bound[i].un.sun_path);
+	free(l->sockets);
+	free(l->bound);
+	free(l->created);
+	l->sockets = NULL;
+	l->bound = NULL;
+	l->created = NULL;
+	l->n_sockets = 0;
+}
+
+/* ---- in the worker ---------------------------------------------------------------------- */
+
+static struct listen_socket *of_worker(struct listener *l, const struct worker *w)
+{
+	return &l->sockets[w->index * l->config->n_binds];
+}
+
+int listener_start(struct listener *l, struct worker *w)
+{
+	struct listen_socket *ls = of_worker(l, w);
+
+	for (size_t i = 0; i < l->config->n_binds; i++) {
+		ls[i].event = event_new(w->base, ls[i].fd, EV_READ | EV_PERSIST, on_accept, &ls[i]);
+		ls[i].retry = evtimer_new(w->base, on_retry, &ls[i]);
+		if (!ls[i].event || !ls[i].retry || event_add(ls[i].event, NULL) < 0)
+			return log_errno(-ENOMEM, "listener %s: worker %u", l->config->name,
+					 w->index);
+	}
+	return 0;
+}
+
+void listener_stop(struct listener *l, struct worker *w)
+{
+	struct listen_socket *ls = of_worker(l, w);
+
+	for (size_t i = 0; i < l->config->n_binds; i++) {
+		if (ls[i].event)
+			event_free(ls[i].event);
+		if (ls[i].retry)
+			event_free(ls[i].retry);
+		ls[i].event = ls[i].retry = NULL;
+		/* Connections still in the queue are refused, as a closed port refuses them. */
+		if (ls[i].fd >= 0) {
+			(void)close(ls[i].fd);
+			ls[i].fd = -1;
+		}
+	}
+}

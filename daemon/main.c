@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The command line of spliced. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "daemon.h"
+#include "splice/doctor.h"
+
+#define DEFAULT_CONFIG "/etc/spliced/spliced.conf"
+
+enum { EXIT_OK, EXIT_RUNTIME, EXIT_USAGE };
+
+enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP, MODE_SAMPLE, MODE_MAN };
+
+struct arguments {
+	const char *path, *engine;
+	enum mode mode;
+};
+
+static void print_help(FILE *out)
+{
+	(void)fputs(
+	    "usage: spliced [-c FILE] [-t] [--dump-config] [--engine=ENGINE]\n"
+	    "       spliced doctor [--json]\n"
+	    "\n"
+	    "An L4 proxy whose payload is moved inside the kernel. Runs in the foreground.\n"
+	    "\n"
+	    "  -c, --config=FILE    the configuration (default " DEFAULT_CONFIG ")\n"
+	    "  -t, --check          check the configuration and exit\n"
+	    "      --dump-config    print the configuration with all defaults and exit\n"
+	    "      --print-sample   print a commented sample configuration and exit\n"
+	    "      --engine=ENGINE  auto, kernel or copy, instead of what the file says\n"
+	    "      --version        print the version and exit\n"
+	    "  -h, --help           print this and exit\n"
+	    "\n"
+	    "  doctor               tell what this kernel can do, proven by trying\n"
+	    "      --json           as JSON\n"
+	    "\n"
+	    "Exit codes: 0 well, 1 failure at run time, 2 usage or configuration.\n"
+	    "SIGTERM drains, a second SIGTERM ends at once, SIGHUP reads the file again.\n",
+	    out);
+}
+
+/* A mistake in the command line; the exit code. */
+static int usage(const char *fmt, const char *what)
+{
+	(void)fprintf(stderr, "spliced: ");
+	(void)fprintf(stderr, fmt, what);
+	(void)fprintf(stderr, "\nTry 'spliced --help'.\n");
+	return EXIT_USAGE;
+}
+
+/* Which protections a test has switched off, see enum splice_debug. */
+static int parse_debug(const char *text, uint32_t *ret)
+{
+	static const struct {
+		const char *name;
+		uint32_t flag;
+	} names[] = {
+	    {"no-trim", SPLICE_DEBUG_NO_TRIM},     {"no-rcvlowat", SPLICE_DEBUG_NO_RCVLOWAT},
+	    {"no-marks", SPLICE_DEBUG_NO_MARKS},   {"no-proof", SPLICE_DEBUG_NO_PROOF},
+	    {"no-canary", SPLICE_DEBUG_NO_CANARY}, {"pass-fin", SPLICE_DEBUG_PASS_FIN},
+	};
+	_cleanup_free_ char *copy = strdup(text);
+	char *word, *rest;
+
+	if (!copy)
+		return -ENOMEM;
+	for (word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+		size_t i;
+
+		for (i = 0; i < ARRAY_SIZE(names) && strcmp(word, names[i].name) != 0; i++)
+			;
+		if (i == ARRAY_SIZE(names))
+			return usage("SPLICED_DEBUG: unknown switch '%s'", word);
+		*ret |= names[i].flag;
+	}
+	return 0;
+}
+
+static int set_engine(struct config *c, const char *name)
+{
+	for (int i = 0; i < _ENGINE_CHOICE_MAX; i++) {
+		if (strcmp(name, engine_choice_str[i]) == 0) {
+			c->engine = (enum engine_choice)i;
+			return 0;
+		}
+	}
+	return usage("--engine: '%s' is not auto, kernel or copy", name);
+}
+
+static int run(const struct arguments *args)
+{
+	const char *debug_text = getenv("SPLICED_DEBUG");
+	_cleanup_config_ struct config *config = NULL;
+	uint32_t debug = 0;
+	int code;
+
+	if (debug_text && debug_text[0]) {
+		code = parse_debug(debug_text, &debug);
+		if (code)
+			return code < 0 ? EXIT_RUNTIME : code;
+		(void)fprintf(stderr,
+			      "spliced: SPLICED_DEBUG=%s: protections are off, data WILL be lost\n",
+			      debug_text);
+	}
+	if (config_load(args->path, &config, stderr) < 0)
+		return EXIT_USAGE;
+	if (args->engine) {
+		code = set_engine(config, args->engine);
+		if (code)
+			return code;
+	}
+	if (args->mode == MODE_CHECK) {
+		(void)fprintf(stderr, "%s: the configuration is valid\n", args->path);
+		return EXIT_OK;
+	}
+	if (args->mode == MODE_DUMP) {
+		config_dump(config, stdout);
+		return fflush(stdout) == 0 ? EXIT_OK : EXIT_RUNTIME;
+	}
+	return daemon_run(TAKE_PTR(config), debug);
+}
+
+static int doctor(int argc, char **argv)
+{
+	bool json = argc == 3 && strcmp(argv[2], "--json") == 0;
+
+	if (argc > 2 && !json)
+		return usage("doctor takes --json and nothing else, not '%s'", argv[2]);
+	return doctor_command(json);
+}
+
+static int parse(int argc, char **argv, struct arguments *args)
+{
+	enum { OPT_DUMP = 256, OPT_SAMPLE, OPT_MAN, OPT_ENGINE, OPT_VERSION };
+	static const struct option options[] = {
+	    {"config", required_argument, NULL, 'c'},
+	    {"check", no_argument, NULL, 't'},
+	    {"dump-config", no_argument, NULL, OPT_DUMP},
+	    {"print-sample", no_argument, NULL, OPT_SAMPLE},
+	    {"print-man", no_argument, NULL, OPT_MAN}, /* for the build of spliced.conf(5) */
+	    {"engine", required_argument, NULL, OPT_ENGINE},
+	    {"version", no_argument, NULL, OPT_VERSION},
+	    {"help", no_argument, NULL, 'h'},
+	    {0},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:th", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			args->path = optarg;
+			break;
+		case 't':
+			args->mode = MODE_CHECK;
+			break;
+		case OPT_DUMP:
+			args->mode = MODE_DUMP;
+			break;
+		case OPT_SAMPLE:
+			args->mode = MODE_SAMPLE;
+			break;
+		case OPT_MAN:
+			args->mode = MODE_MAN;
+			break;
+		case OPT_ENGINE:
+			args->engine = optarg;
+			break;
+		case OPT_VERSION:
+			(void)printf("spliced %s\n", SPLICED_VERSION);
+			return EXIT_OK;
+		case 'h':
+			print_help(stdout);
+			return EXIT_OK;
+		default:
+			(void)fprintf(stderr, "Try 'spliced --help'.\n");
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc)
+		return usage("unexpected argument '%s'", argv[optind]);
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments args = {.path = DEFAULT_CONFIG};
+	int code;
+
+	/* A write to a peer that has gone is an error to handle, not the end of the process. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (argc > 1 && strcmp(argv[1], "doctor") == 0)
+		return doctor(argc, argv);
+	code = parse(argc, argv, &args);
+	if (code >= 0)
+		return code;
+	if (args.mode == MODE_SAMPLE || args.mode == MODE_MAN) {
+		if (args.mode == MODE_SAMPLE)
+			config_print_sample(stdout);
+		else
+			config_print_man(stdout);
+		return fflush(stdout) == 0 ? EXIT_OK : EXIT_RUNTIME;
+	}
+	return run(&args);
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "privileges.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "log.h"
+
+/* Descriptors beside the sessions' own: listeners, maps, control, resolver, log. */
+#define NOFILE_EXTRA 1024
+
+int privileges_lookup(const char *name, struct identity *ret)
+{
+	struct passwd entry, *found = NULL;
+	char buf[4096];
+	int err;
+
+	*ret = (struct identity){0};
+	if (!name[0] || geteuid() != 0)
+		return 0;
+	err = getpwnam_r(name, &entry, buf, sizeof(buf), &found);
+	if (err)
+		return -err;
+	if (!found)
+		return -ENOENT;
+	*ret = (struct identity){.change = true, .uid = found->pw_uid, .gid = found->pw_gid};
+	return 0;
+}
+
+static int drop_capabilities(void)
+{
+	cap_t none = cap_init();
+	int err = 0;
+
+	if (!none)
+		return -errno;
+	if (cap_set_proc(none) < 0)
+		err = -errno;
+	(void)cap_free(none);
+	return err;
+}
+
+int privileges_drop(const struct identity *who, const char *name)
+{
+	int err;
+
+	if (who->change) {
+		if (initgroups(name, who->gid) < 0)
+			return log_errno(-errno, "user %s: initgroups", name);
+		if (setresgid(who->gid, who->gid, who->gid) < 0)
+			return log_errno(-errno, "user %s: setresgid", name);
+		if (setresuid(who->uid, who->uid, who->uid) < 0)
+			return log_errno(-errno, "user %s: setresuid", name);
+	}
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return log_errno(-errno, "prctl(PR_SET_NO_NEW_PRIVS)");
+	err = drop_capabilities();
+	return err ? log_errno(err, "giving up capabilities") : 0;
+}
+
+void privileges_raise_nofile(uint32_t sessions)
+{
+	struct rlimit lim, want;
+	rlim_t need = (rlim_t)sessions * 2 + NOFILE_EXTRA;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur >= need)
+		return;
+	want = (struct rlimit){.rlim_cur = MIN(need, lim.rlim_max), .rlim_max = lim.rlim_max};
+	if (setrlimit(RLIMIT_NOFILE, &want) < 0)
+		want = lim;
+	if (want.rlim_cur < need)
+		log_info(
+		    "max_sessions = %u needs %llu descriptors, the limit is %llu: accepting will "
+		    "pause there",
+		    sessions, (unsigned long long)need, (unsigned long long)want.rlim_cur);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who the process is after set-up. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct identity {
+	bool change; /* false: stay who we are */
+	uid_t uid;
+	gid_t gid;
+};
+
+/*
+ * Whom `user = name` means. "" is nobody else. A name that does not exist is -ENOENT; a process
+ * that is not root stays who it is. 0 or a negative errno.
+ */
+int privileges_lookup(const char *name, struct identity *ret);
+/* Becomes that user with its groups, gives up every capability, and the way to get new ones
+ * (no_new_privs). Call before threads start. 0 or a negative errno after logging. */
+int privileges_drop(const struct identity *who, const char *name);
+/* Raises the soft limit on descriptors to what `sessions` sessions need, no further than the hard
+ * limit, which is the administrator's word; logs when that is less. */
+void privileges_raise_nofile(uint32_t sessions);

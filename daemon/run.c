@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The main thread: set-up in order, signals, drain, tear-down. */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "control.h"
+#include "daemon.h"
+#include "hello.h"
+#include "log.h"
+#include "privileges.h"
+#include "report.h"
+#include "resolve.h"
+#include "splice/canary.h"
+#include "splice/doctor.h"
+
+struct run {
+	struct daemon daemon;
+	struct config *config;
+	struct identity identity;
+	struct event_base *base;
+	struct event *on_term, *on_int, *on_hup, *grace;
+	struct mailbox mail; /* its letters' owner is the run */
+	struct control *control;
+	struct report report;
+	struct resolver *resolver;
+	struct hello *hello;
+	struct addr hello_at;
+	unsigned int busy_workers; /* that still have sessions while draining */
+};
+
+/* ---- shutting down ---------------------------------------------------------------------- */
+
+static void on_worker_drained(void *owner, void *arg _unused_)
+{
+	struct run *r = owner;
+
+	if (--r->busy_workers == 0)
+		(void)event_base_loopbreak(r->base);
+}
+
+/* In the worker's thread. */
+static void worker_drained(struct worker *w)
+{
+	struct run *r = container_of(w->daemon, struct run, daemon);
+
+	(void)mailbox_post(&r->mail, on_worker_drained, NULL);
+}
+
+static void drain_letter(void *owner, void *arg _unused_)
+{
+	worker_drain(owner);
+}
+
+static void end_letter(void *owner, void *arg _unused_)
+{
+	worker_end_all(owner, END_SHUTDOWN);
+}
+
+static void to_workers(struct run *r, letter_fn fn)
+{
+	for (unsigned int i = 0; i < r->daemon.n_workers; i++)
+		if (mailbox_post(&r->daemon.workers[i].mail, fn, NULL) < 0)
+			(void)event_base_loopbreak(r->base); /* no memory to be polite with */
+}
+
+static void on_grace(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct run *r = arg;
+
+	log_warn("shutdown_grace is over: ending %u sessions", slots_used(&r->daemon.slots));
+	to_workers(r, end_letter);
+}
+
+/* First: no new sessions, the others may end within shutdown_grace. Second: the end. */
+static void on_terminate(evutil_socket_t sig, short what _unused_, void *arg)
+{
+	struct run *r = arg;
+	uint64_t grace = r->config->shutdown_grace;
+	struct timeval tv = {.tv_sec = (time_t)(grace / NSEC_PER_SEC),
+			     .tv_usec = (suseconds_t)(grace % NSEC_PER_SEC / 1000)};
+
+	if (atomic_exchange(&r->daemon.draining, true)) {
+		log_warn("signal %d again: ending %u sessions at once", (int)sig,
+			 slots_used(&r->daemon.slots));
+		to_workers(r, end_letter);
+		return;
+	}
+	log_info("signal %d: draining %u sessions", (int)sig, slots_used(&r->daemon.slots));
+	(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
+	(void)evtimer_add(r->grace, &tv);
+	to_workers(r, drain_letter);
+}
+
+/*
+ * Reads and checks the file. What can change while sessions run is the log; the rest is told, so
+ * that nobody believes it has taken effect.
+ */
+static void on_hangup(evutil_socket_t sig _unused_, short what _unused_, void *arg)
+{
+	struct run *r = arg;
+	_cleanup_config_ struct config *fresh = NULL;
+	char *errors = NULL, *line, *rest;
+	size_t size = 0;
+	FILE *f = open_memstream(&errors, &size);
+
+	if (!f)
+		return;
+	if (config_load(r->config->path, &fresh, f) < 0) {
+		(void)fclose(f);
+		for (line = strtok_r(errors, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+			log_error("%s", line);
+		log_error("reload: nothing is changed");
+	} else {
+		(void)fclose(f);
+		log_setup(fresh->log_target, fresh->log_level);
+		atomic_store(&r->daemon.access_log, fresh->access_log);
+		log_info("reload: %s is valid; log options are in effect, all others at a restart",
+			 r->config->path);
+	}
+	free(errors);
+}
+
+/* ---- set-up ----------------------------------------------------------------------------- */
+
+static int signal_event(struct run *r, int sig, event_callback_fn fn, struct event **ret)
+{
+	*ret = evsignal_new(r->base, sig, fn, r);
+	return *ret && event_add(*ret, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+static int open_base(struct run *r)
+{
+	int err;
+
+	r->base = event_base_new();
+	if (!r->base)
+		return log_errno(-ENOMEM, "event base");
+	err = mailbox_init(&r->mail, r->base, r);
+	if (!err)
+		err = signal_event(r, SIGTERM, on_terminate, &r->on_term);
+	if (!err)
+		err = signal_event(r, SIGINT, on_terminate, &r->on_int);
+	if (!err)
+		err = signal_event(r, SIGHUP, on_hangup, &r->on_hup);
+	r->grace = evtimer_new(r->base, on_grace, r);
+	if (!err && !r->grace)
+		err = -ENOMEM;
+	return err ? log_errno(err, "signals") : 0;
+}
+
+static unsigned int worker_count(const struct config *c)
+{
+	cpu_set_t set;
+
+	if (c->workers)
+		return c->workers;
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return (unsigned int)MIN(CPU_COUNT(&set), SPLICE_MAX_WORKERS);
+}
+
+static int find_identity(struct run *r)
+{
+	const struct config *c = r->config;
+	int err = privileges_lookup(c->user, &r->identity);
+
+	if (err == -ENOENT && !c->user_where.line) {
+		log_info("user %s does not exist: staying who we are, without capabilities",
+			 c->user);
+		return 0;
+	}
+	return err ? log_errno(err, "user %s", c->user) : 0;
+}
+
+/* The main thread resolves; the pool's lock carries the result to the workers. */
+static void on_resolved(const struct addr *addrs, size_t n, void *arg)
+{
+	server_set_addrs(arg, addrs, n);
+}
+
+static int start_server(struct run *r, struct server *s)
+{
+	const struct endpoint *e = &s->config->endpoint;
+	struct addr where;
+
+	if (e->kind == ENDPOINT_INTERNAL) {
+		if (!r->hello)
+			r->hello = hello_start(&where);
+		else
+			where = r->hello_at;
+		if (!r->hello)
+			return -EIO;
+		r->hello_at = where;
+		server_set_addrs(s, &where, 1);
+	}
+	if (e->kind != ENDPOINT_NAME)
+		return 0;
+	if (!r->resolver)
+		r->resolver =
+		    resolver_new(r->base, r->config->nameservers, r->config->n_nameservers);
+	return r->resolver ? resolver_watch(r->resolver, e->host, e->port, on_resolved, s) : -EIO;
+}
+
+static int start_servers(struct run *r)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < r->daemon.n_pools; i++)
+		for (size_t j = 0; !err && j < r->daemon.pools[i]->n_servers; j++)
+			err = start_server(r, &r->daemon.pools[i]->servers[j]);
+	return err;
+}
+
+/* Decides the engine: by the configuration, by what may be loaded, by the canary. */
+static int open_engine(struct run *r)
+{
+	struct doctor *doctor = &r->report.doctor;
+	const struct config *c = r->config;
+	struct maps_options o = {.max_sessions = c->max_sessions,
+				 .workers = worker_count(c),
+				 .numa_node = c->numa_node,
+				 .debug = r->daemon.debug};
+
+	doctor_begin(doctor, c->engine);
+	if (c->engine == ENGINE_COPY)
+		return 0;
+	doctor_load(doctor, &o, &r->daemon.maps);
+	if (!r->daemon.maps && c->engine == ENGINE_KERNEL) {
+		log_error("engine = kernel: %s", doctor->reason);
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+static int prove_engine(struct run *r)
+{
+	struct doctor *doctor = &r->report.doctor;
+
+	if (!r->daemon.maps)
+		return 0;
+	if (!(r->daemon.debug & SPLICE_DEBUG_NO_CANARY))
+		doctor_canary(doctor, r->daemon.maps);
+	if (doctor->kernel)
+		return 0;
+	if (r->config->engine == ENGINE_KERNEL) {
+		log_error("engine = kernel: %s", doctor->reason);
+		return -ENOTSUP;
+	}
+	maps_close(r->daemon.maps);
+	r->daemon.maps = NULL;
+	return 0;
+}
+
+static int set_up(struct run *r)
+{
+	const struct config *c = r->config;
+	int err = open_base(r);
+
+	if (!err)
+		err = find_identity(r);
+	if (err)
+		return err;
+	privileges_raise_nofile(c->max_sessions);
+	err = open_engine(r);
+	if (!err)
+		err = daemon_init(&r->daemon, worker_count(c));
+	if (!err)
+		err = daemon_listen(&r->daemon);
+	if (!err && c->control)
+		err = report_open(&r->report, &r->daemon, r->base, &r->mail,
+				  r->identity.change ? &r->identity : NULL);
+	if (!err)
+		err = privileges_drop(&r->identity, c->user);
+	if (!err)
+		err = prove_engine(r);
+	if (!err)
+		err = start_servers(r);
+	if (!err)
+		err = daemon_start(&r->daemon);
+	return err;
+}
+
+static void say_ready(const struct run *r)
+{
+	const struct doctor *doctor = &r->report.doctor;
+	char text[ADDR_STR_MAX];
+
+	for (size_t i = 0; i < r->daemon.n_listeners; i++) {
+		const struct listener *l = &r->daemon.listeners[i];
+
+		for (size_t j = 0; j < l->config->n_binds; j++)
+			log_info("listener %s: %s", l->config->name,
+				 addr_format(&l->bound[j], text));
+	}
+	if (doctor->kernel || r->config->engine == ENGINE_COPY)
+		log_info("engine %s: %s", doctor->kernel ? "kernel" : "copy", doctor->reason);
+	else
+		log_warn("engine copy: %s", doctor->reason);
+	log_info("ready: %u workers, at most %u sessions", r->daemon.n_workers,
+		 r->config->max_sessions);
+	(void)sd_notifyf(0, "READY=1\nSTATUS=engine %s", doctor->kernel ? "kernel" : "copy");
+}
+
+static void tear_down(struct run *r)
+{
+	struct event *events[] = {r->on_term, r->on_int, r->on_hup, r->grace};
+	struct maps *maps = r->daemon.maps;
+
+	report_close(&r->report);
+	daemon_fini(&r->daemon);
+	resolver_free(r->resolver);
+	hello_stop(r->hello);
+	maps_close(maps);
+	doctor_end(&r->report.doctor);
+	mailbox_fini(&r->mail);
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
+		if (events[i])
+			event_free(events[i]);
+	if (r->base) {
+		/* Callbacks that libevent has queued for what was freed above. */
+		(void)event_base_loop(r->base, EVLOOP_NONBLOCK);
+		event_base_free(r->base);
+	}
+	config_free(r->config);
+}
+
+int daemon_run(struct config *config, uint32_t debug)
+{
+	struct run *r = calloc(1, sizeof(*r));
+	int err;
+
+	if (!r) {
+		config_free(config);
+		return 1;
+	}
+	r->config = config;
+	r->daemon.config = config;
+	r->daemon.debug = debug;
+	log_setup(config->log_target, config->log_level);
+	err = set_up(r);
+	if (!err) {
+		for (unsigned int i = 0; i < r->daemon.n_workers; i++)
+			r->daemon.workers[i].drained = worker_drained;
+		r->busy_workers = r->daemon.n_workers;
+		say_ready(r);
+		(void)event_base_dispatch(r->base);
+		log_info("ended");
+	}
+	tear_down(r);
+	free(r);
+	return err ? 1 : 0;
+}

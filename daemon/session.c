@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "daemon.h"
+#include "dial.h"
+#include "listener.h"
+#include "log.h"
+#include "splice/kernel.h"
+#include "worker.h"
+
+const char *const session_state_str[_SESSION_STATE_MAX] = {
+    [SESSION_DIALING] = "dialing",
+    [SESSION_OPEN] = "open",
+    [SESSION_HALF_CLOSED] = "half_closed",
+    [SESSION_ENDED] = "ended",
+};
+
+const char *const session_end_str[_SESSION_END_MAX] = {
+    [END_DONE] = "done",
+    [END_CLIENT_RESET] = "client_reset",
+    [END_SERVER_RESET] = "server_reset",
+    [END_IDLE_TIMEOUT] = "idle_timeout",
+    [END_HALF_CLOSE_TIMEOUT] = "half_close_timeout",
+    [END_CONNECT_FAILED] = "connect_failed",
+    [END_NO_SERVER] = "no_server",
+    [END_DENIED] = "denied",
+    [END_LIMIT] = "limit",
+    [END_SHUTDOWN] = "shutdown",
+    [END_INTEGRITY] = "integrity",
+    [END_ERROR] = "error",
+};
+
+#define TO(state) (1u << SESSION_##state)
+static const uint8_t next_states[_SESSION_STATE_MAX] = {
+    [SESSION_DIALING] = TO(OPEN) | TO(ENDED),
+    [SESSION_OPEN] = TO(HALF_CLOSED) | TO(ENDED),
+    [SESSION_HALF_CLOSED] = TO(ENDED),
+    [SESSION_ENDED] = 0,
+};
+#undef TO
+
+bool session_may_enter(enum session_state from, enum session_state next)
+{
+	return next_states[from] >> next & 1;
+}
+
+void session_enter(struct session *s, enum session_state next)
+{
+	assert(session_may_enter(s->state, next));
+	log_debug("session %llu: %s -> %s", (unsigned long long)s->id, session_state_str[s->state],
+		  session_state_str[next]);
+	s->state = next;
+}
+
+uint64_t session_active_ns(const struct session *s)
+{
+	uint64_t latest = MAX(s->active_ns, s->opened_ns);
+
+	for (int i = 0; i < 2; i++)
+		if (s->streams[i].lane)
+			latest = MAX(latest, __atomic_load_n(&s->streams[i].lane->active_ns,
+							     __ATOMIC_RELAXED));
+	return latest;
+}
+
+const char *session_engine(const struct session *s)
+{
+	return s->adopted ? engine_kernel.name : engine_copy.name;
+}
+
+/* ---- timeouts --------------------------------------------------------------------------- */
+
+static void arm(struct session *s, uint64_t ns)
+{
+	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
+
+	(void)evtimer_add(&s->timer, &tv);
+}
+
+/* How long the session may be silent in its present state; 0: for ever. */
+static uint64_t silence_limit(const struct session *s)
+{
+	const struct listener_config *c = s->listener->config;
+	uint64_t half = s->state == SESSION_HALF_CLOSED ? c->half_close_timeout : 0;
+
+	if (half && c->idle_timeout)
+		return MIN(half, c->idle_timeout);
+	return half ? half : c->idle_timeout;
+}
+
+static void check_silence(struct session *s)
+{
+	uint64_t limit = silence_limit(s), silent;
+	uint64_t active = session_active_ns(s), now = now_ns();
+
+	if (!limit)
+		return;
+	silent = now > active ? now - active : 0;
+	if (silent < limit) {
+		arm(s, limit - silent + NSEC_PER_MSEC);
+		return;
+	}
+	session_end(s, s->state == SESSION_HALF_CLOSED && limit != s->listener->config->idle_timeout
+			   ? END_HALF_CLOSE_TIMEOUT
+			   : END_IDLE_TIMEOUT);
+}
+
+static void on_timeout(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct session *s = arg;
+
+	s->worker->now = now_ns();
+	if (s->state == SESSION_DIALING)
+		dial_failed(s, ETIMEDOUT);
+	else if (s->state != SESSION_ENDED)
+		check_silence(s);
+}
+
+void session_dial_timeout(struct session *s, uint64_t ns)
+{
+	arm(s, ns);
+}
+
+/* ---- life ------------------------------------------------------------------------------- */
+
+static void init_streams(struct session *s)
+{
+	struct conn *client = &s->conns[SIDE_CLIENT], *backend = &s->conns[SIDE_BACKEND];
+
+	for (int i = 0; i < 2; i++) {
+		s->conns[i].fd = -1;
+		s->conns[i].side = (enum side)i;
+		s->conns[i].session = s;
+		s->streams[i].engine = &engine_copy;
+		s->streams[i].session = s;
+		s->streams[i].drained = true;
+		s->streams[i].source = i == UP ? client : backend;
+		s->streams[i].target = i == UP ? backend : client;
+	}
+}
+
+void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
+		   const struct addr *client)
+{
+	struct daemon *d = w->daemon;
+	struct session *s = calloc(1, sizeof(*s));
+
+	atomic_fetch_add(&l->total, 1);
+	stat_inc(&w->stats.sessions_total);
+	if (!s) {
+		log_error("listener %s: out of memory for a session", l->config->name);
+		(void)close(fd);
+		slots_give(&d->slots, slot);
+		listener_session_ended(l);
+		return;
+	}
+	s->worker = w;
+	s->listener = l;
+	s->pool = l->pool;
+	s->id = atomic_fetch_add(&d->next_id, 1) + 1;
+	s->slot = slot;
+	s->generation = ++d->generations[slot];
+	s->client = *client;
+	s->began_ns = w->now;
+	init_streams(s);
+	s->conns[SIDE_CLIENT].fd = fd;
+	s->conns[SIDE_CLIENT].tcp = client->sa.sa_family != AF_UNIX;
+	s->retries_left = (uint16_t)s->pool->config->retries;
+	d->owners[slot] = s;
+	TAILQ_INSERT_TAIL(&w->sessions, s, link);
+	w->n_sessions++;
+	(void)evtimer_assign(&s->timer, w->base, on_timeout, s);
+
+	stream_watch(w, &s->streams[UP]);
+	if (s->state != SESSION_ENDED)
+		dial(s);
+}
+
+/* Which engine a newly opened session starts with, and why. */
+static enum copy_reason first_reason(const struct session *s)
+{
+	const struct worker *w = s->worker;
+
+	if (w->daemon->config->engine == ENGINE_COPY)
+		return COPY_CONFIG;
+	if (!w->maps)
+		return COPY_UNAVAILABLE;
+	if (!s->conns[SIDE_CLIENT].tcp || !s->conns[SIDE_BACKEND].tcp)
+		return COPY_UNIX;
+	return COPY_YOUNG;
+}
+
+void session_opened(struct session *s)
+{
+	struct worker *w = s->worker;
+	enum copy_reason why = first_reason(s);
+
+	s->opened_ns = w->now;
+	session_enter(s, SESSION_OPEN);
+	for (int i = 0; i < 2; i++) {
+		s->streams[i].why_copy = why;
+		stream_enter(&s->streams[i], STREAM_COPY);
+		if (why != COPY_YOUNG)
+			stat_inc(&w->stats.copy_reasons[why]);
+	}
+	if (why != COPY_YOUNG) {
+		s->counted_copy = true;
+		stat_inc(&w->stats.sessions_copy);
+	}
+	if (silence_limit(s))
+		arm(s, silence_limit(s));
+	else
+		(void)evtimer_del(&s->timer);
+
+	if (why == COPY_YOUNG && !w->daemon->config->engage_after)
+		kernel_adopt(w, s);
+	else if (why == COPY_YOUNG)
+		worker_adopt_later(w, s);
+	stream_pump(w, &s->streams[UP]);
+	stream_pump(w, &s->streams[DOWN]);
+}
+
+void session_event(struct conn *c, uint32_t events)
+{
+	struct session *s = c->session;
+	struct worker *w = s->worker;
+	int err;
+
+	if (s->state == SESSION_ENDED)
+		return;
+	if (events & EPOLLERR) {
+		err = conn_error(c->fd);
+		if (err && s->state == SESSION_DIALING && c->side == SIDE_BACKEND) {
+			dial_failed(s, err);
+			return;
+		}
+		if (err) {
+			session_fail(s, c, err);
+			return;
+		}
+	}
+	if (events & EPOLLOUT)
+		c->writable = true;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		c->readable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		c->fin_seen = true;
+	if (s->state == SESSION_DIALING) {
+		if (c->side == SIDE_BACKEND && events & (EPOLLOUT | EPOLLHUP))
+			dial_connected(s);
+		return;
+	}
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		stream_pump(w, &s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
+	if (events & EPOLLOUT)
+		stream_pump(w, &s->streams[c->side == SIDE_CLIENT ? DOWN : UP]);
+}
+
+void session_stream_done(struct session *s)
+{
+	if (s->streams[UP].state == STREAM_DONE && s->streams[DOWN].state == STREAM_DONE) {
+		session_end(s, END_DONE);
+		return;
+	}
+	session_enter(s, SESSION_HALF_CLOSED);
+	if (silence_limit(s))
+		arm(s, silence_limit(s));
+}
+
+void session_fail(struct session *s, const struct conn *c, int err)
+{
+	if (s->state == SESSION_ENDED)
+		return;
+	log_debug("session %llu: %s: %s", (unsigned long long)s->id,
+		  c->side == SIDE_CLIENT ? "client" : "server", strerror(err));
+	if (err != ECONNRESET && err != EPIPE)
+		session_end(s, END_ERROR);
+	else
+		session_end(s, c->side == SIDE_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET);
+}
+
+/* ---- end -------------------------------------------------------------------------------- */
+
+static const char *conn_text(const struct addr *a, char buf[ADDR_STR_MAX])
+{
+	return a->len ? addr_format(a, buf) : "-";
+}
+
+static void log_session(const struct session *s)
+{
+	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX];
+	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
+
+	log_access(
+	    "session id=%llu client=%s listener=%s pool=%s server=%s backend=%s bytes_up=%llu "
+	    "bytes_down=%llu duration_ms=%llu engine=%s pauses=%u end=%s",
+	    (unsigned long long)s->id, conn_text(&s->client, client), s->listener->config->name,
+	    s->pool->config->name, s->server ? s->server->config->name : "-",
+	    conn_text(&s->backend, backend), (unsigned long long)stream_moved(up),
+	    (unsigned long long)stream_moved(down),
+	    (unsigned long long)((now_ns() - s->began_ns) / NSEC_PER_MSEC),
+	    s->opened_ns ? session_engine(s) : "-", up->pauses + down->pauses,
+	    session_end_str[s->end]);
+}
+
+static void count_session(const struct session *s)
+{
+	struct stats *st = &s->worker->stats;
+
+	stat_inc(&st->ends[s->end]);
+	if (s->end == END_INTEGRITY)
+		stat_inc(&st->integrity_aborts);
+	if (s->opened_ns && !s->adopted && !s->counted_copy) {
+		stat_inc(&st->sessions_copy);
+		stat_add(&st->copy_reasons[COPY_YOUNG], 2);
+	}
+	for (int i = 0; i < 2; i++) {
+		const struct stream *stream = &s->streams[i];
+
+		stat_add(&st->bytes_copied, stream->copied);
+		stat_add(&st->bytes_redirected, stream_redirected(stream));
+		if (stream->lane)
+			stat_add(&st->bytes_trimmed, stream->lane->trimmed);
+	}
+}
+
+void session_end(struct session *s, enum session_end end)
+{
+	struct worker *w = s->worker;
+
+	if (s->state == SESSION_ENDED)
+		return;
+	s->end = (uint8_t)end;
+	session_enter(s, SESSION_ENDED);
+	(void)evtimer_del(&s->timer);
+	for (int i = 0; i < 2; i++) {
+		struct stream *stream = &s->streams[i];
+
+		stream_unwait(w, stream);
+		if (stream->again)
+			TAILQ_REMOVE(&w->again, stream, again_link);
+		stream->again = false;
+	}
+	/* A peer whose incoming stream ended properly gets nothing worse than a close. */
+	for (int i = 0; i < 2; i++)
+		conn_close(&s->conns[i],
+			   s->streams[i == SIDE_CLIENT ? DOWN : UP].state != STREAM_DONE);
+	if (atomic_load_explicit(&w->daemon->access_log, memory_order_relaxed))
+		log_session(s);
+	count_session(s);
+	if (s->server)
+		server_release(s->server, false);
+	s->server = NULL;
+	worker_session_ended(w, s);
+}
+
+void session_free(struct session *s)
+{
+	struct daemon *d = s->worker->daemon;
+
+	if (s->adopted || s->streams[UP].lane)
+		kernel_forget(s->worker, s);
+	for (int i = 0; i < 2; i++)
+		stream_fini(&s->streams[i]);
+	d->owners[s->slot] = NULL;
+	slots_give(&d->slots, s->slot);
+	listener_session_ended(s->listener);
+	free(s);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A session: one client socket paired with one backend socket. It belongs to one worker and is
+ * touched by that worker's thread alone.
+ *
+ * Ends in two steps: session_end() closes the sockets and takes it off every list; the worker
+ * frees it after the turn of the loop, so no callback ever meets a freed session.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "addr.h"
+#include "pool.h"
+#include "splice/stream.h"
+
+struct listener;
+struct worker;
+
+enum session_state {
+	SESSION_DIALING,
+	SESSION_OPEN,
+	SESSION_HALF_CLOSED, /* one direction has ended */
+	SESSION_ENDED,
+	_SESSION_STATE_MAX,
+};
+extern const char *const session_state_str[_SESSION_STATE_MAX];
+
+/* Why a session ended: the `end=` of the access log. */
+enum session_end {
+	END_DONE,
+	END_CLIENT_RESET,
+	END_SERVER_RESET,
+	END_IDLE_TIMEOUT,
+	END_HALF_CLOSE_TIMEOUT,
+	END_CONNECT_FAILED,
+	END_NO_SERVER,
+	END_DENIED,
+	END_LIMIT,
+	END_SHUTDOWN,
+	END_INTEGRITY,
+	END_ERROR,
+	_SESSION_END_MAX,
+};
+extern const char *const session_end_str[_SESSION_END_MAX];
+
+enum direction { UP, DOWN }; /* client to backend, backend to client */
+
+struct session {
+	struct worker *worker;
+	struct listener *listener;
+	struct pool *pool;
+	struct server *server;    /* the one dialled or connected; NULL between tries */
+	struct conn conns[2];     /* by enum side */
+	struct stream streams[2]; /* by enum direction */
+	struct event timer;
+	struct addr client, backend;
+	struct tried tried;
+	uint64_t id;
+	uint64_t began_ns, opened_ns;
+	uint64_t active_ns; /* the copy engine's last movement; the kernel's is in the lanes */
+	uint32_t slot, generation;
+	uint16_t retries_left;
+	uint8_t state;
+	uint8_t end;
+	bool adopted;      /* was given to the kernel at least once */
+	bool awaiting;     /* on the worker's list of sessions to be given to the kernel */
+	bool counted_copy; /* in the statistics as copied */
+	bool failed;       /* at least one server could not be connected */
+	TAILQ_ENTRY(session) link;
+	TAILQ_ENTRY(session) adopt_link;
+};
+TAILQ_HEAD(session_list, session);
+
+/*
+ * Begins a session with an accepted socket and a slot, both of which it owns from now on, and
+ * starts dialling. The listener has counted it in already.
+ */
+void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
+		   const struct addr *client);
+/* The backend is connected: bytes may flow. */
+void session_opened(struct session *s);
+/* A dial has this long, from now on. */
+void session_dial_timeout(struct session *s, uint64_t ns);
+
+/* The only place a session changes state. */
+void session_enter(struct session *s, enum session_state next);
+bool session_may_enter(enum session_state from, enum session_state next);
+
+/* epoll reports `events` for one of the two sockets. */
+void session_event(struct conn *c, uint32_t events);
+
+/* Ends it. Unless both streams are done the peers get RST, so no truncation looks like an end. */
+void session_end(struct session *s, enum session_end end);
+/* A socket failed with `err` (positive errno) or both are broken: maps it to an end. */
+void session_fail(struct session *s, const struct conn *c, int err);
+/* After a stream has ended: half-closed, or done. */
+void session_stream_done(struct session *s);
+/* Second step of ending: frees. Only the worker calls it. */
+void session_free(struct session *s);
+
+/* The monotonic time of the last byte in either direction. */
+uint64_t session_active_ns(const struct session *s);
+/* "kernel" when either direction is moved by the kernel or was, else "copy". */
+const char *session_engine(const struct session *s);

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "copy.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "../daemon.h"
+#include "../session.h"
+#include "../worker.h"
+#include "kernel.h"
+
+/* Reads of one stream in one turn, so that one busy session does not starve the others. */
+#define TURN_READS 8
+
+enum copy_result {
+	COPY_IDLE,    /* the source has nothing more for now; nothing is pending */
+	COPY_BLOCKED, /* the target has no room; something is pending */
+	COPY_EOF,     /* the source's end was read; nothing is pending */
+	COPY_MORE,    /* the turn's share is used up */
+	COPY_FAILED,  /* the session has ended */
+};
+
+/* Writes `len` bytes; *ret is how many fitted. 0, or a negative errno of the target. */
+static int write_some(struct stream *s, const char *data, size_t len, size_t *ret)
+{
+	size_t done = 0;
+
+	while (done < len && s->target->writable) {
+		ssize_t n = send(s->target->fd, data + done, len - done, MSG_NOSIGNAL);
+
+		if (n >= 0) {
+			done += (size_t)n;
+			continue;
+		}
+		if (errno == EAGAIN)
+			s->target->writable = false;
+		else if (errno != EINTR)
+			return -errno;
+	}
+	s->target->sent += done;
+	*ret = done;
+	return 0;
+}
+
+/* Keeps what the target did not take. */
+static int keep(struct stream *s, const char *data, size_t len)
+{
+	s->pending = malloc(len);
+	if (!s->pending)
+		return -ENOMEM;
+	memcpy(s->pending, data, len);
+	s->pending_at = 0;
+	s->pending_len = (uint32_t)len;
+	return 0;
+}
+
+/* Writes what is pending. 0 or a negative errno of the target. */
+static int flush(struct stream *s, uint64_t *moved)
+{
+	size_t n;
+	int err = write_some(s, s->pending + s->pending_at, s->pending_len, &n);
+
+	if (err)
+		return err;
+	s->pending_at += (uint32_t)n;
+	s->pending_len -= (uint32_t)n;
+	*moved += n;
+	if (!s->pending_len) {
+		free(s->pending);
+		s->pending = NULL;
+	}
+	return 0;
+}
+
+/* Whether the stream is copied only until nothing is pending. */
+static bool wants_kernel(const struct stream *s)
+{
+	return s->session->adopted && s->why_copy == COPY_NONE;
+}
+
+/* One read and the write of what it gave. */
+static enum copy_result step(struct worker *w, struct stream *s, uint64_t *moved)
+{
+	size_t size = w->daemon->read_size;
+	ssize_t n = recv(s->source->fd, w->buffer, size, 0);
+	size_t written;
+	int err;
+
+	if (n == 0)
+		return COPY_EOF;
+	if (n < 0) {
+		if (errno == EINTR)
+			return COPY_MORE;
+		if (errno == EAGAIN) {
+			s->source->readable = false;
+			return COPY_IDLE;
+		}
+		session_fail(s->session, s->source, errno);
+		return COPY_FAILED;
+	}
+	/* A short read has emptied the queue and the next byte raises a new edge; but a FIN that
+	 * was announced together with these bytes does not. */
+	if ((size_t)n < size && !s->source->fin_seen)
+		s->source->readable = false;
+	s->source->received += (uint64_t)n;
+	s->session->active_ns = w->now;
+
+	err = write_some(s, w->buffer, (size_t)n, &written);
+	*moved += written;
+	if (!err && written < (size_t)n)
+		err = keep(s, w->buffer + written, (size_t)n - written);
+	if (err) {
+		session_fail(s->session, s->target, -err);
+		return COPY_FAILED;
+	}
+	return s->pending_len ? COPY_BLOCKED : COPY_MORE;
+}
+
+/* Writes what is pending, then reads and writes a fair share. */
+static enum copy_result move(struct worker *w, struct stream *s, uint64_t *moved)
+{
+	enum copy_result r = COPY_MORE;
+
+	if (s->pending_len) {
+		int err = flush(s, moved);
+
+		if (err) {
+			session_fail(s->session, s->target, -err);
+			return COPY_FAILED;
+		}
+		s->session->active_ns = w->now;
+		if (s->pending_len)
+			return COPY_BLOCKED;
+		/* Nothing more is read by hand when the kernel can go on from here. */
+		if (wants_kernel(s))
+			return COPY_IDLE;
+	}
+	for (int i = 0; i < TURN_READS && r == COPY_MORE; i++) {
+		if (!s->source->readable)
+			return COPY_IDLE;
+		r = step(w, s, moved);
+	}
+	return r;
+}
+
+static void source_ended(struct worker *w, struct stream *s)
+{
+	bool complete = true;
+	int err = 0;
+
+	if (s->lane)
+		err = kernel_accounted(s, &complete);
+	if (err || !complete) {
+		session_end(s->session, END_INTEGRITY);
+		return;
+	}
+	s->eof = true;
+	stream_enter(s, STREAM_ENDING);
+	stream_watch(w, s);
+	stream_finish(w, s);
+}
+
+/* A young session that turns out to be busy goes to the kernel early. */
+static void maybe_engage(struct worker *w, struct stream *s)
+{
+	if (s->state != STREAM_COPY || s->session->state == SESSION_ENDED)
+		return;
+	if (s->session->awaiting && s->copied >= w->daemon->early_bytes) {
+		worker_adopt_now(w, s->session);
+		return;
+	}
+	/* Where the kernel does not want it any more, reading by hand goes on. */
+	if (wants_kernel(s) && !s->pending_len && kernel_engage(w, s) < 0)
+		stream_again(w, s);
+}
+
+void copy_flush(struct worker *w, struct stream *s)
+{
+	uint64_t moved = 0;
+	int err;
+
+	if (!stream_target_drained(w, s))
+		return;
+	err = flush(s, &moved);
+	s->copied += moved;
+	if (err)
+		session_fail(s->session, s->target, -err);
+	else if (!s->pending_len)
+		stream_again(w, s);
+	else
+		stream_wait(w, s, moved > 0);
+}
+
+static void copy_pump(struct worker *w, struct stream *s)
+{
+	uint64_t moved = 0;
+	enum copy_result r;
+
+	if (!stream_target_drained(w, s))
+		return;
+	if (wants_kernel(s) && !s->pending_len && kernel_engage(w, s) == 0)
+		return;
+	r = move(w, s, &moved);
+	s->copied += moved;
+	switch (r) {
+	case COPY_FAILED:
+	case COPY_BLOCKED:
+		return;
+	case COPY_EOF:
+		source_ended(w, s);
+		return;
+	case COPY_MORE:
+		stream_again(w, s);
+		break;
+	case COPY_IDLE:
+		break;
+	}
+	maybe_engage(w, s);
+}
+
+const struct engine engine_copy = {.name = "copy", .pump = copy_pump};

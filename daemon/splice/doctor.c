@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "doctor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "../cgroup.h"
+#include "../doctor_print.h"
+#include "../log.h"
+#include "../util.h"
+#include "canary.h"
+
+static void add(struct doctor *d, const char *name, const char *answer, const char *why,
+		const char *fact)
+{
+	(void)json_array_append_new(d->checks,
+				    json_pack("{s:s, s:s, s:s, s:s}", "name", name, "answer",
+					      answer, "why", why, "fact", fact));
+}
+
+static void check_privileges(struct doctor *d)
+{
+	static const struct {
+		const char *name;
+		cap_value_t cap;
+		const char *fact;
+	} needed[] = {
+	    {"cap_bpf", CAP_BPF, "loading programs and maps"},
+	    {"cap_net_admin", CAP_NET_ADMIN, "sockhashes, sockops and stream verdict programs"},
+	    {"cap_perfmon", CAP_PERFMON, "reading a segment's sequence number"},
+	};
+	cap_t caps = cap_get_proc();
+
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+		cap_flag_value_t set = CAP_CLEAR, admin = CAP_CLEAR;
+
+		if (caps) {
+			(void)cap_get_flag(caps, needed[i].cap, CAP_EFFECTIVE, &set);
+			(void)cap_get_flag(caps, CAP_SYS_ADMIN, CAP_EFFECTIVE, &admin);
+		}
+		add(d, needed[i].name, set == CAP_SET || admin == CAP_SET ? "yes" : "no",
+		    set == CAP_SET ? "" : "not in the effective set", needed[i].fact);
+	}
+	if (caps)
+		(void)cap_free(caps);
+}
+
+static void check_kernel(struct doctor *d)
+{
+	char path[512];
+	int err;
+
+	err = access("/sys/kernel/btf/vmlinux", R_OK) == 0 ? 0 : -errno;
+	add(d, "btf", err ? "no" : "yes", err ? strerror(-err) : "",
+	    "the programs find kernel fields by their names");
+	err = cgroup_own_path(path, sizeof(path));
+	add(d, "cgroup2", err ? "no" : "yes", err ? strerror(-err) : path,
+	    "sockops is attached to the daemon's own cgroup");
+}
+
+void doctor_begin(struct doctor *d, enum engine_choice choice)
+{
+	*d = (struct doctor){.checks = json_array()};
+	if (choice == ENGINE_COPY) {
+		(void)snprintf(d->reason, sizeof(d->reason), "engine = copy is configured");
+		(void)snprintf(d->canary, sizeof(d->canary), "not run: engine = copy");
+	}
+	check_kernel(d);
+}
+
+void doctor_load(struct doctor *d, const struct maps_options *options, struct maps **maps)
+{
+	char why[256];
+	int err;
+
+	check_privileges(d);
+	err = maps_open(options, maps, why);
+	add(d, "programs", err ? "no" : "yes", err ? why : "",
+	    "sk_skb stream_verdict, sockops, sockhash, ring buffer and bpf_loop() load");
+	if (err) {
+		(void)snprintf(d->reason, sizeof(d->reason), "the kernel engine is off: %s", why);
+		(void)snprintf(d->canary, sizeof(d->canary), "not run: %s", why);
+		return;
+	}
+	add(d, "sockops", (*maps)->collected ? "yes" : "no", why,
+	    "sockets are collected as they become ESTABLISHED; without it the daemon adds them");
+	d->kernel = true;
+	(void)snprintf(d->reason, sizeof(d->reason), "the canary was switched off");
+	(void)snprintf(d->canary, sizeof(d->canary), "not run: switched off");
+}
+
+void doctor_canary(struct doctor *d, struct maps *maps)
+{
+	struct canary_result result;
+	uint64_t took = 0;
+
+	for (int i = 0; i < _CANARY_MAX; i++) {
+		canary_run(maps, (enum canary_check)i, &result);
+		took += result.took_ns;
+		add(d, canary_name[i], result.ok ? "yes" : "no", result.why, canary_fact[i]);
+		if (result.ok || !d->kernel)
+			continue;
+		d->kernel = false;
+		(void)snprintf(d->canary, sizeof(d->canary), "failed: %s: %s", canary_name[i],
+			       result.why);
+		(void)snprintf(d->reason, sizeof(d->reason), "the kernel engine is off: %s: %s",
+			       canary_name[i], result.why);
+	}
+	if (!d->kernel)
+		return;
+	(void)snprintf(d->canary, sizeof(d->canary), "passed");
+	(void)snprintf(d->reason, sizeof(d->reason), "the canary passed (%d checks, %llu ms)",
+		       _CANARY_MAX, (unsigned long long)(took / NSEC_PER_MSEC));
+}
+
+json_t *doctor_json(const struct doctor *d)
+{
+	struct utsname u = {0};
+
+	(void)uname(&u);
+	return json_pack("{s:s, s:s, s:s, s:s, s:O}", "kernel", u.release, "engine",
+			 d->kernel ? "kernel" : "copy", "engine_reason", d->reason, "canary",
+			 d->canary, "checks", d->checks);
+}
+
+void doctor_end(struct doctor *d)
+{
+	json_decref(d->checks);
+	d->checks = NULL;
+}
+
+int doctor_command(bool json)
+{
+	struct maps_options o = {.max_sessions = 16, .workers = 1, .numa_node = -1};
+	struct maps *maps = NULL;
+	struct doctor d;
+	json_t *answer;
+	int code;
+
+	log_setup(LOG_TO_STDERR, LOG_LVL_ERROR);
+	doctor_begin(&d, ENGINE_AUTO);
+	doctor_load(&d, &o, &maps);
+	if (maps)
+		doctor_canary(&d, maps);
+	maps_close(maps);
+	answer = doctor_json(&d);
+	if (json && answer)
+		(void)json_dumpf(answer, stdout, JSON_INDENT(2));
+	else if (answer)
+		doctor_print(answer, stdout);
+	if (json)
+		(void)putchar('\n');
+	code = d.kernel && answer && fflush(stdout) == 0 ? 0 : 1;
+	json_decref(answer);
+	doctor_end(&d);
+	return code;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What this kernel can do, proven by trying, and what follows for the engine. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "../config/config.h"
+#include "maps.h"
+
+struct doctor {
+	bool kernel;      /* the kernel engine may be used */
+	char reason[320]; /* why the engine is what it is, one sentence */
+	char canary[320]; /* "passed", or what failed, or why it was not run */
+	json_t *checks;
+};
+
+void doctor_begin(struct doctor *d, enum engine_choice choice);
+/* Loads the programs, recording each step; *maps stays NULL when that fails. Needs privileges. */
+void doctor_load(struct doctor *d, const struct maps_options *options, struct maps **maps);
+/* Runs the canary; d->kernel is true when it has passed, or was switched off. */
+void doctor_canary(struct doctor *d, struct maps *maps);
+/* The whole finding; the caller owns the reference. */
+json_t *doctor_json(const struct doctor *d);
+void doctor_end(struct doctor *d);
+
+/* `spliced doctor`: tries everything with a private configuration and prints it. The exit code: 0
+ * when the kernel engine works here, else 1. */
+int doctor_command(bool json);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The kernel engine: the daemon's half of the lane protocol. */
+#pragma once
+
+#include "stream.h"
+
+struct session;
+
+/* Pure arithmetic of the protocol, apart from any socket. */
+
+/* Bytes given to a target and not yet taken by its TCP. `own` + `redirected` were given,
+ * `written` - `base` taken; never negative: a stale `redirected` reads as an empty backlog. */
+static inline uint64_t backlog_of(uint64_t own, uint64_t redirected, uint64_t written,
+				  uint64_t base)
+{
+	uint64_t given = own + redirected, taken = written - base;
+
+	return given > taken ? given - taken : 0;
+}
+
+/* Whether `received` (tcpi_bytes_received after a FIN) is what was read and redirected, plus the
+ * FIN's own sequence number. */
+static inline bool stream_complete(uint64_t received, uint64_t read, uint64_t redirected)
+{
+	return received == read + redirected + 1;
+}
+
+/* Bytes that wait in the target's kernel queue, and with *unsent those that its TCP has not sent
+ * yet; 0 or a negative errno of the target. */
+int kernel_backlog(const struct stream *s, uint64_t *backlog, uint64_t *unsent);
+/* Whether everything the source sent before its FIN is accounted for. 0 or a negative errno. */
+int kernel_accounted(const struct stream *s, bool *ret);
+
+/*
+ * Gives both streams of an open session to the kernel, each if it can be. A stream that cannot be
+ * engaged stays with the copy engine and its why_copy says the reason.
+ */
+void kernel_adopt(struct worker *w, struct session *session);
+/*
+ * Engages one stream of an adopted session: every byte read must have been written. 0, or a
+ * negative errno after recording why_copy.
+ */
+int kernel_engage(struct worker *w, struct stream *s);
+/*
+ * Takes the stream back for good, before its source is shut down for writing: from then on the
+ * kernel would discard handed-up bytes at TIME_WAIT. Returns 0 when it is copied now, -EAGAIN when
+ * handed-up bytes must be served first, another negative errno when the session has ended over it.
+ */
+int kernel_release(struct worker *w, struct stream *s);
+/* An event of the lane, from the ring buffer. */
+void kernel_event(struct worker *w, struct stream *s, const struct lane_event *event);
+/* Removes what the session left in the maps; its sockets must be closed. */
+void kernel_forget(struct worker *w, struct session *session);

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "maps.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "../cgroup.h"
+#include "../log.h"
+#include "splice.skel.h"
+
+const char *const verdict_why_str[_VERDICT_MAX] = {
+    [VERDICT_REDIRECTED] = "redirected",
+    [VERDICT_FIN] = "fin",
+    [VERDICT_DUPLICATE] = "duplicate",
+    [VERDICT_TRIMMED] = "trimmed",
+    [VERDICT_NO_LANE] = "passed_no_lane",
+    [VERDICT_NO_TARGET] = "passed_no_target",
+    [VERDICT_ORDER] = "passed_order",
+    [VERDICT_LIMIT] = "passed_limit",
+    [VERDICT_HARD] = "passed_hard",
+    [VERDICT_GAP] = "gap",
+    [VERDICT_EVENT_LOST] = "event_lost",
+    [VERDICT_SOCKET_ADDED] = "socket_added",
+    [VERDICT_SOCKET_REFUSED] = "socket_refused",
+};
+
+/* libbpf's own messages go out one level below ours: its warnings are our debug lines. */
+static int libbpf_print(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	char line[512];
+	int n;
+
+	if (level > LIBBPF_WARN || !log_enabled(LOG_LVL_DEBUG))
+		return 0;
+	n = vsnprintf(line, sizeof(line), fmt, args);
+	while (n > 0 && n < (int)sizeof(line) && line[n - 1] == '\n')
+		line[--n] = '\0';
+	log_debug("%s", line);
+	return 0;
+}
+
+static uint32_t page_align(uint32_t n)
+{
+	uint32_t size = (uint32_t)sysconf(_SC_PAGESIZE);
+
+	while (size < n)
+		size *= 2;
+	return size;
+}
+
+static int set_sizes(struct splice_bpf *skel, const struct maps_options *o)
+{
+	uint32_t lanes = o->max_sessions * 2;
+	struct bpf_map *sized[] = {skel->maps.sockets, skel->maps.engaged, skel->maps.lanes,
+				   skel->maps.lane_of};
+	int err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sized); i++) {
+		err = bpf_map__set_max_entries(sized[i], lanes);
+		if (err)
+			return err;
+		/* lane_of is touched by whichever CPU a segment arrives on; so are the others,
+		 * but one node still beats a random one where the machine has several. */
+		if (o->numa_node >= 0) {
+			err = bpf_map__set_numa_node(sized[i], (uint32_t)o->numa_node);
+			if (!err)
+				err = bpf_map__set_map_flags(
+				    sized[i], bpf_map__map_flags(sized[i]) | BPF_F_NUMA_NODE);
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}
+
+/* Creates a ring buffer a worker, with room for two events of every lane it can have. */
+static int open_rings(struct maps *m, const struct maps_options *o)
+{
+	uint32_t size = page_align(MIN(o->max_sessions, UINT32_C(1) << 16) * 2 * 24);
+	int outer = bpf_map__fd(m->skeleton->maps.events);
+
+	for (uint32_t i = 0; i < o->workers; i++) {
+		int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "events", 0, 0, size, NULL);
+
+		if (fd < 0)
+			return fd;
+		m->rings[m->n_rings++] = fd;
+		if (bpf_map_update_elem(outer, &i, &fd, BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int map_lanes(struct maps *m)
+{
+	size_t size = (size_t)m->n_lanes * sizeof(struct lane);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *p;
+
+	size = (size + page - 1) / page * page;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		 bpf_map__fd(m->skeleton->maps.lanes), 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	m->lanes = p;
+	return 0;
+}
+
+static int attach_collect(struct maps *m, char why[256])
+{
+	_cleanup_close_ int fd = -1;
+	char path[512];
+	struct bpf_link *link;
+	int err;
+
+	err = cgroup_own_path(path, sizeof(path));
+	if (err) {
+		snprintf(why, 256, "finding the daemon's cgroup: %s", strerror(-err));
+		return err;
+	}
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) {
+		err = -errno;
+		snprintf(why, 256, "opening %.180s: %s", path, strerror(-err));
+		return err;
+	}
+	link = bpf_program__attach_cgroup(m->skeleton->progs.collect, fd);
+	if (!link) {
+		err = -errno;
+		snprintf(why, 256, "attaching sockops to %.180s: %s", path, strerror(-err));
+		return err;
+	}
+	m->skeleton->links.collect = link;
+	return 0;
+}
+
+static int attach_verdict(struct maps *m)
+{
+	if (bpf_prog_attach(bpf_program__fd(m->skeleton->progs.verdict), m->engaged_fd,
+			    BPF_SK_SKB_STREAM_VERDICT, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static int load(struct maps *m, const struct maps_options *o, char why[256])
+{
+	const char *step = "opening the programs";
+	int err;
+
+	m->skeleton = splice_bpf__open();
+	err = m->skeleton ? set_sizes(m->skeleton, o) : -errno;
+	if (!err) {
+		m->skeleton->rodata->debug_flags = o->debug;
+		step = "loading the programs";
+		err = splice_bpf__load(m->skeleton);
+	}
+	if (!err) {
+		m->sockets_fd = bpf_map__fd(m->skeleton->maps.sockets);
+		m->engaged_fd = bpf_map__fd(m->skeleton->maps.engaged);
+		m->lane_of_fd = bpf_map__fd(m->skeleton->maps.lane_of);
+		m->owned_fd = bpf_map__fd(m->skeleton->maps.owned);
+		step = "mapping the lanes";
+		err = map_lanes(m);
+	}
+	if (!err) {
+		step = "creating the ring buffers";
+		err = open_rings(m, o);
+	}
+	if (!err) {
+		step = "attaching the verdict program";
+		err = attach_verdict(m);
+	}
+	if (err)
+		snprintf(why, 256, "%s: %s%s", step, strerror(-err),
+			 err == -EPERM ? " (it needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)" : "");
+	return err;
+}
+
+int maps_open(const struct maps_options *options, struct maps **ret, char why[256])
+{
+	struct maps *m = calloc(1, sizeof(*m));
+	int err;
+
+	why[0] = '\0';
+	if (!m) {
+		snprintf(why, 256, "out of memory");
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(m->rings); i++)
+		m->rings[i] = -1;
+	m->n_lanes = options->max_sessions * 2;
+	m->debug = options->debug;
+	libbpf_set_print(libbpf_print);
+
+	err = load(m, options, why);
+	if (err) {
+		maps_close(m);
+		return err;
+	}
+	m->collected = attach_collect(m, why) == 0;
+	*ret = m;
+	return 0;
+}
+
+void maps_close(struct maps *m)
+{
+	if (!m)
+		return;
+	for (unsigned int i = 0; i < m->n_rings; i++)
+		(void)close(m->rings[i]);
+	if (m->lanes)
+		(void)munmap(m->lanes, (size_t)m->n_lanes * sizeof(struct lane));
+	splice_bpf__destroy(m->skeleton);
+	free(m);
+}
+
+int maps_own(const struct maps *m, int fd)
+{
+	uint32_t one = 1;
+
+	return bpf_map_update_elem(m->owned_fd, &fd, &one, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int maps_socket_add(const struct maps *m, uint64_t cookie, int fd)
+{
+	uint64_t value = (uint64_t)fd;
+
+	return bpf_map_update_elem(m->sockets_fd, &cookie, &value, BPF_ANY) < 0 ? -errno : 0;
+}
+
+bool maps_socket_present(const struct maps *m, uint64_t cookie)
+{
+	uint64_t value;
+
+	return bpf_map_lookup_elem(m->sockets_fd, &cookie, &value) == 0;
+}
+
+int maps_engage(const struct maps *m, uint64_t cookie, int fd)
+{
+	uint64_t value = (uint64_t)fd;
+
+	return bpf_map_update_elem(m->engaged_fd, &cookie, &value, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int maps_disengage(const struct maps *m, uint64_t cookie)
+{
+	return bpf_map_delete_elem(m->engaged_fd, &cookie) < 0 ? -errno : 0;
+}
+
+int maps_lane_set(const struct maps *m, uint64_t source, const struct lane_ref *ref)
+{
+	return bpf_map_update_elem(m->lane_of_fd, &source, ref, BPF_ANY) < 0 ? -errno : 0;
+}
+
+void maps_lane_clear(const struct maps *m, uint64_t source)
+{
+	(void)bpf_map_delete_elem(m->lane_of_fd, &source);
+}
+
+uint64_t maps_verdicts(const struct maps *m, enum verdict_why why)
+{
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ uint64_t *per_cpu = NULL;
+	uint32_t key = why;
+	uint64_t sum = 0;
+
+	if (cpus <= 0)
+		return 0;
+	per_cpu = calloc((size_t)cpus, sizeof(*per_cpu));
+	if (!per_cpu ||
+	    bpf_map_lookup_elem(bpf_map__fd(m->skeleton->maps.verdicts), &key, per_cpu) < 0)
+		return 0;
+	for (int i = 0; i < cpus; i++)
+		sum += per_cpu[i];
+	return sum;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kernel's half: programs and maps, loaded once. After maps_open() no call here needs a
+ * capability: map entries are changed through the descriptors held.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "splice-api.h"
+
+struct maps {
+	struct splice_bpf *skeleton;
+	int sockets_fd, engaged_fd, lane_of_fd, owned_fd;
+	struct lane *lanes; /* n_lanes of them, shared with the kernel */
+	uint32_t n_lanes;
+	int rings[SPLICE_MAX_WORKERS]; /* one ring buffer a worker, -1 beyond n_rings */
+	unsigned int n_rings;
+	bool collected; /* sockops is attached: `sockets` is filled by the kernel */
+	uint32_t debug; /* enum splice_debug */
+};
+
+struct maps_options {
+	uint32_t max_sessions;
+	unsigned int workers;
+	int numa_node; /* -1: any */
+	uint32_t debug;
+};
+
+/*
+ * Loads the programs, sizes and maps the maps, attaches sockops to the process's own cgroup.
+ * Returns 0, or a negative errno and a sentence in `why` (what failed and what it would need).
+ * An attach failure alone is not one: m->collected is false and `why` says the reason.
+ */
+int maps_open(const struct maps_options *options, struct maps **ret, char why[256]);
+void maps_close(struct maps *m); /* NULL is allowed */
+
+/* Marks a listening or not yet connected socket as the daemon's, for sockops. 0 or -errno. */
+int maps_own(const struct maps *m, int fd);
+
+/* The entries of the lane protocol. All return 0 or a negative errno; removing what is not
+ * there is -ENOENT. `fd` must be ESTABLISHED to be added (kernel: sock_map_sk_state_allowed). */
+int maps_socket_add(const struct maps *m, uint64_t cookie, int fd);
+bool maps_socket_present(const struct maps *m, uint64_t cookie);
+int maps_engage(const struct maps *m, uint64_t cookie, int fd);
+int maps_disengage(const struct maps *m, uint64_t cookie);
+int maps_lane_set(const struct maps *m, uint64_t source, const struct lane_ref *ref);
+void maps_lane_clear(const struct maps *m, uint64_t source);
+
+/* The counter of `why`, summed over the CPUs. */
+uint64_t maps_verdicts(const struct maps *m, enum verdict_why why);
+extern const char *const verdict_why_str[_VERDICT_MAX];

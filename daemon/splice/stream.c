@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "../log.h"
+#include "../session.h"
+#include "../worker.h"
+#include "kernel.h"
+
+#define WAIT_MIN_NS (100 * NSEC_PER_USEC)
+#define WAIT_MAX_NS (250 * NSEC_PER_MSEC)
+/* Waits below this are left to the timer alone: arming EPOLLOUT costs two system calls. */
+#define WAIT_ARM_NS (400 * NSEC_PER_USEC)
+
+const char *const stream_state_str[_STREAM_STATE_MAX] = {
+    [STREAM_NEW] = "new",         [STREAM_COPY] = "copy",     [STREAM_ENGAGED] = "engaged",
+    [STREAM_SERVING] = "serving", [STREAM_PAUSED] = "paused", [STREAM_ENDING] = "ending",
+    [STREAM_DONE] = "done",
+};
+
+const char *const copy_reason_str[_COPY_REASON_MAX] = {
+    [COPY_NONE] = "none",         [COPY_YOUNG] = "young",
+    [COPY_CONFIG] = "config",     [COPY_UNAVAILABLE] = "unavailable",
+    [COPY_UNIX] = "unix",         [COPY_HALF_CLOSED] = "half_closed",
+    [COPY_MAP_FULL] = "map_full", [COPY_REFUSED] = "refused",
+};
+
+#define TO(state) (1u << STREAM_##state)
+static const uint8_t next_states[_STREAM_STATE_MAX] = {
+    [STREAM_NEW] = TO(COPY),
+    [STREAM_COPY] = TO(ENGAGED) | TO(ENDING),
+    [STREAM_ENGAGED] = TO(SERVING) | TO(PAUSED) | TO(ENDING) | TO(COPY),
+    [STREAM_SERVING] = TO(COPY),
+    [STREAM_PAUSED] = TO(ENGAGED) | TO(COPY),
+    [STREAM_ENDING] = TO(DONE),
+    [STREAM_DONE] = 0,
+};
+#undef TO
+
+bool stream_may_enter(enum stream_state from, enum stream_state next)
+{
+	return next_states[from] >> next & 1;
+}
+
+void stream_enter(struct stream *s, enum stream_state next)
+{
+	assert(stream_may_enter(s->state, next));
+	log_debug("session %llu %s: %s -> %s", (unsigned long long)s->session->id,
+		  s->source->side == SIDE_CLIENT ? "up" : "down", stream_state_str[s->state],
+		  stream_state_str[next]);
+	s->state = next;
+}
+
+uint64_t stream_redirected(const struct stream *s)
+{
+	return s->lane ? __atomic_load_n(&s->lane->redirected, __ATOMIC_ACQUIRE) : 0;
+}
+
+uint64_t stream_moved(const struct stream *s)
+{
+	return s->copied + stream_redirected(s);
+}
+
+void stream_pump(struct worker *w, struct stream *s)
+{
+	if (s->session->state == SESSION_ENDED)
+		return;
+	switch (s->state) {
+	case STREAM_NEW:
+	case STREAM_DONE:
+		return;
+	case STREAM_ENDING:
+		stream_finish(w, s);
+		return;
+	default:
+		s->engine->pump(w, s);
+	}
+}
+
+static void wait_for(struct worker *w, struct stream *s, uint64_t ns)
+{
+	if (s->session->state == SESSION_ENDED)
+		return;
+	if (!s->waiting) {
+		s->waiting = true;
+		TAILQ_INSERT_TAIL(&w->waiting, s, wait_link);
+	}
+	s->backoff = (uint32_t)MAX(WAIT_MIN_NS, MIN(ns, WAIT_MAX_NS));
+	s->check_at = w->now + s->backoff;
+	worker_wake_at(w, s->check_at);
+	stream_watch(w, s);
+}
+
+void stream_wait(struct worker *w, struct stream *s, bool restart)
+{
+	s->left = 0;
+	wait_for(w, s, s->waiting && !restart ? (uint64_t)s->backoff * 2 : WAIT_MIN_NS);
+}
+
+void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left)
+{
+	uint64_t ns = WAIT_MIN_NS;
+
+	/* At the rate of the last wait, and never more than twice as long as that one. */
+	if (s->waiting && s->left > left)
+		ns = MIN((uint64_t)s->backoff * 2, s->backoff * left / (s->left - left));
+	else if (s->waiting && s->left)
+		ns = (uint64_t)s->backoff * 2;
+	s->left = left;
+	wait_for(w, s, ns);
+}
+
+void stream_unwait(struct worker *w, struct stream *s)
+{
+	if (!s->waiting)
+		return;
+	s->waiting = false;
+	TAILQ_REMOVE(&w->waiting, s, wait_link);
+}
+
+void stream_again(struct worker *w, struct stream *s)
+{
+	if (s->again || s->session->state == SESSION_ENDED)
+		return;
+	s->again = true;
+	TAILQ_INSERT_TAIL(&w->again, s, again_link);
+}
+
+/* What a stream needs of its source's readiness, and of its target's. */
+static bool wants_source(const struct stream *s)
+{
+	return s->state == STREAM_COPY || s->state == STREAM_SERVING || s->state == STREAM_NEW;
+}
+
+static bool wants_target(const struct stream *s)
+{
+	return wants_source(s) || (s->waiting && s->backoff >= WAIT_ARM_NS);
+}
+
+static void watch_conn(struct worker *w, struct conn *c)
+{
+	struct session *s = c->session;
+	const struct stream *out = &s->streams[c->side == SIDE_CLIENT ? UP : DOWN];
+	const struct stream *in = &s->streams[c->side == SIDE_CLIENT ? DOWN : UP];
+	uint32_t events = EPOLLRDHUP | EPOLLET;
+	int err;
+
+	if (c->fd < 0)
+		return;
+	if (wants_source(out))
+		events |= EPOLLIN;
+	if (wants_target(in))
+		events |= EPOLLOUT;
+	err = worker_watch(w, c, events);
+	if (err)
+		session_fail(s, c, -err);
+}
+
+void stream_watch(struct worker *w, struct stream *s)
+{
+	watch_conn(w, s->source);
+	watch_conn(w, s->target);
+}
+
+/* The stream that flows the other way. */
+static struct stream *opposite(const struct stream *s)
+{
+	struct stream *streams = s->session->streams;
+
+	return s == &streams[UP] ? &streams[DOWN] : &streams[UP];
+}
+
+bool stream_target_drained(struct worker *w, struct stream *s)
+{
+	uint64_t backlog = 0, unsent = 0;
+	int err;
+
+	if (s->drained)
+		return true;
+	err = kernel_backlog(s, &backlog, &unsent);
+	if (err) {
+		session_fail(s->session, s->target, -err);
+		return false;
+	}
+	if (backlog) {
+		stream_wait_drain(w, s, backlog);
+		return false;
+	}
+	s->drained = true;
+	stream_unwait(w, s);
+	return true;
+}
+
+void stream_finish(struct worker *w, struct stream *s)
+{
+	struct stream *other = opposite(s);
+	int err;
+
+	if (!(w->maps && w->maps->debug & SPLICE_DEBUG_NO_PROOF) && !stream_target_drained(w, s))
+		return;
+	if (other->state != STREAM_DONE) {
+		err = kernel_release(w, other);
+		if (err == -EAGAIN)
+			stream_wait(w, s, false);
+		if (err)
+			return;
+		if (shutdown(s->target->fd, SHUT_WR) < 0) {
+			session_fail(s->session, s->target, errno);
+			return;
+		}
+	}
+	stream_unwait(w, s);
+	stream_enter(s, STREAM_DONE);
+	session_stream_done(s->session);
+}
+
+void stream_fini(struct stream *s)
+{
+	free(s->pending);
+	s->pending = NULL;
+}

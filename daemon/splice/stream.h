@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A stream: one direction of a session, as the daemon keeps it. `struct lane` (splice-api.h) is
+ * the part of it that is shared with the kernel.
+ *
+ *   COPY      the daemon reads the source and writes the target
+ *   ENGAGED   the verdict program moves the bytes; the daemon sleeps
+ *   SERVING   still in `engaged`, but the kernel handed bytes up: the daemon reads them, takes the
+ *             stream back, writes them and engages it again
+ *   PAUSED    taken back: bytes wait in the source's receive queue until the target has drained
+ *   ENDING    the source has ended and every byte of it is accounted for; the last of them are on
+ *             their way into the target's TCP
+ *   DONE      the end was passed on: shutdown(target, SHUT_WR)
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "splice-api.h"
+
+#include "../conn.h"
+
+struct worker;
+
+enum stream_state {
+	STREAM_NEW, /* the backend is not connected yet */
+	STREAM_COPY,
+	STREAM_ENGAGED,
+	STREAM_SERVING,
+	STREAM_PAUSED,
+	STREAM_ENDING,
+	STREAM_DONE,
+	_STREAM_STATE_MAX,
+};
+extern const char *const stream_state_str[_STREAM_STATE_MAX];
+
+/* Why a stream is copied and not moved by the kernel. */
+enum copy_reason {
+	COPY_NONE,        /* it is (or was) moved by the kernel */
+	COPY_YOUNG,       /* the session ended before it was old enough to be worth it */
+	COPY_CONFIG,      /* engine = copy */
+	COPY_UNAVAILABLE, /* the kernel engine is off: see `doctor` */
+	COPY_UNIX,        /* one side is a unix socket */
+	COPY_HALF_CLOSED, /* one side has ended: the kernel would discard what it hands up */
+	COPY_MAP_FULL,    /* no room in a map */
+	COPY_REFUSED,     /* the kernel refused the socket for another reason */
+	_COPY_REASON_MAX,
+};
+extern const char *const copy_reason_str[_COPY_REASON_MAX];
+
+struct engine;
+
+struct stream {
+	const struct engine *engine; /* who moves the bytes: engine_copy or engine_kernel */
+	struct conn *source, *target;
+	struct session *session;
+	struct lane *lane; /* NULL until first engaged */
+	char *pending;     /* read, but not yet written: pending_len bytes from pending_at on */
+	uint32_t pending_at, pending_len;
+	uint32_t lane_index;
+	uint64_t copied;     /* bytes the daemon wrote to the target */
+	uint64_t taken;      /* of what the kernel handed up (lane->passed): bytes read */
+	uint64_t low;        /* PAUSED: resume at this backlog */
+	uint64_t settling;   /* SERVING: lane->passed when last looked at */
+	uint64_t check_at;   /* waiting: when to look again (monotonic ns) */
+	uint64_t wait_since; /* waiting for a proof that does not come: since when; 0: not */
+	uint64_t left;       /* bytes waited for at the last look; 0: not waiting for bytes */
+	uint32_t backoff;    /* ns */
+	uint32_t pauses;
+	uint8_t state; /* enum stream_state */
+	uint8_t why_copy;
+	bool eof;     /* the source's end was read or proved */
+	bool drained; /* the kernel holds nothing for the target that it has not written */
+	bool waiting; /* on the worker's list */
+	bool again;   /* on the worker's list of streams with more to do at once */
+	TAILQ_ENTRY(stream) wait_link;
+	TAILQ_ENTRY(stream) again_link;
+};
+TAILQ_HEAD(stream_list, stream);
+
+/*
+ * An engine moves the bytes of a stream. A stream has one engine at a time and changes it only
+ * where both agree on the position: the bytes read are all written.
+ */
+struct engine {
+	const char *name;
+	/*
+	 * Moves what can be moved now, or looks whether what is waited for has come. Called
+	 * whenever that may be: readiness of either socket, an event of the lane, the timer of the
+	 * wait list.
+	 */
+	void (*pump)(struct worker *w, struct stream *s);
+};
+extern const struct engine engine_copy;
+extern const struct engine engine_kernel;
+
+/* Bytes moved so far, by whoever. */
+uint64_t stream_moved(const struct stream *s);
+uint64_t stream_redirected(const struct stream *s);
+
+/* The only place a stream changes state. */
+void stream_enter(struct stream *s, enum stream_state next);
+/* Whether `next` may follow `from`: the table, for tests. */
+bool stream_may_enter(enum stream_state from, enum stream_state next);
+
+/* Calls the engine; ends the session when both of its streams have ended. */
+void stream_pump(struct worker *w, struct stream *s);
+
+/* Puts the stream on the wait list: it is pumped again soon, then ever more rarely, and at once
+ * when the target gets room. `restart` begins again with short waits. */
+void stream_wait(struct worker *w, struct stream *s, bool restart);
+/* The same for a backlog of which `left` bytes must go: looks again when they should have gone. */
+void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left);
+void stream_unwait(struct worker *w, struct stream *s);
+/* Pumps it again after the other sessions have had their turn. */
+void stream_again(struct worker *w, struct stream *s);
+
+/*
+ * Whether the target's TCP has taken every byte the kernel was given for it, so that the daemon may
+ * write or shut it down. If not, the stream is on the wait list now (or its session has failed).
+ */
+bool stream_target_drained(struct worker *w, struct stream *s);
+
+/*
+ * End of stream, with proof: pumped in STREAM_ENDING. Waits until the target's TCP has taken every
+ * byte, then passes the end on.
+ */
+void stream_finish(struct worker *w, struct stream *s);
+/* Tells epoll what the stream's two sockets are to be watched for in its present state. */
+void stream_watch(struct worker *w, struct stream *s);
+/* Frees what the stream holds; it must be off every list. */
+void stream_fini(struct stream *s);

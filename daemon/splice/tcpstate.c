@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tcpstate.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+/* An acknowledgement between two reads is rare; between two reads this often in a row it is not. */
+#define EXACT_TRIES 64
+
+static int read_info(int fd, struct tcp_info *info)
+{
+	socklen_t len = sizeof(*info);
+
+	*info = (struct tcp_info){0};
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len) < 0)
+		return -errno;
+	if (len <
+	    offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(info->tcpi_bytes_received))
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+int tcp_state_read(int fd, struct tcp_state *ret)
+{
+	struct tcp_info info;
+	int queued = 0, err = read_info(fd, &info);
+
+	if (err)
+		return err;
+	if (ioctl(fd, SIOCOUTQ, &queued) < 0)
+		return -errno;
+	*ret = (struct tcp_state){
+	    .acked = info.tcpi_bytes_acked,
+	    .received = info.tcpi_bytes_received,
+	    .unsent = info.tcpi_notsent_bytes,
+	    .queued = (uint32_t)queued,
+	};
+	return 0;
+}
+
+int tcp_written(int fd, uint64_t *ret)
+{
+	struct tcp_state before, after;
+	int err = tcp_state_read(fd, &before);
+
+	for (int i = 0; !err && i < EXACT_TRIES; i++) {
+		err = tcp_state_read(fd, &after);
+		if (!err && after.acked == before.acked) {
+			*ret = before.acked + before.queued;
+			return 0;
+		}
+		before = after;
+	}
+	return err ? err : -EAGAIN;
+}

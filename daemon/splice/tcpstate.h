@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a TCP socket has taken, sent and received: the facts the lane protocol is proved with. */
+#pragma once
+
+#include <stdint.h>
+
+struct tcp_state {
+	uint64_t acked;    /* bytes the peer acknowledged; counts the SYN of an active open */
+	uint64_t received; /* bytes received in order; the FIN counts one more */
+	uint32_t unsent;   /* bytes in the write queue that were never sent */
+	uint32_t queued;   /* bytes in the write queue, unsent or unacknowledged (SIOCOUTQ) */
+};
+
+/*
+ * Reads one socket's state; `acked` before `queued`, so that acked + queued never overstates what
+ * the write queue has taken (an acknowledgement in between only lowers it).
+ *
+ * tcpi_bytes_sent - tcpi_bytes_retrans + tcpi_notsent_bytes would be one call, but it drifts: a
+ * first transmission that the local host drops (a full qdisc, say) is counted again when repeated
+ * and not as a retransmission. 0 or a negative errno.
+ */
+int tcp_state_read(int fd, struct tcp_state *ret);
+
+/* acked + queued, exact: read until no acknowledgement came in between. */
+int tcp_written(int fd, uint64_t *ret);

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "worker.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+
+#include "daemon.h"
+#include "log.h"
+#include "splice/copy.h"
+#include "splice/kernel.h"
+
+#define POLL_BATCH 128
+/* A wake-up of the wait list serves all that is due within this time. */
+#define WAIT_SLACK_NS (20 * NSEC_PER_USEC)
+
+/* ---- lists ------------------------------------------------------------------------------ */
+
+void worker_wake_at(struct worker *w, uint64_t at)
+{
+	struct itimerspec when = {0};
+
+	if (w->timer_at && w->timer_at <= at)
+		return;
+	w->timer_at = at;
+	when.it_value.tv_sec = (time_t)(at / NSEC_PER_SEC);
+	when.it_value.tv_nsec = (long)(at % NSEC_PER_SEC);
+	(void)timerfd_settime(w->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+void worker_adopt_later(struct worker *w, struct session *s)
+{
+	s->awaiting = true;
+	TAILQ_INSERT_TAIL(&w->awaiting, s, adopt_link);
+	worker_wake_at(w, s->opened_ns + w->daemon->config->engage_after);
+}
+
+void worker_adopt_now(struct worker *w, struct session *s)
+{
+	if (s->awaiting)
+		TAILQ_REMOVE(&w->awaiting, s, adopt_link);
+	s->awaiting = false;
+	kernel_adopt(w, s);
+}
+
+void worker_session_ended(struct worker *w, struct session *s)
+{
+	if (s->awaiting)
+		TAILQ_REMOVE(&w->awaiting, s, adopt_link);
+	s->awaiting = false;
+	TAILQ_REMOVE(&w->sessions, s, link);
+	TAILQ_INSERT_TAIL(&w->ended, s, link);
+	w->n_sessions--;
+	event_active(w->poll_event, EV_READ, 0);
+}
+
+static void reap(struct worker *w)
+{
+	struct session *s;
+
+	while ((s = TAILQ_FIRST(&w->ended))) {
+		TAILQ_REMOVE(&w->ended, s, link);
+		session_free(s);
+	}
+	if (w->draining && !w->n_sessions && w->drained) {
+		w->drained(w);
+		w->drained = NULL;
+	}
+}
+
+/* The timer: sessions that are old enough for the kernel, streams whose wait is over. */
+static void on_timer(struct worker *w)
+{
+	uint64_t expirations, next = UINT64_MAX, due = w->now + WAIT_SLACK_NS;
+	uint64_t age = w->daemon->config->engage_after;
+	struct stream *st, *next_st;
+	struct session *s;
+
+	(void)!read(w->timer_fd, &expirations, sizeof(expirations));
+	w->timer_at = 0;
+
+	while ((s = TAILQ_FIRST(&w->awaiting)) && s->opened_ns + age <= due)
+		worker_adopt_now(w, s);
+	if (s)
+		next = MAX(s->opened_ns + age, w->now + NSEC_PER_MSEC);
+
+	/* A pump may put streams on the wait list or take any off it, so first pick the due ones:
+	 * from there they leave one by one, whoever removes them. */
+	for (st = TAILQ_FIRST(&w->waiting); st; st = next_st) {
+		next_st = TAILQ_NEXT(st, wait_link);
+		if (st->check_at <= due)
+			stream_again(w, st);
+		else
+			next = MIN(next, st->check_at);
+	}
+	if (next != UINT64_MAX)
+		worker_wake_at(w, next);
+}
+
+static void run_again(struct worker *w)
+{
+	struct stream_list batch = TAILQ_HEAD_INITIALIZER(batch);
+	struct stream *s;
+
+	TAILQ_CONCAT(&batch, &w->again, again_link);
+	while ((s = TAILQ_FIRST(&batch))) {
+		TAILQ_REMOVE(&batch, s, again_link);
+		s->again = false;
+		stream_pump(w, s);
+	}
+}
+
+/* ---- lane events ------------------------------------------------------------------------ */
+
+static int on_lane_event(void *arg, void *data, size_t size)
+{
+	const struct lane_event *e = data;
+	struct worker *w = arg;
+	const struct lane *lane;
+	struct session *s;
+
+	if (size != sizeof(*e) || e->lane >= w->maps->n_lanes)
+		return 0;
+	lane = &w->maps->lanes[e->lane];
+	/* The slot may have a new session by now, perhaps another worker's. */
+	if (lane->generation != e->generation || lane->worker != w->index)
+		return 0;
+	s = w->daemon->owners[e->lane / 2];
+	if (s && s->generation == e->generation && s->state != SESSION_ENDED)
+		kernel_event(w, &s->streams[e->lane % 2], e);
+	return 0;
+}
+
+/* An event that found its ring full left a trace in a counter: then every lane is looked at. */
+static void look_at_all(struct worker *w)
+{
+	uint64_t lost = maps_verdicts(w->maps, VERDICT_EVENT_LOST);
+	struct session *s, *next;
+
+	if (lost == w->lost_seen)
+		return;
+	stat_add(&w->stats.events_lost, lost - w->lost_seen);
+	w->lost_seen = lost;
+	for (s = TAILQ_FIRST(&w->sessions); s; s = next) {
+		next = TAILQ_NEXT(s, link);
+		for (int d = UP; d <= DOWN && s->state != SESSION_ENDED; d++)
+			if (s->streams[d].engine == &engine_kernel)
+				stream_again(w, &s->streams[d]);
+	}
+}
+
+/* ---- the loop --------------------------------------------------------------------------- */
+
+static void on_poll(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct epoll_event events[POLL_BATCH];
+	struct worker *w = arg;
+	bool timer = false, ring = false;
+	int n = epoll_wait(w->poll_fd, events, POLL_BATCH, 0);
+
+	w->now = now_ns();
+	for (int i = 0; i < n; i++) {
+		void *who = events[i].data.ptr;
+
+		if (who == &w->timer_fd)
+			timer = true;
+		else if (who == &w->ring_fd)
+			ring = true;
+		else
+			session_event(who, events[i].events);
+	}
+	if (ring) {
+		(void)ring_buffer__consume(w->ring);
+		look_at_all(w);
+	}
+	if (timer)
+		on_timer(w);
+	run_again(w);
+	reap(w);
+	if (!TAILQ_EMPTY(&w->again))
+		event_active(w->poll_event, EV_READ, 0);
+}
+
+int worker_watch(struct worker *w, struct conn *c, uint32_t events)
+{
+	struct epoll_event e = {.events = events, .data.ptr = c};
+
+	if (c->armed == events)
+		return 0;
+	if (epoll_ctl(w->poll_fd, c->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &e) < 0)
+		return -errno;
+	c->armed = events;
+	return 0;
+}
+
+void worker_drain(struct worker *w)
+{
+	if (w->draining)
+		return;
+	w->now = now_ns();
+	w->draining = true;
+	for (size_t i = 0; i < w->daemon->n_listeners; i++)
+		listener_stop(&w->daemon->listeners[i], w);
+	reap(w);
+}
+
+void worker_end_all(struct worker *w, enum session_end end)
+{
+	struct session *s;
+
+	w->now = now_ns();
+	while ((s = TAILQ_FIRST(&w->sessions)))
+		session_end(s, end);
+	reap(w);
+}
+
+/* ---- set-up ----------------------------------------------------------------------------- */
+
+static int watch_own(struct worker *w, int *fd)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.ptr = fd};
+
+	return epoll_ctl(w->poll_fd, EPOLL_CTL_ADD, *fd, &e) < 0 ? -errno : 0;
+}
+
+static int open_fds(struct worker *w)
+{
+	int err;
+
+	w->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (w->poll_fd < 0 || w->timer_fd < 0 || w->reserve_fd < 0)
+		return -errno;
+	err = watch_own(w, &w->timer_fd);
+	if (err || !w->maps)
+		return err;
+	w->ring_fd = w->maps->rings[w->index];
+	w->ring = ring_buffer__new(w->ring_fd, on_lane_event, w, NULL);
+	if (!w->ring)
+		return -errno;
+	return watch_own(w, &w->ring_fd);
+}
+
+static int open_base(struct worker *w)
+{
+	struct event_config *ec = event_config_new();
+
+	if (!ec)
+		return -ENOMEM;
+	(void)event_config_set_flag(ec, EVENT_BASE_FLAG_NOLOCK);
+	w->base = event_base_new_with_config(ec);
+	event_config_free(ec);
+	if (!w->base)
+		return -ENOMEM;
+	w->poll_event = event_new(w->base, w->poll_fd, EV_READ | EV_PERSIST, on_poll, w);
+	if (!w->poll_event || event_add(w->poll_event, NULL) < 0)
+		return -ENOMEM;
+	return mailbox_init(&w->mail, w->base, w);
+}
+
+int worker_init(struct worker *w, struct daemon *d, unsigned int index)
+{
+	int err;
+
+	*w = (struct worker){
+	    .daemon = d,
+	    .maps = d->maps,
+	    .index = index,
+	    .poll_fd = -1,
+	    .timer_fd = -1,
+	    .reserve_fd = -1,
+	    .ring_fd = -1,
+	};
+	TAILQ_INIT(&w->sessions);
+	TAILQ_INIT(&w->awaiting);
+	TAILQ_INIT(&w->ended);
+	TAILQ_INIT(&w->waiting);
+	TAILQ_INIT(&w->again);
+	w->now = now_ns();
+
+	w->buffer = malloc(COPY_BUFFER);
+	err = w->buffer ? open_fds(w) : -ENOMEM;
+	if (!err)
+		err = open_base(w);
+	if (err)
+		return log_errno(err, "worker %u: setting up", index);
+	return 0;
+}
+
+/*
+ * A pause that comes late costs memory and throughput, and the worker needs the processor only for
+ * moments: where the scheduler knows slices (Linux 6.12), it asks for a short one, which is served
+ * sooner. Elsewhere this changes nothing.
+ */
+static void ask_for_short_slice(void)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attr = {.size = sizeof(attr), .policy = SCHED_OTHER, .runtime = 100 * NSEC_PER_USEC};
+
+	(void)syscall(SYS_sched_setattr, 0, &attr, 0);
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	ask_for_short_slice();
+
+	for (size_t i = 0; i < w->daemon->n_listeners; i++)
+		(void)listener_start(&w->daemon->listeners[i], w);
+	(void)event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	return NULL;
+}
+
+int worker_run_thread(struct worker *w)
+{
+	char name[16];
+	sigset_t all, old;
+	int err;
+
+	/* Signals go to the main thread. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&w->thread, NULL, worker_main, w);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		return -err;
+	w->started = true;
+	(void)snprintf(name, sizeof(name), "worker/%u", w->index);
+	(void)pthread_setname_np(w->thread, name);
+	return 0;
+}
+
+static void stop(void *owner, void *arg _unused_)
+{
+	struct worker *w = owner;
+
+	(void)event_base_loopbreak(w->base);
+}
+
+void worker_stop(struct worker *w)
+{
+	if (w->started && mailbox_post(&w->mail, stop, NULL) == 0)
+		(void)pthread_join(w->thread, NULL);
+	w->started = false;
+}
+
+void worker_fini(struct worker *w)
+{
+	if (w->base)
+		worker_end_all(w, END_SHUTDOWN);
+	mailbox_fini(&w->mail);
+	if (w->poll_event)
+		event_free(w->poll_event);
+	if (w->base)
+		event_base_free(w->base);
+	ring_buffer__free(w->ring);
+	closep_(&w->poll_fd);
+	closep_(&w->timer_fd);
+	closep_(&w->reserve_fd);
+	free(w->buffer);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A worker: a thread with an event base, its own listening sockets and its own sessions.
+ *
+ * The base (libevent) drives the listeners, timers and the mailbox. The sockets of sessions are in
+ * an epoll instance of the worker's own, which the base watches as one descriptor: they need
+ * EPOLLRDHUP without EPOLLIN and exact edges (a session that only moves bytes in the kernel must
+ * wake nobody), and libevent reports an error on such a descriptor to nobody.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdint.h>
+
+#include "mailbox.h"
+#include "session.h"
+#include "splice/maps.h"
+#include "stats.h"
+
+struct daemon;
+struct ring_buffer;
+
+struct worker {
+	struct daemon *daemon;
+	const struct maps *maps; /* NULL: no kernel engine */
+	unsigned int index;
+	pthread_t thread;
+	bool started;
+	struct event_base *base;
+	struct event *poll_event;
+	struct ring_buffer *ring;
+	int poll_fd, timer_fd, ring_fd;
+	int reserve_fd;    /* given up for a dial when descriptors run out */
+	uint64_t timer_at; /* what timer_fd is set to; 0: off */
+	uint64_t now;      /* monotonic ns of this turn */
+	char *buffer;      /* COPY_BUFFER bytes, empty between turns */
+	struct session_list sessions, awaiting;
+	struct session_list ended; /* freed at the end of the turn */
+	struct stream_list waiting, again;
+	uint32_t n_sessions;
+	uint64_t lost_seen; /* the event_lost counter when all lanes were last looked at */
+	bool draining;
+	void (*drained)(struct worker *w); /* called once, when draining and empty */
+	struct mailbox mail;               /* its letters' owner is the worker */
+	struct stats stats;
+};
+
+/* Sets everything up but the thread. 0 or a negative errno after logging. */
+int worker_init(struct worker *w, struct daemon *d, unsigned int index);
+int worker_run_thread(struct worker *w); /* 0 or a negative errno */
+/* Ends the loop and waits for the thread; sessions that are still there end in worker_fini(). */
+void worker_stop(struct worker *w);
+void worker_fini(struct worker *w);
+
+/* Stops accepting; w->drained is called when the last session has ended. Worker's thread only. */
+void worker_drain(struct worker *w);
+/* Ends all sessions with `end`. Worker's thread only. */
+void worker_end_all(struct worker *w, enum session_end end);
+
+/* epoll for a session's socket; 0 or a negative errno. */
+int worker_watch(struct worker *w, struct conn *c, uint32_t events);
+/* A session's place on the lists. */
+void worker_adopt_later(struct worker *w, struct session *s);
+void worker_adopt_now(struct worker *w, struct session *s);
+void worker_session_ended(struct worker *w, struct session *s);
+/* Makes sure the wait list is looked at no later than `at` (monotonic ns). */
+void worker_wake_at(struct worker *w, uint64_t at);
