@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+#   make run        install what is needed, build, start the quick start
+#   make check      every test
+#   make            build/spliced and build/splicectl
+#   make help       the rest
+#
+# V=1 shows the commands. CC=clang works. SAN=address,undefined builds into build-san.
+
+VERSION := 0.1.0
+
+V ?= 0
+ifeq ($(V),0)
+  Q   := @
+  say  = @printf '  %-8s %s\n' $(1) $(2)
+endif
+
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+DESTDIR    ?=
+SAN        ?=
+BUILD      := build$(if $(SAN),-san)
+
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(shell command -v bpftool) /usr/sbin/bpftool)
+PKGS    := libbpf libevent_core libevent_extra libevent_pthreads inih libsystemd jansson libcap
+
+WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+CFLAGS   ?= -O2 -g
+CPPFLAGS += -D_GNU_SOURCE -DSPLICED_VERSION='"$(VERSION)"' -Ibpf -Idaemon -I$(BUILD)
+ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer \
+	     -fno-sanitize-recover=all) $(shell pkg-config --cflags $(PKGS)) -pthread
+ALL_LDFLAGS = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN)) -pthread
+LIBS     = $(shell pkg-config --libs $(PKGS))
+
+DAEMON_SRC := $(filter-out daemon/main.c daemon/splicectl.c,$(wildcard daemon/*.c daemon/*/*.c))
+DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/%.o)
+LOAD_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/load/*.c))
+BENCH_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
+PEER_BIN   := $(patsubst tests/peers/%.c,$(BUILD)/tests/%,$(wildcard tests/peers/*.c))
+UNIT_BIN   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+TOOLS      := $(BUILD)/tests/spliced-load $(BUILD)/tests/spliced-bench $(PEER_BIN)
+PROGRAMS   := $(BUILD)/spliced $(BUILD)/splicectl
+
+.PHONY: all tests help deps check-deps run check bench vmcheck install clean format lint docs
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS)
+
+tests: all $(TOOLS) $(UNIT_BIN)
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo 'bench vmcheck docs install clean format lint'
+
+# ---- what is needed -------------------------------------------------------------------------
+
+APT := apt-get install -y --no-install-recommends
+DEPS := gcc make clang llvm pkg-config bpftool libbpf-dev libevent-dev libinih-dev libsystemd-dev \
+	libjansson-dev libcap-dev libc6-dev curl
+DEPS_TEST := libcmocka-dev python3 iproute2 procps util-linux openssl redis-server postgresql \
+	postgresql-contrib nginx-light libnginx-mod-stream iperf3 haproxy socat clang-format clang-tidy \
+	qemu-system-x86 busybox-static cpio xz-utils kmod libclang-rt-14-dev mandoc
+
+deps:
+	@./conf/deps "$(APT)" $(DEPS)
+
+check-deps:
+	@./conf/deps "$(APT)" $(DEPS) $(DEPS_TEST)
+
+# ---- the kernel's half ----------------------------------------------------------------------
+
+BPF_ARCH := $(shell $(CC) -dumpmachine | sed 's/-linux.*/-linux-gnu/')
+
+$(BUILD)/splice.bpf.o: bpf/splice.bpf.c bpf/kernel.h bpf/splice-api.h
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)
+	$(Q)$(CLANG) -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -I/usr/include/$(BPF_ARCH) -c $< -o $@
+
+$(BUILD)/splice.skel.h: $(BUILD)/splice.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen object $(BUILD)/splice.linked.o $<
+	$(Q)$(BPFTOOL) gen skeleton $(BUILD)/splice.linked.o name splice_bpf > $@
+
+# ---- programs -------------------------------------------------------------------------------
+
+$(BUILD)/daemon/splice/maps.o: $(BUILD)/splice.skel.h
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/spliced: $(BUILD)/daemon/main.o $(DAEMON_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
+
+$(BUILD)/splicectl: $(BUILD)/daemon/splicectl.o $(BUILD)/daemon/doctor_print.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ -ljansson
+
+$(BUILD)/tests/spliced-load: $(LOAD_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ -ljansson
+
+$(BUILD)/tests/spliced-bench: $(BENCH_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@
+
+$(BUILD)/tests/%: tests/peers/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP $< -o $@ $(ALL_LDFLAGS)
+
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(DAEMON_OBJ) $(filter-out %/main.o,$(LOAD_OBJ))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS) -lcmocka
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- use ------------------------------------------------------------------------------------
+
+run: deps
+	@$(MAKE) --no-print-directory all
+	@./conf/quickstart $(BUILD)
+
+check: check-deps
+	@$(MAKE) --no-print-directory tests
+	@SPLICED_BUILD=$(BUILD) ./tests/run $(ARGS)
+
+bench: check-deps
+	@$(MAKE) --no-print-directory tests
+	@./tests/bench/bench $(ARGS)
+
+vmcheck: check-deps
+	@$(MAKE) --no-print-directory tests
+	@./tests/vm/matrix $(if $(FULL),--full)
+
+install: all
+	install -D -m 755 $(BUILD)/spliced $(DESTDIR)$(PREFIX)/sbin/spliced
+	install -D -m 755 $(BUILD)/splicectl $(DESTDIR)$(PREFIX)/bin/splicectl
+	install -D -m 644 conf/spliced.conf $(DESTDIR)$(SYSCONFDIR)/spliced/spliced.conf
+
+clean:
+	rm -rf build build-san
+
+C_FILES := $(wildcard daemon/*.[ch] daemon/*/*.[ch] bpf/*.[ch] tests/*/*.[ch])
+
+format:
+	clang-format -i $(C_FILES)
+
+lint: $(BUILD)/splice.skel.h
+	clang-format --dry-run -Werror $(C_FILES)
+	clang-tidy --quiet $(filter daemon/%.c,$(C_FILES)) -- -std=gnu17 $(CPPFLAGS) \
+		$(shell pkg-config --cflags $(PKGS))
