@@ -69,6 +69,7 @@ static int flush(struct stream *s, uint64_t *moved)
 	if (!s->pending_len) {
 		free(s->pending);
 		s->pending = NULL;
+		s->pending_at = 0;
 	}
 	return 0;
 }

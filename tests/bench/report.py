@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Samples to medians, tables and the verdict on the goals."""
+
+import statistics
+
+BASE = "haproxy-splice"
+
+
+class Results:
+    """All samples of a run, by measurement and target."""
+
+    def __init__(self, targets):
+        self.targets = targets
+        self.samples = []
+
+    def add(self, measure, target, number, sample):
+        """Keeps one sample."""
+        self.samples.append({"measure": measure, "target": target, "round": number, **sample})
+
+    def values(self, measure, target, field):
+        """All samples of one field."""
+        return [sample[field] for sample in self.samples
+                if sample["measure"] == measure and sample["target"] == target
+                and field in sample]
+
+    def median(self, measure, target, field):
+        """The median of one field, or None."""
+        values = self.values(measure, target, field)
+        return statistics.median(values) if values else None
+
+    def ratio(self, measure, target, field, base=BASE):
+        """A target's median as a multiple of another's, or None."""
+        value, reference = self.median(measure, target, field), self.median(measure, base, field)
+        if value is None or not reference:
+            return None
+        return value / reference
+
+
+def human(value):
+    """Three or four digits that can be read."""
+    if value is None:
+        return "-"
+    if abs(value) >= 10000:
+        return f"{value / 1000:.1f}k"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _echo_rows(size):
+    return [(f"{count} connection{'s' if count > 1 else ''}", f"echo{size}-{count}")
+            for count in (1, 16, 256)]
+
+
+STREAMS = [("1 stream up", "up-1"), ("8 streams up", "up-8"),
+           ("1 stream down", "down-1"), ("8 streams down", "down-8")]
+CONNRATE = [("connect, 64 B, close", "connrate")]
+HELD = [("idle session", "idle")]
+
+# File name, title, unit, which way is better, field, rows of (label, measurement).
+SECTIONS = (
+    ("requests-64", "64 B echo", "requests/s", "more", "per_s", _echo_rows("64")),
+    ("requests-64-p50", "64 B echo, p50 latency", "µs", "less", "p50_us", _echo_rows("64")),
+    ("requests-64-p99", "64 B echo, p99 latency", "µs", "less", "p99_us", _echo_rows("64")),
+    ("requests-64-cpu", "64 B echo, CPU", "CPU s per 100 k requests", "less",
+     "cpu_s_per_100k", _echo_rows("64")),
+    ("requests-16k", "16 KiB echo", "requests/s", "more", "per_s", _echo_rows("16k")),
+    ("requests-16k-p50", "16 KiB echo, p50 latency", "µs", "less", "p50_us", _echo_rows("16k")),
+    ("requests-16k-p99", "16 KiB echo, p99 latency", "µs", "less", "p99_us", _echo_rows("16k")),
+    ("requests-16k-cpu", "16 KiB echo, CPU", "CPU s per 100 k requests", "less",
+     "cpu_s_per_100k", _echo_rows("16k")),
+    ("throughput", "Streams", "Gbit/s", "more", "gbit_s", STREAMS),
+    ("throughput-cpu", "Streams, CPU", "CPU s per GB", "less", "cpu_s_per_gb", STREAMS),
+    ("connections", "New connections", "connections/s", "more", "per_s", CONNRATE),
+    ("connections-p99", "New connections, p99 latency", "µs", "less", "p99_us", CONNRATE),
+    ("connections-cpu", "New connections, CPU", "CPU s per 100 k connections", "less",
+     "cpu_s_per_100k", CONNRATE),
+    ("memory-rss", "Memory of the proxy (Rss)", "bytes per idle session", "less",
+     "rss_per_session", HELD),
+    ("memory-pss", "Memory of the proxy (Pss)", "bytes per idle session", "less",
+     "pss_per_session", HELD),
+    ("memory-machine", "Memory of the machine, with sockets, client and backend",
+     "bytes per idle session", "less", "machine_per_session", HELD),
+)
+
+
+def _cell(results, measure, target, field):
+    value = results.median(measure, target, field)
+    if value is None:
+        return "-"
+    ratio = results.ratio(measure, target, field)
+    return human(value) + (f" ({ratio:.2f})" if ratio is not None else "")
+
+
+def _measured(results, rows, field):
+    return [(label, measure) for label, measure in rows
+            if any(results.values(measure, target, field) for target in results.targets)]
+
+
+def table(results, section):
+    """One section as lines of text; empty if it was not measured."""
+    _, title, unit, better, field, rows = section
+    rows = _measured(results, rows, field)
+    if not rows:
+        return []
+    lines = ["", f"{title}: {unit} ({better} is better; in brackets: x {BASE})",
+             f"  {'':22}" + "".join(f"{name:>16}" for name in results.targets)]
+    for label, measure in rows:
+        cells = (_cell(results, measure, target, field) for target in results.targets)
+        lines.append(f"  {label:22}" + "".join(f"{cell:>16}" for cell in cells))
+    return lines
+
+
+def _goal(what, target, base, measure, field, compare, bound):
+    return {"what": what, "target": target, "base": base, "measure": measure, "field": field,
+            "compare": compare, "bound": bound}
+
+
+def _kernel_goals():
+    def goal(what, measure, field, compare, bound):
+        return _goal(what, "spliced-kernel", BASE, measure, field, compare, bound)
+
+    return [
+        goal("requests/s, 64 B, 16 connections", "echo64-16", "per_s", ">=", 1.15),
+        goal("p99 latency, 64 B, 16 connections", "echo64-16", "p99_us", "<=", 1.0),
+        goal("p99 latency, 16 KiB, 16 connections", "echo16k-16", "p99_us", "<=", 1.0),
+        goal("Gbit/s, 8 streams up", "up-8", "gbit_s", ">=", 1.4),
+        goal("Gbit/s, 8 streams down", "down-8", "gbit_s", ">=", 1.4),
+        goal("Gbit/s, 1 stream up", "up-1", "gbit_s", ">=", 1.0),
+        goal("Gbit/s, 1 stream down", "down-1", "gbit_s", ">=", 1.0),
+        goal("CPU per byte, 8 streams up", "up-8", "cpu_s_per_gb", "<=", 0.75),
+        goal("CPU per byte, 8 streams down", "down-8", "cpu_s_per_gb", "<=", 0.75),
+        goal("connections/s", "connrate", "per_s", ">=", 1.0),
+    ]
+
+
+def _copy_goals():
+    def goal(what, measure, field):
+        return _goal(what, "spliced-copy", "nginx", measure, field, ">=", 1.0)
+
+    return [goal("requests/s, 64 B, 16 connections", "echo64-16", "per_s"),
+            *(goal(f"Gbit/s, {label}", measure, "gbit_s") for label, measure in STREAMS)]
+
+
+GOALS = [*_kernel_goals(),
+         _goal("Rss bytes per idle session", "spliced-kernel", None, "idle", "rss_per_session",
+               "<=", 2048),
+         *_copy_goals()]
+
+
+def judge(results):
+    """Every goal with what was measured: ok, MISSED, or None if it was not measured."""
+    judged = []
+    for goal in GOALS:
+        if goal["base"]:
+            value = results.ratio(goal["measure"], goal["target"], goal["field"], goal["base"])
+        else:
+            value = results.median(goal["measure"], goal["target"], goal["field"])
+        met = None
+        if value is not None:
+            met = value >= goal["bound"] if goal["compare"] == ">=" else value <= goal["bound"]
+        judged.append({**goal, "measured": value, "met": met})
+    return judged
+
+
+def goals_table(judged):
+    """The verdicts as lines of text."""
+    lines = ["", "Goals (ratio of medians)"]
+    for goal in judged:
+        versus = f"{goal['target']} / {goal['base']}" if goal["base"] else goal["target"]
+        verdict = {True: "ok", False: "MISSED", None: "not measured"}[goal["met"]]
+        bound = f"{goal['compare']} {goal['bound']:g}"
+        lines.append(f"  {goal['what']:37} {versus:32} {bound:>8} "
+                     f"{human(goal['measured']):>8}  {verdict}")
+    return lines
+
+
+def summary(results):
+    """Median, least and greatest of every plotted field, for results.json."""
+    out = {}
+    for _, _, unit, _, field, rows in SECTIONS:
+        for _, measure in rows:
+            for target in results.targets:
+                values = results.values(measure, target, field)
+                if values:
+                    out.setdefault(measure, {}).setdefault(target, {})[field] = {
+                        "unit": unit, "median": statistics.median(values),
+                        "min": min(values), "max": max(values)}
+    return out

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Bulk data: upload is counted by the backend, download here. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define EVENTS_AT_ONCE 64
+
+struct stream {
+	int fd;
+};
+
+static void streams_open(struct load *load, struct stream *streams, int epoll, char service,
+			 uint32_t events)
+{
+	for (unsigned i = 0; i < load->connections; i++) {
+		/* Connects blocking, so that the order of the streams is the same each time. */
+		streams[i].fd = dial(load->options, load->first + i, true);
+		if (streams[i].fd < 0 || send(streams[i].fd, &service, 1, MSG_NOSIGNAL) != 1)
+			die("connect");
+		epoll_set(epoll, EPOLL_CTL_ADD, streams[i].fd, events, &streams[i]);
+	}
+}
+
+static bool stream_event(struct load *load, struct stream *stream, char *buffer, bool upload)
+{
+	ssize_t length = upload ? send(stream->fd, buffer, CHUNK_SIZE, MSG_DONTWAIT | MSG_NOSIGNAL)
+				: recv(stream->fd, buffer, CHUNK_SIZE, MSG_DONTWAIT);
+
+	if (length < 0)
+		return errno == EAGAIN;
+	if (length == 0)
+		return false;
+	/* One writer: a plain load and store is cheaper than an atomic addition. */
+	uint64_t bytes = atomic_load_explicit(&load->bytes, memory_order_relaxed);
+	atomic_store_explicit(&load->bytes, bytes + (uint64_t)length, memory_order_relaxed);
+	return true;
+}
+
+static void streams_loop(struct load *load, int epoll, char *buffer, bool upload)
+{
+	struct epoll_event events[EVENTS_AT_ONCE];
+
+	while (atomic_load_explicit(load->phase, memory_order_relaxed) != PHASE_STOP) {
+		int count = epoll_wait(epoll, events, EVENTS_AT_ONCE, 50);
+		for (int i = 0; i < count; i++) {
+			struct stream *stream = events[i].data.ptr;
+			if (stream_event(load, stream, buffer, upload))
+				continue;
+			load->errors++;
+			close(stream->fd);
+			stream->fd = -1;
+		}
+	}
+}
+
+static void streams_run(struct load *load, bool upload)
+{
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	char *buffer = calloc(1, CHUNK_SIZE);
+	struct stream *streams = calloc(load->connections, sizeof(*streams));
+
+	if (epoll < 0 || buffer == NULL || streams == NULL)
+		die("streams");
+	streams_open(load, streams, epoll, upload ? SERVICE_SINK : SERVICE_SOURCE,
+		     upload ? EPOLLOUT : EPOLLIN);
+	streams_loop(load, epoll, buffer, upload);
+	for (unsigned i = 0; i < load->connections; i++)
+		if (streams[i].fd >= 0)
+			close(streams[i].fd);
+	free(streams);
+	free(buffer);
+	close(epoll);
+}
+
+void upload_load(struct load *load)
+{
+	streams_run(load, true);
+}
+
+void download_load(struct load *load)
+{
+	streams_run(load, false);
+}

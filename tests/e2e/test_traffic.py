@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every way to move bytes, byte-exactly, and every way to end."""
+
+from lib import case
+from lib.traffic import check_mostly_kernel, through
+from lib.wait import wait_until
+
+# Each scenario is a test: the load tool's options, and which part of the bytes the kernel engine
+# must have moved itself (0: the sessions are too short to say).
+SCENARIOS = {
+    "hundred_sessions": (0.5, "--sessions", 100, "--bytes-up", "2M", "--bytes-down", "3M"),
+    "echo": (0.5, "--sessions", 20, "--echo", "--bytes-up", "4M"),
+    "pingpong_small": (0.5, "--sessions", 16, "--pingpong", 64, 1000),
+    "pingpong_large": (0.5, "--sessions", 4, "--pingpong", "100K", 100),
+    "pauses": (0.3, "--sessions", 50, "--pause", "0.2:10-3000"),
+    "one_byte_writes": (0.3, "--sessions", 4, "--one-byte", "--bytes-up", "20K",
+                        "--bytes-down", "20K"),
+    "server_first": (0.5, "--sessions", 20, "--server-first"),
+    "only_up": (0.5, "--sessions", 20, "--bytes-down", 0, "--bytes-up", "3M"),
+    "only_down": (0.5, "--sessions", 20, "--bytes-up", 0, "--bytes-down", "3M"),
+    "short_sessions": (0, "--sessions", 2000, "--concurrency", 50, "--bytes-up", 200,
+                       "--bytes-down", 2000),
+    "tiny_buffers": (0.3, "--sessions", 10, "--rcvbuf", 4096, "--sndbuf", 4096,
+                     "--bytes-up", "300K", "--bytes-down", "300K"),
+    # Bytes that are there before the session is: the kernel sees no segment for them.
+    "early_data_small": (0, "--sessions", 50, "--early-data", "--bytes-up", 100),
+    "early_data_big": (0.3, "--sessions", 20, "--early-data", "--bytes-up", "8M"),
+    "early_data_and_end": (0, "--sessions", 50, "--early-data", "--bytes-up", "30K",
+                           "--half-close", "client", "--bytes-down", "100K"),
+    # Readers that do not keep up: pauses, resumes, and the hard mark.
+    "slow_client": (0.5, "--sessions", 8, "--slow-reader", "client", "8M", "--bytes-down", "12M"),
+    "slow_server": (0.5, "--sessions", 8, "--slow-reader", "server", "8M", "--bytes-up", "12M"),
+    "slow_both": (0.5, "--sessions", 8, "--slow-reader", "both", "4M", "--bytes-up", "6M",
+                  "--bytes-down", "6M"),
+    "sleeping_client": (0.5, "--sessions", 4, "--sleep-reader", "client", "1M", 1.5,
+                        "--bytes-down", "40M"),
+    "sleeping_server": (0.5, "--sessions", 4, "--sleep-reader", "server", "1M", 1.5,
+                        "--bytes-up", "40M"),
+    "sleeping_from_the_start": (0.3, "--sessions", 4, "--sleep-reader", "client", 0, 1,
+                                "--bytes-down", "20M"),
+    # Ends: one side first, the other going on; bytes in flight when the end comes.
+    "half_close_client": (0, "--sessions", 20, "--half-close", "client"),
+    "half_close_server": (0, "--sessions", 20, "--half-close", "server"),
+    "half_close_client_concurrent": (0.3, "--sessions", 20, "--half-close", "client",
+                                     "--concurrent", "--bytes-down", "4M"),
+    "half_close_server_concurrent": (0.3, "--sessions", 20, "--half-close", "server",
+                                     "--concurrent", "--bytes-up", "4M"),
+    "half_close_with_backlog_up": (0.3, "--sessions", 8, "--half-close", "client", "--concurrent",
+                                   "--slow-reader", "server", "6M", "--bytes-up", "8M"),
+    "half_close_with_backlog_down": (0.3, "--sessions", 8, "--half-close", "server",
+                                     "--concurrent", "--slow-reader", "client", "6M",
+                                     "--bytes-down", "8M"),
+    "half_close_while_asleep": (0.3, "--sessions", 8, "--half-close", "client", "--concurrent",
+                                "--sleep-reader", "server", 1000, 1, "--bytes-up", "6M"),
+    "end_after_pause": (0.3, "--sessions", 20, "--fin-delay", 50),
+    "close_without_half_close": (0.3, "--sessions", 20, "--half-close", "none"),
+    # Resets pass as resets, and what came before is a right prefix.
+    "reset_by_client": (0, "--sessions", 20, "--rst", "client", "1M"),
+    "reset_by_server": (0, "--sessions", 20, "--rst", "server", "1M"),
+    "reset_at_start": (0, "--sessions", 20, "--rst", "client", 16),
+    "reset_of_slow_reader": (0, "--sessions", 10, "--rst", "client", "2M", "--bytes-up", 16,
+                             "--bytes-down", "20M", "--slow-reader", "client", "2M"),
+    "reset_of_sleeping_server": (0, "--sessions", 10, "--rst", "server", "3M", "--bytes-up", "20M",
+                                 "--sleep-reader", "server", "1M", 0.7),
+}
+
+
+def scenario_test(share, options):
+    @case(timeout=90)
+    def test(env):
+        _, daemon = through(env, *options)
+        check_mostly_kernel(env, daemon, share)
+    return test
+
+
+for _name, (_share, *_options) in SCENARIOS.items():
+    globals()[f"test_{_name}"] = scenario_test(_share, _options)
+
+
+@case(timeout=90)
+def test_one_gigabyte(env):
+    size = env.pick("1G", "64M")
+    _, daemon = through(env, "--bytes-up", size, "--bytes-down", 0, "--write-size", "64K-256K",
+                        timeout=80)
+    check_mostly_kernel(env, daemon, 0.9)
+
+
+@case(timeout=90)
+def test_both_ways_at_full_speed(env):
+    size = env.pick("256M", "32M")
+    _, daemon = through(env, "--sessions", 4, "--bytes-up", size, "--bytes-down", size,
+                        "--write-size", "64K-256K", timeout=80)
+    check_mostly_kernel(env, daemon, 0.9)
+
+
+@case(slow=True, timeout=120)
+def test_thousand_sessions_at_once(env):
+    number = env.pick(1000, 200)
+    through(env, "--sessions", number, "--bytes-up", "100K", "--bytes-down", "100K",
+            "--pause", "0.05:10-20000", timeout=100)
+
+
+# Which engine: from the first byte, after the default pause, in the middle of a stream, never.
+
+def test_default_engage_after(env):
+    _, daemon = through(env, "--sessions", 20, "--bytes-up", "8M", "--bytes-down", "8M",
+                        spliced={"engage_after": None})
+    check_mostly_kernel(env, daemon, 0.3)
+
+
+def test_short_sessions_are_copied_by_default(env):
+    # Echo: a session is over as soon as it can be, long before engage_after.
+    _, daemon = through(env, "--sessions", 200, "--concurrency", 2, "--echo", "--bytes-up", 100,
+                        spliced={"engage_after": "5s"})
+    stats = daemon.stats()
+    assert stats["sessions_copy"] == 200 and stats["sessions_kernel"] == 0, stats
+    reason = "young" if env.engine == "kernel" else "config"
+    assert stats["copy_reasons"][reason] == 400, stats["copy_reasons"]
+
+
+def test_engaged_in_the_middle(env):
+    """The hand-over meets streams that are in full flow, both ways, at random moments."""
+    for after in ("1ms", "20ms", "100ms"):
+        _, daemon = through(env, "--sessions", 10, "--bytes-up", "8M", "--bytes-down", "8M",
+                            "--pause", "0.3:10-2000", spliced={"engage_after": after})
+        stats = daemon.stats()
+        if env.engine == "kernel":
+            assert stats["sessions_kernel"] == 10, stats
+            assert stats["bytes_redirected"] > 0, stats
+
+
+# Watermarks as low as they go: every burst is a pause, many are handed back.
+
+LOW_MARKS = {"splice_low": "64K", "splice_high": "128K", "splice_hard": "256K",
+             "splice_window": "64K"}
+
+
+def test_low_marks_slow_reader(env):
+    _, daemon = through(env, "--sessions", 8, "--slow-reader", "both", "6M", "--bytes-up", "8M",
+                        "--bytes-down", "8M", spliced=LOW_MARKS)
+    stats = daemon.stats()
+    if env.engine == "kernel":
+        assert stats["pauses"] > 0 and stats["resumes"] > 0, stats
+
+
+def test_low_marks_sleeping_reader(env):
+    _, daemon = through(env, "--sessions", 8, "--sleep-reader", "server", "300K", 0.5,
+                        "--bytes-up", "30M", spliced=LOW_MARKS)
+    assert env.engine == "copy" or daemon.stats()["pauses"] > 0
+
+
+def test_low_marks_one_byte_writes(env):
+    through(env, "--sessions", 4, "--one-byte", "--sleep-reader", "client", 1000, 0.5,
+            "--bytes-up", 16, "--bytes-down", "200K", spliced=LOW_MARKS)
+
+
+# Every kind of address on either side.
+
+def test_ipv6(env):
+    _, daemon = through(env, "--sessions", 20, listen="[::1]:0", bind="[::1]:0")
+    check_mostly_kernel(env, daemon)
+
+
+def test_ipv6_to_ipv4(env):
+    _, daemon = through(env, "--sessions", 20, bind="[::1]:0")
+    check_mostly_kernel(env, daemon)
+
+
+def test_ipv4_to_ipv6(env):
+    _, daemon = through(env, "--sessions", 20, listen="[::1]:0")
+    check_mostly_kernel(env, daemon)
+
+
+def check_unix_copied(daemon):
+    stats = daemon.stats()
+    assert stats["bytes_redirected"] == 0, stats
+    reason = "config" if stats["copy_reasons"]["config"] else "unix"
+    assert stats["copy_reasons"][reason] == 2 * stats["sessions_total"], stats["copy_reasons"]
+
+
+UNIX_SCENARIOS = (("--sessions", 20), ("--sessions", 10, "--half-close", "client"),
+                  ("--sessions", 10, "--half-close", "server", "--concurrent"),
+                  ("--sessions", 5, "--slow-reader", "both", "4M"))
+
+
+@case(timeout=90)
+def test_unix_client(env):
+    for options in UNIX_SCENARIOS:
+        _, daemon = through(env, *options, bind=f"unix:{env.tmp}/front.sock")
+        check_unix_copied(daemon)
+        daemon.stop()
+
+
+@case(timeout=90)
+def test_unix_backend(env):
+    for options in UNIX_SCENARIOS:
+        _, daemon = through(env, *options, listen=f"unix:{env.tmp}/back.sock")
+        check_unix_copied(daemon)
+
+
+def test_unix_both(env):
+    for options in UNIX_SCENARIOS:
+        _, daemon = through(env, *options, listen=f"unix:{env.tmp}/back.sock",
+                            bind=f"unix:{env.tmp}/front.sock")
+        check_unix_copied(daemon)
+        daemon.stop()
+
+
+def test_unix_abstract(env):
+    name = env.tmp.name
+    _, daemon = through(env, "--sessions", 10, listen=f"unix:@{name}-back",
+                        bind=f"unix:@{name}-front")
+    check_unix_copied(daemon)
+
+
+def test_reset_of_client_reaches_unix_backend(env):
+    """A unix socket has no reset; the backend sees the end, after a right prefix."""
+    through(env, "--sessions", 10, "--rst", "client", "300K",
+            listen=f"unix:{env.tmp}/back.sock")
+
+
+def test_several_servers_and_binds(env):
+    load = env.load("--sessions", 60, "--bytes-up", "300K", "--bytes-down", "300K",
+                    listen=["127.0.0.1:0", "[::1]:0", f"unix:{env.tmp}/back.sock"])
+    daemon = env.spliced(load.backends, listener={"bind": "127.0.0.1:0, [::1]:0"})
+    load.go(daemon.address(index=0), daemon.address(index=1))
+    load.ok()
+    wait_until(lambda: daemon.stats()["ends"]["done"] == 60, 5, "60 sessions done")
+    assert [daemon.server(name)["sessions_total"] for name in "abc"] == [20, 20, 20]
+
+
+@case(full=True, timeout=400)
+def test_soak(env):
+    """Minutes of everything at once, another seed each round."""
+    for seed in range(1, 13):
+        through(env, "--sessions", 100, "--seed", seed, "--bytes-up", "8M", "--bytes-down", "8M",
+                "--pause", "0.02:10-30000", "--slow-reader", ("client", "server")[seed % 2], "4M",
+                spliced=LOW_MARKS if seed % 3 == 0 else None, timeout=120)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which tests there are."""
+
+import importlib.util
+import inspect
+import os
+
+from .case import case_of
+
+
+class Test:
+    """One function with one engine."""
+
+    def __init__(self, name, function, engine):
+        self.name, self.function, self.engine = name, function, engine
+        self.case = case_of(function)
+
+    def reason_to_skip(self, options):
+        if self.engine == "kernel" and os.geteuid() != 0:
+            return "the kernel engine needs root"
+        return self.case.reason_to_skip(options)
+
+
+def load_module(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def functions(path):
+    """The test functions of a file, in the order in which they are written."""
+    module = load_module(path)
+    found = [(name, function) for name, function in inspect.getmembers(module, inspect.isfunction)
+             if name.startswith("test_")]
+    return sorted(found, key=lambda item: inspect.unwrap(item[1]).__code__.co_firstlineno)
+
+
+def tests(root, engines):
+    """The tests of tests/selftest (no engine), then those of tests/e2e for each engine."""
+    found = []
+    for path in sorted((root / "selftest").glob("test_*.py")):
+        found += [Test(f"selftest/{path.stem}::{name}", function, None)
+                  for name, function in functions(path)]
+    for path in sorted((root / "e2e").glob("test_*.py")):
+        for name, function in functions(path):
+            wanted = case_of(function).engines
+            if not wanted:
+                found.append(Test(f"any/{path.stem}::{name}", function, None))
+            found += [Test(f"{engine}/{path.stem}::{name}", function, engine)
+                      for engine in wanted if engine in engines]
+    return found
