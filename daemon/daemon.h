@@ -37,6 +37,17 @@ struct daemon {
 };
 
 /*
+ * Whether sockops is to put the daemon's sockets into `sockets` as they are established: only when
+ * sessions go to the kernel at once. A socket in a sockhash costs its set-up and above all its close
+ * much more than the session of a short-lived client is worth (half of the connections a second), so
+ * with engage_after the daemon adds those sockets itself that live long enough.
+ */
+static inline bool daemon_collects(const struct daemon *d)
+{
+	return d->maps && d->maps->collected && d->config->engage_after == 0;
+}
+
+/*
  * Fills in what every set of workers needs: pools, slots and workers for d->config, which the
  * caller has set together with d->maps and d->debug. Nothing listens yet. 0 or a negative errno
  * after logging; daemon_fini() is right in either case.

@@ -61,7 +61,7 @@ OPTION(SPLICED, splice_high, splice_high, SIZE, "1M", RESTART,
 OPTION(SPLICED, splice_low, splice_low, SIZE, "512K", RESTART,
        "A paused sender goes on when no more than this still waits.",
        .min = 64 << 10, .max = 1 << 30)
-OPTION(SPLICED, splice_hard, splice_hard, SIZE, "8M", RESTART,
+OPTION(SPLICED, splice_hard, splice_hard, SIZE, "16M", RESTART,
        "From this many waiting bytes on, the kernel hands what still comes in back to the daemon: "
        "the bound of a session's memory when the daemon is too busy to pause its sender in time. "
        "Must be more than splice_high.",

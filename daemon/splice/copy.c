@@ -74,10 +74,10 @@ static int flush(struct stream *s, uint64_t *moved)
 	return 0;
 }
 
-/* Whether the stream is copied only until nothing is pending. */
+/* Whether the stream goes to the kernel as soon as nothing is pending. */
 static bool wants_kernel(const struct stream *s)
 {
-	return s->session->adopted && s->why_copy == COPY_NONE;
+	return s->session->adopted && s->why_copy == COPY_NONE && !s->by_hand;
 }
 
 /* One read and the write of what it gave. */
@@ -204,6 +204,8 @@ static void copy_pump(struct worker *w, struct stream *s)
 		return;
 	r = move(w, s, &moved);
 	s->copied += moved;
+	/* A source that gives no more for now is slower than its target: the kernel's work. */
+	s->by_hand = r == COPY_IDLE ? 0 : s->by_hand - MIN(s->by_hand, moved);
 	switch (r) {
 	case COPY_FAILED:
 	case COPY_BLOCKED:

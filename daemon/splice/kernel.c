@@ -29,6 +29,14 @@
 #define MEMORY_PER_HIGH 8
 #define MEMORY_PER_HARD 4
 
+/*
+ * A stream whose target is the slower side, and the only one of its worker that waits, is copied for
+ * this many bytes after each pause. When the target's write queue is full the kernel looks again a
+ * timer tick later, so on its own it would leave one stream, and an idle processor, waiting; with
+ * several streams they fill each other's gaps, and the kernel's path is the cheaper one.
+ */
+#define BY_HAND (getenv("BYH") ? strtoull(getenv("BYH"),0,0) : (UINT64_C(8) << 20))
+
 /* ---- facts ------------------------------------------------------------------------------ */
 
 int kernel_backlog(const struct stream *s, uint64_t *backlog, uint64_t *unsent)
@@ -190,14 +198,15 @@ static int share(struct worker *w, struct stream *s, uint32_t index)
 	return maps_lane_set(w->maps, s->source->cookie, &ref);
 }
 
-/* Makes sure that the socket is in `sockets`: sockops has done it, unless it could not. */
+/* Makes sure that the socket is in `sockets`: sockops has done it where sessions go to the kernel at
+ * once (see maps_own()), unless it could not. */
 static int collect(struct worker *w, struct conn *c)
 {
 	socklen_t len = sizeof(c->cookie);
 
 	if (getsockopt(c->fd, SOL_SOCKET, SO_COOKIE, &c->cookie, &len) < 0)
 		return -errno;
-	if (w->maps->collected && maps_socket_present(w->maps, c->cookie))
+	if (!w->daemon->config->engage_after && maps_socket_present(w->maps, c->cookie))
 		return 0;
 	return maps_socket_add(w->maps, c->cookie, c->fd);
 }
@@ -236,9 +245,25 @@ void kernel_adopt(struct worker *w, struct session *session)
 /* ---- take back -------------------------------------------------------------------------- */
 
 /*
+ * Whether the held source is far from filling its receive window. When it is full the kernel runs a
+ * verdict whatever SO_RCVLOWAT says, and a verdict that meets the delete drops its segment.
+ */
+static bool window_is_open(const struct worker *w, const struct stream *s)
+{
+	uint64_t consumed = s->source->received + stream_redirected(s) + passed(s) - s->taken;
+	struct tcp_state state;
+
+	if (w->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT)
+		return true;
+	if (tcp_state_read(s->source->fd, &state) < 0)
+		return true; /* the delete will tell */
+	return state.received < consumed + w->daemon->config->splice_window / 4;
+}
+
+/*
  * Takes the source out of the verdict map. 0: its bytes now wait in its receive queue. -EAGAIN:
- * bytes were handed up meanwhile and must be read in the map, so it is back there. Other: the peer
- * is gone.
+ * bytes were handed up meanwhile and must be read in the map, so it is still there, held. -EBUSY: so
+ * much is coming in that it would not be safe now; still there, held. Other: the peer is gone.
  *
  * A source whose FIN came meanwhile cannot be put back. Then what was handed up is the last of it
  * and is read all the same; the count at the end of the stream proves it.
@@ -248,6 +273,8 @@ static int take_back(struct worker *w, struct stream *s)
 	int err;
 
 	hold(w, s->source);
+	if (!window_is_open(w, s))
+		return -EBUSY;
 	err = maps_disengage(w->maps, s->source->cookie);
 	if (!err && passed(s) != s->taken) {
 		err = maps_engage(w->maps, s->source->cookie, s->source->fd);
@@ -313,6 +340,10 @@ int kernel_release(struct worker *w, struct stream *s)
 		return -EAGAIN;
 	case STREAM_ENGAGED:
 		err = passed(s) != s->taken ? -EAGAIN : take_back(w, s);
+		if (err == -EBUSY) {
+			kick(s->source);
+			return -EAGAIN;
+		}
 		if (err == -EAGAIN)
 			start_serving(w, s);
 		else if (err)
@@ -347,6 +378,10 @@ static void consider_pause(struct worker *w, struct stream *s)
 		return;
 
 	err = take_back(w, s);
+	if (err == -EBUSY) {
+		kick(s->source); /* another pause is asked for with the next segment */
+		return;
+	}
 	if (err == -EAGAIN) {
 		start_serving(w, s);
 		return;
@@ -377,6 +412,11 @@ static void paused(struct worker *w, struct stream *s)
 	}
 	stream_unwait(w, s);
 	stat_inc(&w->stats.resumes);
+	if (!backlog && TAILQ_EMPTY(&w->waiting) && !s->source->fin_seen) {
+		s->by_hand = BY_HAND;
+		to_copy(w, s);
+		return;
+	}
 	if (kernel_engage(w, s) == 0) {
 		stream_again(w, s);
 		return;
@@ -469,7 +509,7 @@ static void taken_up(struct worker *w, struct stream *s)
 		return;
 	}
 	err = take_back(w, s);
-	if (err == -EAGAIN)
+	if (err == -EAGAIN || err == -EBUSY)
 		stream_again(w, s);
 	else if (err)
 		taken_badly(s, err);
