@@ -278,8 +278,7 @@ static __always_inline void want_pause(struct lane *lane, __u32 index)
 		return;
 	/* Before the event, which may be read at once on another CPU. */
 	lane->pause_wanted++;
-	if (post(lane, index, LANE_EVENT_PAUSE, VERDICT_REDIRECTED))
-		lane->pause_wanted--;
+	(void)post(lane, index, LANE_EVENT_PAUSE, VERDICT_REDIRECTED);
 }
 
 /* Rules 1 to 5 of the lane protocol for `len` new bytes. */

@@ -165,7 +165,7 @@ static void format_unix(const struct addr *a, char buf[ADDR_STR_MAX])
 			break;
 		if (c == '\0')
 			c = '@';
-		else if (c < 0x20 || c == 0x7f)
+		else if (c < 0x20 || c >= 0x7f)
 			c = '?';
 		buf[n++] = (char)c;
 	}

@@ -19,7 +19,7 @@ struct conn {
 	bool writable;  /* true until a write finds no room */
 	bool fin_seen;  /* EPOLLRDHUP: the peer will send no more */
 	bool based;     /* `base` is valid */
-	bool collected; /* known to be in `sockets` */
+	bool failed;    /* it was reset or broke; what it sent before may still be delivered */
 	uint32_t armed; /* what epoll watches */
 	uint64_t cookie;
 	uint64_t sent;     /* bytes the daemon wrote */

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 
 #include "log.h"
+#include "unixfile.h"
 #include "util.h"
 
 #define CLIENTS_MAX 64
@@ -52,8 +53,8 @@ struct control {
 	const struct control_command *commands;
 	void *arg;
 	char *path;
-	dev_t dev; /* of the socket file, which may be replaced by another daemon's */
-	ino_t ino;
+	struct addr where;
+	struct unix_file file;
 	struct evconnlistener *listener;
 	struct event *accept_again;
 	unsigned int n_requests;
@@ -268,59 +269,28 @@ static void on_accept_again(evutil_socket_t fd _unused_, short what _unused_, vo
 	(void)evconnlistener_enable(c->listener);
 }
 
-/* Does nobody answer at this socket any more? */
-static bool socket_is_stale(const struct sockaddr_un *un)
-{
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	return fd >= 0 && connect(fd, (const struct sockaddr *)un, sizeof(*un)) < 0 &&
-	       errno == ECONNREFUSED;
-}
-
-static int bind_unix(int fd, const struct sockaddr_un *un)
-{
-	struct stat st;
-
-	if (bind(fd, (const struct sockaddr *)un, sizeof(*un)) == 0)
-		return 0;
-	if (errno != EADDRINUSE)
-		return -errno;
-	if (lstat(un->sun_path, &st) < 0)
-		return -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -ENOTSOCK;
-	if (!socket_is_stale(un))
-		return -EADDRINUSE;
-	if (unlink(un->sun_path) < 0 && errno != ENOENT)
-		return -errno;
-	return bind(fd, (const struct sockaddr *)un, sizeof(*un)) < 0 ? -errno : 0;
-}
-
 /* On success the caller owns *ret_fd. */
-static int listen_unix(const char *path, struct stat *st, int *ret_fd)
+static int listen_unix(const char *path, struct addr *where, struct unix_file *file, int *ret_fd)
 {
 	_cleanup_close_ int fd = -1;
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	int r;
 
 	if (*path == '\0')
 		return -EINVAL;
-	if (strlen(path) >= sizeof(un.sun_path))
+	if (strlen(path) >= sizeof(where->un.sun_path))
 		return -ENAMETOOLONG;
-	(void)memcpy(un.sun_path, path, strlen(path) + 1);
+	*where = (struct addr){.len = sizeof(where->un), .un.sun_family = AF_UNIX};
+	(void)memcpy(where->un.sun_path, path, strlen(path) + 1);
 
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	/* The mode of the descriptor is the mode that the file is born with (less the umask). */
-	if (fchmod(fd, SOCKET_MODE) < 0)
-		return -errno;
-	r = bind_unix(fd, &un);
+	r = unix_file_bind(fd, where, SOCKET_MODE, file);
 	if (r < 0)
 		return r;
-	if (chmod(path, SOCKET_MODE) < 0 || lstat(path, st) < 0 || listen(fd, CLIENTS_MAX) < 0) {
+	if (listen(fd, CLIENTS_MAX) < 0) {
 		r = -errno;
-		(void)unlink(path);
+		unix_file_remove(where, file);
 		return r;
 	}
 	*ret_fd = TAKE_FD(fd);
@@ -330,15 +300,11 @@ static int listen_unix(const char *path, struct stat *st, int *ret_fd)
 static int control_listen(struct control *c)
 {
 	_cleanup_close_ int fd = -1;
-	struct stat st = {.st_ino = 0};
 	int r;
 
-	r = listen_unix(c->path, &st, &fd);
+	r = listen_unix(c->path, &c->where, &c->file, &fd);
 	if (r < 0)
 		return r;
-	c->dev = st.st_dev;
-	c->ino = st.st_ino;
-
 	c->accept_again = evtimer_new(c->base, on_accept_again, c);
 	c->listener = evconnlistener_new(c->base, on_accept, c,
 					 LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
@@ -387,17 +353,6 @@ int control_open(struct event_base *base, const char *path, const struct control
 	return 0;
 }
 
-static void unlink_own(const struct control *c)
-{
-	struct stat st;
-
-	/* The path may be another daemon's by now. dev 0, ino 0: it was never ours. */
-	if (c->ino == 0 || lstat(c->path, &st) < 0)
-		return;
-	if (st.st_dev == c->dev && st.st_ino == c->ino)
-		(void)unlink(c->path);
-}
-
 void control_close(struct control *c)
 {
 	struct control_request *next;
@@ -405,7 +360,7 @@ void control_close(struct control *c)
 
 	if (!c)
 		return;
-	unlink_own(c);
+	unix_file_remove(&c->where, &c->file);
 	if (c->listener)
 		evconnlistener_free(c->listener);
 	if (c->accept_again)

@@ -38,6 +38,8 @@ int daemon_init(struct daemon *d, unsigned int n_workers)
 		err = init_pools(d);
 	if (err)
 		return log_errno(err, "setting up for %u sessions", max);
+	for (unsigned int i = 0; i < n_workers; i++)
+		d->workers[i].poll_fd = d->workers[i].timer_fd = d->workers[i].reserve_fd = -1;
 	d->n_workers = n_workers;
 	return 0;
 }
@@ -66,6 +68,8 @@ int daemon_start(struct daemon *d)
 
 	for (unsigned int i = 0; i < d->n_workers; i++) {
 		err = worker_init(&d->workers[i], d, i);
+		for (size_t j = 0; !err && j < d->n_listeners; j++)
+			err = listener_start(&d->listeners[j], &d->workers[i]);
 		if (err)
 			return err;
 	}

@@ -38,9 +38,9 @@ struct daemon {
 
 /*
  * Whether sockops is to put the daemon's sockets into `sockets` as they are established: only when
- * sessions go to the kernel at once. A socket in a sockhash costs its set-up and above all its close
- * much more than the session of a short-lived client is worth (half of the connections a second), so
- * with engage_after the daemon adds those sockets itself that live long enough.
+ * sessions go to the kernel at once. A socket in a sockhash costs its set-up and above all its
+ * close much more than the session of a short-lived client is worth (half of the connections a
+ * second), so with engage_after the daemon adds those sockets itself that live long enough.
  */
 static inline bool daemon_collects(const struct daemon *d)
 {

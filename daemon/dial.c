@@ -92,6 +92,11 @@ void dial(struct session *s)
 			return;
 		}
 		err = try_server(s);
+		if (err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS) {
+			/* Ours, not the server's. */
+			session_end(s, END_LIMIT);
+			return;
+		}
 	} while (err && next_try(s, -err));
 }
 

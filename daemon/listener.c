@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "conn.h"
 #include "daemon.h"
 #include "log.h"
+#include "unixfile.h"
 #include "worker.h"
 
 /* Connections taken in one turn, so that a flood of them leaves time for sessions. */
@@ -183,26 +183,6 @@ static int fail(const struct listener *l, const struct addr *a, const char *call
 	return log_errno(err, "listener %s: %s: %s", l->config->name, addr_format(a, text), call);
 }
 
-/* A socket file that nobody listens on any more is in the way; a live one is not ours to take. */
-static int clear_stale(const struct listener *l, const struct addr *a)
-{
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-
-	if (a->un.sun_path[0] == '\0' || lstat(a->un.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return 0;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return fail(l, a, "socket");
-	if (connect(fd, &a->sa, a->len) == 0 || errno == EAGAIN) {
-		errno = EADDRINUSE;
-		return fail(l, a, "another process listens");
-	}
-	if (errno == ECONNREFUSED && unlink(a->un.sun_path) < 0)
-		return fail(l, a, "unlink");
-	return 0;
-}
-
 static int set_options(const struct listener *l, int fd, const struct addr *a)
 {
 	int one = 1;
@@ -220,23 +200,44 @@ static int set_options(const struct listener *l, int fd, const struct addr *a)
 	return errno ? fail(l, a, "marking for sockops") : 0;
 }
 
-/* Binds one descriptor; a->port becomes the one the kernel chose. */
-static int open_socket(const struct listener *l, struct addr *a, int *ret)
+/*
+ * With SO_REUSEPORT a second daemon would share the port with the first without a word, each
+ * getting a part of the clients. A socket without it says whether somebody listens there already.
+ */
+static int check_unused(const struct listener *l, const struct addr *a)
 {
+	_cleanup_close_ int fd = -1;
+	int one = 1;
+
+	fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fail(l, a, "socket");
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    (a->sa.sa_family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0))
+		return fail(l, a, "SO_REUSEADDR, IPV6_V6ONLY");
+	return bind(fd, &a->sa, a->len) < 0 ? fail(l, a, "bind") : 0;
+}
+
+/* Binds one descriptor; a->port becomes the one the kernel chose. */
+static int open_socket(struct listener *l, size_t bind_index, int *ret)
+{
+	struct addr *a = &l->bound[bind_index];
 	bool tcp = a->sa.sa_family != AF_UNIX;
 	_cleanup_close_ int fd = -1;
-	int err;
+	int err = 0;
 
 	fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return fail(l, a, "socket");
-	err = tcp ? set_options(l, fd, a) : clear_stale(l, a);
+	if (tcp)
+		err = set_options(l, fd, a);
 	if (err)
 		return err;
-	if (bind(fd, &a->sa, a->len) < 0)
+	errno = tcp ? (bind(fd, &a->sa, a->len) < 0 ? errno : 0)
+		    : -unix_file_bind(fd, a, l->config->unix_mode, &l->files[bind_index]);
+	if (errno)
 		return fail(l, a, "bind");
-	if (!tcp && a->un.sun_path[0] && chmod(a->un.sun_path, l->config->unix_mode) < 0)
-		return fail(l, a, "chmod");
 	if (listen(fd, (int)l->config->backlog) < 0)
 		return fail(l, a, "listen");
 	if (tcp && getsockname(fd, &a->sa, &a->len) < 0)
@@ -251,6 +252,11 @@ static int open_bind(struct listener *l, size_t bind)
 	struct addr *a = &l->bound[bind];
 	int first = -1, err;
 
+	if (a->sa.sa_family != AF_UNIX && addr_port(a)) {
+		err = check_unused(l, a);
+		if (err)
+			return err;
+	}
 	for (unsigned int i = 0; i < workers; i++) {
 		struct listen_socket *ls = &l->sockets[i * l->config->n_binds + bind];
 
@@ -259,12 +265,11 @@ static int open_bind(struct listener *l, size_t bind)
 			ls->fd = fcntl(first, F_DUPFD_CLOEXEC, 0);
 			err = ls->fd < 0 ? fail(l, a, "fcntl") : 0;
 		} else {
-			err = open_socket(l, a, &ls->fd);
+			err = open_socket(l, bind, &ls->fd);
 		}
 		if (err)
 			return err;
 		first = ls->fd;
-		l->created[bind] = true;
 	}
 	return 0;
 }
@@ -278,8 +283,8 @@ int listener_open(struct listener *l, struct daemon *d, const struct listener_co
 	l->n_sockets = config->n_binds * d->n_workers;
 	l->bound = calloc(config->n_binds, sizeof(*l->bound));
 	l->sockets = calloc(l->n_sockets, sizeof(*l->sockets));
-	l->created = calloc(config->n_binds, sizeof(*l->created));
-	if (!l->bound || !l->sockets || !l->created) {
+	l->files = calloc(config->n_binds, sizeof(*l->files));
+	if (!l->bound || !l->sockets || !l->files) {
 		l->n_sockets = l->sockets ? l->n_sockets : 0;
 		return log_errno(-ENOMEM, "listener %s", config->name);
 	}
@@ -292,6 +297,13 @@ int listener_open(struct listener *l, struct daemon *d, const struct listener_co
 	return err;
 }
 
+static void remove_files(struct listener *l)
+{
+	for (size_t i = 0; l->bound && l->files && i < l->config->n_binds; i++)
+		if (l->bound[i].sa.sa_family == AF_UNIX)
+			unix_file_remove(&l->bound[i], &l->files[i]);
+}
+
 void listener_close(struct listener *l)
 {
 	for (size_t i = 0; i < l->n_sockets; i++) {
@@ -300,16 +312,13 @@ void listener_close(struct listener *l)
 		if (ls->fd >= 0)
 			(void)close(ls->fd);
 	}
-	for (size_t i = 0; l->bound && l->created && i < l->config->n_binds; i++)
-		if (l->bound[i].sa.sa_family == AF_UNIX && l->bound[i].un.sun_path[0] &&
-		    l->created[i])
-			(void)unlink(l->bound[i].un.sun_path);
+	remove_files(l);
 	free(l->sockets);
 	free(l->bound);
-	free(l->created);
+	free(l->files);
 	l->sockets = NULL;
 	l->bound = NULL;
-	l->created = NULL;
+	l->files = NULL;
 	l->n_sockets = 0;
 }
 
@@ -336,8 +345,11 @@ int listener_start(struct listener *l, struct worker *w)
 
 void listener_stop(struct listener *l, struct worker *w)
 {
-	struct listen_socket *ls = of_worker(l, w);
+	struct listen_socket *ls;
 
+	if (!l->sockets)
+		return;
+	ls = of_worker(l, w);
 	for (size_t i = 0; i < l->config->n_binds; i++) {
 		if (ls[i].event)
 			event_free(ls[i].event);

@@ -11,6 +11,7 @@
 
 #include "addr.h"
 #include "config/config.h"
+#include "unixfile.h"
 
 struct daemon;
 struct worker;
@@ -29,8 +30,8 @@ struct listener {
 	const struct listener_config *config;
 	struct daemon *daemon;
 	struct pool *pool;
-	struct addr *bound; /* n_binds addresses with the ports the kernel chose */
-	bool *created;      /* of each bind: it exists, so a unix path is ours to unlink */
+	struct addr *bound;            /* n_binds addresses with the ports the kernel chose */
+	struct unix_file *files;       /* of each bind: the file of a unix socket */
 	struct listen_socket *sockets; /* n_binds * n_workers, a worker's next to each other */
 	size_t n_sockets;
 	atomic_uint active;
@@ -44,7 +45,7 @@ int listener_open(struct listener *l, struct daemon *d, const struct listener_co
 /* Closes everything and unlinks unix sockets; the workers must not run. */
 void listener_close(struct listener *l);
 
-/* In the worker's thread: begin accepting, stop for good. */
+/* Begin accepting, before the worker's thread runs; stop for good, in that thread or after it. */
 int listener_start(struct listener *l, struct worker *w);
 void listener_stop(struct listener *l, struct worker *w);
 /* The session's end frees its place. */

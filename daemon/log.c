@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -122,9 +123,13 @@ static size_t escape(char *out, size_t size, const char *text)
 
 static void write_stderr(const char *line, size_t len)
 {
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
 	ssize_t n;
 
-	/* A reader that is gone or too slow loses lines; the daemon does not wait for it. */
+	/* A reader that is gone or too slow loses lines; the daemon does not wait for it. A pipe
+	 * that is writable takes a line (it is no longer than PIPE_BUF) without blocking. */
+	if (poll(&p, 1, 0) == 0)
+		return;
 	do
 		n = write(STDERR_FILENO, line, len);
 	while (n < 0 && errno == EINTR);

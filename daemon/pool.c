@@ -39,16 +39,17 @@ void pool_free(struct pool *p)
 	free(p);
 }
 
-static bool was_tried(const struct tried *t, size_t i)
+/* Each address of a server is worth a try. */
+static bool was_tried(const struct server *s, const struct tried *t, size_t i)
 {
-	return i < POOL_MAX_TRIED && (t->bits[i / 64] >> (i % 64) & 1);
+	return i < POOL_MAX_TRIED && t->times[i] >= s->n_addrs;
 }
 
 static bool usable(const struct server *s, const struct tried *t, size_t i, bool backup)
 {
 	const struct server_config *c = s->config;
 
-	return c->backup == backup && s->n_addrs && !was_tried(t, i) &&
+	return c->backup == backup && s->n_addrs && !was_tried(s, t, i) &&
 	       (!c->max_sessions || s->active < c->max_sessions);
 }
 
@@ -115,7 +116,7 @@ struct server *pool_pick(struct pool *p, struct tried *tried, struct addr *where
 		s->total++;
 		*where = s->addrs[s->next_addr++ % s->n_addrs];
 		if (i < POOL_MAX_TRIED)
-			tried->bits[i / 64] |= UINT64_C(1) << (i % 64);
+			tried->times[i]++;
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return s;

@@ -38,14 +38,14 @@ struct pool {
 struct pool *pool_new(const struct pool_config *config);
 void pool_free(struct pool *p);
 
-/* Servers a session has tried already, by their index in the pool. */
+/* How often a session has tried each server, by its index in the pool. */
 struct tried {
-	uint64_t bits[POOL_MAX_TRIED / 64];
+	uint8_t times[POOL_MAX_TRIED];
 };
 
 /*
- * Picks a server by the pool's algorithm among those that were not tried, have an address and are
- * below their max_sessions; backups only when no other is left. Counts the session in (see
+ * Picks a server by the pool's algorithm among those that have an address which was not tried and
+ * are below their max_sessions; backups only when no other is left. Counts the session in (see
  * server_release()), marks it tried and copies one of its addresses. NULL: nobody is left.
  */
 struct server *pool_pick(struct pool *p, struct tried *tried, struct addr *where);

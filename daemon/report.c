@@ -350,7 +350,7 @@ static int make_directory(const char *path, const struct identity *owner)
 	*slash = '\0';
 	if (mkdir(dir, 0755) < 0)
 		return errno == EEXIST ? 0 : log_errno(-errno, "control %s: mkdir %s", path, dir);
-	if (owner && chown(dir, owner->uid, owner->gid) < 0)
+	if (owner && lchown(dir, owner->uid, owner->gid) < 0)
 		return log_errno(-errno, "control %s: chown %s", path, dir);
 	return 0;
 }
@@ -366,7 +366,7 @@ int report_open(struct report *r, struct daemon *d, struct event_base *base, str
 	err = make_directory(path, owner);
 	if (!err)
 		err = control_open(base, path, commands, r, &r->control);
-	if (!err && owner && chown(path, owner->uid, owner->gid) < 0)
+	if (!err && owner && lchown(path, owner->uid, owner->gid) < 0)
 		err = log_errno(-errno, "control %s: chown", path);
 	return err;
 }

@@ -3,15 +3,18 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 #include "daemon.h"
 #include "dial.h"
 #include "listener.h"
 #include "log.h"
 #include "splice/kernel.h"
+#include "splice/tcpstate.h"
 #include "worker.h"
 
 const char *const session_state_str[_SESSION_STATE_MAX] = {
@@ -74,6 +77,14 @@ const char *session_engine(const struct session *s)
 	return s->adopted ? engine_kernel.name : engine_copy.name;
 }
 
+/* How long a failed side's last bytes have to reach the other peer. */
+#define FAREWELL_NS (2 * NSEC_PER_SEC)
+
+static bool session_failed(const struct session *s)
+{
+	return s->conns[SIDE_CLIENT].failed || s->conns[SIDE_BACKEND].failed;
+}
+
 /* ---- timeouts --------------------------------------------------------------------------- */
 
 static void arm(struct session *s, uint64_t ns)
@@ -95,6 +106,27 @@ static uint64_t silence_limit(const struct session *s)
 	return half ? half : c->idle_timeout;
 }
 
+/* Whether a peer has taken bytes since the last look: nothing is read from a side that is paused,
+ * or has ended, while the other one still receives. */
+static bool peers_progress(struct session *s)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < 2; i++) {
+		struct tcp_state state;
+		int queued;
+
+		if (s->conns[i].tcp && tcp_state_read(s->conns[i].fd, &state) == 0)
+			sum += state.acked;
+		else if (!s->conns[i].tcp && ioctl(s->conns[i].fd, SIOCOUTQ, &queued) == 0)
+			sum += (uint64_t)queued;
+	}
+	if (sum == s->progress)
+		return false;
+	s->progress = sum;
+	return true;
+}
+
 static void check_silence(struct session *s)
 {
 	uint64_t limit = silence_limit(s), silent;
@@ -102,6 +134,8 @@ static void check_silence(struct session *s)
 
 	if (!limit)
 		return;
+	if (peers_progress(s))
+		active = now;
 	silent = now > active ? now - active : 0;
 	if (silent < limit) {
 		arm(s, limit - silent + NSEC_PER_MSEC);
@@ -119,6 +153,8 @@ static void on_timeout(evutil_socket_t fd _unused_, short what _unused_, void *a
 	s->worker->now = now_ns();
 	if (s->state == SESSION_DIALING)
 		dial_failed(s, ETIMEDOUT);
+	else if (session_failed(s))
+		session_end(s, (enum session_end)s->end);
 	else if (s->state != SESSION_ENDED)
 		check_silence(s);
 }
@@ -235,6 +271,8 @@ void session_event(struct conn *c, uint32_t events)
 
 	if (s->state == SESSION_ENDED)
 		return;
+	if (c->failed)
+		return;
 	if (events & EPOLLERR) {
 		err = conn_error(c->fd);
 		if (err && s->state == SESSION_DIALING && c->side == SIDE_BACKEND) {
@@ -274,16 +312,29 @@ void session_stream_done(struct session *s)
 		arm(s, silence_limit(s));
 }
 
-void session_fail(struct session *s, const struct conn *c, int err)
+void session_fail(struct session *s, struct conn *c, int err)
 {
-	if (s->state == SESSION_ENDED)
+	struct stream *out = &s->streams[c->side == SIDE_CLIENT ? UP : DOWN];
+	enum session_end end;
+
+	if (s->state == SESSION_ENDED || c->failed)
 		return;
 	log_debug("session %llu: %s: %s", (unsigned long long)s->id,
 		  c->side == SIDE_CLIENT ? "client" : "server", strerror(err));
 	if (err != ECONNRESET && err != EPIPE)
-		session_end(s, END_ERROR);
+		end = END_ERROR;
 	else
-		session_end(s, c->side == SIDE_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET);
+		end = c->side == SIDE_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET;
+	if (session_failed(s) || out->state == STREAM_NEW || out->state == STREAM_DONE) {
+		session_end(s, end);
+		return;
+	}
+	c->failed = true;
+	c->readable = true;
+	s->end = (uint8_t)end;
+	arm(s, FAREWELL_NS);
+	kernel_abandon(s->worker, out);
+	stream_again(s->worker, out);
 }
 
 /* ---- end -------------------------------------------------------------------------------- */
@@ -319,7 +370,6 @@ static void count_session(const struct session *s)
 		stat_inc(&st->integrity_aborts);
 	if (s->opened_ns && !s->adopted && !s->counted_copy) {
 		stat_inc(&st->sessions_copy);
-		stat_add(&st->copy_reasons[COPY_YOUNG], 2);
 	}
 	for (int i = 0; i < 2; i++) {
 		const struct stream *stream = &s->streams[i];
@@ -328,6 +378,10 @@ static void count_session(const struct session *s)
 		stat_add(&st->bytes_redirected, stream_redirected(stream));
 		if (stream->lane)
 			stat_add(&st->bytes_trimmed, stream->lane->trimmed);
+		if (s->opened_ns && stream->why_copy == COPY_YOUNG)
+			stat_inc(&st->copy_reasons[COPY_YOUNG]);
+		if (stream->why_copy == COPY_HALF_CLOSED && stream->copied > stream->released_at)
+			stat_inc(&st->copy_reasons[COPY_HALF_CLOSED]);
 	}
 }
 
@@ -344,9 +398,7 @@ void session_end(struct session *s, enum session_end end)
 		struct stream *stream = &s->streams[i];
 
 		stream_unwait(w, stream);
-		if (stream->again)
-			TAILQ_REMOVE(&w->again, stream, again_link);
-		stream->again = false;
+		stream_not_again(w, stream);
 	}
 	/* A peer whose incoming stream ended properly gets nothing worse than a close. */
 	for (int i = 0; i < 2; i++)

@@ -60,6 +60,7 @@ struct session {
 	uint64_t id;
 	uint64_t began_ns, opened_ns;
 	uint64_t active_ns; /* the copy engine's last movement; the kernel's is in the lanes */
+	uint64_t progress;  /* sum of what both peers had acknowledged when last looked at */
 	uint32_t slot, generation;
 	uint16_t retries_left;
 	uint8_t state;
@@ -91,10 +92,15 @@ bool session_may_enter(enum session_state from, enum session_state next);
 /* epoll reports `events` for one of the two sockets. */
 void session_event(struct conn *c, uint32_t events);
 
-/* Ends it. Unless both streams are done the peers get RST, so no truncation looks like an end. */
+/* Ends it. A peer whose incoming stream has not ended properly gets RST, so that no truncation
+ * looks like an end. */
 void session_end(struct session *s, enum session_end end);
-/* A socket failed with `err` (positive errno) or both are broken: maps it to an end. */
-void session_fail(struct session *s, const struct conn *c, int err);
+/*
+ * A socket failed with `err` (positive errno). What it sent before is still delivered, as it would
+ * have been without a proxy: the session ends when the other peer has it, at the latest after a
+ * second or two. From then on the socket's conn is `failed`.
+ */
+void session_fail(struct session *s, struct conn *c, int err);
 /* After a stream has ended: half-closed, or done. */
 void session_stream_done(struct session *s);
 /* Second step of ending: frees. Only the worker calls it. */

@@ -90,8 +90,7 @@ static void on_timer(struct worker *w)
 	if (s)
 		next = MAX(s->opened_ns + age, w->now + NSEC_PER_MSEC);
 
-	/* A pump may put streams on the wait list or take any off it, so first pick the due ones:
-	 * from there they leave one by one, whoever removes them. */
+	/* They stay on the list while they are pumped: each pump renews or ends its wait. */
 	for (st = TAILQ_FIRST(&w->waiting); st; st = next_st) {
 		next_st = TAILQ_NEXT(st, wait_link);
 		if (st->check_at <= due)
@@ -103,15 +102,13 @@ static void on_timer(struct worker *w)
 		worker_wake_at(w, next);
 }
 
+/* Those that are on the list now; what they put there waits for the next turn. */
 static void run_again(struct worker *w)
 {
-	struct stream_list batch = TAILQ_HEAD_INITIALIZER(batch);
 	struct stream *s;
 
-	TAILQ_CONCAT(&batch, &w->again, again_link);
-	while ((s = TAILQ_FIRST(&batch))) {
-		TAILQ_REMOVE(&batch, s, again_link);
-		s->again = false;
+	for (uint32_t n = w->n_again; n && (s = TAILQ_FIRST(&w->again)); n--) {
+		stream_not_again(w, s);
 		stream_pump(w, s);
 	}
 }
@@ -307,8 +304,12 @@ static void ask_for_short_slice(void)
 		int32_t nice;
 		uint32_t priority;
 		uint64_t runtime, deadline, period;
-	} attr = {.size = sizeof(attr), .policy = SCHED_OTHER, .runtime = 100 * NSEC_PER_USEC};
+	} attr = {.size = sizeof(attr)};
 
+	/* What the administrator has set (Nice=, CPUSchedulingPolicy=) stays. */
+	if (syscall(SYS_sched_getattr, 0, &attr, sizeof(attr), 0) < 0 || attr.policy != SCHED_OTHER)
+		return;
+	attr.runtime = 100 * NSEC_PER_USEC;
 	(void)syscall(SYS_sched_setattr, 0, &attr, 0);
 }
 
@@ -318,8 +319,6 @@ static void *worker_main(void *arg)
 
 	ask_for_short_slice();
 
-	for (size_t i = 0; i < w->daemon->n_listeners; i++)
-		(void)listener_start(&w->daemon->listeners[i], w);
 	(void)event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	return NULL;
 }

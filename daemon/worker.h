@@ -38,6 +38,7 @@ struct worker {
 	struct session_list sessions, awaiting;
 	struct session_list ended; /* freed at the end of the turn */
 	struct stream_list waiting, again;
+	uint32_t n_again;
 	uint32_t n_sessions;
 	uint64_t lost_seen; /* the event_lost counter when all lanes were last looked at */
 	bool draining;

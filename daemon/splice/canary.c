@@ -169,7 +169,7 @@ static int stage_open(struct stage *st, struct maps *maps, enum canary_check che
 	if (check == CANARY_PARTIAL) {
 		d->read_size = 10;
 		d->early_bytes = 10;
-		st->config->engage_after = DEADLINE_NS;
+		st->config->engage_after = DEADLINE_NS; /* and the daemon itself adds the sockets */
 	}
 	if (check == CANARY_BUDGET)
 		d->budget = 100001;

@@ -21,12 +21,14 @@ enum copy_result {
 	COPY_FAILED,  /* the session has ended */
 };
 
-/* Writes `len` bytes; *ret is how many fitted. 0, or a negative errno of the target. */
+/* Writes `len` bytes; *ret is how many fitted, also in failure. 0 or a negative errno of the
+ * target. */
 static int write_some(struct stream *s, const char *data, size_t len, size_t *ret)
 {
 	size_t done = 0;
+	int err = 0;
 
-	while (done < len && s->target->writable) {
+	while (!err && done < len && s->target->writable) {
 		ssize_t n = send(s->target->fd, data + done, len - done, MSG_NOSIGNAL);
 
 		if (n >= 0) {
@@ -36,11 +38,12 @@ static int write_some(struct stream *s, const char *data, size_t len, size_t *re
 		if (errno == EAGAIN)
 			s->target->writable = false;
 		else if (errno != EINTR)
-			return -errno;
+			err = -errno;
 	}
 	s->target->sent += done;
+	s->copied += done;
 	*ret = done;
-	return 0;
+	return err;
 }
 
 /* Keeps what the target did not take. */
@@ -56,7 +59,7 @@ static int keep(struct stream *s, const char *data, size_t len)
 }
 
 /* Writes what is pending. 0 or a negative errno of the target. */
-static int flush(struct stream *s, uint64_t *moved)
+static int flush(struct stream *s)
 {
 	size_t n;
 	int err = write_some(s, s->pending + s->pending_at, s->pending_len, &n);
@@ -65,7 +68,6 @@ static int flush(struct stream *s, uint64_t *moved)
 		return err;
 	s->pending_at += (uint32_t)n;
 	s->pending_len -= (uint32_t)n;
-	*moved += n;
 	if (!s->pending_len) {
 		free(s->pending);
 		s->pending = NULL;
@@ -81,7 +83,7 @@ static bool wants_kernel(const struct stream *s)
 }
 
 /* One read and the write of what it gave. */
-static enum copy_result step(struct worker *w, struct stream *s, uint64_t *moved)
+static enum copy_result step(struct worker *w, struct stream *s)
 {
 	size_t size = w->daemon->read_size;
 	ssize_t n = recv(s->source->fd, w->buffer, size, 0);
@@ -97,8 +99,10 @@ static enum copy_result step(struct worker *w, struct stream *s, uint64_t *moved
 			s->source->readable = false;
 			return COPY_IDLE;
 		}
+		if (s->source->failed)
+			return COPY_EOF; /* the same error, told again */
 		session_fail(s->session, s->source, errno);
-		return COPY_FAILED;
+		return s->source->failed ? COPY_MORE : COPY_FAILED;
 	}
 	/* A short read has emptied the queue and the next byte raises a new edge; but a FIN that
 	 * was announced together with these bytes does not. */
@@ -108,7 +112,6 @@ static enum copy_result step(struct worker *w, struct stream *s, uint64_t *moved
 	s->session->active_ns = w->now;
 
 	err = write_some(s, w->buffer, (size_t)n, &written);
-	*moved += written;
 	if (!err && written < (size_t)n)
 		err = keep(s, w->buffer + written, (size_t)n - written);
 	if (err) {
@@ -119,12 +122,12 @@ static enum copy_result step(struct worker *w, struct stream *s, uint64_t *moved
 }
 
 /* Writes what is pending, then reads and writes a fair share. */
-static enum copy_result move(struct worker *w, struct stream *s, uint64_t *moved)
+static enum copy_result move(struct worker *w, struct stream *s)
 {
 	enum copy_result r = COPY_MORE;
 
 	if (s->pending_len) {
-		int err = flush(s, moved);
+		int err = flush(s);
 
 		if (err) {
 			session_fail(s->session, s->target, -err);
@@ -140,7 +143,7 @@ static enum copy_result move(struct worker *w, struct stream *s, uint64_t *moved
 	for (int i = 0; i < TURN_READS && r == COPY_MORE; i++) {
 		if (!s->source->readable)
 			return COPY_IDLE;
-		r = step(w, s, moved);
+		r = step(w, s);
 	}
 	return r;
 }
@@ -150,12 +153,22 @@ static void source_ended(struct worker *w, struct stream *s)
 	bool complete = true;
 	int err = 0;
 
-	if (s->lane)
-		err = kernel_accounted(s, &complete);
-	if (err || !complete) {
-		session_end(s->session, END_INTEGRITY);
+	if (s->source->failed) {
+		stream_farewell(w, s);
 		return;
 	}
+	if (s->lane)
+		err = kernel_accounted(s, &complete);
+	if (err) {
+		session_fail(s->session, s->source, -err);
+		return;
+	}
+	if (!complete) {
+		s->source->readable = true;
+		kernel_await_proof(w, s);
+		return;
+	}
+	stream_unwait(w, s);
 	s->eof = true;
 	stream_enter(s, STREAM_ENDING);
 	stream_watch(w, s);
@@ -178,34 +191,32 @@ static void maybe_engage(struct worker *w, struct stream *s)
 
 void copy_flush(struct worker *w, struct stream *s)
 {
-	uint64_t moved = 0;
+	uint64_t before = s->copied;
 	int err;
 
 	if (!stream_target_drained(w, s))
 		return;
-	err = flush(s, &moved);
-	s->copied += moved;
+	err = flush(s);
 	if (err)
 		session_fail(s->session, s->target, -err);
 	else if (!s->pending_len)
 		stream_again(w, s);
 	else
-		stream_wait(w, s, moved > 0);
+		stream_wait(w, s, s->copied != before);
 }
 
 static void copy_pump(struct worker *w, struct stream *s)
 {
-	uint64_t moved = 0;
+	uint64_t before = s->copied;
 	enum copy_result r;
 
 	if (!stream_target_drained(w, s))
 		return;
 	if (wants_kernel(s) && !s->pending_len && kernel_engage(w, s) == 0)
 		return;
-	r = move(w, s, &moved);
-	s->copied += moved;
+	r = move(w, s);
 	/* A source that gives no more for now is slower than its target: the kernel's work. */
-	s->by_hand = r == COPY_IDLE ? 0 : s->by_hand - MIN(s->by_hand, moved);
+	s->by_hand = r == COPY_IDLE ? 0 : s->by_hand - MIN(s->by_hand, s->copied - before);
 	switch (r) {
 	case COPY_FAILED:
 	case COPY_BLOCKED:

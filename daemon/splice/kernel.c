@@ -30,12 +30,13 @@
 #define MEMORY_PER_HARD 4
 
 /*
- * A stream whose target is the slower side, and the only one of its worker that waits, is copied for
- * this many bytes after each pause. When the target's write queue is full the kernel looks again a
- * timer tick later, so on its own it would leave one stream, and an idle processor, waiting; with
- * several streams they fill each other's gaps, and the kernel's path is the cheaper one.
+ * A stream whose target is the slower side, and the only one of its worker that waits, is copied
+ * for this many bytes after each pause. When the target's write queue is full the kernel looks
+ * again a timer tick later, so on its own it would leave one stream, and an idle processor,
+ * waiting; with several streams they fill each other's gaps, and the kernel's path is the cheaper
+ * one.
  */
-#define BY_HAND (getenv("BYH") ? strtoull(getenv("BYH"),0,0) : (UINT64_C(8) << 20))
+#define BY_HAND (UINT64_C(8) << 20)
 
 /* ---- facts ------------------------------------------------------------------------------ */
 
@@ -129,7 +130,10 @@ static void copy_from_now_on(struct worker *w, struct stream *s, enum copy_reaso
 {
 	s->engine = &engine_copy;
 	s->why_copy = why;
-	stat_inc(&w->stats.copy_reasons[why]);
+	/* A half-closed stream is a case only if it then moves bytes: see session_end(). */
+	s->released_at = s->copied;
+	if (why != COPY_HALF_CLOSED)
+		stat_inc(&w->stats.copy_reasons[why]);
 }
 
 /* ---- engage ----------------------------------------------------------------------------- */
@@ -198,8 +202,8 @@ static int share(struct worker *w, struct stream *s, uint32_t index)
 	return maps_lane_set(w->maps, s->source->cookie, &ref);
 }
 
-/* Makes sure that the socket is in `sockets`: sockops has done it where sessions go to the kernel at
- * once (see maps_own()), unless it could not. */
+/* Makes sure that the socket is in `sockets`: sockops has done it where sessions go to the kernel
+ * at once (see maps_own()), unless it could not. */
 static int collect(struct worker *w, struct conn *c)
 {
 	socklen_t len = sizeof(c->cookie);
@@ -245,8 +249,9 @@ void kernel_adopt(struct worker *w, struct session *session)
 /* ---- take back -------------------------------------------------------------------------- */
 
 /*
- * Whether the held source is far from filling its receive window. When it is full the kernel runs a
- * verdict whatever SO_RCVLOWAT says, and a verdict that meets the delete drops its segment.
+ * Whether the held source is open and far from filling its receive window. When it is full the
+ * kernel runs a verdict whatever SO_RCVLOWAT says, and a verdict that meets the delete drops its
+ * segment.
  */
 static bool window_is_open(const struct worker *w, const struct stream *s)
 {
@@ -257,13 +262,14 @@ static bool window_is_open(const struct worker *w, const struct stream *s)
 		return true;
 	if (tcp_state_read(s->source->fd, &state) < 0)
 		return true; /* the delete will tell */
-	return state.received < consumed + w->daemon->config->splice_window / 4;
+	/* A FIN runs one too; its EPOLLRDHUP leads to the end of the stream. */
+	return state.open && state.received < consumed + w->daemon->config->splice_window / 4;
 }
 
 /*
  * Takes the source out of the verdict map. 0: its bytes now wait in its receive queue. -EAGAIN:
- * bytes were handed up meanwhile and must be read in the map, so it is still there, held. -EBUSY: so
- * much is coming in that it would not be safe now; still there, held. Other: the peer is gone.
+ * bytes were handed up meanwhile and must be read in the map, so it is still there, held. -EBUSY:
+ * so much is coming in that it would not be safe now; still there, held. Other: the peer is gone.
  *
  * A source whose FIN came meanwhile cannot be put back. Then what was handed up is the last of it
  * and is read all the same; the count at the end of the stream proves it.
@@ -322,6 +328,15 @@ static void to_copy(struct worker *w, struct stream *s)
 	s->target->writable = true;
 	stream_watch(w, s);
 	stream_again(w, s);
+}
+
+void kernel_abandon(struct worker *w, struct stream *s)
+{
+	if (s->state == STREAM_ENDING)
+		return; /* all of it is accounted for */
+	if (s->engine == &engine_kernel)
+		to_copy(w, s);
+	s->why_copy = COPY_HALF_CLOSED;
 }
 
 int kernel_release(struct worker *w, struct stream *s)
@@ -429,8 +444,7 @@ static void paused(struct worker *w, struct stream *s)
 
 /* ---- serve ------------------------------------------------------------------------------ */
 
-/* Bytes that TCP received are neither here nor redirected. Waits for them, not for ever. */
-static void await_proof(struct worker *w, struct stream *s)
+void kernel_await_proof(struct worker *w, struct stream *s)
 {
 	if (!s->wait_since)
 		s->wait_since = w->now;
@@ -454,7 +468,7 @@ static bool proved(struct worker *w, struct stream *s)
 	if (err)
 		session_fail(s->session, s->source, -err);
 	else if (!complete)
-		await_proof(w, s);
+		kernel_await_proof(w, s);
 	return !err && complete;
 }
 
@@ -489,6 +503,8 @@ static ssize_t take_up(struct stream *s)
 	if (n < 0)
 		return -errno;
 	s->taken += (uint64_t)n;
+	if (n > 0)
+		s->wait_since = 0;
 	s->pending_len += (uint32_t)n;
 	s->source->received += (uint64_t)n;
 	return n;
@@ -564,7 +580,7 @@ static void serve(struct worker *w, struct stream *s)
 		taken_up(w, s);
 	} else if (n == 0) {
 		/* Zero is also what a read gives while the last bytes are still on their way up. */
-		await_proof(w, s);
+		kernel_await_proof(w, s);
 	} else {
 		stream_again(w, s);
 	}
@@ -621,9 +637,15 @@ void kernel_event(struct worker *w, struct stream *s, const struct lane_event *e
 
 void kernel_forget(struct worker *w, struct session *session)
 {
-	for (int i = 0; i < 2; i++)
-		if (session->streams[i].lane)
-			maps_lane_clear(w->maps, session->streams[i].source->cookie);
+	for (int i = 0; i < 2; i++) {
+		struct stream *s = &session->streams[i];
+
+		if (!s->lane)
+			continue;
+		maps_lane_clear(w->maps, s->source->cookie);
+		/* An event still in a ring finds nobody, whoever gets the slot next. */
+		__atomic_store_n(&s->lane->generation, 0, __ATOMIC_RELEASE);
+	}
 }
 
 const struct engine engine_kernel = {.name = "kernel", .pump = kernel_pump};

@@ -47,6 +47,11 @@ int kernel_engage(struct worker *w, struct stream *s);
  * handed-up bytes must be served first, another negative errno when the session has ended over it.
  */
 int kernel_release(struct worker *w, struct stream *s);
+/* Bytes that TCP received are neither read nor redirected yet. Waits for them, but not for ever:
+ * then the session is aborted. */
+void kernel_await_proof(struct worker *w, struct stream *s);
+/* The source is dead, and the kernel has taken it out of the maps: what it left is copied. */
+void kernel_abandon(struct worker *w, struct stream *s);
 /* An event of the lane, from the ring buffer. */
 void kernel_event(struct worker *w, struct stream *s, const struct lane_event *event);
 /* Removes what the session left in the maps; its sockets must be closed. */

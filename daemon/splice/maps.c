@@ -53,6 +53,8 @@ static uint32_t page_align(uint32_t n)
 	return size;
 }
 
+#define SOCKETS_HEADROOM 65536
+
 static int set_sizes(struct splice_bpf *skel, const struct maps_options *o)
 {
 	uint32_t lanes = o->max_sessions * 2;
@@ -61,7 +63,8 @@ static int set_sizes(struct splice_bpf *skel, const struct maps_options *o)
 	int err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sized); i++) {
-		err = bpf_map__set_max_entries(sized[i], lanes);
+		/* Clients that wait to be accepted may be in `sockets` already. */
+		err = bpf_map__set_max_entries(sized[i], lanes + (i == 0 ? SOCKETS_HEADROOM : 0));
 		if (err)
 			return err;
 		/* lane_of is touched by whichever CPU a segment arrives on; so are the others,

@@ -3,7 +3,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "../log.h"
@@ -67,7 +69,7 @@ uint64_t stream_moved(const struct stream *s)
 
 void stream_pump(struct worker *w, struct stream *s)
 {
-	if (s->session->state == SESSION_ENDED)
+	if (s->session->state == SESSION_ENDED || s->target->failed)
 		return;
 	switch (s->state) {
 	case STREAM_NEW:
@@ -127,7 +129,17 @@ void stream_again(struct worker *w, struct stream *s)
 	if (s->again || s->session->state == SESSION_ENDED)
 		return;
 	s->again = true;
+	w->n_again++;
 	TAILQ_INSERT_TAIL(&w->again, s, again_link);
+}
+
+void stream_not_again(struct worker *w, struct stream *s)
+{
+	if (!s->again)
+		return;
+	s->again = false;
+	w->n_again--;
+	TAILQ_REMOVE(&w->again, s, again_link);
 }
 
 /* What a stream needs of its source's readiness, and of its target's. */
@@ -202,6 +214,13 @@ void stream_finish(struct worker *w, struct stream *s)
 
 	if (!(w->maps && w->maps->debug & SPLICE_DEBUG_NO_PROOF) && !stream_target_drained(w, s))
 		return;
+	if (s->source->failed) {
+		/* It ended its stream properly before it failed. */
+		(void)shutdown(s->target->fd, SHUT_WR);
+		stream_enter(s, STREAM_DONE);
+		session_end(s->session, (enum session_end)s->session->end);
+		return;
+	}
 	if (other->state != STREAM_DONE) {
 		err = kernel_release(w, other);
 		if (err == -EAGAIN)
@@ -216,6 +235,21 @@ void stream_finish(struct worker *w, struct stream *s)
 	stream_unwait(w, s);
 	stream_enter(s, STREAM_DONE);
 	session_stream_done(s->session);
+}
+
+void stream_farewell(struct worker *w, struct stream *s)
+{
+	int queued = 0;
+
+	if (!stream_target_drained(w, s))
+		return;
+	/* For a unix socket this is what its peer has not read yet. */
+	if (ioctl(s->target->fd, SIOCOUTQ, &queued) < 0)
+		queued = 0;
+	if (queued)
+		stream_wait(w, s, false);
+	else
+		session_end(s->session, (enum session_end)s->session->end);
 }
 
 void stream_fini(struct stream *s)

@@ -56,19 +56,20 @@ struct stream {
 	const struct engine *engine; /* who moves the bytes: engine_copy or engine_kernel */
 	struct conn *source, *target;
 	struct session *session;
-	struct lane *lane; /* NULL until first engaged */
+	struct lane *lane; /* NULL until the session was given to the kernel */
 	char *pending;     /* read, but not yet written: pending_len bytes from pending_at on */
 	uint32_t pending_at, pending_len;
 	uint32_t lane_index;
-	uint64_t copied;     /* bytes the daemon wrote to the target */
-	uint64_t taken;      /* of what the kernel handed up (lane->passed): bytes read */
-	uint64_t low;        /* PAUSED: resume at this backlog */
-	uint64_t by_hand;   /* COPY: bytes to copy before the stream is engaged again */
-	uint64_t settling;   /* SERVING: lane->passed when last looked at */
-	uint64_t check_at;   /* waiting: when to look again (monotonic ns) */
-	uint64_t wait_since; /* waiting for a proof that does not come: since when; 0: not */
-	uint64_t left;       /* bytes waited for at the last look; 0: not waiting for bytes */
-	uint32_t backoff;    /* ns */
+	uint64_t copied;      /* bytes the daemon wrote to the target */
+	uint64_t taken;       /* of what the kernel handed up (lane->passed): bytes read */
+	uint64_t low;         /* PAUSED: resume at this backlog */
+	uint64_t released_at; /* `copied` when the kernel had to give it up */
+	uint64_t by_hand;     /* COPY: bytes to copy before the stream is engaged again */
+	uint64_t settling;    /* SERVING: lane->passed when last looked at */
+	uint64_t check_at;    /* waiting: when to look again (monotonic ns) */
+	uint64_t wait_since;  /* waiting for a proof that does not come: since when; 0: not */
+	uint64_t left;        /* bytes waited for at the last look; 0: not waiting for bytes */
+	uint32_t backoff;     /* ns */
 	uint32_t pauses;
 	uint8_t state; /* enum stream_state */
 	uint8_t why_copy;
@@ -82,8 +83,8 @@ struct stream {
 TAILQ_HEAD(stream_list, stream);
 
 /*
- * An engine moves the bytes of a stream. A stream has one engine at a time and changes it only
- * where both agree on the position: the bytes read are all written.
+ * An engine moves the bytes of a stream. A stream has one engine at a time. It goes to the kernel
+ * only when the bytes read are all written; it comes back with what the kernel handed up pending.
  */
 struct engine {
 	const char *name;
@@ -117,6 +118,7 @@ void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left);
 void stream_unwait(struct worker *w, struct stream *s);
 /* Pumps it again after the other sessions have had their turn. */
 void stream_again(struct worker *w, struct stream *s);
+void stream_not_again(struct worker *w, struct stream *s);
 
 /*
  * Whether the target's TCP has taken every byte the kernel was given for it, so that the daemon may
@@ -129,6 +131,9 @@ bool stream_target_drained(struct worker *w, struct stream *s);
  * byte, then passes the end on.
  */
 void stream_finish(struct worker *w, struct stream *s);
+/* The source is dead and everything it left is written: ends the session once the target's peer has
+ * all of it. */
+void stream_farewell(struct worker *w, struct stream *s);
 /* Tells epoll what the stream's two sockets are to be watched for in its present state. */
 void stream_watch(struct worker *w, struct stream *s);
 /* Frees what the stream holds; it must be off every list. */

@@ -2,9 +2,11 @@
 /* What a TCP socket has taken, sent and received: the facts the lane protocol is proved with. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct tcp_state {
+	bool open;         /* ESTABLISHED: neither side has ended */
 	uint64_t acked;    /* bytes the peer acknowledged; counts the SYN of an active open */
 	uint64_t received; /* bytes received in order; the FIN counts one more */
 	uint32_t unsent;   /* bytes in the write queue that were never sent */

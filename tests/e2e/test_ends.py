@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A session ends as its peers ended it: nothing that one of them sent is lost on the way."""
+
+import select
+import socket
+import struct
+import threading
+import time
+
+from lib import connect, read_all, reset, wait_until
+
+ROUNDS = 20
+
+
+def pattern(count):
+    """Content whose every part differs from its neighbours."""
+    return b"".join(struct.pack(">I", at) for at in range(0, count, 4))
+
+
+def until_ended(sock):
+    """Everything that comes before the end or the reset."""
+    parts = []
+    try:
+        while data := sock.recv(1 << 16):
+            parts.append(data)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
+
+
+def test_answer_before_a_reset_arrives(env):
+    """A server answers early and closes with input unread. TCP makes that a reset, but without a
+    proxy the client has the answer."""
+    body = pattern(20000)
+
+    def answer_early(sock):
+        sock.recv(1)
+        sock.sendall(body)     # and close() with the rest of the request unread
+
+    daemon = env.spliced(env.backend(answer_early).address)
+    for _ in range(ROUNDS):
+        with connect(daemon.address()) as client:
+            client.sendall(b"x" * 20000)
+            got = until_ended(client)
+        assert got == body, f"{len(got)} of {len(body)} bytes of the answer arrived"
+
+
+def test_slow_reader_is_not_silent(env):
+    """Who still receives what the other one sent before is not cut off by half_close_timeout."""
+    body = pattern(env.pick(3 << 20, 1 << 20))
+
+    def answer_after_end(sock):
+        read_all(sock)
+        sock.sendall(body)
+
+    daemon = env.spliced(env.backend(answer_after_end).address,
+                         listener={"half_close_timeout": "1s"})
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        client.settimeout(10)
+        host, _, port = daemon.address().rpartition(":")
+        client.connect((host, int(port)))
+        client.sendall(b"request")
+        client.shutdown(socket.SHUT_WR)
+        got, began = b"", time.monotonic()
+        while len(got) < len(body):
+            due = began + len(got) / (len(body) / 4)    # four seconds in all
+            wait_until(lambda at=due: time.monotonic() >= at, 5, "the next read's time")
+            part = client.recv(1 << 16)
+            assert part, f"ended after {len(got)} of {len(body)} bytes"
+            got += part
+        assert got == body
+        assert client.recv(1) == b""
+    assert daemon.wait_access()[0]["end"] == "done"
+
+
+def flood(sock, seconds):
+    """Writes and reads as fast as it goes, then resets."""
+    until = time.monotonic() + seconds
+    sock.setblocking(False)
+    try:
+        while time.monotonic() < until:
+            readable, writable, _ = select.select([sock], [sock], [], 0.02)
+            if readable and not sock.recv(1 << 18):
+                break
+            if writable:
+                sock.send(b"z" * (1 << 18))
+    except OSError:
+        pass
+    reset(sock)
+
+
+def test_resets_under_a_flood(env):
+    """Both streams of a session have work to do when it is reset: whatever list they are on, they
+    leave it. Afterwards the worker still serves."""
+    def serve(sock):
+        if sock.recv(5, socket.MSG_PEEK) == b"probe":
+            sock.sendall(sock.recv(5) + b"x" * 600000)
+        else:
+            flood(sock, 0.05)
+
+    daemon = env.spliced(env.backend(serve).address, spliced={"workers": 1})
+    for _ in range(env.pick(12, 4)):
+        threads = []
+        for index in range(6):
+            client = connect(daemon.address())
+            client.sendall(b"q" * 1000)
+            threads.append(threading.Thread(target=flood, args=(client, 0.04 + index * 0.003)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join(20)
+    with connect(daemon.address()) as client:
+        client.sendall(b"probe")
+        assert len(read_all(client)) == 600005
+    daemon.wait_sessions(0)
