@@ -16,8 +16,10 @@ ifeq ($(V),0)
 endif
 
 PREFIX     ?= /usr/local
-SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
-UNITDIR    ?= $(PREFIX)/lib/systemd/system
+SYSCONFDIR ?= /etc
+MANDIR     ?= $(PREFIX)/share/man
+LIBDIR     := $(PREFIX)/lib
+UNITDIR    ?= $(LIBDIR)/systemd/system
 DESTDIR    ?=
 SAN        ?=
 BUILD      := build$(if $(SAN),-san)
@@ -74,7 +76,7 @@ check-deps:
 
 BPF_ARCH := $(shell $(CC) -dumpmachine | sed 's/-linux.*/-linux-gnu/')
 
-$(BUILD)/splice.bpf.o: bpf/splice.bpf.c bpf/kernel.h bpf/splice-api.h
+$(BUILD)/splice.bpf.o: bpf/splice.bpf.c bpf/kernel.h bpf/lane-math.h bpf/splice-api.h
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)
 	$(Q)$(CLANG) -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -I/usr/include/$(BPF_ARCH) -c $< -o $@
@@ -138,10 +140,30 @@ vmcheck: check-deps
 	@$(MAKE) --no-print-directory tests
 	@./tests/vm/matrix $(if $(FULL),--full)
 
+# A configuration that is there is the administrator's: it is kept. The unit is written for /usr.
 install: all
 	install -D -m 755 $(BUILD)/spliced $(DESTDIR)$(PREFIX)/sbin/spliced
 	install -D -m 755 $(BUILD)/splicectl $(DESTDIR)$(PREFIX)/bin/splicectl
-	install -D -m 644 conf/spliced.conf $(DESTDIR)$(SYSCONFDIR)/spliced/spliced.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/spliced/spliced.conf || \
+		install -D -m 644 conf/spliced.conf $(DESTDIR)$(SYSCONFDIR)/spliced/spliced.conf
+	install -D -m 644 docs/man/splicectl.1 $(DESTDIR)$(MANDIR)/man1/splicectl.1
+	install -D -m 644 docs/man/spliced.conf.5 $(DESTDIR)$(MANDIR)/man5/spliced.conf.5
+	install -D -m 644 docs/man/spliced.8 $(DESTDIR)$(MANDIR)/man8/spliced.8
+	install -D -m 644 systemd/spliced.sysusers $(DESTDIR)$(LIBDIR)/sysusers.d/spliced.conf
+	install -D -m 644 systemd/spliced.tmpfiles $(DESTDIR)$(LIBDIR)/tmpfiles.d/spliced.conf
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/sbin/|$(PREFIX)/sbin/|; s|/etc/spliced/|$(SYSCONFDIR)/spliced/|' \
+		systemd/spliced.service > $(DESTDIR)$(UNITDIR)/spliced.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/spliced.service
+
+# spliced.conf(5): the frame by hand, the options from the table that the daemon reads files with.
+docs: docs/man/spliced.conf.5
+	@! command -v mandoc >/dev/null || mandoc -T lint docs/man/*.[158]
+
+docs/man/spliced.conf.5: docs/man/spliced.conf.5.in $(BUILD)/spliced
+	$(call say,MAN,$@)
+	$(Q)$(BUILD)/spliced --print-man | fold -s -w 78 | sed 's/ *$$//' > $(BUILD)/options.man
+	$(Q)sed -e '/^@OPTIONS@$$/{r $(BUILD)/options.man' -e 'd}' $< > $@
 
 clean:
 	rm -rf build build-san

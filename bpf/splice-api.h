@@ -10,6 +10,7 @@
  *   lane_of  hash, source cookie -> struct lane_ref.
  *   events   array of ring buffers, one a worker, of struct lane_event.
  *   owned    socket storage; its presence says "this socket, or its listener, is the daemon's".
+ *            Its value is OWNED_COLLECT where sockops is to put it into `sockets` at once.
  *   verdicts per-CPU array of counters, indexed by enum verdict_why.
  */
 #ifndef SPLICE_API_H
@@ -36,6 +37,8 @@ enum verdict_why {
 	VERDICT_EVENT_LOST,     /* an event did not fit its ring buffer */
 	VERDICT_SOCKET_ADDED,   /* sockops: a socket was put into `sockets` */
 	VERDICT_SOCKET_REFUSED, /* sockops: it could not be */
+	VERDICT_LEFT,           /* sockops: a source was taken out of `engaged` */
+	VERDICT_NOT_LEFT,       /* sockops: not now: bytes wait in user space, or it has ended */
 	_VERDICT_MAX,
 };
 
@@ -65,7 +68,8 @@ struct lane {
 	__u32 next_seq;   /* TCP sequence number of the next byte, valid for seq_epoch */
 	__u32 seq_epoch;
 	__u32 base;
-	__u32 based;        /* 1: base is valid */
+	__u16 based;        /* 1: base is valid */
+	__u16 left;         /* the last `leave` that was done: the source is out of `engaged` */
 	__u32 pause_wanted; /* raised by one with each pause event */
 	__u32 mem_mark;     /* two generations bound the memory of the backlog, see verdict */
 	__u32 mem_old;
@@ -83,8 +87,9 @@ struct lane {
 	__u32 mem_high;   /* the same two marks for the memory the backlog holds */
 	__u32 mem_hard;
 	__u32 generation; /* of the session that uses this slot */
-	__u32 worker;     /* index of its ring buffer */
-	__u32 reserved[2];
+	__u16 worker;     /* index of its ring buffer */
+	__u16 leave;      /* differs from `left`: take the source out of `engaged` ... */
+	__u64 taken;      /* ... if `passed` is still this */
 };
 
 struct lane_ref {
@@ -92,6 +97,8 @@ struct lane_ref {
 	__u32 lane;   /* index into `lanes` */
 	__u32 reserved;
 };
+
+enum owned_value { OWNED_KNOWN = 1, OWNED_COLLECT = 2 };
 
 enum lane_event_kind {
 	LANE_EVENT_PASSED, /* bytes were handed up and none had been waiting */

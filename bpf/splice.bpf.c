@@ -10,7 +10,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-#include "splice-api.h"
+#include "lane-math.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -87,28 +87,79 @@ static __always_inline void count(enum verdict_why why)
 /* ---- sockops ---------------------------------------------------------------------------- */
 
 /*
- * Puts the daemon's own sockets into `sockets` as they become ESTABLISHED. The program sees every
- * TCP connection of its cgroup; only those marked in `owned` are touched, so no other program's
- * socket gets a sockmap's behaviour.
+ * A socket of the daemon has been established. Where it is wanted, it is put into `sockets`. From
+ * now on the program is called under the socket's lock whenever its MSS is computed: see leave().
+ */
+static __always_inline void established(struct bpf_sock_ops *ops, __u32 owned_value)
+{
+	__u64 cookie = bpf_get_socket_cookie(ops);
+
+	bpf_sock_ops_cb_flags_set(ops,
+				  ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	if (owned_value != OWNED_COLLECT)
+		return;
+	if (bpf_sock_hash_update(ops, &sockets, &cookie, BPF_ANY))
+		count(VERDICT_SOCKET_REFUSED);
+	else
+		count(VERDICT_SOCKET_ADDED);
+}
+
+/*
+ * Takes a source out of `engaged` at the daemon's request. Deleted by a system call it could meet a
+ * verdict that runs at that moment on another processor, which then finds no program and drops its
+ * segment. Here the socket's lock is held: the daemon has sent zero bytes, so that tcp_sendmsg()
+ * computes the MSS. No verdict runs, and `passed` stands still.
+ *
+ * A source that has bytes in user space, or whose FIN has come, stays: those bytes can be read only
+ * in the map, and it could not be put back.
+ */
+static __always_inline void leave(struct bpf_sock_ops *ops)
+{
+	__u64 cookie = bpf_get_socket_cookie(ops);
+	struct lane_ref *ref = bpf_map_lookup_elem(&lane_of, &cookie);
+	struct lane *lane;
+	__u32 index;
+
+	if (!ref)
+		return;
+	index = ref->lane;
+	lane = bpf_map_lookup_elem(&lanes, &index);
+	if (!lane || lane->leave == lane->left)
+		return;
+	if (ops->state != BPF_TCP_ESTABLISHED || lane->passed != lane->taken ||
+	    bpf_map_delete_elem(&engaged, &cookie)) {
+		count(VERDICT_NOT_LEFT);
+		return;
+	}
+	lane->left = lane->leave;
+	count(VERDICT_LEFT);
+}
+
+/*
+ * The program sees every TCP connection of its cgroup; only those marked in `owned` are touched, so
+ * no other program's socket gets a sockmap's behaviour.
  */
 SEC("sockops")
 int collect(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk;
-	__u64 cookie;
+	__u32 *value;
 
-	if (ops->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB &&
-	    ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
-		return 1;
-	sk = ops->sk;
-	if (!sk || !bpf_sk_storage_get(&owned, sk, 0, 0))
-		return 1;
-
-	cookie = bpf_get_socket_cookie(ops);
-	if (bpf_sock_hash_update(ops, &sockets, &cookie, BPF_ANY))
-		count(VERDICT_SOCKET_REFUSED);
-	else
-		count(VERDICT_SOCKET_ADDED);
+	switch (ops->op) {
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		sk = ops->sk;
+		value = sk ? bpf_sk_storage_get(&owned, sk, 0, 0) : 0;
+		if (value)
+			established(ops, *value);
+		break;
+	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
+		if (ops->args[0] == BPF_WRITE_HDR_TCP_CURRENT_MSS)
+			leave(ops);
+		break;
+	default:
+		break;
+	}
 	return 1;
 }
 
@@ -209,8 +260,8 @@ static __always_inline enum trim trim(struct __sk_buff *skb, struct lane *lane)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct tcp_sock *tp;
-	__u32 seq = skb_seq(skb), len = skb->len, cut;
-	__s32 seen;
+	__u32 seq = skb_seq(skb), len = skb->len;
+	__s64 cut;
 
 	if (lane->seq_epoch != lane->epoch) {
 		tp = sk ? bpf_skc_to_tcp_sock(sk) : 0;
@@ -220,56 +271,21 @@ static __always_inline enum trim trim(struct __sk_buff *skb, struct lane *lane)
 		lane->seq_epoch = lane->epoch;
 	}
 
-	seen = (__s32)(lane->next_seq - seq);
+	cut = lane_cut(lane->next_seq, seq, len);
 	if (debug_flags & SPLICE_DEBUG_NO_TRIM)
-		seen = 0;
-	if (seen < 0)
+		cut = 0;
+	if (cut < 0)
 		return TRIM_GAP;
-	if (seen > 0) {
-		cut = (__u32)seen < len ? (__u32)seen : len;
-		if (trim_front(skb, cut))
+	if (cut > 0) {
+		if (trim_front(skb, (__u32)cut))
 			return TRIM_GAP;
-		lane->trimmed += cut;
+		lane->trimmed += (__u64)cut;
 		count(VERDICT_TRIMMED);
 		if (cut == len)
 			return TRIM_ALL_SEEN;
 	}
 	lane->next_seq = seq + len;
 	return TRIM_GO_ON;
-}
-
-/*
- * Bounds the memory of a backlog whose skbs may be far bigger than their payload. Two generations:
- * once the target has taken everything up to the mark, the older one is gone, the newer becomes the
- * older and a new one begins. The sum never understates what is queued.
- */
-static __always_inline __u32 backlog_memory(struct lane *lane, __u32 queued, __u32 backlog)
-{
-	__u32 taken = queued - backlog;
-
-	if ((__s32)(taken - lane->mem_mark) >= 0) {
-		lane->mem_old = backlog ? lane->mem_new : 0;
-		lane->mem_new = 0;
-		lane->mem_mark = queued;
-	}
-	return lane->mem_old + lane->mem_new;
-}
-
-/* What the target still has to take, from its own write_seq. */
-static __always_inline __u32 backlog_bytes(struct lane *lane, __u32 queued, __u32 write_seq)
-{
-	if (!lane->based) {
-		lane->base = write_seq - queued;
-		lane->mem_mark = queued;
-		lane->based = 1;
-	}
-	return queued - (write_seq - lane->base);
-}
-
-/* What the target still has to send for the first time: the backlog and its write queue's tail. */
-static __always_inline __u32 unsent_bytes(const struct lane *lane, __u32 queued, __u32 snd_nxt)
-{
-	return queued - (snd_nxt - lane->base);
 }
 
 static __always_inline void want_pause(struct lane *lane, __u32 index)
@@ -303,16 +319,16 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 
 	if (lane->passed != lane->forwarded)
 		return pass(lane, index, len, VERDICT_ORDER);
-	if (len > lane->limit || lane->passed + lane->redirected > lane->limit - len)
+	if (lane_over_limit(lane, len))
 		return pass(lane, index, len, VERDICT_LIMIT);
 
-	queued = (__u32)(lane->redirected + lane->forwarded + lane->copied);
-	backlog = backlog_bytes(lane, queued, write_seq);
-	memory = backlog_memory(lane, queued, backlog);
+	queued = lane_queued(lane);
+	backlog = lane_backlog(lane, queued, write_seq);
+	memory = lane_memory(lane, queued, backlog);
 	if (!(debug_flags & SPLICE_DEBUG_NO_MARKS)) {
-		if (unsent_bytes(lane, queued, snd_nxt) > lane->high || memory > lane->mem_high)
+		if (lane_above_high(lane, lane_unsent(lane, queued, snd_nxt), memory))
 			want_pause(lane, index);
-		if (backlog > lane->hard || memory > lane->mem_hard)
+		if (lane_above_hard(lane, backlog, memory))
 			return pass(lane, index, len, VERDICT_HARD);
 	}
 

@@ -37,14 +37,17 @@ struct daemon {
 };
 
 /*
- * Whether sockops is to put the daemon's sockets into `sockets` as they are established: only when
- * sessions go to the kernel at once. A socket in a sockhash costs its set-up and above all its
- * close much more than the session of a short-lived client is worth (half of the connections a
- * second), so with engage_after the daemon adds those sockets itself that live long enough.
+ * Marks a listening or not yet connected TCP socket for sockops. It is put into `sockets` as soon
+ * as it is established only where sessions go to the kernel at once: a socket in a sockhash costs
+ * its set-up and above all its close much more than the session of a short-lived client is worth
+ * (half of the connections a second), so with engage_after the daemon adds those that live long
+ * enough.
  */
-static inline bool daemon_collects(const struct daemon *d)
+static inline int daemon_own(const struct daemon *d, int fd)
 {
-	return d->maps && d->maps->collected && d->config->engage_after == 0;
+	if (!d->maps || !d->maps->collected)
+		return 0;
+	return maps_own(d->maps, fd, d->config->engage_after ? OWNED_KNOWN : OWNED_COLLECT);
 }
 
 /*

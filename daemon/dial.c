@@ -13,7 +13,7 @@ static int own(void *arg, int fd)
 {
 	const struct worker *w = arg;
 
-	return daemon_collects(w->daemon) ? maps_own(w->maps, fd) : 0;
+	return daemon_own(w->daemon, fd);
 }
 
 /*

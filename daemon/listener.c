@@ -196,7 +196,7 @@ static int set_options(const struct listener *l, int fd, const struct addr *a)
 	errno = -conn_listen_options(fd);
 	if (errno)
 		return fail(l, a, "TCP_NODELAY, SO_OOBINLINE");
-	errno = daemon_collects(l->daemon) ? -maps_own(l->daemon->maps, fd) : 0;
+	errno = -daemon_own(l->daemon, fd);
 	return errno ? fail(l, a, "marking for sockops") : 0;
 }
 

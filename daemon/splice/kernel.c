@@ -195,7 +195,7 @@ static int share(struct worker *w, struct stream *s, uint32_t index)
 	    .mem_high = (uint32_t)MIN(c->splice_high * MEMORY_PER_HIGH, UINT32_MAX),
 	    .mem_hard = (uint32_t)MIN(c->splice_hard * MEMORY_PER_HARD, UINT32_MAX),
 	    .generation = s->session->generation,
-	    .worker = w->index,
+	    .worker = (uint16_t)w->index,
 	};
 	s->lane = lane;
 	s->lane_index = index;
@@ -266,19 +266,11 @@ static bool window_is_open(const struct worker *w, const struct stream *s)
 	return state.open && state.received < consumed + w->daemon->config->splice_window / 4;
 }
 
-/*
- * Takes the source out of the verdict map. 0: its bytes now wait in its receive queue. -EAGAIN:
- * bytes were handed up meanwhile and must be read in the map, so it is still there, held. -EBUSY:
- * so much is coming in that it would not be safe now; still there, held. Other: the peer is gone.
- *
- * A source whose FIN came meanwhile cannot be put back. Then what was handed up is the last of it
- * and is read all the same; the count at the end of the stream proves it.
- */
-static int take_back(struct worker *w, struct stream *s)
+/* Without sockops. Safe as long as no verdict is due in this very moment. */
+static int delete_unlocked(struct worker *w, struct stream *s)
 {
 	int err;
 
-	hold(w, s->source);
 	if (!window_is_open(w, s))
 		return -EBUSY;
 	err = maps_disengage(w->maps, s->source->cookie);
@@ -286,9 +278,50 @@ static int take_back(struct worker *w, struct stream *s)
 		err = maps_engage(w->maps, s->source->cookie, s->source->fd);
 		if (!err)
 			return -EAGAIN; /* still held */
+		/* Its FIN has come: what was handed up is the last of it and is read all the same;
+		 * the count at the end of the stream proves it. */
 		if (err == -EOPNOTSUPP)
 			err = 0;
 	}
+	return err;
+}
+
+/* Has the sockops program delete it, under the socket's lock: see leave() in splice.bpf.c. */
+static int delete_locked(struct worker *w, struct stream *s)
+{
+	struct lane *lane = s->lane;
+	uint16_t request = (uint16_t)(lane->leave + 1);
+
+	lane->taken = s->taken;
+	__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
+	(void)send(s->source->fd, "", 0, MSG_NOSIGNAL);
+	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request)
+		return 0;
+	/* Withdrawn; the lock that hold() takes waits for a call that has seen it. */
+	__atomic_store_n(&lane->leave, lane->left, __ATOMIC_SEQ_CST);
+	hold(w, s->source);
+	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request) {
+		__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
+		return 0;
+	}
+	/* An open source that did not leave is one that sockops does not know. */
+	return passed(s) != s->taken ? -EAGAIN : delete_unlocked(w, s);
+}
+
+/*
+ * Takes the source out of the verdict map. 0: its bytes now wait in its receive queue. -EAGAIN:
+ * bytes were handed up meanwhile and must be read in the map, so it is still there, held. -EBUSY:
+ * it cannot leave now (its FIN has come, say); still there, held. Other: the peer is gone.
+ */
+static int take_back(struct worker *w, struct stream *s)
+{
+	bool locked = w->maps->collected && !(w->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT);
+	int err;
+
+	hold(w, s->source);
+	err = locked ? delete_locked(w, s) : delete_unlocked(w, s);
+	if (err == -EAGAIN || err == -EBUSY)
+		return err;
 	kick(s->source);
 	/* The kernel takes a socket out of the maps itself when its TCP ends in a reset. */
 	return err == -ENOENT ? -ECONNRESET : err;

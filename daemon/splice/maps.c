@@ -27,6 +27,8 @@ const char *const verdict_why_str[_VERDICT_MAX] = {
     [VERDICT_EVENT_LOST] = "event_lost",
     [VERDICT_SOCKET_ADDED] = "socket_added",
     [VERDICT_SOCKET_REFUSED] = "socket_refused",
+    [VERDICT_LEFT] = "left",
+    [VERDICT_NOT_LEFT] = "not_left",
 };
 
 /* libbpf's own messages go out one level below ours: its warnings are our debug lines. */
@@ -222,11 +224,11 @@ void maps_close(struct maps *m)
 	free(m);
 }
 
-int maps_own(const struct maps *m, int fd)
+int maps_own(const struct maps *m, int fd, enum owned_value value)
 {
-	uint32_t one = 1;
+	uint32_t v = value;
 
-	return bpf_map_update_elem(m->owned_fd, &fd, &one, BPF_ANY) < 0 ? -errno : 0;
+	return bpf_map_update_elem(m->owned_fd, &fd, &v, BPF_ANY) < 0 ? -errno : 0;
 }
 
 int maps_socket_add(const struct maps *m, uint64_t cookie, int fd)

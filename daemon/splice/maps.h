@@ -17,7 +17,7 @@ struct maps {
 	uint32_t n_lanes;
 	int rings[SPLICE_MAX_WORKERS]; /* one ring buffer a worker, -1 beyond n_rings */
 	unsigned int n_rings;
-	bool collected; /* sockops is attached: `sockets` is filled by the kernel */
+	bool collected; /* sockops is attached */
 	uint32_t debug; /* enum splice_debug */
 };
 
@@ -37,7 +37,7 @@ int maps_open(const struct maps_options *options, struct maps **ret, char why[25
 void maps_close(struct maps *m); /* NULL is allowed */
 
 /* Marks a listening or not yet connected socket as the daemon's, for sockops. 0 or -errno. */
-int maps_own(const struct maps *m, int fd);
+int maps_own(const struct maps *m, int fd, enum owned_value value);
 
 /* The entries of the lane protocol. All return 0 or a negative errno; removing what is not
  * there is -ENOENT. `fd` must be ESTABLISHED to be added (kernel: sock_map_sk_state_allowed). */

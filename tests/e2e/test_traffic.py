@@ -5,6 +5,11 @@ from lib import case
 from lib.traffic import check_mostly_kernel, through
 from lib.wait import wait_until
 
+# One direction is long, and its receiver ends its own stream last: as downloads and uploads do.
+# (Where the receiver ends first, the rest is copied: the kernel cannot move what is half-closed.)
+DOWNLOAD = ("--half-close", "server", "--concurrent")
+UPLOAD = ("--half-close", "client", "--concurrent")
+
 # Each scenario is a test: the load tool's options, and which part of the bytes the kernel engine
 # must have moved itself (0: the sessions are too short to say).
 SCENARIOS = {
@@ -16,8 +21,10 @@ SCENARIOS = {
     "one_byte_writes": (0.3, "--sessions", 4, "--one-byte", "--bytes-up", "20K",
                         "--bytes-down", "20K"),
     "server_first": (0.5, "--sessions", 20, "--server-first"),
-    "only_up": (0.5, "--sessions", 20, "--bytes-down", 0, "--bytes-up", "3M"),
-    "only_down": (0.5, "--sessions", 20, "--bytes-up", 0, "--bytes-down", "3M"),
+    "only_up": (0.5, "--sessions", 20, "--bytes-down", 0, "--bytes-up", "3M", *UPLOAD),
+    "only_down": (0.5, "--sessions", 20, "--bytes-up", 0, "--bytes-down", "3M", *DOWNLOAD),
+    "only_up_other_end_early": (0, "--sessions", 20, "--bytes-down", 0, "--bytes-up", "3M"),
+    "only_down_other_end_early": (0, "--sessions", 20, "--bytes-up", 0, "--bytes-down", "3M"),
     "short_sessions": (0, "--sessions", 2000, "--concurrency", 50, "--bytes-up", 200,
                        "--bytes-down", 2000),
     "tiny_buffers": (0.3, "--sessions", 10, "--rcvbuf", 4096, "--sndbuf", 4096,
@@ -28,16 +35,22 @@ SCENARIOS = {
     "early_data_and_end": (0, "--sessions", 50, "--early-data", "--bytes-up", "30K",
                            "--half-close", "client", "--bytes-down", "100K"),
     # Readers that do not keep up: pauses, resumes, and the hard mark.
-    "slow_client": (0.5, "--sessions", 8, "--slow-reader", "client", "8M", "--bytes-down", "12M"),
-    "slow_server": (0.5, "--sessions", 8, "--slow-reader", "server", "8M", "--bytes-up", "12M"),
-    "slow_both": (0.5, "--sessions", 8, "--slow-reader", "both", "4M", "--bytes-up", "6M",
+    "slow_client": (0.5, "--sessions", 8, "--slow-reader", "client", "8M", "--bytes-down", "12M",
+                    *DOWNLOAD),
+    "slow_server": (0.5, "--sessions", 8, "--slow-reader", "server", "8M", "--bytes-up", "12M",
+                    *UPLOAD),
+    "slow_client_other_end_early": (0, "--sessions", 8, "--slow-reader", "client", "8M",
+                                    "--bytes-down", "12M"),
+    "slow_server_other_end_early": (0, "--sessions", 8, "--slow-reader", "server", "8M",
+                                    "--bytes-up", "12M"),
+    "slow_both": (0, "--sessions", 8, "--slow-reader", "both", "4M", "--bytes-up", "6M",
                   "--bytes-down", "6M"),
     "sleeping_client": (0.5, "--sessions", 4, "--sleep-reader", "client", "1M", 1.5,
-                        "--bytes-down", "40M"),
+                        "--bytes-down", "40M", *DOWNLOAD),
     "sleeping_server": (0.5, "--sessions", 4, "--sleep-reader", "server", "1M", 1.5,
-                        "--bytes-up", "40M"),
+                        "--bytes-up", "40M", *UPLOAD),
     "sleeping_from_the_start": (0.3, "--sessions", 4, "--sleep-reader", "client", 0, 1,
-                                "--bytes-down", "20M"),
+                                "--bytes-down", "20M", *DOWNLOAD),
     # Ends: one side first, the other going on; bytes in flight when the end comes.
     "half_close_client": (0, "--sessions", 20, "--half-close", "client"),
     "half_close_server": (0, "--sessions", 20, "--half-close", "server"),
@@ -50,7 +63,7 @@ SCENARIOS = {
     "half_close_with_backlog_down": (0.3, "--sessions", 8, "--half-close", "server",
                                      "--concurrent", "--slow-reader", "client", "6M",
                                      "--bytes-down", "8M"),
-    "half_close_while_asleep": (0.3, "--sessions", 8, "--half-close", "client", "--concurrent",
+    "half_close_while_asleep": (0, "--sessions", 8, "--half-close", "client", "--concurrent",
                                 "--sleep-reader", "server", 1000, 1, "--bytes-up", "6M"),
     "end_after_pause": (0.3, "--sessions", 20, "--fin-delay", 50),
     "close_without_half_close": (0.3, "--sessions", 20, "--half-close", "none"),
@@ -81,8 +94,8 @@ for _name, (_share, *_options) in SCENARIOS.items():
 def test_one_gigabyte(env):
     size = env.pick("1G", "64M")
     _, daemon = through(env, "--bytes-up", size, "--bytes-down", 0, "--write-size", "64K-256K",
-                        timeout=80)
-    check_mostly_kernel(env, daemon, 0.9)
+                        *UPLOAD, timeout=80)
+    check_mostly_kernel(env, daemon)
 
 
 @case(timeout=90)
@@ -90,7 +103,7 @@ def test_both_ways_at_full_speed(env):
     size = env.pick("256M", "32M")
     _, daemon = through(env, "--sessions", 4, "--bytes-up", size, "--bytes-down", size,
                         "--write-size", "64K-256K", timeout=80)
-    check_mostly_kernel(env, daemon, 0.9)
+    check_mostly_kernel(env, daemon)
 
 
 @case(slow=True, timeout=120)
@@ -145,7 +158,7 @@ def test_low_marks_slow_reader(env):
 
 def test_low_marks_sleeping_reader(env):
     _, daemon = through(env, "--sessions", 8, "--sleep-reader", "server", "300K", 0.5,
-                        "--bytes-up", "30M", spliced=LOW_MARKS)
+                        "--bytes-up", "30M", *UPLOAD, spliced=LOW_MARKS)
     assert env.engine == "copy" or daemon.stats()["pauses"] > 0
 
 

@@ -37,6 +37,7 @@ class Env:
         self.build = build_dir()
         self.sanitized = is_sanitized()
         self.daemons, self.loads, self.backends, self.sockets = [], [], [], []
+        self.notes = []
 
     # -- choices
 
@@ -46,6 +47,10 @@ class Env:
 
     def skip(self, reason):
         raise Skip(reason)
+
+    def note(self, text):
+        """Something measured, for the test's line in the report."""
+        self.notes.append(text)
 
     def binary(self, name):
         path = self.build / name
@@ -129,9 +134,9 @@ class Env:
         self.sockets.append(sock)
         return sock
 
-    def network(self):
+    def network(self, joined=False):
         """client - proxy - backend in namespaces; see netns.Network."""
-        return netns.Network(self)
+        return netns.Network(self, joined)
 
     def remember_netns(self, name):
         """For the runner, which deletes it whatever happens to this process."""
@@ -139,6 +144,19 @@ class Env:
             names.write(name + "\n")
 
     # -- the end
+
+    def counters(self):
+        """What the daemons count, non-zero values only, for the report of a failure."""
+        lines = []
+        for daemon in self.daemons:
+            stats = daemon.try_stats()
+            if stats:
+                flat = {**stats, **stats.get("verdicts", {}), **stats.get("ends", {}),
+                        **{f"copied_{key}": value
+                           for key, value in stats.get("copy_reasons", {}).items()}}
+                lines.append(" ".join(f"{key}={value}" for key, value in flat.items()
+                                      if value and not isinstance(value, dict)))
+        return "".join(f"counters: {line}\n" for line in lines)
 
     def logs(self):
         """{file: tail} of what the daemons said."""

@@ -12,27 +12,58 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Meminfo:
-    """Used memory of the host: MemTotal - MemAvailable.
+    """The kernel's own memory: what is neither free, nor a cache, nor some process's.
 
-    Page cache that comes and goes does not count as used; slabs and socket buffers do. Other
-    programs are noise, so a reading is the smallest of a few in a row.
+    That is where socket buffers and queued packets are, whoever they are charged to. MemTotal -
+    MemAvailable would show them too, but also every compiler that runs beside the test. The
+    daemon's own memory comes on top: see Growth.
     """
 
-    @staticmethod
-    def read():
+    OTHERS = ("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "SReclaimable",
+              "PageTables", "KernelStack")
+
+    @classmethod
+    def read(cls):
         with open("/proc/meminfo", encoding="ascii") as meminfo:
             lines = (line.split() for line in meminfo)
             fields = {line[0].rstrip(":"): int(line[1]) * 1024 for line in lines}
-        return fields["MemTotal"] - fields["MemAvailable"]
+        return (fields["MemTotal"] - sum(fields[name] for name in cls.OTHERS)
+                - cls.on_cpu_lists())
+
+    @staticmethod
+    def on_cpu_lists():
+        """Free pages on the CPUs' own lists: hundreds of MiB right after a burst, and no use."""
+        with open("/proc/zoneinfo", encoding="ascii") as zones:
+            words = (line.split() for line in zones)
+            return PAGE * sum(int(word[1]) for word in words if word and word[0] == "count:")
 
     @classmethod
     def used(cls, readings=10, pause=0.02):
-        """The smallest of some readings."""
+        """The smallest of some readings, for pages on their way between lists are noise."""
         values = []
         for _ in range(readings):
             values.append(cls.read())
             time.sleep(pause)
         return min(values)
+
+
+class Growth:
+    """How much more memory the kernel and one process use than when this was made."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.kernel, self.process = Meminfo.used(), rss(pid)
+
+    def bytes(self):
+        return Meminfo.used() - self.kernel + max(0, rss(self.pid) - self.process)
+
+    def settle(self, limit, seconds=5):
+        """The growth as soon as it is under the limit, or the last one: what others use comes and
+        goes, what a stopped session holds stays."""
+        end = time.monotonic() + seconds
+        while (grown := self.bytes()) >= limit and time.monotonic() < end:
+            pass
+        return grown
 
 
 def rss(pid):

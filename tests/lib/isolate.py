@@ -11,7 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
-from . import netns, process, wait
+from . import netns, process, turn, wait
 from .case import Skip
 from .env import Env
 
@@ -49,25 +49,26 @@ def perform(function, env):
         return SKIP, str(skip), ""
     except BaseException as error:  # whatever it is, it is the test's result
         failure = error
+    counters = env.counters() if failure else ""
     try:
         env.close(check=failure is None)
     except BaseException as error:
         failure = failure or error
     if failure is None:
-        return PASS, "", ""
+        return PASS, ", ".join(env.notes), ""
     text = str(failure) or "(no message)"
     if not isinstance(failure, AssertionError):
         text = f"{type(failure).__name__}: {text}"
     details = "".join(traceback.format_exception(failure))
     logs = "".join(f"{name}:\n{indent(tail)}" for name, tail in env.logs().items())
-    return FAIL, where(failure, function) + text, details + logs
+    return FAIL, where(failure, function) + text, details + counters + logs
 
 
 class Running:
     """A test on its way, seen from the runner."""
 
-    def __init__(self, test, options):
-        self.test, self.options = test, options
+    def __init__(self, test, options, its_turn):
+        self.test, self.options, self.turn = test, options, its_turn
         self.tmp = Path(tempfile.mkdtemp(prefix="spliced-test-"))
         self.tmp.chmod(0o755)   # a daemon that changes its user reaches its socket
         self.started = time.monotonic()
@@ -86,6 +87,7 @@ class Running:
     def _child(self, writer):
         """Never returns."""
         try:
+            turn.forget()
             os.setsid()
             process.become_subreaper()
             output = os.open(self.tmp / "output", os.O_WRONLY | os.O_CREAT, 0o644)
@@ -160,6 +162,7 @@ class Running:
 
     def _clean_up(self):
         os.close(self.pipe)
+        self.turn.release()
         for pid in os.listdir("/proc"):
             fields = process.stat_fields(pid) if pid.isdigit() else None
             if fields and int(fields[3]) == self.pid and fields[0] != "Z":

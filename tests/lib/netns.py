@@ -19,11 +19,22 @@ class Host:
 
     def run(self, *command, **options):
         """Runs a program in it, to its end."""
-        return process.run("ip", "netns", "exec", self.name, *command, **options)
+        return process.run(*self.command(*command), **options)
 
     def command(self, *command):
-        """The command line that runs a program in it, for Popen."""
-        return ["ip", "netns", "exec", self.name, *map(str, command)]
+        """The command line that runs a program in it, for Popen. (`ip netns exec` would mount
+        another /sys, without the cgroups and BTF that the daemon needs.)"""
+        return ["nsenter", f"--net=/run/netns/{self.name}", *map(str, command)]
+
+    def ip(self, *words, **options):
+        """Runs ip(8) in it."""
+        return process.run("ip", "-n", self.name, *words, **options)
+
+    def devices(self):
+        """The names of its network devices, without lo."""
+        shown = self.ip("-brief", "link", "show").stdout
+        names = [line.split()[0].partition("@")[0] for line in shown.splitlines()]
+        return [name for name in names if name != "lo"]
 
     def call(self, function, *args):
         """Calls a Python function in it (in a thread that enters it) and returns its result:
@@ -54,17 +65,21 @@ class Network:
 
     10.77.1.0/24 and fd77:1::/64 join client (.2) and proxy (.1), 10.77.2.0/24 and fd77:2::/64
     proxy (.1) and backend (.2). The proxy does not forward packets: what passes was proxied.
+    Its devices are net1 and net2; theirs are eth1 and eth2.
+
+    With `joined`, client and backend are one host with both links: for the load tool, which plays
+    both in one process. What it sends still crosses both links.
     """
 
     CLIENT_NET, BACKEND_NET = 1, 2
 
-    def __init__(self, env):
+    def __init__(self, env, joined=False):
         if os.geteuid() != 0:
             raise Skip("network namespaces need root")
         self.env = env
         self.client = self._host("client")
         self.proxy = self._host("proxy")
-        self.backend = self._host("backend")
+        self.backend = self.client if joined else self._host("backend")
         self._link(self.client, self.proxy, self.CLIENT_NET)
         self._link(self.backend, self.proxy, self.BACKEND_NET)
 
@@ -74,6 +89,15 @@ class Network:
 
     def backend_address(self, family=4):
         return "10.77.2.2" if family == 4 else "fd77:2::2"
+
+    def hosts(self):
+        return list(dict.fromkeys([self.client, self.proxy, self.backend]))
+
+    def spliced(self, servers, binds=None, listener=None, **options):
+        """The daemon on the proxy's host, listening for the clients on IPv4 and IPv6."""
+        binds = binds or [f"{self.proxy_address()}:0", f"[{self.proxy_address(6)}]:0"]
+        return self.env.spliced(servers, listener={"bind": binds, **(listener or {})},
+                                prefix=self.proxy.command(), **options)
 
     def _host(self, role):
         name = f"spl{os.getpid()}{role}"
@@ -85,8 +109,8 @@ class Network:
 
     def _link(self, far, proxy, net):
         process.run("ip", "-n", proxy.name, "link", "add", f"net{net}", "type", "veth",
-                    "peer", "name", "eth0", "netns", far.name)
-        for host, device, number in ((proxy, f"net{net}", 1), (far, "eth0", 2)):
+                    "peer", "name", f"eth{net}", "netns", far.name)
+        for host, device, number in ((proxy, f"net{net}", 1), (far, f"eth{net}", 2)):
             process.run("ip", "-n", host.name, "addr", "add", f"10.77.{net}.{number}/24",
                         "dev", device)
             process.run("ip", "-n", host.name, "addr", "add", f"fd77:{net}::{number}/64",

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Load through the daemon, and the daemon's own account of it."""
 
+import time
+
 from .wait import wait_until
 
 
@@ -22,6 +24,29 @@ def start(env, *options, listen="127.0.0.1:0", bind="127.0.0.1:0", timeout=None,
     daemon = env.spliced(load.backends, listener=listener, more=more, **config)
     load.go(daemon.address())
     return load, daemon
+
+
+def start_many(env, *loads, **config):
+    """A daemon with a listener and a pool for each load (l0, l1, ...), so that they do not mix."""
+    more = {}
+    for i, load in enumerate(loads):
+        more[f"listener l{i}"] = {"bind": "127.0.0.1:0", "pool": f"p{i}"}
+        more[f"pool p{i}"] = {"server": f"s{i} {load.backend}"}
+    return env.spliced(loads[0].backend, more=more, **config)
+
+
+def wait_stalled(load, direction, seconds=30, still=1.0):
+    """Until the senders of a direction have been stopped for that long; the progress."""
+    last, since = None, time.monotonic()
+
+    def stalled():
+        nonlocal last, since
+        progress = load.stats()
+        sent, now = progress[direction]["sent"], time.monotonic()
+        if sent != last:
+            last, since = sent, now
+        return progress if sent > 0 and now - since >= still else None
+    return wait_until(stalled, seconds, f"senders ({direction}) stop", poll=0.1)
 
 
 def ended_sessions(daemon, number, seconds=10):

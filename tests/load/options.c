@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "../../daemon/util.h"
+#include "endpoint.h"
 #include "options.h"
-#include "pattern.h"
 
 #define MAX_SESSIONS 1000000
 #define IDLE_ROOM    4096 /* more than an idle session exchanges before `go` */
@@ -337,6 +337,8 @@ static void settle(struct options *o)
 		usage("a unix socket cannot be reset");
 	if (o->idle)
 		o->concurrent = true;
+	if (o->idle && o->pingpong_size > IDLE_BYTES)
+		usage("--idle exchanges %u bytes: no larger requests", IDLE_BYTES);
 	if (o->idle && o->bytes_up + o->bytes_down < IDLE_ROOM)
 		usage("--idle needs %d bytes to exchange", IDLE_ROOM);
 	if (o->concurrency == 0 || o->concurrency > o->sessions)

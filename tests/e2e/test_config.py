@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line and the configuration file."""
+
+import re
+
+from lib import case
+from lib.process import run
+from lib.spliced import config_text
+
+GOOD = """\
+; a comment
+[spliced]
+engine = copy
+workers = 3
+control = none
+
+[listener web]
+bind = 127.0.0.1:0, [::1]:0
+pool = shop
+idle_timeout = 90s
+
+[pool shop]
+balance = least_sessions
+server = a 10.0.0.1:8443 weight=2 max_sessions=500
+server = b 10.0.0.2:8443 backup
+"""
+
+
+def spliced(env, *arguments):
+    """Runs the program to its end, whatever that is."""
+    return run(env.binary("spliced"), *arguments, check=False, timeout=10)
+
+
+def check(env, text, *arguments):
+    """(exit status, messages, path) of --check on a file with that text."""
+    path = env.tmp / "test.conf"
+    path.write_text(text, encoding="utf-8")
+    done = spliced(env, "-c", path, "--check", *arguments)
+    return done.returncode, done.stdout + done.stderr, path
+
+
+@case(engines=())
+def test_check_good(env):
+    status, output, path = check(env, GOOD)
+    assert status == 0, output
+    assert str(path) in output and "valid" in output, output
+
+
+@case(engines=())
+def test_short_options(env):
+    path = env.tmp / "test.conf"
+    path.write_text(GOOD, encoding="utf-8")
+    assert spliced(env, "-t", "-c", path).returncode == 0
+    assert spliced(env, f"--config={path}", "-t").returncode == 0
+
+
+# text -> (line of the mistake, words of the message)
+MISTAKES = {
+    GOOD.replace("workers = 3", "workers = many"): (4, ("workers", "many")),
+    GOOD.replace("workers = 3", "workers = 0"): (4, ("workers",)),
+    GOOD.replace("workers = 3", "workerz = 3"): (4, ("workerz", "workers")),
+    GOOD.replace("engine = copy", "engine = fast"): (3, ("engine", "fast", "kernel")),
+    GOOD.replace("127.0.0.1:0, [::1]:0", "127.0.0.1:99999"): (8, ("bind", "port")),
+    GOOD.replace("127.0.0.1:0, [::1]:0", "nowhere"): (8, ("bind", "nowhere")),
+    GOOD.replace("90s", "90 parsecs"): (10, ("idle_timeout", "90 parsecs")),
+    GOOD.replace("pool = shop", "pool = shed"): (9, ("shed",)),
+    GOOD.replace("balance = least_sessions", "balance = luck"): (13, ("balance", "luck")),
+    GOOD.replace("weight=2", "weight=0"): (14, ("weight",)),
+    GOOD.replace("server = b ", "server = a "): (15, ("a",)),
+    GOOD.replace("server = a 10.0.0.1:8443", "server = a"): (14, ("server",)),
+    GOOD.replace("[pool shop]", "[tool shop]"): (12, ("tool",)),
+}
+
+
+@case(engines=())
+def test_mistakes_are_named_with_their_line(env):
+    for text, (line, words) in MISTAKES.items():
+        status, output, path = check(env, text)
+        assert status == 2, (text, output)
+        assert f"{path}:{line}:" in output, f"line {line} is not blamed for it:\n{output}"
+        message = next(row for row in output.splitlines() if f":{line}:" in row)
+        for word in words:
+            assert word in message, f"{word!r} is not in: {message}"
+
+
+@case(engines=())
+def test_all_mistakes_at_once(env):
+    text = GOOD.replace("workers = 3", "workers = many").replace("90s", "soon")
+    status, output, path = check(env, text)
+    assert status == 2
+    assert f"{path}:4:" in output and f"{path}:10:" in output, output
+
+
+@case(engines=())
+def test_missing_file(env):
+    done = spliced(env, "-c", env.tmp / "none.conf", "--check")
+    assert done.returncode == 2
+    assert "none.conf" in done.stderr and "No such file" in done.stderr, done.stderr
+
+
+@case(engines=())
+def test_bad_file_does_not_start(env):
+    path = env.tmp / "test.conf"
+    path.write_text(GOOD.replace("workers = 3", "workers = many"), encoding="utf-8")
+    done = spliced(env, "-c", path)
+    assert done.returncode == 2 and f"{path}:4:" in done.stderr, done
+
+
+@case(engines=())
+def test_dump_can_be_read_again(env):
+    path, again = env.tmp / "test.conf", env.tmp / "again.conf"
+    path.write_text(GOOD, encoding="utf-8")
+    dump = spliced(env, "-c", path, "--dump-config")
+    assert dump.returncode == 0, dump
+    again.write_text(dump.stdout, encoding="utf-8")
+    second = spliced(env, "-c", again, "--dump-config")
+    assert second.returncode == 0, second
+    assert second.stdout == dump.stdout, "the dump of the dump differs"
+    # What was written, and what is a default.
+    for pattern in (r"^workers = 3$", r"^engine = copy$", r"^max_sessions = 65536$",
+                    r"^idle_timeout = (90s|1m30s)$", r"^half_close_timeout = 1m$",
+                    r"^balance = least_sessions$", r"^server = a 10\.0\.0\.1:8443 weight=2"):
+        assert re.search(pattern, dump.stdout, re.MULTILINE), f"{pattern} is not in the dump"
+
+
+@case(engines=())
+def test_engine_on_the_command_line(env):
+    path = env.tmp / "test.conf"
+    path.write_text(GOOD, encoding="utf-8")
+    dump = spliced(env, "-c", path, "--engine=kernel", "--dump-config")
+    assert re.search(r"^engine = kernel$", dump.stdout, re.MULTILINE), dump
+    bad = spliced(env, "-c", path, "--engine=warp", "--check")
+    assert bad.returncode == 2 and "warp" in bad.stderr, bad
+
+
+@case(engines=())
+def test_sample_is_valid(env):
+    sample = spliced(env, "--print-sample")
+    assert sample.returncode == 0 and sample.stdout.count("\n") > 50, sample
+    status, output, _ = check(env, sample.stdout)
+    assert status == 0, output
+
+
+@case(engines=())
+def test_help_and_version(env):
+    shown = spliced(env, "--help")
+    assert shown.returncode == 0 and shown.stdout.startswith("usage: spliced"), shown
+    for word in ("--config", "--check", "--dump-config", "--engine", "doctor", "--version"):
+        assert word in shown.stdout, f"--help does not tell of {word}"
+    version = spliced(env, "--version")
+    assert version.returncode == 0, version
+    assert re.fullmatch(r"spliced \d+\.\d+\.\d+\n", version.stdout), version.stdout
+
+
+@case(engines=())
+def test_bad_usage(env):
+    for arguments in (("--nonsense",), ("-c",), ("stray",), ("doctor", "--loud")):
+        done = spliced(env, *arguments)
+        assert done.returncode == 2, (arguments, done)
+        assert done.stderr and not done.stdout, (arguments, done)
+
+
+@case(engines=())
+def test_splicectl_without_a_daemon(env):
+    tool = env.binary("splicectl")
+    done = run(tool, "-s", env.tmp / "none.sock", "status", check=False)
+    assert done.returncode == 1, done
+    assert "none.sock" in done.stderr, done
+    assert run(tool, "--nonsense", check=False).returncode == 2
+
+
+def test_address_in_use(env):
+    address = env.backend().address
+    other = env.spliced(address, listener={"bind": address}, start=False)
+    done = spliced(env, "-c", other.config_path)
+    assert done.returncode == 1, done
+    assert address in done.stderr and "in use" in done.stderr, done
+
+
+def test_user_that_does_not_exist(env):
+    sections = env.sections(env.backend().address, spliced={"user": "nobody-of-that-name"})
+    sections["spliced"]["control"] = env.tmp / "ctl.sock"
+    path = env.tmp / "test.conf"
+    path.write_text(config_text(sections), encoding="utf-8")
+    done = spliced(env, "-c", path)
+    assert done.returncode != 0 and "nobody-of-that-name" in done.stderr, done

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sessions leave nothing behind."""
+
+from lib import case, wait_until
+from lib.tcp import connect, free_port, read_all
+from lib.traffic import start_many
+
+MIB = 1 << 20
+
+
+class Usage:
+    """What a daemon holds."""
+
+    def __init__(self, daemon):
+        self.fds = daemon.fds()
+        self.rss = daemon.rss()
+        self.entries = daemon.map_entries()
+
+    def __repr__(self):
+        return f"{self.fds} descriptors, {self.rss / MIB:.2f} MiB, map entries {self.entries}"
+
+
+def settle(daemon, sessions):
+    """The usage once that many sessions were begun and all of them are over."""
+    def over():
+        stats = daemon.stats()
+        return stats["sessions_total"] >= sessions and stats["sessions_active"] == 0
+    wait_until(over, 20, f"{sessions} sessions began and ended", poll=0.1)
+    return Usage(daemon)
+
+
+@case(timeout=180)
+def test_ten_thousand_sessions(env):
+    number = env.pick(10_000, 1000)
+    small = ("--concurrency", 50, "--bytes-up", 3000, "--bytes-down", 20_000)
+    loads = [
+        env.load("--sessions", 500, *small),
+        env.load("--sessions", number * 6 // 10, *small, timeout=150),
+        env.load("--sessions", number // 10, *small, "--half-close", "client", timeout=150),
+        env.load("--sessions", number // 10, *small, "--half-close", "none", timeout=150),
+        env.load("--sessions", number // 10, *small, "--rst", "client", 15_000, timeout=150),
+        env.load("--sessions", number // 10, *small, "--rst", "server", 15_000, timeout=150),
+    ]
+    # No access log: its cost is not what is looked at.
+    daemon = start_many(env, *loads, spliced={"access_log": "no"})
+    loads[0].go(daemon.address("l0")).ok()
+    before = settle(daemon, 500)
+    for i, load in enumerate(loads[1:], 1):
+        load.go(daemon.address(f"l{i}")).ok()
+    after = settle(daemon, 500 + number)
+
+    # The sockets of the last sessions may be in the map until the kernel has freed them.
+    wait_until(lambda: daemon.fds() == before.fds, 5, f"descriptors are {before.fds} again")
+    wait_until(lambda: daemon.map_entries() == before.entries, 5,
+               f"map entries are {before.entries} again")
+    assert not any(before.entries.values()), before
+    if not env.sanitized:
+        assert after.rss - before.rss < 2 * MIB, f"before: {before}; after: {after}"
+    if env.engine == "kernel":
+        stats = daemon.stats()
+        assert stats["sessions_kernel"] > number / 2, stats
+
+
+@case(timeout=120)
+def test_refused_dials(env):
+    """Nor do sessions that never get a server."""
+    address, holder = free_port()
+    env.keep(holder)
+    daemon = env.spliced(address, pool={"retries": 0}, spliced={"access_log": "no"})
+
+    proxy = daemon.address()
+
+    def sessions(count):
+        for _ in range(count):
+            try:
+                with connect(proxy) as client:
+                    assert read_all(client) == b""
+            except ConnectionResetError:
+                pass    # even connect() may see it: the refusal is quick
+
+    sessions(50)
+    before = settle(daemon, 50)
+    sessions(500)
+    after = settle(daemon, 550)
+    wait_until(lambda: daemon.fds() == before.fds, 5, f"descriptors are {before.fds} again")
+    assert after.entries == before.entries, (before, after)
+    assert daemon.stats()["ends"]["connect_failed"] == 550

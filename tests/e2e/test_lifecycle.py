@@ -1,0 +1,605 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Start and end, of the daemon and of sessions; what happens when something is missing."""
+
+import os
+import resource
+import signal
+import socket
+import time
+
+from lib import case, connect, read_all, read_exactly, reset, wait_until
+from lib.tcp import free_port, serve_echo, serve_name
+from lib.wait import stays
+
+LONG = 60   # seconds that a test never waits for
+
+
+def echo(client, data=b"still there?"):
+    """One round through the proxy."""
+    client.sendall(data)
+    got = read_exactly(client, len(data))
+    assert got == data, f"sent {data!r}, got back {got!r}"
+
+
+def ends(client):
+    """How the peer ended the connection, after what bytes: (b"...", "eof" or "reset")."""
+    parts = []
+    try:
+        while data := client.recv(1 << 16):
+            parts.append(data)
+    except ConnectionResetError:
+        return b"".join(parts), "reset"
+    return b"".join(parts), "eof"
+
+
+def turned_away(proxy):
+    """How a client ends that gets no server; connect() itself may see the reset."""
+    try:
+        with connect(proxy) as client:
+            return ends(client)
+    except ConnectionResetError:
+        return b"", "reset"
+
+
+def open_session(env, proxy):
+    """A client whose session works."""
+    client = env.keep(connect(proxy))
+    echo(client)
+    return client
+
+
+def is_refused(proxy):
+    try:
+        connect(proxy, timeout=1).close()
+    except (ConnectionRefusedError, ConnectionResetError):
+        return True
+    return False
+
+
+# ---- the daemon's end ------------------------------------------------------------------------
+
+def test_sigterm_drains(env):
+    daemon = env.spliced(env.backend().address, spliced={"shutdown_grace": f"{LONG}s"})
+    proxy = daemon.address()
+    clients = [open_session(env, proxy) for _ in range(5)]
+    names = ["%s:%d" % client.getsockname() for client in clients]
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: is_refused(proxy), 5, "new connections are refused")
+    assert daemon.status()["draining"] is True
+    for client in clients:
+        echo(client, os.urandom(100_000))
+        client.shutdown(socket.SHUT_WR)
+        assert ends(client) == (b"", "eof")
+        assert daemon.running or client is clients[-1]
+    assert daemon.wait_exit(5) == 0
+    # Whoever asked whether it is refused already may have had a session, too.
+    ended = [line["end"] for line in daemon.access_log() if line["client"] in names]
+    assert ended == ["done"] * 5, ended
+
+
+def test_sigterm_without_sessions(env):
+    daemon = env.spliced(env.backend().address, spliced={"shutdown_grace": f"{LONG}s"})
+    daemon.stop(seconds=3)
+    assert not daemon.control_path.exists(), "the control socket is left behind"
+
+
+def test_shutdown_grace_passes(env):
+    daemon = env.spliced(env.backend().address, spliced={"shutdown_grace": "1s"})
+    client = open_session(env, daemon.address())
+    began = time.monotonic()
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_exit(10) == 0
+    assert time.monotonic() - began >= 0.9, "the session was not given its time"
+    assert ends(client) == (b"", "reset"), "a cut-off stream must not look like an ended one"
+    assert daemon.access_log()[-1]["end"] == "shutdown"
+
+
+def test_second_sigterm_ends_at_once(env):
+    daemon = env.spliced(env.backend().address, spliced={"shutdown_grace": f"{LONG}s"})
+    client = open_session(env, daemon.address())
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: daemon.status()["draining"], 5, "draining")
+    stays(lambda: daemon.running, 0.3, "it waits for the session")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_exit(3) == 0
+    assert ends(client)[1] == "reset"
+    assert daemon.access_log()[-1]["end"] == "shutdown"
+
+
+def test_sigterm_during_load(env):
+    """The sessions that are there finish byte-exactly."""
+    load = env.load("--sessions", 50, "--bytes-up", "2M", "--bytes-down", "2M", "--idle")
+    daemon = env.spliced(load.backend, spliced={"shutdown_grace": f"{LONG}s"})
+    load.go(daemon.address())
+    load.wait_idle()
+    daemon.signal(signal.SIGTERM)
+    load.send("go")
+    load.ok()
+    assert daemon.wait_exit(10) == 0
+    assert {line["end"] for line in daemon.access_log()} == {"done"}
+
+
+def test_sigkill_then_restart(env):
+    backend = env.backend()
+    daemon = env.spliced(backend.address)
+    proxy = daemon.address()
+    client = open_session(env, proxy)
+    daemon.kill()
+    assert ends(client)[0] == b""
+    # On the same address, and with the control socket of the dead one still there.
+    assert daemon.control_path.exists()
+    again = env.sections(backend.address, listener={"bind": proxy})
+    again["spliced"]["control"] = daemon.control_path
+    daemon.write_config(again)
+    daemon.start()
+    assert daemon.address() == proxy
+    open_session(env, proxy)
+
+
+def test_second_daemon_does_not_take_the_control_socket(env):
+    daemon = env.spliced(env.backend().address)
+    other = env.spliced(env.backend().address, start=False)
+    sections = env.sections(env.backend().address)
+    sections["spliced"]["control"] = daemon.control_path
+    other.write_config(sections)
+    try:
+        other.start()
+    except AssertionError as error:
+        assert "exit 1" in str(error), error
+        assert str(daemon.control_path) in str(error), error
+    else:
+        raise AssertionError("two daemons share a control socket")
+    other.process = None
+    open_session(env, daemon.address())
+
+
+def test_sighup_changes_the_log_only(env):
+    daemon = env.spliced(env.backend().address)
+    proxy = daemon.address()
+    client = open_session(env, proxy)
+    sections = env.sections(env.backend().address, spliced={"log_level": "debug"})
+    sections["spliced"]["control"] = daemon.control_path
+    daemon.write_config(sections)
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: any("reload" in line for line in daemon.log()), 5, "a line about the reload")
+    echo(client)
+    open_session(env, proxy)
+    wait_until(lambda: any(" debug " in line for line in daemon.log()), 5, "debug lines")
+
+
+def test_sighup_with_a_bad_file_changes_nothing(env):
+    daemon = env.spliced(env.backend().address)
+    proxy = daemon.address()
+    client = open_session(env, proxy)
+    daemon.write_config("[spliced]\nengine = fast\n")
+    daemon.signal(signal.SIGHUP)
+    expected = f"{daemon.config_path}:2:"
+    wait_until(lambda: any(expected in line for line in daemon.log()), 5, f"a line with {expected}")
+    assert daemon.running
+    echo(client)
+    open_session(env, proxy)
+
+
+# ---- sessions as they are shown ----------------------------------------------------------------
+
+def test_sessions_are_listed(env):
+    backend = env.backend()
+    daemon = env.spliced(backend.address)
+    client = open_session(env, daemon.address())
+    echo(client, b"x" * 100_000)
+    moved = 100_000 + len(b"still there?")
+
+    def shown():
+        sessions = daemon.sessions()
+        assert len(sessions) == 1, sessions
+        return sessions[0] if sessions[0]["bytes_down"] == moved else None
+    session = wait_until(shown, 5, f"a session with {moved} bytes down")
+    assert session["bytes_up"] == moved, session
+    assert session["engine"] == env.engine, session
+    assert session["client"] == "%s:%d" % client.getsockname(), session
+    assert session["backend"] == backend.address, session
+    assert (session["listener"], session["pool"], session["server"]) == ("web", "main", "a")
+    assert session["state"] == "open" and session["age_ms"] >= 0, session
+    client.shutdown(socket.SHUT_WR)
+    assert ends(client) == (b"", "eof")
+    line = daemon.wait_access()[0]
+    assert (line["bytes_up"], line["bytes_down"], line["end"]) == (str(moved), str(moved), "done")
+    assert (line["engine"], line["client"]) == (env.engine, session["client"]), line
+    assert daemon.sessions() == []
+
+
+# ---- too little of something -----------------------------------------------------------------
+
+def descriptors_for(daemon, sessions):
+    """Leaves the daemon descriptors for about that many more sessions."""
+    limit = daemon.fds() + 2 * sessions
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, limit))
+
+
+def pauses(daemon):
+    return [line for line in daemon.log() if "accepting is paused" in line]
+
+
+def test_out_of_descriptors(env):
+    daemon = env.spliced(env.backend().address)
+    proxy = daemon.address()
+    open_session(env, proxy)    # whatever is opened once is open
+    descriptors_for(daemon, 10)
+    # The kernel takes connections into the queue without the daemon's help.
+    clients = [env.keep(connect(proxy)) for _ in range(30)]
+    for client in clients:
+        client.sendall(b"hello")
+    # Not by the control socket: nothing is left for its connections either.
+    wait_until(lambda: pauses(daemon), 10, "accepting is paused")
+    cpu, began = daemon.cpu_seconds(), time.monotonic()
+    stays(lambda: daemon.running, 2, "it lives")
+    share = (daemon.cpu_seconds() - cpu) / (time.monotonic() - began)
+    assert share < 0.15, f"it spins: {share:.0%} of a CPU while it can accept nothing"
+    assert len(pauses(daemon)) == 1, pauses(daemon)
+
+    served = 0
+    for client in clients:
+        # Each gets its answer once those before it have made room.
+        assert read_exactly(client, 5) == b"hello"
+        client.close()
+        served += 1
+    assert served == 30
+    daemon.wait_sessions(1)
+    assert daemon.stats()["accept_failures"] > 0
+    assert len(pauses(daemon)) == 1, pauses(daemon)
+    open_session(env, proxy)
+
+
+def test_global_session_limit(env):
+    daemon = env.spliced(env.backend().address, spliced={"max_sessions": 3})
+    check_limit_of_three(env, daemon)
+
+
+def test_listener_session_limit(env):
+    daemon = env.spliced(env.backend().address, listener={"max_sessions": 3})
+    check_limit_of_three(env, daemon)
+
+
+def check_limit_of_three(env, daemon):
+    """The fourth client waits in the backlog, costs nothing, and is served when there is room."""
+    proxy = daemon.address()
+    clients = [open_session(env, proxy) for _ in range(3)]
+    waiting = env.keep(connect(proxy))
+    waiting.sendall(b"me too")
+    cpu = daemon.cpu_seconds()
+    stays(lambda: daemon.status()["sessions_active"] == 3, 0.7, "three sessions, not four")
+    assert daemon.cpu_seconds() - cpu < 0.3, "it spins while it is full"
+    clients[1].close()
+    assert read_exactly(waiting, 6) == b"me too"
+    assert daemon.status()["sessions_active"] == 3
+    for client in (clients[0], clients[2]):
+        echo(client)
+
+
+# ---- backends that are not there -------------------------------------------------------------
+
+def test_refused_goes_to_the_next_server(env):
+    closed, holder = free_port()
+    env.keep(holder)
+    daemon = env.spliced([closed, env.backend().address])
+    for _ in range(10):
+        open_session(env, daemon.address())
+    stats = daemon.stats()
+    assert stats["retries"] >= 5, stats
+    assert daemon.server("a")["connect_failures"] == stats["retries"]
+    assert daemon.server("b")["sessions_active"] == 10
+    assert daemon.server("a")["sessions_active"] == 0
+
+
+def test_unanswered_goes_to_the_next_server(env):
+    """A server that drops connection attempts: its queue is full and nobody accepts."""
+    deaf = socket.socket()
+    env.keep(deaf).bind(("127.0.0.1", 0))
+    deaf.listen(0)
+    address = "127.0.0.1:%d" % deaf.getsockname()[1]
+    for _ in range(8):
+        filler = env.keep(socket.socket())
+        filler.setblocking(False)
+        filler.connect_ex(deaf.getsockname())
+    daemon = env.spliced([address, env.backend().address], pool={"connect_timeout": "300ms"})
+    for _ in range(2):
+        began = time.monotonic()
+        open_session(env, daemon.address())
+        assert time.monotonic() - began < 3, "connect_timeout is 300 ms"
+    assert daemon.server("a")["connect_failures"] >= 1
+
+
+def test_all_servers_down(env):
+    closed, holder = free_port()
+    other, holder2 = free_port()
+    env.keep(holder), env.keep(holder2)
+    daemon = env.spliced([closed, other])
+    assert turned_away(daemon.address()) == (b"", "reset")
+    line = daemon.wait_access()[0]
+    assert line["end"] == "connect_failed", line
+    assert (line["bytes_up"], line["bytes_down"]) == ("0", "0"), line
+    warnings = [line for line in daemon.log() if "refused" in line]
+    assert any(closed in line for line in warnings), warnings
+
+
+def test_server_comes_back(env):
+    address, holder = free_port()
+    daemon = env.spliced(address, pool={"retries": 0})
+    assert turned_away(daemon.address()) == (b"", "reset")
+    holder.close()
+    env.backend(address=address)
+    open_session(env, daemon.address())
+
+
+def fork_sender(env, data, unread):
+    """A backend in a process of its own, which sends `data` again and again: (address, pid).
+
+    With `unread` it leaves what the client sent in its queue, so that killing it resets.
+    """
+    listener = env.keep(socket.create_server(("127.0.0.1", 0)))
+    pid = os.fork()
+    if pid == 0:
+        sock, _ = listener.accept()
+        if not unread:
+            sock.recv(100)
+        while True:
+            sock.sendall(data)
+    return "127.0.0.1:%d" % listener.getsockname()[1], pid
+
+
+def check_killed_backend(env, unread):
+    data = os.urandom(10_007)
+    address, pid = fork_sender(env, data, unread)
+    daemon = env.spliced(address)
+    client = env.keep(connect(daemon.address()))
+    client.sendall(b"begin")
+    got = read_exactly(client, 1_000_000)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    rest, ending = ends(client)
+    got += rest
+    repeats = len(got) // len(data) + 1
+    assert got == (data * repeats)[:len(got)], "the bytes before the end are not what was sent"
+    client.close()
+    line = daemon.wait_access()[0]
+    return ending, line["end"], int(line["bytes_down"]) - len(got)
+
+
+def test_backend_dies_with_unread_data(env):
+    ending, end, _ = check_killed_backend(env, unread=True)
+    assert (ending, end) == ("reset", "server_reset")
+
+
+def test_backend_dies(env):
+    """Its kernel ends the stream properly: all that was sent arrives, and then the end."""
+    ending, end, missing = check_killed_backend(env, unread=False)
+    assert (ending, end, missing) == ("eof", "done", 0)
+
+
+def test_client_dies(env):
+    daemon = env.spliced(env.backend().address)
+    client = open_session(env, daemon.address())
+    reset(client)
+    line = daemon.wait_access()[0]
+    assert line["end"] == "client_reset", line
+    daemon.wait_sessions(0)
+
+
+# ---- who is let in -------------------------------------------------------------------------------
+
+def is_served(env, proxy, source):
+    """Whether a client from that address reaches the backend."""
+    try:
+        client = env.keep(connect(proxy, source=source))
+        echo(client)
+    except (AssertionError, ConnectionError):
+        return False
+    return True
+
+
+def test_deny(env):
+    daemon = env.spliced(env.backend().address, listener={"deny": "127.0.0.2, 127.0.1.0/24"})
+    proxy = daemon.address()
+    served = {source: is_served(env, proxy, source)
+              for source in ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.1.77", "127.0.2.1")}
+    assert served == {"127.0.0.1": True, "127.0.0.2": False, "127.0.0.3": True,
+                      "127.0.1.77": False, "127.0.2.1": True}
+    wait_until(lambda: daemon.stats()["denied"] == 2, 5, "two clients denied")
+    denied = [line["client"].split(":")[0] for line in daemon.access_log()
+              if line["end"] == "denied"]
+    assert denied == ["127.0.0.2", "127.0.1.77"], denied
+
+
+def test_allow_and_deny(env):
+    daemon = env.spliced(env.backend().address,
+                         listener={"allow": "127.0.0.0/24", "deny": "127.0.0.9"})
+    proxy = daemon.address()
+    served = {source: is_served(env, proxy, source)
+              for source in ("127.0.0.1", "127.0.0.9", "127.0.3.1")}
+    assert served == {"127.0.0.1": True, "127.0.0.9": False, "127.0.3.1": False}
+
+
+# ---- who is chosen -----------------------------------------------------------------------------
+
+def named_servers(env, *words):
+    """Servers that say their name: ["a ADDRESS weight=2", ...] for the words after the name."""
+    servers = []
+    for word in words:
+        name, _, rest = word.partition(" ")
+        servers.append(f"{name} {env.backend(serve_name(name)).address} {rest}".strip())
+    return servers
+
+
+def ask(env, proxy):
+    """(name of the server, the client), which stays connected."""
+    client = env.keep(connect(proxy))
+    return read_exactly(client, 2).decode().strip(), client
+
+
+def test_round_robin(env):
+    daemon = env.spliced(named_servers(env, "a", "b", "c"))
+    names = [ask(env, daemon.address())[0] for _ in range(12)]
+    assert names == names[:3] * 4 and set(names) == {"a", "b", "c"}, names
+
+
+def test_weights(env):
+    daemon = env.spliced(named_servers(env, "a weight=3", "b", "c weight=2"))
+    names = [ask(env, daemon.address())[0] for _ in range(36)]
+    assert {name: names.count(name) for name in "abc"} == {"a": 18, "b": 6, "c": 12}, names
+    # Smooth: no server gets its share in one go.
+    assert "aaaa" not in "".join(names), names
+
+
+def test_least_sessions(env):
+    daemon = env.spliced(named_servers(env, "a", "b"), pool={"balance": "least_sessions"})
+    proxy = daemon.address()
+    held = [ask(env, proxy) for _ in range(6)]
+    assert sorted(name for name, _ in held) == list("aaabbb"), held
+    for name, client in held:
+        if name == "a":
+            client.close()
+    wait_until(lambda: daemon.server("a")["sessions_active"] == 0, 5, "a is free")
+    assert [ask(env, proxy)[0] for _ in range(3)] == ["a", "a", "a"]
+
+
+def test_least_sessions_by_weight(env):
+    daemon = env.spliced(named_servers(env, "a weight=2", "b"), pool={"balance": "least_sessions"})
+    names = [ask(env, daemon.address())[0] for _ in range(9)]
+    assert (names.count("a"), names.count("b")) == (6, 3), names
+
+
+def test_backup_only_when_needed(env):
+    closed, holder = free_port()
+    servers = named_servers(env, "b backup")
+    daemon = env.spliced([f"a {closed}", *servers])
+    assert ask(env, daemon.address())[0] == "b"
+    holder.close()
+    env.backend(serve_name("a"), address=closed)
+    assert [ask(env, daemon.address())[0] for _ in range(5)] == ["a"] * 5
+
+
+def test_server_session_limit(env):
+    daemon = env.spliced(named_servers(env, "a max_sessions=1", "b max_sessions=2"))
+    proxy = daemon.address()
+    held = [ask(env, proxy) for _ in range(3)]
+    assert sorted(name for name, _ in held) == ["a", "b", "b"], held
+    assert turned_away(proxy) == (b"", "reset")
+    assert daemon.wait_access()[0]["end"] == "no_server"
+    dict(held)["a"].close()
+    wait_until(lambda: daemon.server("a")["sessions_active"] == 0, 5, "a is free")
+    assert ask(env, proxy)[0] == "a"
+
+
+# ---- silence -----------------------------------------------------------------------------------
+
+def test_idle_timeout(env):
+    daemon = env.spliced(env.backend().address, listener={"idle_timeout": "500ms"})
+    began = time.monotonic()
+    client = open_session(env, daemon.address())
+    assert ends(client) == (b"", "reset")
+    assert 0.4 < time.monotonic() - began < 5
+    line = daemon.wait_access()[0]
+    assert line["end"] == "idle_timeout", line
+    daemon.wait_sessions(0)
+
+
+def test_trickle_is_not_idle(env):
+    """Bytes that the kernel moves count, in either direction alone."""
+    def talk(sock):
+        sock.recv(1)
+        for i in range(16):
+            time.sleep(0.1)
+            sock.sendall(b"%x" % i)
+
+    daemon = env.spliced(env.backend(talk).address, listener={"idle_timeout": "700ms"})
+    client = env.keep(connect(daemon.address()))
+    client.sendall(b"!")
+    assert read_exactly(client, 16) == b"0123456789abcdef"
+    client.close()
+    assert daemon.wait_access()[0]["end"] == "done"
+
+
+def silent_after_end(sock):
+    """Answers once the client has ended, then neither sends nor ends."""
+    data = read_all(sock)
+    sock.sendall(data)
+    time.sleep(LONG)
+
+
+def test_half_close_timeout(env):
+    daemon = env.spliced(env.backend(silent_after_end).address,
+                         listener={"half_close_timeout": "500ms"})
+    client = env.keep(connect(daemon.address()))
+    client.sendall(b"the last word")
+    client.shutdown(socket.SHUT_WR)
+    began = time.monotonic()
+    assert ends(client)[0] == b"the last word"
+    assert time.monotonic() - began < 5
+    assert daemon.wait_access()[0]["end"] == "half_close_timeout"
+
+
+def test_half_close_timeout_counts_from_the_last_byte(env):
+    def slow_answer(sock):
+        data = read_all(sock)
+        for i in range(0, len(data), 100):
+            time.sleep(0.1)
+            sock.sendall(data[i:i + 100])
+
+    daemon = env.spliced(env.backend(slow_answer).address,
+                         listener={"half_close_timeout": "700ms"})
+    client = env.keep(connect(daemon.address()))
+    data = os.urandom(1500)
+    client.sendall(data)
+    client.shutdown(socket.SHUT_WR)
+    assert ends(client) == (data, "eof")
+    assert daemon.wait_access()[0]["end"] == "done"
+
+
+def test_no_timeouts(env):
+    daemon = env.spliced(env.backend().address,
+                         listener={"idle_timeout": 0, "half_close_timeout": 0})
+    client = open_session(env, daemon.address())
+    stays(lambda: daemon.status()["sessions_active"] == 1, 1, "the session is kept")
+    echo(client)
+
+
+# ---- the engine ----------------------------------------------------------------------------------
+
+def test_idle_sessions_cost_no_cpu(env):
+    """A session that moves nothing wakes nobody."""
+    load = env.load("--sessions", 200, "--idle")
+    daemon = env.spliced(load.backend)
+    load.go(daemon.address())
+    load.wait_idle()
+    cpu = daemon.cpu_seconds()
+    stays(lambda: daemon.running, 2, "it lives")
+    used = daemon.cpu_seconds() - cpu
+    assert used <= env.pick(0.05, 0.5), f"{used:.2f} s of CPU for 200 idle sessions in 2 s"
+    load.send("go")
+    load.ok()
+
+
+@case(engines=("kernel",))
+def test_spliced_bytes_wake_nobody(env):
+    """Requests and responses between peers that keep up: the daemon sleeps through them."""
+    load = env.load("--sessions", 4, "--pingpong", 64, env.pick(10_000, 1000), "--idle")
+    daemon = env.spliced(load.backend)
+    load.go(daemon.address())
+    load.wait_idle()
+    wait_until(lambda: daemon.stats()["sessions_kernel"] == 4, 5, "four sessions in the kernel")
+    cpu = daemon.cpu_seconds()
+    load.send("go")
+    load.ok()
+    used = daemon.cpu_seconds() - cpu
+    assert used <= env.pick(0.1, 1), f"{used:.2f} s of CPU for 40 000 round trips"
+
+
+@case(engines=())
+def test_engine_auto(env):
+    """auto is the kernel where the canary passes, and says why where not."""
+    daemon = env.spliced(env.backend(serve_echo).address)
+    status = daemon.status()
+    assert status["engine"] in ("kernel", "copy"), status
+    assert status["engine_reason"], status
+    assert (status["engine"] == "kernel") == (status["canary"] == "passed"), status
+    open_session(env, daemon.address())

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who is next in a pool. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../../daemon/pool.h"
+
+#define MAX_SERVERS 80
+
+static struct addr address(unsigned int last, uint16_t port)
+{
+	struct addr a = {.len = sizeof(struct sockaddr_in)};
+
+	a.in4.sin_family = AF_INET;
+	a.in4.sin_addr.s_addr = htonl((10u << 24) + last);
+	a.in4.sin_port = htons(port);
+	return a;
+}
+
+struct fixture {
+	struct pool_config config;
+	struct server_config servers[MAX_SERVERS];
+	char names[MAX_SERVERS][8];
+	struct pool *pool;
+};
+
+/* Servers a, b, c, ... at 10.0.0.1, .2, .3, ...; every one of weight 1. */
+static struct fixture *make(size_t n, enum balance balance)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	f->config = (struct pool_config){
+	    .name = (char *)"test", .balance = balance, .servers = f->servers, .n_servers = n};
+	for (unsigned int i = 0; i < n; i++) {
+		(void)snprintf(f->names[i], sizeof(f->names[i]), "%c", (int)('a' + i));
+		f->servers[i] = (struct server_config){
+		    .name = f->names[i],
+		    .weight = 1,
+		    .endpoint = {.kind = ENDPOINT_ADDR, .addr = address(i + 1, 80)},
+		};
+	}
+	return f;
+}
+
+static void open_pool(struct fixture *f)
+{
+	f->pool = pool_new(&f->config);
+	assert_non_null(f->pool);
+}
+
+static void done(struct fixture *f)
+{
+	pool_free(f->pool);
+	free(f);
+}
+
+/* One new session; its server, or NULL. */
+static struct server *pick(struct fixture *f)
+{
+	struct tried tried = {0};
+	struct addr where;
+
+	return pool_pick(f->pool, &tried, &where);
+}
+
+/* The names of the next n servers; `release` ends each session before the next. */
+static void assert_order(struct fixture *f, const char *want, bool release)
+{
+	char got[64] = "";
+	size_t n = strlen(want);
+
+	assert_true(n < sizeof(got));
+	for (size_t i = 0; i < n; i++) {
+		struct server *s = pick(f);
+
+		got[i] = '-';
+		if (s)
+			got[i] = s->config->name[0];
+		if (s && release)
+			server_release(s, false);
+	}
+	assert_string_equal(got, want);
+}
+
+/* ---- round robin -------------------------------------------------------------------------- */
+
+static void test_round_robin(void **state _unused_)
+{
+	struct fixture *f = make(3, BALANCE_ROUND_ROBIN);
+
+	open_pool(f);
+	assert_order(f, "abcabcabc", true);
+	/* Whether sessions go on does not matter. */
+	assert_order(f, "abcabcabc", false);
+	done(f);
+}
+
+static void test_weights_are_smooth(void **state _unused_)
+{
+	struct fixture *f = make(2, BALANCE_ROUND_ROBIN);
+
+	f->servers[0].weight = 2;
+	open_pool(f);
+	assert_order(f, "abaabaaba", true);
+	done(f);
+
+	f = make(3, BALANCE_ROUND_ROBIN);
+	f->servers[0].weight = 5;
+	open_pool(f);
+	assert_order(f, "aabacaaaabacaa", true);
+	done(f);
+}
+
+static void test_weights_are_exact(void **state _unused_)
+{
+	struct fixture *f = make(4, BALANCE_ROUND_ROBIN);
+	static const unsigned int weights[] = {256, 1, 17, 100};
+	unsigned int counts[4] = {0};
+
+	for (size_t i = 0; i < 4; i++)
+		f->servers[i].weight = weights[i];
+	open_pool(f);
+	for (int i = 0; i < 3 * (256 + 1 + 17 + 100); i++)
+		counts[pick(f) - f->pool->servers]++;
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(counts[i], 3 * weights[i]);
+	done(f);
+}
+
+/* ---- least sessions ----------------------------------------------------------------------- */
+
+static void test_least_sessions(void **state _unused_)
+{
+	struct fixture *f = make(3, BALANCE_LEAST_SESSIONS);
+	struct server *a, *b;
+
+	open_pool(f);
+	a = &f->pool->servers[0];
+	b = &f->pool->servers[1];
+	assert_order(f, "abcabc", false);
+	server_release(b, false);
+	assert_order(f, "b", false);
+	server_release(a, false);
+	server_release(a, false);
+	assert_order(f, "aa", false);
+	assert_int_equal(a->active, 2);
+	done(f);
+}
+
+/* With nothing to choose by, they take turns: not always the first. */
+static void test_least_sessions_takes_turns(void **state _unused_)
+{
+	struct fixture *f = make(3, BALANCE_LEAST_SESSIONS);
+
+	open_pool(f);
+	assert_order(f, "abcabcabc", true);
+	done(f);
+}
+
+static void test_least_sessions_by_weight(void **state _unused_)
+{
+	struct fixture *f = make(2, BALANCE_LEAST_SESSIONS);
+
+	f->servers[0].weight = 3;
+	open_pool(f);
+	for (int i = 0; i < 40; i++)
+		assert_non_null(pick(f));
+	assert_int_equal(f->pool->servers[0].active, 30);
+	assert_int_equal(f->pool->servers[1].active, 10);
+	done(f);
+}
+
+/* ---- who may be picked -------------------------------------------------------------------- */
+
+static void check_backup(enum balance balance)
+{
+	struct fixture *f = make(3, balance);
+	struct tried tried = {0};
+	struct addr where;
+
+	f->servers[0].backup = true;
+	f->servers[1].max_sessions = 1;
+	f->servers[2].max_sessions = 1;
+	open_pool(f);
+	/* Others are full: the backup, as often as need be. */
+	assert_order(f, "bcaaa", false);
+	server_release(&f->pool->servers[2], false);
+	assert_order(f, "ca", false);
+	/* Others were tried. */
+	server_release(&f->pool->servers[1], false);
+	assert_ptr_equal(pool_pick(f->pool, &tried, &where), &f->pool->servers[1]);
+	server_release(&f->pool->servers[1], true);
+	assert_ptr_equal(pool_pick(f->pool, &tried, &where), &f->pool->servers[0]);
+	assert_null(pool_pick(f->pool, &tried, &where));
+	done(f);
+}
+
+static void test_backup(void **state _unused_)
+{
+	check_backup(BALANCE_ROUND_ROBIN);
+	check_backup(BALANCE_LEAST_SESSIONS);
+}
+
+static void check_max_sessions(enum balance balance)
+{
+	struct fixture *f = make(2, balance);
+
+	f->servers[0].max_sessions = 1;
+	f->servers[1].max_sessions = 2;
+	open_pool(f);
+	assert_order(f, "abb--", false);
+	server_release(&f->pool->servers[0], false);
+	assert_order(f, "a-", false);
+	server_release(&f->pool->servers[1], true);
+	assert_order(f, "b-", false);
+	assert_int_equal(f->pool->servers[0].total, 2);
+	assert_int_equal(f->pool->servers[1].total, 3);
+	assert_int_equal(f->pool->servers[1].active, 2);
+	assert_int_equal(f->pool->servers[1].connect_failures, 1);
+	assert_int_equal(f->pool->servers[0].connect_failures, 0);
+	done(f);
+}
+
+static void test_max_sessions(void **state _unused_)
+{
+	check_max_sessions(BALANCE_ROUND_ROBIN);
+	check_max_sessions(BALANCE_LEAST_SESSIONS);
+}
+
+static void check_tried(enum balance balance)
+{
+	struct fixture *f = make(3, balance);
+	struct tried tried = {0}, other = {0};
+	unsigned int seen = 0;
+	struct addr where;
+
+	open_pool(f);
+	for (int i = 0; i < 3; i++) {
+		struct server *s = pool_pick(f->pool, &tried, &where);
+
+		assert_non_null(s);
+		seen |= 1u << (s - f->pool->servers);
+		server_release(s, true);
+	}
+	assert_int_equal(seen, 7);
+	assert_null(pool_pick(f->pool, &tried, &where));
+	/* Another session has not tried them. */
+	assert_non_null(pool_pick(f->pool, &other, &where));
+	done(f);
+}
+
+static void test_tried_are_not_picked_again(void **state _unused_)
+{
+	check_tried(BALANCE_ROUND_ROBIN);
+	check_tried(BALANCE_LEAST_SESSIONS);
+}
+
+/* Beyond what a session can remember, servers are picked all the same. */
+static void test_more_servers_than_are_remembered(void **state _unused_)
+{
+	struct fixture *f = make(MAX_SERVERS, BALANCE_ROUND_ROBIN);
+	struct tried tried = {0};
+	struct addr where;
+
+	open_pool(f);
+	for (int i = 0; i < MAX_SERVERS; i++)
+		assert_ptr_equal(pool_pick(f->pool, &tried, &where), &f->pool->servers[i]);
+	for (int i = 0; i < MAX_SERVERS; i++)
+		assert_true(pool_pick(f->pool, &tried, &where) - f->pool->servers >=
+			    POOL_MAX_TRIED);
+	done(f);
+}
+
+static void test_empty_pool(void **state _unused_)
+{
+	struct fixture *f = make(0, BALANCE_ROUND_ROBIN);
+
+	open_pool(f);
+	assert_null(pick(f));
+	done(f);
+	pool_free(NULL);
+}
+
+/* ---- addresses ---------------------------------------------------------------------------- */
+
+static void assert_address(struct fixture *f, const struct addr *want)
+{
+	struct tried tried = {0};
+	struct addr where = {0};
+	struct server *s = pool_pick(f->pool, &tried, &where);
+
+	assert_non_null(s);
+	assert_true(addr_equal(&where, want));
+	server_release(s, false);
+}
+
+static void test_addresses_rotate(void **state _unused_)
+{
+	const struct addr addrs[] = {address(21, 80), address(22, 80), address(23, 80)};
+	struct fixture *f = make(1, BALANCE_ROUND_ROBIN);
+	struct addr first = address(1, 80);
+
+	open_pool(f);
+	assert_address(f, &first);
+	assert_address(f, &first);
+	server_set_addrs(&f->pool->servers[0], addrs, 3);
+	for (int i = 0; i < 7; i++)
+		assert_address(f, &addrs[i % 3]);
+	server_set_addrs(&f->pool->servers[0], &addrs[2], 1);
+	assert_address(f, &addrs[2]);
+	assert_address(f, &addrs[2]);
+	done(f);
+}
+
+/* A name that has not resolved yet, or no longer does. */
+static void test_no_address(void **state _unused_)
+{
+	struct fixture *f = make(2, BALANCE_ROUND_ROBIN);
+	struct addr where = address(9, 9);
+
+	f->servers[0].endpoint = (struct endpoint){.kind = ENDPOINT_NAME};
+	open_pool(f);
+	assert_order(f, "bbb", true);
+	server_set_addrs(&f->pool->servers[0], &where, 1);
+	assert_order(f, "abab", true);
+	server_set_addrs(&f->pool->servers[1], &where, 0);
+	assert_order(f, "aa", true);
+	server_set_addrs(&f->pool->servers[0], &where, 0);
+	assert_order(f, "--", true);
+	done(f);
+}
+
+static void test_too_many_addresses(void **state _unused_)
+{
+	struct fixture *f = make(1, BALANCE_ROUND_ROBIN);
+	struct addr many[SERVER_MAX_ADDRS + 5];
+
+	for (unsigned int i = 0; i < SERVER_MAX_ADDRS + 5; i++)
+		many[i] = address(100 + i, 80);
+	open_pool(f);
+	server_set_addrs(&f->pool->servers[0], many, SERVER_MAX_ADDRS + 5);
+	assert_int_equal(f->pool->servers[0].n_addrs, SERVER_MAX_ADDRS);
+	for (int i = 0; i < 2 * SERVER_MAX_ADDRS; i++)
+		assert_address(f, &many[i % SERVER_MAX_ADDRS]);
+	done(f);
+}
+
+/* ---- threads ------------------------------------------------------------------------------ */
+
+#define THREADS 4
+#define ROUNDS  20000
+
+static void *pick_and_release(void *arg)
+{
+	struct fixture *f = arg;
+	intptr_t served = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct server *s = pick(f);
+
+		/* No more than max_sessions in all, whoever asks. */
+		if (!s)
+			continue;
+		served++;
+		server_release(s, false);
+	}
+	return (void *)served;
+}
+
+static void test_threads(void **state _unused_)
+{
+	struct fixture *f = make(2, BALANCE_LEAST_SESSIONS);
+	pthread_t threads[THREADS];
+	uint64_t served = 0;
+
+	f->servers[0].max_sessions = 1;
+	f->servers[1].max_sessions = 1;
+	open_pool(f);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, pick_and_release, f), 0);
+	for (int i = 0; i < THREADS; i++) {
+		void *ret;
+
+		assert_int_equal(pthread_join(threads[i], &ret), 0);
+		served += (uint64_t)(intptr_t)ret;
+	}
+	assert_int_equal(f->pool->servers[0].active, 0);
+	assert_int_equal(f->pool->servers[1].active, 0);
+	assert_int_equal(f->pool->servers[0].total + f->pool->servers[1].total, served);
+	done(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_round_robin),
+	    cmocka_unit_test(test_weights_are_smooth),
+	    cmocka_unit_test(test_weights_are_exact),
+	    cmocka_unit_test(test_least_sessions),
+	    cmocka_unit_test(test_least_sessions_takes_turns),
+	    cmocka_unit_test(test_least_sessions_by_weight),
+	    cmocka_unit_test(test_backup),
+	    cmocka_unit_test(test_max_sessions),
+	    cmocka_unit_test(test_tried_are_not_picked_again),
+	    cmocka_unit_test(test_more_servers_than_are_remembered),
+	    cmocka_unit_test(test_empty_pool),
+	    cmocka_unit_test(test_addresses_rotate),
+	    cmocka_unit_test(test_no_address),
+	    cmocka_unit_test(test_too_many_addresses),
+	    cmocka_unit_test(test_threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
