@@ -108,10 +108,5 @@ void dial_failed(struct session *s, int err)
 
 void dial_connected(struct session *s)
 {
-	int err = conn_error(s->conns[SIDE_BACKEND].fd);
-
-	if (err)
-		dial_failed(s, err);
-	else
-		session_opened(s);
+	session_opened(s);
 }

@@ -6,7 +6,7 @@ struct session;
 
 /* Starts with the next server of the session's pool; ends the session when none is left. */
 void dial(struct session *s);
-/* The backend socket has become writable. */
+/* The backend socket has become writable, without an error. */
 void dial_connected(struct session *s);
 /* This try has failed with `err` (positive errno): on to the next. */
 void dial_failed(struct session *s, int err);

@@ -291,7 +291,8 @@ void session_event(struct conn *c, uint32_t events)
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		c->fin_seen = true;
 	if (s->state == SESSION_DIALING) {
-		if (c->side == SIDE_BACKEND && events & (EPOLLOUT | EPOLLHUP))
+		/* A connect() that failed raises EPOLLERR: see above. */
+		if (c->side == SIDE_BACKEND && events & EPOLLOUT)
 			dial_connected(s);
 		return;
 	}
@@ -368,9 +369,8 @@ static void count_session(const struct session *s)
 	stat_inc(&st->ends[s->end]);
 	if (s->end == END_INTEGRITY)
 		stat_inc(&st->integrity_aborts);
-	if (s->opened_ns && !s->adopted && !s->counted_copy) {
+	if (s->opened_ns && !s->adopted && !s->counted_copy)
 		stat_inc(&st->sessions_copy);
-	}
 	for (int i = 0; i < 2; i++) {
 		const struct stream *stream = &s->streams[i];
 

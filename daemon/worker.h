@@ -40,6 +40,8 @@ struct worker {
 	struct stream_list waiting, again;
 	uint32_t n_again;
 	uint32_t n_sessions;
+	const struct stream *last_paused; /* to tell them apart, never followed */
+	uint64_t company_ns;              /* when two streams were last paused by turns */
 	uint64_t lost_seen; /* the event_lost counter when all lanes were last looked at */
 	bool draining;
 	void (*drained)(struct worker *w); /* called once, when draining and empty */

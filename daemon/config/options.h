@@ -50,7 +50,7 @@ OPTION_LIST(SPLICED, nameserver, nameservers, NAMESERVERS, "", RESTART,
        "DNS servers for the host names of servers; the port is 53 unless given. Empty: those of "
        "/etc/resolv.conf.",
        .may_be_empty = true)
-OPTION(SPLICED, engage_after, engage_after, DURATION, "5ms", RESTART,
+OPTION(SPLICED, engage_after, engage_after, DURATION, "10ms", RESTART,
        "How old a session is before its bytes are handed to the kernel. Sessions that are over "
        "sooner are cheaper to copy.",
        .min = 0, .max = 10 * NSEC_PER_SEC)
@@ -117,7 +117,7 @@ OPTION(POOL, connect_timeout, connect_timeout, DURATION, "5s", RESTART,
        "How long a server may take to accept a connection.",
        .min = NSEC_PER_MSEC, .max = 600 * NSEC_PER_SEC)
 OPTION(POOL, retries, retries, UINT, "2", RESTART,
-       "How many more servers are tried when a connection fails.",
+       "How often another server, or another address of a server, is tried when a connection fails.",
        .min = 0, .max = 16, .unit = "attempts")
 
 OPTION(SERVER, weight, weight, UINT, "1", RESTART,

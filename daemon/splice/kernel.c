@@ -36,7 +36,8 @@
  * waiting; with several streams they fill each other's gaps, and the kernel's path is the cheaper
  * one.
  */
-#define BY_HAND (UINT64_C(8) << 20)
+#define BY_HAND  (UINT64_C(8) << 20)
+#define ALONE_NS (50 * NSEC_PER_MSEC)
 
 /* ---- facts ------------------------------------------------------------------------------ */
 
@@ -445,6 +446,15 @@ static void consider_pause(struct worker *w, struct stream *s)
 	stream_wait(w, s, true);
 }
 
+/* Whether no other stream of the worker has been paused lately. */
+static bool is_alone(struct worker *w, const struct stream *s)
+{
+	if (w->last_paused != s)
+		w->company_ns = w->now;
+	w->last_paused = s;
+	return w->now - w->company_ns > ALONE_NS;
+}
+
 static void paused(struct worker *w, struct stream *s)
 {
 	uint64_t backlog = 0, unsent = 0;
@@ -460,7 +470,7 @@ static void paused(struct worker *w, struct stream *s)
 	}
 	stream_unwait(w, s);
 	stat_inc(&w->stats.resumes);
-	if (!backlog && TAILQ_EMPTY(&w->waiting) && !s->source->fin_seen) {
+	if (is_alone(w, s) && !backlog && !s->source->fin_seen) {
 		s->by_hand = BY_HAND;
 		to_copy(w, s);
 		return;

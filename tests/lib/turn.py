@@ -16,7 +16,7 @@ _open_fds = set()
 
 
 def _open(name):
-    path = os.path.join(tempfile.gettempdir(), f"spliced-tests.{name}.lock")
+    path = os.path.join(tempfile.gettempdir(), f"spliced-tests.{os.getuid()}.{name}.lock")
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     _open_fds.add(fd)
     return fd
