@@ -74,7 +74,7 @@ check-deps:
 
 # ---- the kernel's half ----------------------------------------------------------------------
 
-BPF_ARCH := $(shell $(CC) -dumpmachine | sed 's/-linux.*/-linux-gnu/')
+BPF_ARCH := $(shell uname -m)-linux-gnu
 
 $(BUILD)/splice.bpf.o: bpf/splice.bpf.c bpf/kernel.h bpf/lane-math.h bpf/splice-api.h
 	@mkdir -p $(@D)

@@ -128,8 +128,10 @@ static void gather(struct control_request *req, struct report *r, bool with_sess
 		if (mailbox_post(&r->daemon->workers[i].mail, gather_letter, g) == 0)
 			continue;
 		/* Its part stays empty; whoever is last still finishes. */
-		if (atomic_fetch_sub(&g->remaining, 1) == 1)
+		if (atomic_fetch_sub(&g->remaining, 1) == 1) {
 			gathered(NULL, g);
+			return;
+		}
 	}
 }
 

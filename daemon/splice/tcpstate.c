@@ -49,7 +49,7 @@ int tcp_state_read(int fd, struct tcp_state *ret)
 
 int tcp_written(int fd, uint64_t *ret)
 {
-	struct tcp_state before, after;
+	struct tcp_state before = {0}, after = {0};
 	int err = tcp_state_read(fd, &before);
 
 	for (int i = 0; !err && i < EXACT_TRIES; i++) {

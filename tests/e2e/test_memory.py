@@ -61,7 +61,7 @@ MARKS = {"splice_low": 128 << 10, "splice_high": 256 << 10, "splice_hard": 1 << 
 BUFFER = 256 << 10      # SO_RCVBUF and SO_SNDBUF of the load tool's sockets
 
 
-def bound_of_one_session():
+def bound_of_one_session(env):
     """The most memory one stopped session may hold, in bytes.
 
     From the receiver back to the sender (the kernel doubles what SO_RCVBUF and SO_SNDBUF say, to
@@ -69,20 +69,22 @@ def bound_of_one_session():
 
       2 BUFFER             the receiver's receive queue
       tcp_wmem[2]          the proxy's send queue towards it, which the kernel tunes itself
-      splice_hard          the queue between the sockets, beyond which nothing is redirected
-      2 splice_window      the proxy's receive queue
+      kernel: splice_hard  the queue between the sockets, beyond which nothing is redirected
+      kernel: 2 splice_window   the proxy's receive queue, ...
+      copy: tcp_rmem[2]         ... which the kernel tunes itself where it is not spliced
       2 BUFFER             the sender's send queue
       256 KiB              the copy engine's buffer, and the sockets and maps' entries themselves
     """
-    wmem_max = int(sysctl("net.ipv4.tcp_wmem").split()[2])
-    return (4 * BUFFER + wmem_max + MARKS["splice_hard"] + 2 * MARKS["splice_window"]
-            + (256 << 10))
+    bound = 4 * BUFFER + int(sysctl("net.ipv4.tcp_wmem").split()[2]) + (256 << 10)
+    if env.engine == "kernel":
+        return bound + MARKS["splice_hard"] + 2 * MARKS["splice_window"]
+    return bound + int(sysctl("net.ipv4.tcp_rmem").split()[2])
 
 
 @case(timeout=200, alone=True)
 def test_many_sessions_stay_in_their_bound(env):
-    sessions, size = env.pick(200, 30), 16 * MIB
-    bound = sessions * bound_of_one_session()
+    sessions, size = env.pick(200, 30), 48 * MIB
+    bound = sessions * bound_of_one_session(env)
     assert bound < sessions * size, "the test would prove nothing"
     stop_and_resume(env, "--sessions", sessions, "--never-read", "client", "--bytes-down", size,
                     *DOWNLOAD, "--rcvbuf", BUFFER, "--sndbuf", BUFFER, direction="down",
