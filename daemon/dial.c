@@ -39,7 +39,7 @@ static void report(const struct session *s, int err)
 	uint64_t now = s->worker->now, last = atomic_load(&s->server->reported_ns);
 	char text[ADDR_STR_MAX];
 
-	if (now - last < NSEC_PER_SEC ||
+	if ((last && (int64_t)(now - last) < (int64_t)NSEC_PER_SEC) ||
 	    !atomic_compare_exchange_strong(&s->server->reported_ns, &last, now))
 		return;
 	log_warn("pool %s: server %s: connecting to %s: %s", s->pool->config->name,

@@ -37,7 +37,8 @@ static void starved(struct listen_socket *ls, int err)
 	uint64_t now = ls->worker->now, last = atomic_load(&logged_ns);
 
 	stat_inc(&ls->worker->stats.accept_failures);
-	if ((!last || now - last > STARVED_LOG_NS) &&
+	/* Another worker's clock may be a little ahead. */
+	if ((!last || (int64_t)(now - last) > (int64_t)STARVED_LOG_NS) &&
 	    atomic_compare_exchange_strong(&logged_ns, &last, now))
 		log_error("listener %s: accepting is paused until it works again: %s (%u sessions)",
 			  ls->listener->config->name, strerror(err),

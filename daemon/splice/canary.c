@@ -232,8 +232,10 @@ static int flow_receive(struct stage *st, struct flow *f)
 					      (unsigned long long)f->received, strerror(errno));
 	f->ended = n == 0;
 	for (ssize_t i = 0; i < n; i++, f->received++)
-		if (buf[i] != pattern(f->received))
+		if (buf[i] != pattern(f->received)) {
+			st->result->wrong_bytes = true;
 			return fail(st, "byte %llu is wrong", (unsigned long long)f->received);
+		}
 	return 0;
 }
 
@@ -332,7 +334,7 @@ static int judge(struct stage *st)
 	return 0;
 }
 
-void canary_run(struct maps *maps, enum canary_check check, struct canary_result *ret)
+static void run_once(struct maps *maps, enum canary_check check, struct canary_result *ret)
 {
 	struct stage st = {.client = -1, .backend = -1, .result = ret};
 	uint64_t began = now_ns();
@@ -341,4 +343,16 @@ void canary_run(struct maps *maps, enum canary_check check, struct canary_result
 	ret->ok = stage_open(&st, maps, check) == 0 && checks[check](&st) == 0 && judge(&st) == 0;
 	stage_close(&st);
 	ret->took_ns = now_ns() - began;
+}
+
+void canary_run(struct maps *maps, enum canary_check check, struct canary_result *ret)
+{
+	uint64_t first;
+
+	run_once(maps, check, ret);
+	if (ret->ok || ret->wrong_bytes)
+		return;
+	first = ret->took_ns;
+	run_once(maps, check, ret);
+	ret->took_ns += first;
 }

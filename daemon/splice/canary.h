@@ -22,7 +22,8 @@ enum canary_check {
 
 struct canary_result {
 	bool ok;
-	char why[160]; /* what went wrong; for a success what was moved */
+	bool wrong_bytes; /* the failure was in the content */
+	char why[160];    /* what went wrong; for a success what was moved */
 	uint64_t took_ns;
 };
 
@@ -30,6 +31,7 @@ extern const char *const canary_name[_CANARY_MAX];
 /* The kernel behaviour a check depends on, in a few words. */
 extern const char *const canary_fact[_CANARY_MAX];
 
-/* Runs one check. The maps must not be in use by anybody else. Blocks, at most some seconds, and
+/* Runs one check, and once more if it failed otherwise than by wrong bytes: a starved machine
+ * misses deadlines. The maps must not be in use by anybody else. Blocks, at most some seconds, and
  * some 50 ms when all is well. */
 void canary_run(struct maps *maps, enum canary_check check, struct canary_result *ret);

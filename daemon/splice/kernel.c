@@ -63,6 +63,10 @@ int kernel_accounted(const struct stream *s, bool *ret)
 	if (err)
 		return err;
 	*ret = stream_complete(state.received, s->source->received, stream_redirected(s));
+	/* Closed, and all its bytes are here, but no FIN: a reset whose error another call was
+	 * told. */
+	if (!*ret && state.closed && state.received == s->source->received + stream_redirected(s))
+		return -ECONNRESET;
 	return 0;
 }
 
@@ -295,7 +299,9 @@ static int delete_locked(struct worker *w, struct stream *s)
 
 	lane->taken = s->taken;
 	__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
-	(void)send(s->source->fd, "", 0, MSG_NOSIGNAL);
+	/* An error told here is told nowhere else. */
+	if (send(s->source->fd, "", 0, MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+		return errno == EPIPE ? -ECONNRESET : -errno;
 	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request)
 		return 0;
 	/* Withdrawn; the lock that hold() takes waits for a call that has seen it. */

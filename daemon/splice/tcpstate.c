@@ -9,8 +9,10 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* TCP_ESTABLISHED, which only <netinet/tcp.h> names, and it excludes <linux/tcp.h>. */
+/* TCP_ESTABLISHED and TCP_CLOSE, which only <netinet/tcp.h> names, and it excludes <linux/tcp.h>.
+ */
 #define STATE_ESTABLISHED 1
+#define STATE_CLOSE       7
 
 /* Tries at two reads with no acknowledgement in between. */
 #define EXACT_TRIES 64
@@ -39,6 +41,7 @@ int tcp_state_read(int fd, struct tcp_state *ret)
 		return -errno;
 	*ret = (struct tcp_state){
 	    .open = info.tcpi_state == STATE_ESTABLISHED,
+	    .closed = info.tcpi_state == STATE_CLOSE,
 	    .acked = info.tcpi_bytes_acked,
 	    .received = info.tcpi_bytes_received,
 	    .unsent = info.tcpi_notsent_bytes,

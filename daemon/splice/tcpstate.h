@@ -7,6 +7,7 @@
 
 struct tcp_state {
 	bool open;         /* ESTABLISHED: neither side has ended */
+	bool closed;       /* CLOSE: reset, or long ended */
 	uint64_t acked;    /* bytes the peer acknowledged; counts the SYN of an active open */
 	uint64_t received; /* bytes received in order; the FIN counts one more */
 	uint32_t unsent;   /* bytes in the write queue that were never sent */
