@@ -63,7 +63,7 @@ APT := apt-get install -y --no-install-recommends
 DEPS := gcc make clang llvm pkg-config bpftool libbpf-dev libevent-dev libinih-dev libsystemd-dev \
 	libjansson-dev libcap-dev libc6-dev curl
 DEPS_TEST := libcmocka-dev python3 iproute2 procps util-linux openssl redis-server postgresql \
-	postgresql-contrib nginx-light libnginx-mod-stream iperf3 haproxy socat clang-format clang-tidy \
+	postgresql-contrib nginx-light libnginx-mod-stream iperf3 ethtool haproxy socat clang-format clang-tidy \
 	qemu-system-x86 busybox-static cpio xz-utils kmod libclang-rt-14-dev mandoc
 
 deps:

@@ -3,6 +3,8 @@
 
 import re
 
+from pathlib import Path
+
 from lib import case
 from lib.process import run
 from lib.spliced import config_text
@@ -134,6 +136,17 @@ def test_engine_on_the_command_line(env):
 
 
 @case(engines=())
+def test_committed_files_are_current(env):
+    """conf/spliced.conf and the options of spliced.conf(5) come from the option table."""
+    root = Path(__file__).resolve().parents[2]
+    sample = spliced(env, "--print-sample").stdout
+    assert (root / "conf/spliced.conf").read_text(encoding="utf-8") == sample, \
+        "conf/spliced.conf is not what --print-sample prints"
+    options = spliced(env, "--print-man").stdout
+    assert options in (root / "docs/man/spliced.conf.5").read_text(encoding="utf-8"), \
+        "docs/man/spliced.conf.5 lacks what --print-man prints: make docs"
+
+
 def test_sample_is_valid(env):
     sample = spliced(env, "--print-sample")
     assert sample.returncode == 0 and sample.stdout.count("\n") > 50, sample
