@@ -166,10 +166,10 @@ static void assert_default_spliced(const struct config *c)
 	assert_int_equal(c->user_where.line, 0);
 	assert_int_equal(c->shutdown_grace, 30 * NSEC_PER_SEC);
 	assert_int_equal(c->n_nameservers, 0);
-	assert_int_equal(c->engage_after, 5 * NSEC_PER_MSEC);
-	assert_int_equal(c->splice_high, 2 << 20);
-	assert_int_equal(c->splice_low, 1 << 20);
-	assert_int_equal(c->splice_hard, 8 << 20);
+	assert_int_equal(c->engage_after, 10 * NSEC_PER_MSEC);
+	assert_int_equal(c->splice_high, 1 << 20);
+	assert_int_equal(c->splice_low, 512 << 10);
+	assert_int_equal(c->splice_hard, 16 << 20);
 	assert_int_equal(c->splice_window, 2 << 20);
 	assert_int_equal(c->numa_node, -1);
 }
@@ -860,9 +860,9 @@ static void binds_used_twice(void **state _unused_)
 
 static void splice_limits(void **state _unused_)
 {
-	spliced_error("splice_low = 2M", "t.conf:2: splice_low (2M) is not less than splice_high "
-					 "(2M); allowed: splice_low < splice_high < splice_hard\n");
-	spliced_error("splice_hard = 1M\n", "t.conf:2: splice_high (2M) is not less than "
+	spliced_error("splice_low = 1M", "t.conf:2: splice_low (1M) is not less than splice_high "
+					 "(1M); allowed: splice_low < splice_high < splice_hard\n");
+	spliced_error("splice_hard = 1M\n", "t.conf:2: splice_high (1M) is not less than "
 					    "splice_hard (1M)");
 	spliced_error("splice_high = 16M\nsplice_low = 8M\nsplice_hard = 9M",
 		      "t.conf:4: splice_high (16M) is not less than splice_hard (9M)");
