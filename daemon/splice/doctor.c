@@ -87,7 +87,7 @@ void doctor_load(struct doctor *d, const struct maps_options *options, struct ma
 		return;
 	}
 	add(d, "sockops", (*maps)->collected ? "yes" : "no", why,
-	    "sockets are collected as they become ESTABLISHED; without it the daemon adds them");
+	    "sources leave the verdict map under their lock; without it a delete can meet a verdict");
 	d->kernel = true;
 	(void)snprintf(d->reason, sizeof(d->reason), "the canary was switched off");
 	(void)snprintf(d->canary, sizeof(d->canary), "not run: switched off");
