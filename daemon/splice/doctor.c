@@ -87,7 +87,8 @@ void doctor_load(struct doctor *d, const struct maps_options *options, struct ma
 		return;
 	}
 	add(d, "sockops", (*maps)->collected ? "yes" : "no", why,
-	    "sources leave the verdict map under their lock; without it a delete can meet a verdict");
+	    "sources leave the verdict map under their lock; without it a delete can meet a "
+	    "verdict");
 	d->kernel = true;
 	(void)snprintf(d->reason, sizeof(d->reason), "the canary was switched off");
 	(void)snprintf(d->canary, sizeof(d->canary), "not run: switched off");
