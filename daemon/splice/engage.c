@@ -85,14 +85,15 @@ int kernel_engage(struct worker *w, struct stream *s)
 
 /* Prepares the part shared with the kernel. The slot's previous user is long closed, so nobody else
  * writes to it now. */
-static int share(struct worker *w, struct stream *s, uint32_t index)
+static int share(struct worker *w, struct stream *s, uint64_t limit)
 {
 	const struct config *c = w->daemon->config;
+	uint32_t index = s->session->slot * 2 + (s == &s->session->streams[UP] ? UP : DOWN);
 	struct lane_ref ref = {.target = s->target->cookie, .lane = index};
 	struct lane *lane = &w->maps->lanes[index];
 
 	*lane = (struct lane){
-	    .limit = w->daemon->budget,
+	    .limit = limit,
 	    .high = (uint32_t)c->splice_high,
 	    .hard = (uint32_t)c->splice_hard,
 	    .mem_high = (uint32_t)MIN(c->splice_high * MEMORY_PER_HIGH, UINT32_MAX),
@@ -110,12 +111,38 @@ static int share(struct worker *w, struct stream *s, uint32_t index)
 static int collect(struct worker *w, struct conn *c)
 {
 	socklen_t len = sizeof(c->cookie);
+	int err = 0;
 
+	if (c->collected)
+		return 0;
 	if (getsockopt(c->fd, SOL_SOCKET, SO_COOKIE, &c->cookie, &len) < 0)
 		return -errno;
-	if (!w->daemon->config->engage_after && maps_socket_present(w->maps, c->cookie))
-		return 0;
-	return maps_socket_add(w->maps, c->cookie, c->fd);
+	if (w->daemon->config->engage_after || !maps_socket_present(w->maps, c->cookie))
+		err = maps_socket_add(w->maps, c->cookie, c->fd);
+	c->collected = !err;
+	return err;
+}
+
+int kernel_share(struct worker *w, struct stream *s, uint64_t limit)
+{
+	int err = collect(w, s->source);
+
+	if (!err)
+		err = collect(w, s->target);
+	if (!err)
+		err = share(w, s, limit);
+	if (err)
+		kernel_give_up(w, s, kernel_reason(err));
+	return err;
+}
+
+void kernel_unshare(struct worker *w, struct stream *s)
+{
+	maps_lane_clear(w->maps, s->source->cookie);
+	/* An event still in a ring finds nobody, whoever gets the slot next. */
+	__atomic_store_n(&s->lane->generation, 0, __ATOMIC_RELEASE);
+	s->lane = NULL;
+	s->taken = 0;
 }
 
 void kernel_adopt(struct worker *w, struct session *session)
@@ -129,9 +156,9 @@ void kernel_adopt(struct worker *w, struct session *session)
 		return;
 	}
 	for (int i = 0; !err && i < 2; i++)
-		err = collect(w, &session->conns[i]);
+		err = collect(w, session->conns[i]);
 	for (int i = 0; !err && i < 2; i++)
-		err = share(w, &session->streams[i], session->slot * 2 + (uint32_t)i);
+		err = share(w, &session->streams[i], w->daemon->budget);
 	if (err) {
 		kernel_give_up(w, up, kernel_reason(err));
 		kernel_give_up(w, down, kernel_reason(err));
@@ -152,12 +179,7 @@ void kernel_adopt(struct worker *w, struct session *session)
 void kernel_forget(struct worker *w, struct session *session)
 {
 	for (int i = 0; i < 2; i++) {
-		struct stream *s = &session->streams[i];
-
-		if (!s->lane)
-			continue;
-		maps_lane_clear(w->maps, s->source->cookie);
-		/* An event still in a ring finds nobody, whoever gets the slot next. */
-		__atomic_store_n(&s->lane->generation, 0, __ATOMIC_RELEASE);
+		if (session->streams[i].lane)
+			kernel_unshare(w, &session->streams[i]);
 	}
 }

@@ -6,6 +6,7 @@
 #include "../log.h"
 #include "../session.h"
 #include "../worker.h"
+#include "budget.h"
 #include "kernel-parts.h"
 #include "tcpstate.h"
 
@@ -63,7 +64,7 @@ enum copy_reason kernel_reason(int err)
 
 void kernel_give_up(struct worker *w, struct stream *s, enum copy_reason why)
 {
-	s->engine = &engine_copy;
+	s->engine = stream_by_hand(s);
 	s->why_copy = why;
 	/* A half-closed stream is a case only if it then moves bytes: see session_end(). */
 	s->released_at = s->copied;
@@ -73,7 +74,7 @@ void kernel_give_up(struct worker *w, struct stream *s, enum copy_reason why)
 
 void kernel_to_copy(struct worker *w, struct stream *s)
 {
-	s->engine = &engine_copy;
+	s->engine = stream_by_hand(s);
 	stream_unwait(w, s);
 	stream_enter(s, STREAM_COPY);
 	s->source->readable = true;
@@ -128,13 +129,36 @@ int kernel_release(struct worker *w, struct stream *s)
 
 /* ---- events ----------------------------------------------------------------------------- */
 
+/* The budget is used up: what comes next is the daemon's. */
+static void spent(struct worker *w, struct stream *s)
+{
+	int err = kernel_take_back(w, s);
+
+	if (err == -EAGAIN) {
+		kernel_start_serving(w, s);
+	} else if (err == -EBUSY) {
+		/* Its FIN has come, which epoll will tell. */
+		kernel_kick(s->source);
+		stream_wait(w, s, false);
+	} else if (err) {
+		kernel_taken_badly(s, err);
+	} else {
+		kernel_to_copy(w, s);
+	}
+}
+
 static void engaged(struct worker *w, struct stream *s)
 {
 	struct lane *lane = s->lane;
+	bool budgeted = s->session->state == SESSION_HTTP;
 
 	if (kernel_passed(s) != s->taken) {
 		stream_unwait(w, s);
 		kernel_start_serving(w, s);
+		return;
+	}
+	if (budgeted && budget_spent(s) && !s->source->fin_seen) {
+		spent(w, s);
 		return;
 	}
 	if (__atomic_load_n(&lane->pause_wanted, __ATOMIC_ACQUIRE) != lane->pause_seen) {
@@ -144,6 +168,12 @@ static void engaged(struct worker *w, struct stream *s)
 	}
 	if (!s->source->fin_seen || !kernel_proved(w, s))
 		return;
+	if (budgeted) {
+		/* What the end means is for HTTP to say. */
+		kernel_kick(s->source);
+		kernel_to_copy(w, s);
+		return;
+	}
 	s->eof = true;
 	stream_unwait(w, s);
 	stream_enter(s, STREAM_ENDING);
@@ -163,6 +193,8 @@ static void kernel_pump(struct worker *w, struct stream *s)
 
 void kernel_event(struct worker *w, struct stream *s, const struct lane_event *event)
 {
+	if (!s->lane)
+		return; /* of a budget that is closed */
 	if (event->kind == LANE_EVENT_GAP) {
 		log_error("session %llu: bytes are missing before sequence number %u",
 			  (unsigned long long)s->session->id, s->lane->next_seq);
@@ -170,7 +202,7 @@ void kernel_event(struct worker *w, struct stream *s, const struct lane_event *e
 		return;
 	}
 	/* PAUSED and SERVING have their own wake-ups; a pause they no longer need is forgotten. */
-	if (event->kind == LANE_EVENT_PAUSE && s->state != STREAM_ENGAGED && s->lane)
+	if (event->kind == LANE_EVENT_PAUSE && s->state != STREAM_ENGAGED)
 		__atomic_store_n(&s->lane->pause_seen, s->lane->pause_wanted, __ATOMIC_RELEASE);
 	stream_pump(w, s);
 }

@@ -88,7 +88,7 @@ void kernel_paused(struct worker *w, struct stream *s)
 		stream_again(w, s);
 		return;
 	}
-	if (s->engine != &engine_copy)
+	if (s->engine == &engine_kernel)
 		return; /* tried again in this turn */
 	/* The source has ended meanwhile: its tail is copied. */
 	kernel_to_copy(w, s);

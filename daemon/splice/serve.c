@@ -149,7 +149,8 @@ void kernel_serve(struct worker *w, struct stream *s)
 {
 	ssize_t n = 1;
 
-	if (too_much(w, s)) {
+	/* Bytes of HTTP are looked at before they are written; the window bounds them. */
+	if (too_much(w, s) && s->session->state != SESSION_HTTP) {
 		copy_flush(w, s);
 		return;
 	}
