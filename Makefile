@@ -64,7 +64,8 @@ DEPS := gcc make clang llvm pkg-config bpftool libbpf-dev libevent-dev libinih-d
 	libjansson-dev libcap-dev libnghttp2-dev uthash-dev libc6-dev curl
 DEPS_TEST := libcmocka-dev python3 iproute2 procps util-linux openssl redis-server postgresql \
 	postgresql-contrib nginx-light libnginx-mod-stream iperf3 ethtool haproxy socat clang-format clang-tidy \
-	qemu-system-x86 busybox-static cpio xz-utils kmod libclang-rt-14-dev mandoc
+	qemu-system-x86 busybox-static cpio xz-utils kmod libclang-rt-14-dev mandoc nghttp2-client \
+	nghttp2-server wrk openssh-server chromium nodejs
 
 deps:
 	@./conf/deps "$(APT)" $(DEPS)

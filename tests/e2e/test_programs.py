@@ -391,7 +391,7 @@ class TlsServer:
                      "-key", self.tmp / "key", "-quiet", "-naccept", 1, "-tls1_3", "-msg",
                      "-msgfile", self.tmp / "server.msg", *options], self.tmp / "server.err",
                     cwd=self.tmp)
-        wait_listening(self.address)
+        programs.wait_listening(self.address)
         return tool
 
     def connect(self, proxy, *options):
@@ -459,17 +459,6 @@ def test_openssl_server_ends(env):
             tool.kill()
 
 
-def wait_listening(address):
-    """Until somebody listens there, without connecting to it."""
-    host, port = programs.split(address)
-    wanted = "".join(f"{int(part):02X}" for part in reversed(host.split("."))) + f":{int(port):04X}"
-
-    def listening():
-        with open("/proc/net/tcp", encoding="ascii") as table:
-            return any(f" {wanted} 00000000:0000 0A" in line for line in table)
-    wait_until(listening, 20, f"somebody listens at {address}")
-
-
 # -- iperf3
 
 def run_iperf3(env, proxy, *options):
@@ -492,7 +481,7 @@ def test_iperf3(env):
     command = [iperf3, "-s", "-B", host, "-p", port]
 
     def listening():
-        wait_listening(f"{host}:{port}")
+        programs.wait_listening(f"{host}:{port}")
         return True
     with programs.Program(env, "iperf3", command, ready=listening):
         daemon = env.spliced(f"{host}:{port}")

@@ -61,6 +61,18 @@ def run_bytes(*command, timeout=30, input=None):
     return done.stdout
 
 
+def is_listening(address):
+    """Whether somebody listens at an IPv4 address, without connecting to it."""
+    host, port = split(address)
+    wanted = "".join(f"{int(part):02X}" for part in reversed(host.split("."))) + f":{int(port):04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        return any(f" {wanted} 00000000:0000 0A" in line for line in table)
+
+
+def wait_listening(address):
+    wait_until(lambda: is_listening(address), 20, f"somebody listens at {address}")
+
+
 class Program:
     """A server that runs while the `with` block does, and must still run at its end."""
 
@@ -175,41 +187,84 @@ NGINX = """
 daemon off;
 worker_processes 1;
 {user}
-pid {tmp}/nginx.pid;
-error_log {tmp}/nginx-error.log;
+pid {place}/nginx.pid;
+error_log {place}/error.log;
 events {{ worker_connections 512; }}
 http {{
     access_log off;
     sendfile on;
     keepalive_requests 100000;
     client_max_body_size 0;
-    client_body_temp_path {tmp}/nginx-body;
-    proxy_temp_path {tmp}/nginx-proxy;
-    fastcgi_temp_path {tmp}/nginx-fastcgi;
-    uwsgi_temp_path {tmp}/nginx-uwsgi;
-    scgi_temp_path {tmp}/nginx-scgi;
+    client_body_temp_path {place}/body;
+    proxy_temp_path {place}/proxy;
+    fastcgi_temp_path {place}/fastcgi;
+    uwsgi_temp_path {place}/uwsgi;
+    scgi_temp_path {place}/scgi;
+    {servers}
+}}
+"""
+
+NGINX_FILES = """
     server {{
         listen {address};
-        root {tmp}/www;
+        root {root};
         {dav}
     }}
-}}
 """
 
 
 class Nginx(Program):
-    """nginx with the files of env.tmp/www; takes PUT where it was built for that (`dav`)."""
+    """nginx with the files of env.tmp/www; takes PUT where it was built for that (`dav`).
+
+    servers: other text for its http section, in which {address}, {root} and {dav} are replaced.
+    """
 
     STOP = signal.SIGQUIT
 
-    def __init__(self, env):
+    def __init__(self, env, servers=NGINX_FILES, name="nginx", port=8080):
         nginx = find("nginx")
-        address = f"{own_address()}:8080"
-        self.root = env.tmp / "www"
+        address = f"{own_address()}:{port}"
+        self.root, place = env.tmp / "www", env.tmp / f"{name}.d"
+        place.mkdir()
         self.dav = "http_dav_module" in process.run(nginx, "-V").stderr
-        config = env.tmp / "nginx.conf"
+        dav = "dav_methods PUT; create_full_put_path on;" if self.dav else ""
+        config = place / "nginx.conf"
         config.write_text(NGINX.format(
-            tmp=env.tmp, address=address, user="user root;" if os.geteuid() == 0 else "",
-            dav="dav_methods PUT; create_full_put_path on;" if self.dav else ""), encoding="utf-8")
-        super().__init__(env, "nginx", [nginx, "-c", config, "-e", env.tmp / "nginx-error.log"],
-                         address)
+            place=place, user="user root;" if os.geteuid() == 0 else "",
+            servers=servers.format(address=address, root=self.root, dav=dav)), encoding="utf-8")
+        super().__init__(env, name, [nginx, "-c", config, "-e", place / "error.log"], address)
+
+
+HAPROXY = """
+global
+    maxconn 1000
+    nbthread 1
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+    timeout http-request 5s
+    retries 0
+"""
+
+
+class HAProxy(Program):
+    """HAProxy with `sections`, in which {address} is its own. Nobody connects to it uninvited."""
+
+    def __init__(self, env, sections, name="haproxy", port=8081):
+        address = f"{own_address()}:{port}"
+        config = env.tmp / f"{name}.cfg"
+        config.write_text(HAPROXY + sections.format(address=address), encoding="utf-8")
+        super().__init__(env, name, [find("haproxy"), "-f", config, "-db"], address,
+                         lambda: is_listening(address))
+
+
+class Node(Program):
+    """A script for Node, which finds its host and port in the environment."""
+
+    def __init__(self, env, script, name="node", port=8082):
+        path, host = env.tmp / f"{name}.js", own_address()
+        path.write_text(script, encoding="utf-8")
+        super().__init__(env, name, [find("node"), path], f"{host}:{port}",
+                         env={**os.environ, "HOST": host, "PORT": str(port)})
