@@ -104,6 +104,7 @@ enum lane_event_kind {
 	LANE_EVENT_PASSED, /* bytes were handed up and none had been waiting */
 	LANE_EVENT_PAUSE,  /* the backlog is above its high mark */
 	LANE_EVENT_GAP,    /* bytes are missing: abort the session */
+	LANE_EVENT_LIMIT,  /* the budget is used up, to the byte */
 };
 
 struct lane_event {

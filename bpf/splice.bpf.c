@@ -335,6 +335,8 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 	size = skb_truesize(skb);
 	lane->mem_new += size;
 	lane->redirected += len;
+	if (lane->passed + lane->redirected == lane->limit)
+		(void)post(lane, index, LANE_EVENT_LIMIT, VERDICT_LIMIT);
 	count(VERDICT_REDIRECTED);
 	return bpf_sk_redirect_hash(skb, &sockets, &target, 0);
 }

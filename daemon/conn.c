@@ -3,20 +3,57 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /*
  * SO_OOBINLINE: the kernel's own path moves an urgent byte as part of the stream, so the copy
  * engine must not leave it out either.
  */
-int conn_listen_options(int fd)
+static bool system_paces;
+
+void conn_setup(bool keep_system_congestion)
+{
+	char name[32] = "";
+	FILE *f = fopen("/proc/sys/net/ipv4/tcp_congestion_control", "re");
+
+	if (f && !fgets(name, sizeof(name), f))
+		name[0] = '\0';
+	if (f)
+		(void)fclose(f);
+	system_paces = !keep_system_congestion && strncmp(name, "bbr", 3) == 0;
+}
+
+/* "reno" is in every kernel and allowed to everybody. A failure leaves the system's choice. */
+static void set_congestion(int fd, const struct addr *where)
+{
+	static const char name[] = "reno";
+
+	if (system_paces && addr_is_loopback(where))
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, sizeof(name) - 1);
+}
+
+int conn_listen_options(int fd, const struct addr *where)
 {
 	int one = 1;
 
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one)) < 0)
 		return -errno;
+	set_congestion(fd, where);
 	return 0;
+}
+
+struct conn *conn_new(void)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->fd = -1;
+	c->side = SIDE_BACKEND;
+	return c;
 }
 
 int conn_dial(const struct addr *where, int (*own)(void *arg, int fd), void *arg)
@@ -28,7 +65,7 @@ int conn_dial(const struct addr *where, int (*own)(void *arg, int fd), void *arg
 	if (fd < 0)
 		return -errno;
 	if (where->sa.sa_family != AF_UNIX)
-		err = conn_listen_options(fd);
+		err = conn_listen_options(fd, where);
 	if (!err && own)
 		err = own(arg, fd);
 	if (err)

@@ -4,10 +4,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "addr.h"
 
+struct server;
 struct session;
+struct worker;
 
 enum side { SIDE_CLIENT, SIDE_BACKEND };
 
@@ -20,13 +23,24 @@ struct conn {
 	bool fin_seen;  /* EPOLLRDHUP: the peer will send no more */
 	bool based;     /* `base` is valid */
 	bool failed;    /* it was reset or broke; what it sent before may still be delivered */
+	bool collected; /* it is in `sockets` (see splice-api.h), under its cookie */
+	bool used;      /* it has served a request before */
 	uint32_t armed; /* what epoll watches */
 	uint64_t cookie;
-	uint64_t sent;     /* bytes the daemon wrote */
-	uint64_t received; /* bytes the daemon read */
-	uint64_t base;     /* acked + queued of tcp_state that stand for zero written bytes */
-	struct session *session;
+	uint64_t sent;           /* bytes the daemon wrote */
+	uint64_t received;       /* bytes the daemon read */
+	uint64_t base;           /* acked + queued of tcp_state that stand for zero written bytes */
+	struct session *session; /* NULL: nobody's: a server connection that is kept, or closed */
+	struct server *server;   /* what a backend's socket is connected to */
+	struct worker *idle_worker; /* that keeps it for a later request; NULL: nobody */
+	uint64_t idle_ns;           /* since when */
+	TAILQ_ENTRY(conn) link;     /* kept connections of a server; or those to be freed */
+	TAILQ_ENTRY(conn) age_link;
 };
+TAILQ_HEAD(conn_list, conn);
+
+/* A connection object without a socket. NULL: out of memory. */
+struct conn *conn_new(void);
 
 /*
  * Creates a non-blocking socket for `where` and starts connecting: TCP_NODELAY, urgent data in
@@ -35,7 +49,13 @@ struct conn {
  */
 int conn_dial(const struct addr *where, int (*own)(void *arg, int fd), void *arg);
 /* The options every accepted TCP socket inherits from its listener. 0 or -errno. */
-int conn_listen_options(int fd);
+int conn_listen_options(int fd, const struct addr *where);
+/*
+ * Finds out whether the system's congestion control paces what it sends. Between two sockets of
+ * this host there is no path to probe, and the pacing timers cost half of the throughput: such
+ * connections then use one without. Called once, before any socket is made.
+ */
+void conn_setup(bool keep_system_congestion);
 /* SO_ERROR, as a positive errno; 0: none. */
 int conn_error(int fd);
 /* Closes the descriptor; with `reset` the peer gets RST instead of FIN. */

@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <sys/random.h>
 
 #include "log.h"
 #include "splice/copy.h"
@@ -16,6 +17,8 @@ static int init_pools(struct daemon *d)
 		if (!d->pools[i])
 			return -ENOMEM;
 		d->n_pools++;
+		for (size_t j = 0; j < d->pools[i]->n_servers; j++)
+			d->pools[i]->servers[j].index = d->n_servers++;
 	}
 	return 0;
 }
@@ -26,6 +29,8 @@ int daemon_init(struct daemon *d, unsigned int n_workers)
 	int err;
 
 	d->started_ns = now_ns();
+	if (getrandom(&d->instance, sizeof(d->instance), 0) != (ssize_t)sizeof(d->instance))
+		d->instance = d->started_ns;
 	d->read_size = COPY_BUFFER;
 	d->early_bytes = COPY_EARLY_BYTES;
 	d->budget = UINT64_MAX;
@@ -54,8 +59,7 @@ int daemon_listen(struct daemon *d)
 		return log_errno(-ENOMEM, "listeners");
 	for (size_t i = 0; i < c->n_listeners; i++) {
 		d->n_listeners++;
-		err = listener_open(&d->listeners[i], d, &c->listeners[i],
-				    d->pools[c->listeners[i].pool_index]);
+		err = listener_open(&d->listeners[i], d, &c->listeners[i]);
 		if (err)
 			return err;
 	}

@@ -19,7 +19,7 @@ struct daemon {
 	struct maps *maps; /* NULL: the kernel engine is off */
 	struct pool **pools;
 	struct listener *listeners;
-	size_t n_pools, n_listeners;
+	size_t n_pools, n_listeners, n_servers;
 	struct worker *workers;
 	unsigned int n_workers;
 	struct slots slots;
@@ -29,8 +29,9 @@ struct daemon {
 	atomic_bool access_log;
 	atomic_bool draining;
 	uint64_t started_ns;
-	uint32_t debug;   /* enum splice_debug */
-	size_t read_size; /* the copy engine reads at most this much at once */
+	uint64_t instance; /* random: makes ids of this run unlike those of another */
+	uint32_t debug;    /* enum splice_debug */
+	size_t read_size;  /* the copy engine reads at most this much at once */
 	uint64_t
 	    early_bytes; /* a session that moved this much goes to the kernel before its time */
 	uint64_t budget; /* of a new lane: how much the kernel may move on its own */

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "daemon.h"
+#include "http/http.h"
+#include "idle.h"
 #include "log.h"
 #include "session.h"
 #include "worker.h"
@@ -50,12 +52,13 @@ static void report(const struct session *s, int err)
 static bool next_try(struct session *s, int err)
 {
 	report(s, err);
-	conn_close(&s->conns[SIDE_BACKEND], false);
+	if (s->conns[SIDE_BACKEND])
+		conn_close(s->conns[SIDE_BACKEND], false);
 	server_release(s->server, true);
 	s->server = NULL;
 	s->failed = true;
 	if (!s->retries_left) {
-		session_end(s, END_CONNECT_FAILED);
+		session_no_server(s, END_CONNECT_FAILED);
 		return false;
 	}
 	s->retries_left--;
@@ -67,18 +70,43 @@ static bool next_try(struct session *s, int err)
 static int try_server(struct session *s)
 {
 	struct worker *w = s->worker;
-	struct conn *c = &s->conns[SIDE_BACKEND];
-	int fd = dial_fd(w, &s->backend);
+	struct conn *c = s->conns[SIDE_BACKEND];
+	int fd;
 
+	if (!c) {
+		c = conn_new();
+		if (!c)
+			return -ENOMEM;
+		session_attach(s, c);
+	}
+	fd = dial_fd(w, &s->backend);
 	if (fd < 0)
 		return fd;
 	c->fd = fd;
+	c->server = s->server;
 	c->tcp = s->backend.sa.sa_family != AF_UNIX;
 	c->armed = 0;
 	c->readable = c->writable = c->fin_seen = false;
 	session_dial_timeout(s, s->pool->config->connect_timeout);
 	stream_watch(w, &s->streams[DOWN]);
 	return 0;
+}
+
+/* A connection to the chosen server that an earlier request has left. */
+static bool reuse(struct session *s)
+{
+	struct conn *c, *closed;
+
+	if (s->state != SESSION_HTTP || !http_may_reuse(s))
+		return false;
+	c = idle_take(s->worker, s->server);
+	if (!c)
+		return false;
+	closed = session_detach(s);
+	if (closed)
+		worker_conn_gone(s->worker, closed);
+	session_attach(s, c);
+	return true;
 }
 
 void dial(struct session *s)
@@ -88,13 +116,17 @@ void dial(struct session *s)
 	do {
 		s->server = pool_pick(s->pool, &s->tried, &s->backend);
 		if (!s->server) {
-			session_end(s, s->failed ? END_CONNECT_FAILED : END_NO_SERVER);
+			session_no_server(s, s->failed ? END_CONNECT_FAILED : END_NO_SERVER);
+			return;
+		}
+		if (reuse(s)) {
+			session_opened(s);
 			return;
 		}
 		err = try_server(s);
 		if (err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS) {
 			/* Ours, not the server's. */
-			session_end(s, END_LIMIT);
+			session_no_server(s, END_LIMIT);
 			return;
 		}
 	} while (err && next_try(s, -err));

@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "accesslog.h"
 #include "conn.h"
 #include "daemon.h"
 #include "log.h"
+#include "route.h"
 #include "unixfile.h"
 #include "worker.h"
 
@@ -69,8 +71,10 @@ static void on_retry(evutil_socket_t fd _unused_, short what _unused_, void *arg
 
 /* ---- accepting -------------------------------------------------------------------------- */
 
-static bool allowed(const struct listener_config *c, const struct addr *a)
+bool listener_allows(const struct listener *l, const struct addr *a)
 {
+	const struct listener_config *c = l->config;
+
 	for (size_t i = 0; i < c->n_deny; i++)
 		if (cidr_match(&c->deny[i], a))
 			return false;
@@ -82,17 +86,28 @@ static bool allowed(const struct listener_config *c, const struct addr *a)
 
 static void deny(struct listen_socket *ls, int fd, const struct addr *client)
 {
+	const struct daemon *d = ls->listener->daemon;
+	struct access_entry e = {.kind = "session"};
 	struct conn c = {.fd = fd};
 	char text[ADDR_STR_MAX];
 
 	conn_close(&c, true);
 	stat_inc(&ls->worker->stats.denied);
-	if (atomic_load_explicit(&ls->listener->daemon->access_log, memory_order_relaxed))
-		log_access(
-		    "session id=0 client=%s listener=%s pool=%s server=- backend=- bytes_up=0 "
-		    "bytes_down=0 duration_ms=0 engine=- pauses=0 end=%s",
-		    addr_format(client, text), ls->listener->config->name,
-		    ls->listener->pool->config->name, session_end_str[END_DENIED]);
+	if (!atomic_load_explicit(&d->access_log, memory_order_relaxed))
+		return;
+	access_number(&e, "id", 0);
+	access_text(&e, "client", addr_format(client, text));
+	access_text(&e, "listener", ls->listener->config->name);
+	access_text(&e, "pool", ls->listener->pool ? ls->listener->pool->config->name : NULL);
+	access_text(&e, "server", NULL);
+	access_text(&e, "backend", NULL);
+	access_number(&e, "bytes_up", 0);
+	access_number(&e, "bytes_down", 0);
+	access_number(&e, "duration_ms", 0);
+	access_text(&e, "engine", NULL);
+	access_number(&e, "pauses", 0);
+	access_text(&e, "end", session_end_str[END_DENIED]);
+	access_write(&e, d->config->access_log_format);
 }
 
 /* Takes a place for one session, global and of the listener; SLOT_NONE: there is none. */
@@ -133,7 +148,9 @@ static bool accept_one(struct listen_socket *ls)
 	}
 	fd = accept4(ls->fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	err = errno;
-	if (fd >= 0 && allowed(l->config, &client)) {
+	/* Behind a proxy that announces its clients, it is they who are allowed or denied. */
+	if (fd >= 0 &&
+	    (l->config->accept_proxy != PROXY_ACCEPT_NO || listener_allows(l, &client))) {
 		session_start(ls->worker, l, fd, slot, &client);
 		return true;
 	}
@@ -194,7 +211,7 @@ static int set_options(const struct listener *l, int fd, const struct addr *a)
 	if (a->sa.sa_family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
 		return fail(l, a, "IPV6_V6ONLY");
-	errno = -conn_listen_options(fd);
+	errno = -conn_listen_options(fd, a);
 	if (errno)
 		return fail(l, a, "TCP_NODELAY, SO_OOBINLINE");
 	errno = -daemon_own(l->daemon, fd);
@@ -275,12 +292,23 @@ static int open_bind(struct listener *l, size_t bind)
 	return 0;
 }
 
-int listener_open(struct listener *l, struct daemon *d, const struct listener_config *config,
-		  struct pool *pool)
+struct pool *listener_route(const struct listener *l, const struct route_query *query)
+{
+	size_t i = routes_find(l->routes, query);
+
+	return i == SIZE_MAX ? l->pool : l->daemon->pools[i];
+}
+
+int listener_open(struct listener *l, struct daemon *d, const struct listener_config *config)
 {
 	int err = 0;
 
-	*l = (struct listener){.config = config, .daemon = d, .pool = pool};
+	*l = (struct listener){.config = config, .daemon = d};
+	if (config->pool_index != SIZE_MAX)
+		l->pool = d->pools[config->pool_index];
+	l->routes = routes_new(config);
+	if (!l->routes)
+		return log_errno(-ENOMEM, "listener %s", config->name);
 	l->n_sockets = config->n_binds * d->n_workers;
 	l->bound = calloc(config->n_binds, sizeof(*l->bound));
 	l->sockets = calloc(l->n_sockets, sizeof(*l->sockets));
@@ -314,6 +342,8 @@ void listener_close(struct listener *l)
 			(void)close(ls->fd);
 	}
 	remove_files(l);
+	routes_free(l->routes);
+	l->routes = NULL;
 	free(l->sockets);
 	free(l->bound);
 	free(l->files);

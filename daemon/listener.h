@@ -14,6 +14,9 @@
 #include "unixfile.h"
 
 struct daemon;
+struct pool;
+struct route_query;
+struct routes;
 struct worker;
 
 /* One listening descriptor of one worker. */
@@ -29,7 +32,8 @@ struct listen_socket {
 struct listener {
 	const struct listener_config *config;
 	struct daemon *daemon;
-	struct pool *pool;
+	struct pool *pool; /* where no route matches; NULL: refuse */
+	struct routes *routes;
 	struct addr *bound;            /* n_binds addresses with the ports the kernel chose */
 	struct unix_file *files;       /* of each bind: the file of a unix socket */
 	struct listen_socket *sockets; /* n_binds * n_workers, a worker's next to each other */
@@ -40,13 +44,16 @@ struct listener {
 
 /* Binds and listens, for all workers; marks the sockets for sockops. Returns 0, or a negative errno
  * after logging the listener, address and call. */
-int listener_open(struct listener *l, struct daemon *d, const struct listener_config *config,
-		  struct pool *pool);
+int listener_open(struct listener *l, struct daemon *d, const struct listener_config *config);
 /* Closes everything and unlinks unix sockets; the workers must not run. */
 void listener_close(struct listener *l);
 
 /* Begin accepting, before the worker's thread runs; stop for good, in that thread or after it. */
 int listener_start(struct listener *l, struct worker *w);
 void listener_stop(struct listener *l, struct worker *w);
+/* Whether `allow` and `deny` let this client in. */
+bool listener_allows(const struct listener *l, const struct addr *client);
+/* The pool of the first route that matches, or the listener's own; NULL: nothing matches. */
+struct pool *listener_route(const struct listener *l, const struct route_query *query);
 /* The session's end frees its place. */
 void listener_session_ended(struct listener *l);

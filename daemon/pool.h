@@ -17,6 +17,7 @@
 struct server {
 	const struct server_config *config;
 	struct pool *pool;
+	size_t index; /* among all servers of the daemon */
 	/* guarded by pool->lock */
 	struct addr addrs[SERVER_MAX_ADDRS];
 	size_t n_addrs; /* 0: its name has not resolved yet */

@@ -24,7 +24,7 @@ struct session_view {
 struct worker_view {
 	struct session_view *sessions;
 	size_t n_sessions;
-	uint32_t active;
+	uint32_t active, sniffing;
 	struct stats stats; /* with the live sessions' bytes added */
 };
 
@@ -67,6 +67,7 @@ static void view_worker(struct worker *w, struct worker_view *v, bool with_sessi
 
 	v->stats = w->stats;
 	v->active = w->n_sessions;
+	v->sniffing = w->n_sniffing;
 	if (with_sessions)
 		v->sessions = calloc(w->n_sessions + 1, sizeof(*v->sessions));
 	TAILQ_FOREACH (s, &w->sessions, link) {
@@ -74,9 +75,8 @@ static void view_worker(struct worker *w, struct worker_view *v, bool with_sessi
 			const struct stream *st = &s->streams[i];
 
 			v->stats.bytes_copied += st->copied;
-			v->stats.bytes_redirected += stream_redirected(st);
-			if (st->lane)
-				v->stats.bytes_trimmed += st->lane->trimmed;
+			v->stats.bytes_redirected += stream_moved_by_kernel(st);
+			v->stats.bytes_trimmed += stream_trimmed(st);
 		}
 		if (v->sessions && v->n_sessions < w->n_sessions)
 			view_session(s, now, &v->sessions[v->n_sessions++]);
@@ -141,16 +141,16 @@ static json_t *session_json(const struct session_view *v)
 {
 	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX];
 
-	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:i, s:s}", "id",
-			 (json_int_t)v->id, "listener", v->listener->config->name, "pool",
-			 v->pool->config->name, "server", v->server ? v->server->config->name : "",
-			 "client", addr_format(&v->client, client), "backend",
-			 v->backend.len ? addr_format(&v->backend, backend) : "", "engine",
-			 v->kernel ? "kernel" : "copy", "age_ms",
-			 (json_int_t)(v->age_ns / NSEC_PER_MSEC), "bytes_up",
-			 (json_int_t)v->bytes_up, "bytes_down", (json_int_t)v->bytes_down, "state",
-			 session_state_str[v->state], "pauses", (int)v->pauses, "engine_reason",
-			 v->why_copy ? copy_reason_str[v->why_copy] : "");
+	return json_pack(
+	    "{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:i, s:s}", "id",
+	    (json_int_t)v->id, "listener", v->listener->config->name, "pool",
+	    v->pool ? v->pool->config->name : "", "server",
+	    v->server ? v->server->config->name : "", "client", addr_format(&v->client, client),
+	    "backend", v->backend.len ? addr_format(&v->backend, backend) : "", "engine",
+	    v->kernel ? "kernel" : "copy", "age_ms", (json_int_t)(v->age_ns / NSEC_PER_MSEC),
+	    "bytes_up", (json_int_t)v->bytes_up, "bytes_down", (json_int_t)v->bytes_down, "state",
+	    session_state_str[v->state], "pauses", (int)v->pauses, "engine_reason",
+	    v->why_copy ? copy_reason_str[v->why_copy] : "");
 }
 
 static json_t *build_sessions(struct gather *g)
@@ -183,7 +183,8 @@ static const struct {
     COUNTER(bytes_redirected), COUNTER(bytes_copied),    COUNTER(bytes_trimmed),
     COUNTER(pauses),           COUNTER(resumes),         COUNTER(served),
     COUNTER(integrity_aborts), COUNTER(accept_failures), COUNTER(denied),
-    COUNTER(retries),          COUNTER(events_lost),
+    COUNTER(retries),          COUNTER(events_lost),     COUNTER(http_requests),
+    COUNTER(backend_reused),
 #undef COUNTER
 };
 
@@ -211,15 +212,20 @@ static json_t *named_sums(const struct gather *g, size_t offset, const char *con
 	return o;
 }
 
+static const char *const status_class_str[6] = {"other", "1xx", "2xx", "3xx", "4xx", "5xx"};
+
 static json_t *build_stats(struct gather *g)
 {
 	const struct daemon *d = g->report->daemon;
 	json_t *o = json_object(), *verdicts = json_object();
-	uint64_t active = 0;
+	uint64_t active = 0, sniffing = 0;
 
-	for (unsigned int i = 0; i < g->n_workers; i++)
+	for (unsigned int i = 0; i < g->n_workers; i++) {
 		active += g->views[i].active;
+		sniffing += g->views[i].sniffing;
+	}
 	set_int(o, "sessions_active", active);
+	set_int(o, "sessions_sniffing", sniffing);
 	/* Sessions whose applications are joined directly: none before bypass exists. */
 	set_int(o, "sessions_bypass", 0);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
@@ -231,6 +237,15 @@ static json_t *build_stats(struct gather *g)
 	(void)json_object_set_new(
 	    o, "ends",
 	    named_sums(g, offsetof(struct stats, ends), session_end_str, _SESSION_END_MAX));
+	(void)json_object_set_new(
+	    o, "http_ends",
+	    named_sums(g, offsetof(struct stats, http_ends), http_end_str, _HTTP_END_MAX));
+	(void)json_object_set_new(
+	    o, "http_errors",
+	    named_sums(g, offsetof(struct stats, http_errors), http_error_str, _HTTP_ERROR_MAX));
+	(void)json_object_set_new(
+	    o, "http_responses",
+	    named_sums(g, offsetof(struct stats, http_responses), status_class_str, 6));
 	for (int i = 0; d->maps && i < _VERDICT_MAX; i++)
 		set_int(verdicts, verdict_why_str[i], maps_verdicts(d->maps, (enum verdict_why)i));
 	(void)json_object_set_new(o, "verdicts", verdicts);
@@ -260,7 +275,7 @@ static json_t *listeners_json(const struct daemon *d)
 		(void)json_array_append_new(
 		    all, json_pack("{s:s, s:s, s:o, s:s, s:I, s:I}", "name", l->config->name,
 				   "protocol", protocol_str[l->config->protocol], "bind", binds,
-				   "pool", l->pool->config->name, "sessions_active",
+				   "pool", l->pool ? l->pool->config->name : "", "sessions_active",
 				   (json_int_t)atomic_load(&l->active), "sessions_total",
 				   (json_int_t)atomic_load(&l->total)));
 	}

@@ -264,6 +264,7 @@ static int set_up(struct run *r)
 	if (err)
 		return err;
 	privileges_raise_nofile(c->max_sessions);
+	conn_setup(c->local_congestion == LOCAL_CONGESTION_SYSTEM);
 	err = open_engine(r);
 	if (!err)
 		err = daemon_init(&r->daemon, worker_count(c));

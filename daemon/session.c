@@ -9,16 +9,24 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 
+#include "accesslog.h"
 #include "daemon.h"
 #include "dial.h"
+#include "http/exchange.h"
+#include "idle.h"
 #include "listener.h"
 #include "log.h"
+#include "sniff/announce.h"
+#include "sniff/hello.h"
+#include "sniff/sniff.h"
 #include "splice/kernel.h"
 #include "splice/tcpstate.h"
 #include "worker.h"
 
 const char *const session_state_str[_SESSION_STATE_MAX] = {
+    [SESSION_SNIFFING] = "sniffing",
     [SESSION_DIALING] = "dialing",
+    [SESSION_HTTP] = "http",
     [SESSION_OPEN] = "open",
     [SESSION_HALF_CLOSED] = "half_closed",
     [SESSION_ENDED] = "ended",
@@ -34,6 +42,15 @@ const char *const session_end_str[_SESSION_END_MAX] = {
     [END_NO_SERVER] = "no_server",
     [END_DENIED] = "denied",
     [END_LIMIT] = "limit",
+    [END_CLIENT_CLOSED] = "client_closed",
+    [END_SNIFF_TIMEOUT] = "sniff_timeout",
+    [END_SNIFF_LIMIT] = "sniff_limit",
+    [END_BAD_PROXY] = "bad_proxy",
+    [END_UNTRUSTED_PROXY] = "untrusted_proxy",
+    [END_NOT_TLS] = "not_tls",
+    [END_BAD_HELLO] = "bad_hello",
+    [END_BAD_HTTP] = "bad_http",
+    [END_NO_ROUTE] = "no_route",
     [END_SHUTDOWN] = "shutdown",
     [END_INTEGRITY] = "integrity",
     [END_ERROR] = "error",
@@ -41,7 +58,9 @@ const char *const session_end_str[_SESSION_END_MAX] = {
 
 #define TO(state) (1u << SESSION_##state)
 static const uint8_t next_states[_SESSION_STATE_MAX] = {
+    [SESSION_SNIFFING] = TO(DIALING) | TO(HTTP) | TO(ENDED),
     [SESSION_DIALING] = TO(OPEN) | TO(ENDED),
+    [SESSION_HTTP] = TO(OPEN) | TO(ENDED),
     [SESSION_OPEN] = TO(HALF_CLOSED) | TO(ENDED),
     [SESSION_HALF_CLOSED] = TO(ENDED),
     [SESSION_ENDED] = 0,
@@ -82,12 +101,13 @@ const char *session_engine(const struct session *s)
 
 static bool session_failed(const struct session *s)
 {
-	return s->conns[SIDE_CLIENT].failed || s->conns[SIDE_BACKEND].failed;
+	return s->conns[SIDE_CLIENT]->failed ||
+	       (s->conns[SIDE_BACKEND] && s->conns[SIDE_BACKEND]->failed);
 }
 
 /* ---- timeouts --------------------------------------------------------------------------- */
 
-static void arm(struct session *s, uint64_t ns)
+void session_arm(struct session *s, uint64_t ns)
 {
 	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
 			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
@@ -100,25 +120,28 @@ static uint64_t silence_limit(const struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
 	uint64_t half = s->state == SESSION_HALF_CLOSED ? c->half_close_timeout : 0;
+	uint64_t idle = s->tunnel ? c->tunnel_timeout : c->idle_timeout;
 
-	if (half && c->idle_timeout)
-		return MIN(half, c->idle_timeout);
-	return half ? half : c->idle_timeout;
+	if (half && idle)
+		return MIN(half, idle);
+	return half ? half : idle;
 }
 
-/* Whether a peer has taken bytes since the last look: nothing is read from a side that is paused,
- * or has ended, while the other one still receives. */
-static bool peers_progress(struct session *s)
+/* Nothing is read from a side that is paused, or has ended, while the other one still receives. */
+bool session_progress(struct session *s)
 {
 	uint64_t sum = 0;
 
 	for (int i = 0; i < 2; i++) {
+		const struct conn *c = s->conns[i];
 		struct tcp_state state;
 		int queued;
 
-		if (s->conns[i].tcp && tcp_state_read(s->conns[i].fd, &state) == 0)
+		if (!c)
+			continue;
+		if (c->tcp && tcp_state_read(c->fd, &state) == 0)
 			sum += state.acked;
-		else if (!s->conns[i].tcp && ioctl(s->conns[i].fd, SIOCOUTQ, &queued) == 0)
+		else if (!c->tcp && ioctl(c->fd, SIOCOUTQ, &queued) == 0)
 			sum += (uint64_t)queued;
 	}
 	if (sum == s->progress)
@@ -134,11 +157,11 @@ static void check_silence(struct session *s)
 
 	if (!limit)
 		return;
-	if (peers_progress(s))
+	if (session_progress(s))
 		active = now;
 	silent = now > active ? now - active : 0;
 	if (silent < limit) {
-		arm(s, limit - silent + NSEC_PER_MSEC);
+		session_arm(s, limit - silent + NSEC_PER_MSEC);
 		return;
 	}
 	session_end(s, s->state == SESSION_HALF_CLOSED && limit != s->listener->config->idle_timeout
@@ -151,7 +174,11 @@ static void on_timeout(evutil_socket_t fd _unused_, short what _unused_, void *a
 	struct session *s = arg;
 
 	s->worker->now = now_ns();
-	if (s->state == SESSION_DIALING)
+	if (s->state == SESSION_SNIFFING)
+		sniff_timeout(s);
+	else if (s->state == SESSION_HTTP)
+		http_timeout(s);
+	else if (s->state == SESSION_DIALING)
 		dial_failed(s, ETIMEDOUT);
 	else if (session_failed(s))
 		session_end(s, (enum session_end)s->end);
@@ -161,25 +188,54 @@ static void on_timeout(evutil_socket_t fd _unused_, short what _unused_, void *a
 
 void session_dial_timeout(struct session *s, uint64_t ns)
 {
-	arm(s, ns);
+	session_arm(s, ns);
 }
 
 /* ---- life ------------------------------------------------------------------------------- */
 
 static void init_streams(struct session *s)
 {
-	struct conn *client = &s->conns[SIDE_CLIENT], *backend = &s->conns[SIDE_BACKEND];
+	struct conn *client = &s->client_conn;
 
+	client->session = s;
+	client->side = SIDE_CLIENT;
+	s->conns[SIDE_CLIENT] = client;
 	for (int i = 0; i < 2; i++) {
-		s->conns[i].fd = -1;
-		s->conns[i].side = (enum side)i;
-		s->conns[i].session = s;
 		s->streams[i].engine = &engine_copy;
 		s->streams[i].session = s;
 		s->streams[i].drained = true;
-		s->streams[i].source = i == UP ? client : backend;
-		s->streams[i].target = i == UP ? backend : client;
 	}
+	s->streams[UP].source = client;
+	s->streams[DOWN].target = client;
+}
+
+void session_attach(struct session *s, struct conn *c)
+{
+	c->session = s;
+	s->conns[SIDE_BACKEND] = c;
+	s->streams[UP].target = c;
+	s->streams[DOWN].source = c;
+}
+
+struct conn *session_detach(struct session *s)
+{
+	struct conn *c = s->conns[SIDE_BACKEND];
+
+	if (c)
+		c->session = NULL;
+	s->conns[SIDE_BACKEND] = NULL;
+	s->streams[UP].target = NULL;
+	s->streams[DOWN].source = NULL;
+	return c;
+}
+
+struct session_about *session_about(struct session *s)
+{
+	if (!s->about)
+		s->about = calloc(1, sizeof(*s->about));
+	if (!s->about)
+		session_end(s, END_ERROR);
+	return s->about;
 }
 
 void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
@@ -199,16 +255,14 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	}
 	s->worker = w;
 	s->listener = l;
-	s->pool = l->pool;
 	s->id = atomic_fetch_add(&d->next_id, 1) + 1;
 	s->slot = slot;
 	s->generation = ++d->generations[slot];
 	s->client = *client;
 	s->began_ns = w->now;
 	init_streams(s);
-	s->conns[SIDE_CLIENT].fd = fd;
-	s->conns[SIDE_CLIENT].tcp = client->sa.sa_family != AF_UNIX;
-	s->retries_left = (uint16_t)s->pool->config->retries;
+	s->client_conn.fd = fd;
+	s->client_conn.tcp = client->sa.sa_family != AF_UNIX;
 	d->owners[slot] = s;
 	TAILQ_INSERT_TAIL(&w->sessions, s, link);
 	w->n_sessions++;
@@ -216,7 +270,42 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 
 	stream_watch(w, &s->streams[UP]);
 	if (s->state != SESSION_ENDED)
-		dial(s);
+		sniff_start(s);
+}
+
+void session_to_pool(struct session *s, struct pool *pool)
+{
+	s->pool = pool;
+	if (!pool) {
+		session_refuse(s, END_NO_ROUTE);
+		return;
+	}
+	s->retries_left = (uint16_t)pool->config->retries;
+	if (s->state == SESSION_SNIFFING)
+		session_enter(s, SESSION_DIALING);
+	dial(s);
+}
+
+void session_refuse(struct session *s, enum session_end end)
+{
+	uint8_t alert[TLS_ALERT_BYTES];
+	size_t n;
+
+	if (s->about && s->about->protocol && strcmp(s->about->protocol, "tls") == 0 &&
+	    end == END_NO_ROUTE) {
+		n = tls_alert_build(alert, TLS_ALERT_UNRECOGNIZED_NAME);
+		(void)send(s->client_conn.fd, alert, n, MSG_NOSIGNAL);
+		s->polite = true;
+	}
+	session_end(s, end);
+}
+
+void session_no_server(struct session *s, enum session_end end)
+{
+	if (s->state == SESSION_HTTP)
+		http_no_server(s, end);
+	else
+		session_end(s, end);
 }
 
 /* Which engine a newly opened session starts with, and why. */
@@ -228,12 +317,49 @@ static enum copy_reason first_reason(const struct session *s)
 		return COPY_CONFIG;
 	if (!w->maps)
 		return COPY_UNAVAILABLE;
-	if (!s->conns[SIDE_CLIENT].tcp || !s->conns[SIDE_BACKEND].tcp)
+	if (!s->conns[SIDE_CLIENT]->tcp || !s->conns[SIDE_BACKEND]->tcp)
 		return COPY_UNIX;
 	return COPY_YOUNG;
 }
 
+/* Puts the PROXY header that the pool wants before what is pending for the server. */
+static int announce(struct session *s)
+{
+	struct stream *up = &s->streams[UP];
+	uint8_t header[PROXY_HEADER_MAX];
+	size_t n = proxy_announce(s, header, sizeof(header));
+	char *both;
+
+	if (!n)
+		return 0;
+	both = malloc(n + up->pending_len);
+	if (!both)
+		return -ENOMEM;
+	memcpy(both, header, n);
+	if (up->pending_len)
+		memcpy(both + n, up->pending + up->pending_at, up->pending_len);
+	free(up->pending);
+	up->pending = both;
+	up->pending_at = 0;
+	up->pending_len += (uint32_t)n;
+	s->preamble = n;
+	return 0;
+}
+
 void session_opened(struct session *s)
+{
+	if (s->state == SESSION_HTTP) {
+		http_connected(s);
+		return;
+	}
+	if (announce(s) < 0) {
+		session_end(s, END_LIMIT);
+		return;
+	}
+	session_tunnel(s);
+}
+
+void session_tunnel(struct session *s)
 {
 	struct worker *w = s->worker;
 	enum copy_reason why = first_reason(s);
@@ -241,8 +367,13 @@ void session_opened(struct session *s)
 	s->opened_ns = w->now;
 	session_enter(s, SESSION_OPEN);
 	for (int i = 0; i < 2; i++) {
-		s->streams[i].why_copy = why;
-		stream_enter(&s->streams[i], STREAM_COPY);
+		struct stream *st = &s->streams[i];
+
+		st->why_copy = why;
+		st->engine = &engine_copy;
+		st->by_hand = 0;
+		if (st->state == STREAM_NEW)
+			stream_enter(st, STREAM_COPY);
 		if (why != COPY_YOUNG)
 			stat_inc(&w->stats.copy_reasons[why]);
 	}
@@ -251,7 +382,7 @@ void session_opened(struct session *s)
 		stat_inc(&w->stats.sessions_copy);
 	}
 	if (silence_limit(s))
-		arm(s, silence_limit(s));
+		session_arm(s, silence_limit(s));
 	else
 		(void)evtimer_del(&s->timer);
 
@@ -263,16 +394,41 @@ void session_opened(struct session *s)
 	stream_pump(w, &s->streams[DOWN]);
 }
 
+/* The client while it has not said where it belongs. */
+static void sniffing_event(struct session *s, uint32_t events)
+{
+	int err = events & EPOLLERR ? conn_error(s->client_conn.fd) : 0;
+
+	if (err)
+		session_end(s, err == ECONNRESET ? END_CLIENT_RESET : END_ERROR);
+	else if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		sniff_readable(s);
+}
+
 void session_event(struct conn *c, uint32_t events)
 {
 	struct session *s = c->session;
-	struct worker *w = s->worker;
+	struct worker *w;
 	int err;
 
+	if (!s) {
+		/* Kept for a later request: see idle.c. */
+		idle_event(c, events);
+		return;
+	}
 	if (s->state == SESSION_ENDED)
 		return;
+	if (s->state == SESSION_SNIFFING) {
+		sniffing_event(s, events);
+		return;
+	}
+	if (s->state == SESSION_HTTP) {
+		http_event(s, c, events);
+		return;
+	}
 	if (c->failed)
 		return;
+	w = s->worker;
 	if (events & EPOLLERR) {
 		err = conn_error(c->fd);
 		if (err && s->state == SESSION_DIALING && c->side == SIDE_BACKEND) {
@@ -310,7 +466,7 @@ void session_stream_done(struct session *s)
 	}
 	session_enter(s, SESSION_HALF_CLOSED);
 	if (silence_limit(s))
-		arm(s, silence_limit(s));
+		session_arm(s, silence_limit(s));
 }
 
 void session_fail(struct session *s, struct conn *c, int err)
@@ -320,6 +476,10 @@ void session_fail(struct session *s, struct conn *c, int err)
 
 	if (s->state == SESSION_ENDED || c->failed)
 		return;
+	if (s->state == SESSION_HTTP) {
+		http_fail(s, c, err);
+		return;
+	}
 	log_debug("session %llu: %s: %s", (unsigned long long)s->id,
 		  c->side == SIDE_CLIENT ? "client" : "server", strerror(err));
 	if (err != ECONNRESET && err != EPIPE)
@@ -333,33 +493,63 @@ void session_fail(struct session *s, struct conn *c, int err)
 	c->failed = true;
 	c->readable = true;
 	s->end = (uint8_t)end;
-	arm(s, FAREWELL_NS);
+	session_arm(s, FAREWELL_NS);
 	kernel_abandon(s->worker, out);
 	stream_again(s->worker, out);
 }
 
 /* ---- end -------------------------------------------------------------------------------- */
 
-static const char *conn_text(const struct addr *a, char buf[ADDR_STR_MAX])
+/* The names a client offered, with commas between. */
+static void add_alpn(struct access_entry *e, const struct session_about *about, char buf[256])
 {
-	return a->len ? addr_format(a, buf) : "-";
+	size_t at = 0, n = 0;
+
+	while (at < about->alpn_len) {
+		size_t len = (uint8_t)about->alpn[at];
+
+		if (n)
+			buf[n++] = ',';
+		len = MIN(len, (size_t)about->alpn_len - at - 1);
+		memcpy(buf + n, about->alpn + at + 1, len);
+		n += len;
+		at += len + 1;
+	}
+	access_bytes(e, "alpn", buf, n);
 }
 
 static void log_session(const struct session *s)
 {
-	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX];
+	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX], alpn[256];
 	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
+	uint64_t sent = stream_moved(up);
+	struct access_entry e = {.kind = "session"};
 
-	log_access(
-	    "session id=%llu client=%s listener=%s pool=%s server=%s backend=%s bytes_up=%llu "
-	    "bytes_down=%llu duration_ms=%llu engine=%s pauses=%u end=%s",
-	    (unsigned long long)s->id, conn_text(&s->client, client), s->listener->config->name,
-	    s->pool->config->name, s->server ? s->server->config->name : "-",
-	    conn_text(&s->backend, backend), (unsigned long long)stream_moved(up),
-	    (unsigned long long)stream_moved(down),
-	    (unsigned long long)((now_ns() - s->began_ns) / NSEC_PER_MSEC),
-	    s->opened_ns ? session_engine(s) : "-", up->pauses + down->pauses,
-	    session_end_str[s->end]);
+	access_number(&e, "id", s->id);
+	access_text(&e, "client", addr_format(&s->client, client));
+	access_text(&e, "listener", s->listener->config->name);
+	access_text(&e, "pool", s->pool ? s->pool->config->name : NULL);
+	access_text(&e, "server", s->server ? s->server->config->name : NULL);
+	access_text(&e, "backend", s->backend.len ? addr_format(&s->backend, backend) : NULL);
+	access_number(&e, "bytes_up", sent - MIN(sent, s->preamble));
+	access_number(&e, "bytes_down", stream_moved(down));
+	access_number(&e, "duration_ms", (now_ns() - s->began_ns) / NSEC_PER_MSEC);
+	access_text(&e, "engine", s->opened_ns ? session_engine(s) : NULL);
+	access_number(&e, "pauses", up->pauses + down->pauses);
+	if (s->about && s->about->protocol) {
+		access_text(&e, "protocol", s->about->protocol);
+		access_text(&e, "sni", s->about->sni);
+		add_alpn(&e, s->about, alpn);
+	}
+	access_text(&e, "end", session_end_str[s->end]);
+	access_write(&e, s->worker->daemon->config->access_log_format);
+}
+
+/* A connection of HTTP requests has a line for each of them. */
+static bool is_logged(const struct session *s)
+{
+	return atomic_load_explicit(&s->worker->daemon->access_log, memory_order_relaxed) &&
+	       !(s->http && s->http->n_requests && !s->tunnel);
 }
 
 static void count_session(const struct session *s)
@@ -375,9 +565,8 @@ static void count_session(const struct session *s)
 		const struct stream *stream = &s->streams[i];
 
 		stat_add(&st->bytes_copied, stream->copied);
-		stat_add(&st->bytes_redirected, stream_redirected(stream));
-		if (stream->lane)
-			stat_add(&st->bytes_trimmed, stream->lane->trimmed);
+		stat_add(&st->bytes_redirected, stream_moved_by_kernel(stream));
+		stat_add(&st->bytes_trimmed, stream_trimmed(stream));
 		if (s->opened_ns && stream->why_copy == COPY_YOUNG)
 			stat_inc(&st->copy_reasons[COPY_YOUNG]);
 		if (stream->why_copy == COPY_HALF_CLOSED && stream->copied > stream->released_at)
@@ -394,6 +583,9 @@ void session_end(struct session *s, enum session_end end)
 	s->end = (uint8_t)end;
 	session_enter(s, SESSION_ENDED);
 	(void)evtimer_del(&s->timer);
+	sniff_done(s);
+	if (s->http)
+		http_ended(s);
 	for (int i = 0; i < 2; i++) {
 		struct stream *stream = &s->streams[i];
 
@@ -402,9 +594,11 @@ void session_end(struct session *s, enum session_end end)
 	}
 	/* A peer whose incoming stream ended properly gets nothing worse than a close. */
 	for (int i = 0; i < 2; i++)
-		conn_close(&s->conns[i],
-			   s->streams[i == SIDE_CLIENT ? DOWN : UP].state != STREAM_DONE);
-	if (atomic_load_explicit(&w->daemon->access_log, memory_order_relaxed))
+		if (s->conns[i])
+			conn_close(s->conns[i],
+				   !s->polite && s->streams[i == SIDE_CLIENT ? DOWN : UP].state !=
+						     STREAM_DONE);
+	if (is_logged(s))
 		log_session(s);
 	count_session(s);
 	if (s->server)
@@ -421,6 +615,9 @@ void session_free(struct session *s)
 		kernel_forget(s->worker, s);
 	for (int i = 0; i < 2; i++)
 		stream_fini(&s->streams[i]);
+	http_free(s->http);
+	free(s->about);
+	free(s->conns[SIDE_BACKEND]);
 	d->owners[s->slot] = NULL;
 	slots_give(&d->slots, s->slot);
 	listener_session_ended(s->listener);

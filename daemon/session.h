@@ -19,7 +19,9 @@ struct listener;
 struct worker;
 
 enum session_state {
+	SESSION_SNIFFING, /* reading what it is routed by */
 	SESSION_DIALING,
+	SESSION_HTTP, /* every request is routed on its own: see http/http.h */
 	SESSION_OPEN,
 	SESSION_HALF_CLOSED, /* one direction has ended */
 	SESSION_ENDED,
@@ -38,6 +40,15 @@ enum session_end {
 	END_NO_SERVER,
 	END_DENIED,
 	END_LIMIT,
+	END_CLIENT_CLOSED, /* before it had said where it belongs */
+	END_SNIFF_TIMEOUT,
+	END_SNIFF_LIMIT,
+	END_BAD_PROXY,
+	END_UNTRUSTED_PROXY,
+	END_NOT_TLS,
+	END_BAD_HELLO,
+	END_BAD_HTTP,
+	END_NO_ROUTE,
 	END_SHUTDOWN,
 	END_INTEGRITY,
 	END_ERROR,
@@ -47,12 +58,27 @@ extern const char *const session_end_str[_SESSION_END_MAX];
 
 enum direction { UP, DOWN }; /* client to backend, backend to client */
 
+/* What the first bytes said, for the log and for the PROXY header to the server. */
+struct session_about {
+	const char *protocol; /* "tls", "h2c", ...; a literal */
+	char sni[256], alpn[256];
+	uint16_t alpn_len; /* names as on the wire, each after its length */
+	struct addr dst;   /* of a PROXY header that came in */
+	uint8_t unique_id[128];
+	uint8_t unique_id_len;
+};
+
+struct http;
+
 struct session {
 	struct worker *worker;
 	struct listener *listener;
-	struct pool *pool;
-	struct server *server;    /* the one dialled or connected; NULL between tries */
-	struct conn conns[2];     /* by enum side */
+	struct pool *pool; /* NULL: not routed yet, or refused */
+	struct http *http; /* in SESSION_HTTP; kept until the end for a tunnel that follows */
+	struct session_about *about; /* NULL: nothing was sniffed */
+	struct server *server;       /* the one dialled or connected; NULL between tries */
+	struct conn *conns[2];       /* by enum side; the backend's is NULL when there is none */
+	struct conn client_conn;
 	struct stream streams[2]; /* by enum direction */
 	struct event timer;
 	struct addr client, backend;
@@ -61,6 +87,7 @@ struct session {
 	uint64_t began_ns, opened_ns;
 	uint64_t active_ns; /* the copy engine's last movement; the kernel's is in the lanes */
 	uint64_t progress;  /* sum of what both peers had acknowledged when last looked at */
+	uint64_t preamble;  /* bytes of the PROXY header for the server: not the client's */
 	uint32_t slot, generation;
 	uint16_t retries_left;
 	uint8_t state;
@@ -69,7 +96,12 @@ struct session {
 	bool awaiting;     /* on the worker's list of sessions to be given to the kernel */
 	bool counted_copy; /* in the statistics as copied */
 	bool failed;       /* at least one server could not be connected */
+	bool sniffing;     /* on the worker's list of sessions that have not said enough */
+	bool proxied;      /* a PROXY header has been dealt with */
+	bool polite;       /* close without a reset */
+	bool tunnel;       /* what follows an HTTP upgrade or CONNECT, or is HTTP/2 */
 	TAILQ_ENTRY(session) link;
+	TAILQ_ENTRY(session) sniff_link;
 	TAILQ_ENTRY(session) adopt_link;
 };
 TAILQ_HEAD(session_list, session);
@@ -80,10 +112,28 @@ TAILQ_HEAD(session_list, session);
  */
 void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 		   const struct addr *client);
+/* Sends it to a pool: dials one of its servers. NULL: it is refused, nothing matches. */
+void session_to_pool(struct session *s, struct pool *pool);
+/* Refuses it as its protocol does: with a TLS alert, or a reset. */
+void session_refuse(struct session *s, enum session_end end);
+/* What the first bytes said; allocates it. NULL: out of memory, and the session has ended. */
+struct session_about *session_about(struct session *s);
 /* The backend is connected: bytes may flow. */
 void session_opened(struct session *s);
+/* From here on nothing is looked at: both streams are forwarded as they come, what is pending
+ * first. The backend is connected. */
+void session_tunnel(struct session *s);
+/* No server could be connected: `end` says why. */
+void session_no_server(struct session *s, enum session_end end);
+/* Gives the session a server connection, or takes the one it has, which is nobody's then. */
+void session_attach(struct session *s, struct conn *c);
+struct conn *session_detach(struct session *s);
 /* A dial has this long, from now on. */
 void session_dial_timeout(struct session *s, uint64_t ns);
+/* Calls the session's timer in so many nanoseconds, whatever it was set to. */
+void session_arm(struct session *s, uint64_t ns);
+/* Whether a peer has taken bytes since the last call. */
+bool session_progress(struct session *s);
 
 /* The only place a session changes state. */
 void session_enter(struct session *s, enum session_state next);

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "http/exchange.h"
 #include "session.h"
 
 struct stats {
@@ -11,6 +12,10 @@ struct stats {
 	uint64_t bytes_redirected, bytes_copied, bytes_trimmed; /* of sessions that have ended */
 	uint64_t pauses, resumes, served, integrity_aborts;
 	uint64_t accept_failures, denied, retries, events_lost;
+	uint64_t http_requests, backend_reused;
+	uint64_t http_responses[6]; /* by the status' first digit */
+	uint64_t http_errors[_HTTP_ERROR_MAX];
+	uint64_t http_ends[_HTTP_END_MAX];
 	uint64_t copy_reasons[_COPY_REASON_MAX];
 	uint64_t ends[_SESSION_END_MAX];
 };

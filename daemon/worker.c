@@ -12,6 +12,7 @@
 #include <sys/timerfd.h>
 
 #include "daemon.h"
+#include "http/http.h"
 #include "log.h"
 #include "splice/copy.h"
 #include "splice/kernel.h"
@@ -60,13 +61,25 @@ void worker_session_ended(struct worker *w, struct session *s)
 	event_active(w->poll_event, EV_READ, 0);
 }
 
+void worker_conn_gone(struct worker *w, struct conn *c)
+{
+	c->session = NULL;
+	TAILQ_INSERT_TAIL(&w->gone, c, link);
+	event_active(w->poll_event, EV_READ, 0);
+}
+
 static void reap(struct worker *w)
 {
 	struct session *s;
+	struct conn *c;
 
 	while ((s = TAILQ_FIRST(&w->ended))) {
 		TAILQ_REMOVE(&w->ended, s, link);
 		session_free(s);
+	}
+	while ((c = TAILQ_FIRST(&w->gone))) {
+		TAILQ_REMOVE(&w->gone, c, link);
+		free(c);
 	}
 	if (w->draining && !w->n_sessions && w->drained) {
 		w->drained(w);
@@ -204,6 +217,11 @@ void worker_drain(struct worker *w)
 	w->draining = true;
 	for (size_t i = 0; i < w->daemon->n_listeners; i++)
 		listener_stop(&w->daemon->listeners[i], w);
+	for (struct session *s = TAILQ_FIRST(&w->sessions), *next; s; s = next) {
+		next = TAILQ_NEXT(s, link);
+		if (s->state == SESSION_HTTP)
+			http_drain(s);
+	}
 	reap(w);
 }
 
@@ -278,14 +296,20 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	TAILQ_INIT(&w->sessions);
 	TAILQ_INIT(&w->awaiting);
 	TAILQ_INIT(&w->ended);
+	TAILQ_INIT(&w->sniffing);
+	TAILQ_INIT(&w->gone);
 	TAILQ_INIT(&w->waiting);
 	TAILQ_INIT(&w->again);
 	w->now = now_ns();
 
 	w->buffer = malloc(COPY_BUFFER);
-	err = w->buffer ? open_fds(w) : -ENOMEM;
+	w->scratch = malloc(HTTP_SCRATCH);
+	w->fields = calloc(WORKER_FIELDS, sizeof(*w->fields));
+	err = w->buffer && w->scratch && w->fields ? open_fds(w) : -ENOMEM;
 	if (!err)
 		err = open_base(w);
+	if (!err)
+		err = idle_init(w);
 	if (err)
 		return log_errno(err, "worker %u: setting up", index);
 	return 0;
@@ -358,8 +382,11 @@ void worker_stop(struct worker *w)
 
 void worker_fini(struct worker *w)
 {
-	if (w->base)
+	if (w->base) {
 		worker_end_all(w, END_SHUTDOWN);
+		idle_fini(w);
+		reap(w);
+	}
 	mailbox_fini(&w->mail);
 	if (w->poll_event)
 		event_free(w->poll_event);
@@ -370,4 +397,6 @@ void worker_fini(struct worker *w)
 	closep_(&w->timer_fd);
 	closep_(&w->reserve_fd);
 	free(w->buffer);
+	free(w->scratch);
+	free(w->fields);
 }

@@ -13,6 +13,8 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "http/head.h"
+#include "idle.h"
 #include "mailbox.h"
 #include "session.h"
 #include "splice/maps.h"
@@ -20,6 +22,8 @@
 
 struct daemon;
 struct ring_buffer;
+
+#define WORKER_FIELDS 1024 /* the most that fields_max may be */
 
 struct worker {
 	struct daemon *daemon;
@@ -31,12 +35,20 @@ struct worker {
 	struct event *poll_event;
 	struct ring_buffer *ring;
 	int poll_fd, timer_fd, ring_fd;
-	int reserve_fd;    /* given up for a dial when descriptors run out */
-	uint64_t timer_at; /* what timer_fd is set to; 0: off */
-	uint64_t now;      /* monotonic ns of this turn */
-	char *buffer;      /* COPY_BUFFER bytes, empty between turns */
+	int reserve_fd;            /* given up for a dial when descriptors run out */
+	uint64_t timer_at;         /* what timer_fd is set to; 0: off */
+	uint64_t now;              /* monotonic ns of this turn */
+	char *buffer;              /* COPY_BUFFER bytes, empty between turns */
+	char *scratch;             /* HTTP_SCRATCH bytes: heads that are being written; the same */
+	struct http_field *fields; /* WORKER_FIELDS: of the head that is being looked at */
 	struct session_list sessions, awaiting;
-	struct session_list ended; /* freed at the end of the turn */
+	struct session_list ended;    /* freed at the end of the turn */
+	struct session_list sniffing; /* the one that has waited longest first */
+	struct conn_list gone;        /* closed connections, freed at the end of the turn */
+	struct idle_list *idle;       /* of each server */
+	struct conn_list idle_by_age;
+	struct event *idle_sweep;
+	uint32_t n_sniffing;
 	struct stream_list waiting, again;
 	uint32_t n_again;
 	uint32_t n_sessions;
@@ -67,5 +79,7 @@ int worker_watch(struct worker *w, struct conn *c, uint32_t events);
 void worker_adopt_later(struct worker *w, struct session *s);
 void worker_adopt_now(struct worker *w, struct session *s);
 void worker_session_ended(struct worker *w, struct session *s);
+/* A closed connection that no session has: freed when no event can mean it any more. */
+void worker_conn_gone(struct worker *w, struct conn *c);
 /* Makes sure the wait list is looked at no later than `at` (monotonic ns). */
 void worker_wake_at(struct worker *w, uint64_t at);

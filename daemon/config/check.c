@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "matchers.h"
 #include "value.h"
 
 /* Things with names, in an array of structs whose first field is the name. */
@@ -57,7 +58,7 @@ static void check_names(struct config_file *f)
 						offsetof(struct server_config, where)});
 }
 
-static void unknown_pool(struct config_file *f, const struct listener_config *l)
+static void unknown_pool(struct config_file *f, const char *key, const char *name, int line)
 {
 	const struct config *c = f->config;
 	struct text pools = {0};
@@ -65,9 +66,34 @@ static void unknown_pool(struct config_file *f, const struct listener_config *l)
 	for (size_t i = 0; i < c->n_pools; i++)
 		text_add(&pools, "%s%s", i ? ", " : "", c->pools[i].name);
 	if (!c->n_pools)
-		text_add(&pools, "a [pool %s] section has to be written", l->pool);
-	file_error(f, l->pool_where.line, "pool: there is no [pool %s]; allowed: %s", l->pool,
-		   pools.s);
+		text_add(&pools, "a [pool %s] section has to be written", name);
+	file_error(f, line, "%s: there is no [pool %s]; allowed: %s", key, name, pools.s);
+}
+
+static size_t find_pool(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_pools; i++)
+		if (strcmp(c->pools[i].name, name) == 0)
+			return i;
+	return SIZE_MAX;
+}
+
+static void check_routes(struct config_file *f, struct listener_config *l)
+{
+	for (size_t i = 0; i < l->n_routes; i++) {
+		struct route_config *r = &l->routes[i];
+		const struct route_match *m = route_unseen(r, l->protocol);
+
+		r->pool_index = find_pool(f->config, r->pool);
+		if (r->pool_index == SIZE_MAX)
+			unknown_pool(f, "route", r->pool, r->where.line);
+		if (m)
+			file_error(f, r->where.line,
+				   "route: %s: is not seen with protocol = %s; allowed: src with "
+				   "any protocol, sni and alpn with tls or auto, the others with "
+				   "http or auto",
+				   match_kind_str[m->kind], protocol_str[l->protocol]);
+	}
 }
 
 /* Gives each listener the index of its pool. */
@@ -78,13 +104,17 @@ static void check_pools(struct config_file *f)
 	for (size_t i = 0; i < c->n_listeners; i++) {
 		struct listener_config *l = &c->listeners[i];
 
+		check_routes(f, l);
+		if (!l->pool && !l->n_routes && !f->n_errors)
+			file_error(f, l->where.line,
+				   "listener %s: it has neither a pool nor a route; allowed: at "
+				   "least one of them",
+				   l->name);
 		if (!l->pool)
 			continue;
-		for (size_t j = 0; j < c->n_pools && l->pool_index == SIZE_MAX; j++)
-			if (strcmp(c->pools[j].name, l->pool) == 0)
-				l->pool_index = j;
+		l->pool_index = find_pool(c, l->pool);
 		if (l->pool_index == SIZE_MAX)
-			unknown_pool(f, l);
+			unknown_pool(f, "pool", l->pool, l->pool_where.line);
 	}
 }
 

@@ -13,15 +13,31 @@
 
 #include "../addr.h"
 #include "../log.h"
+#include "../sniff/accept.h"
 
 enum engine_choice { ENGINE_AUTO, ENGINE_KERNEL, ENGINE_COPY, _ENGINE_CHOICE_MAX };
 extern const char *const engine_choice_str[_ENGINE_CHOICE_MAX];
 
+enum local_congestion { LOCAL_CONGESTION_AUTO, LOCAL_CONGESTION_SYSTEM, _LOCAL_CONGESTION_MAX };
+extern const char *const local_congestion_str[_LOCAL_CONGESTION_MAX];
+
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_SESSIONS, _BALANCE_MAX };
 extern const char *const balance_str[_BALANCE_MAX];
 
-enum protocol { PROTOCOL_TCP, _PROTOCOL_MAX };
+enum protocol { PROTOCOL_TCP, PROTOCOL_TLS, PROTOCOL_HTTP, PROTOCOL_AUTO, _PROTOCOL_MAX };
 extern const char *const protocol_str[_PROTOCOL_MAX];
+
+extern const char *const proxy_accept_str[_PROXY_ACCEPT_MAX];
+
+enum proxy_send { PROXY_SEND_NO, PROXY_SEND_V1, PROXY_SEND_V2, _PROXY_SEND_MAX };
+extern const char *const proxy_send_str[_PROXY_SEND_MAX];
+
+/* What becomes of a field that earlier proxies may have written. */
+enum forward_mode { FORWARD_NO, FORWARD_APPEND, FORWARD_REPLACE, _FORWARD_MODE_MAX };
+extern const char *const forward_mode_str[_FORWARD_MODE_MAX];
+
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, _LOG_FORMAT_MAX };
+extern const char *const log_format_str[_LOG_FORMAT_MAX];
 
 /* Where a value was written; line 0: not in the file (a default). */
 struct config_where {
@@ -51,12 +67,46 @@ struct server_config {
 	struct config_where where;
 };
 
+enum match_kind {
+	MATCH_SNI,
+	MATCH_ALPN,
+	MATCH_HOST,
+	MATCH_PATH,
+	MATCH_METHOD,
+	MATCH_HEADER,
+	MATCH_SOURCE,
+	_MATCH_KIND_MAX,
+};
+extern const char *const match_kind_str[_MATCH_KIND_MAX];
+
+enum match_host { HOST_EXACT, HOST_SUFFIX, HOST_ANY };
+
+struct route_match {
+	enum match_kind kind;
+	enum match_host host; /* of MATCH_SNI and MATCH_HOST */
+	char *text;           /* lower case for hosts; ".suffix" for HOST_SUFFIX */
+	char *value;          /* MATCH_HEADER: NULL if the field only has to be there */
+	struct cidr source;   /* MATCH_SOURCE */
+};
+
+struct route_config {
+	char *text; /* as written */
+	struct route_match *matches;
+	size_t n_matches;
+	char *pool;
+	size_t pool_index; /* valid after the check */
+	struct config_where where;
+};
+
 struct pool_config {
 	char *name;
 	struct config_where where;
 	enum balance balance;
 	uint64_t connect_timeout;
 	unsigned int retries;
+	enum proxy_send send_proxy;
+	unsigned int keepalive; /* idle connections kept for each server, by each worker */
+	uint64_t keepalive_timeout;
 	struct server_config *servers;
 	size_t n_servers;
 };
@@ -79,6 +129,22 @@ struct listener_config {
 	unsigned int unix_mode; /* permissions of a unix socket, octal in the file */
 	uint64_t idle_timeout;
 	uint64_t half_close_timeout;
+	struct route_config *routes;
+	size_t n_routes;
+	enum proxy_accept accept_proxy;
+	struct cidr *trusted; /* empty: everyone who may connect */
+	size_t n_trusted;
+	uint64_t sniff_timeout, auto_wait;
+	/* http */
+	uint64_t head_timeout, request_timeout, response_timeout, keepalive_timeout, tunnel_timeout;
+	uint64_t head_max;
+	unsigned int fields_max;
+	uint64_t body_max;        /* 0: no limit */
+	uint64_t body_splice_min; /* what is worth the kernel */
+	enum forward_mode x_forwarded_for, forwarded;
+	bool x_forwarded_proto;
+	char *via;        /* "": none */
+	char *request_id; /* "": none */
 };
 
 struct config {
@@ -90,6 +156,8 @@ struct config {
 	enum log_target log_target;
 	enum log_level log_level;
 	bool access_log;
+	enum log_format access_log_format;
+	unsigned int max_sniffing;
 	char *user; /* "" : keep the user */
 	struct config_where user_where;
 	uint64_t shutdown_grace;
@@ -100,7 +168,8 @@ struct config {
 	uint64_t splice_low;    /* ... resume it */
 	uint64_t splice_hard;   /* ... take bytes back to user space */
 	uint64_t splice_window; /* receive window of a spliced socket */
-	int numa_node;          /* -1: any */
+	enum local_congestion local_congestion;
+	int numa_node; /* -1: any */
 	struct listener_config *listeners;
 	size_t n_listeners;
 	struct pool_config *pools;

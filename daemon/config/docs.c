@@ -67,7 +67,7 @@ static void sample_option(const struct option *o, FILE *out)
 	if (o->type == OPTION_SERVERS)
 		sample_attributes(out);
 
-	if (!o->def)
+	if (o->example)
 		fprintf(out, "%s = %s\n", o->key, o->example);
 	else
 		fprintf(out, "#%s =%s%s\n", o->key, *o->def ? " " : "", o->def);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "matchers.h"
 #include "server.h"
 
 #define DNS_PORT 53
@@ -63,6 +64,11 @@ static int parse_server(const char *text, void *item, struct text *why)
 	return server_parse(text, item, why);
 }
 
+static int parse_route(const char *text, void *item, struct text *why)
+{
+	return route_parse(text, item, why);
+}
+
 /* What there is to know about the items of each type of list. */
 static const struct item {
 	item_parse_fn parse;
@@ -73,6 +79,7 @@ static const struct item {
     [OPTION_NAMESERVERS] = {parse_nameserver, sizeof(struct addr), false},
     [OPTION_CIDRS] = {parse_cidr, sizeof(struct cidr), false},
     [OPTION_SERVERS] = {parse_server, sizeof(struct server_config), true},
+    [OPTION_ROUTES] = {parse_route, sizeof(struct route_config), true},
 };
 
 /* memcpy(): `array` is the address of a pointer to whatever the items are. */
@@ -168,6 +175,9 @@ void list_format(const struct option *o, const void *base, size_t i, FILE *out)
 		break;
 	case OPTION_CIDRS:
 		fputs(cidr_format(item, buf), out);
+		break;
+	case OPTION_ROUTES:
+		route_format(item, out);
 		break;
 	case OPTION_SERVERS:
 		server_format(item, out);

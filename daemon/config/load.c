@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "matchers.h"
 #include "server.h"
 
 static void pool_clear(struct pool_config *p)
@@ -22,6 +23,12 @@ static void listener_clear(struct listener_config *l)
 	free(l->pool);
 	free(l->allow);
 	free(l->deny);
+	free(l->trusted);
+	free(l->via);
+	free(l->request_id);
+	for (size_t i = 0; i < l->n_routes; i++)
+		route_clear(&l->routes[i]);
+	free(l->routes);
 }
 
 struct config *config_new(void)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "list.h"
+#include "matchers.h"
 #include "value.h"
 
 const char *const engine_choice_str[_ENGINE_CHOICE_MAX] = {
@@ -15,12 +16,39 @@ const char *const engine_choice_str[_ENGINE_CHOICE_MAX] = {
     [ENGINE_KERNEL] = "kernel",
     [ENGINE_COPY] = "copy",
 };
+const char *const local_congestion_str[_LOCAL_CONGESTION_MAX] = {
+    [LOCAL_CONGESTION_AUTO] = "auto",
+    [LOCAL_CONGESTION_SYSTEM] = "system",
+};
 const char *const balance_str[_BALANCE_MAX] = {
     [BALANCE_ROUND_ROBIN] = "round_robin",
     [BALANCE_LEAST_SESSIONS] = "least_sessions",
 };
 const char *const protocol_str[_PROTOCOL_MAX] = {
     [PROTOCOL_TCP] = "tcp",
+    [PROTOCOL_TLS] = "tls",
+    [PROTOCOL_HTTP] = "http",
+    [PROTOCOL_AUTO] = "auto",
+};
+const char *const proxy_accept_str[_PROXY_ACCEPT_MAX] = {
+    [PROXY_ACCEPT_NO] = "no",
+    [PROXY_ACCEPT_V1] = "v1",
+    [PROXY_ACCEPT_V2] = "v2",
+    [PROXY_ACCEPT_ANY] = "any",
+};
+const char *const proxy_send_str[_PROXY_SEND_MAX] = {
+    [PROXY_SEND_NO] = "no",
+    [PROXY_SEND_V1] = "v1",
+    [PROXY_SEND_V2] = "v2",
+};
+const char *const forward_mode_str[_FORWARD_MODE_MAX] = {
+    [FORWARD_NO] = "no",
+    [FORWARD_APPEND] = "append",
+    [FORWARD_REPLACE] = "replace",
+};
+const char *const log_format_str[_LOG_FORMAT_MAX] = {
+    [LOG_FORMAT_TEXT] = "text",
+    [LOG_FORMAT_JSON] = "json",
 };
 
 /* Of log.h's enums; kept here so that the configuration stands without the log. */
@@ -77,6 +105,8 @@ const struct option options[_OPTION_ID_MAX] = {
 #define C_TYPE_PATH        char *
 #define C_TYPE_USER        char *
 #define C_TYPE_NAME        char *
+#define C_TYPE_TOKEN       char *
+#define C_TYPE_ROUTES      struct route_config *
 #define C_TYPE_BINDS       struct addr *
 #define C_TYPE_NAMESERVERS struct addr *
 #define C_TYPE_CIDRS       struct cidr *
@@ -97,7 +127,7 @@ static const value_parse_fn value_parse[_OPTION_TYPE_MAX] = {
     [OPTION_DURATION] = value_parse_duration, [OPTION_SIZE] = value_parse_size,
     [OPTION_MODE] = value_parse_mode,         [OPTION_ENUM] = value_parse_enum,
     [OPTION_PATH] = value_parse_path,         [OPTION_USER] = value_parse_user,
-    [OPTION_NAME] = value_parse_name,
+    [OPTION_NAME] = value_parse_name,         [OPTION_TOKEN] = value_parse_token,
 };
 
 void text_add(struct text *t, const char *fmt, ...)
@@ -211,6 +241,7 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_PATH] = "an absolute path of at most 107 bytes",
     [OPTION_USER] = "the name of a user",
     [OPTION_NAME] = "the NAME of a [pool NAME] section",
+    [OPTION_TOKEN] = "a token: letters, digits and !#$%&'*+-.^_`|~",
     [OPTION_BINDS] = "IPV4:PORT, [IPV6]:PORT, unix:/PATH or unix:@NAME",
     [OPTION_NAMESERVERS] = "IPV4, IPV4:PORT, IPV6 or [IPV6]:PORT",
     [OPTION_CIDRS] = "networks like 10.0.0.0/8 or fd00::/8, addresses, or unix",
@@ -242,6 +273,9 @@ void option_add_allowed(const struct option *o, struct text *t)
 		break;
 	case OPTION_ENUM:
 		add_choices(o, t);
+		break;
+	case OPTION_ROUTES:
+		text_add(t, "%s", matchers_allowed);
 		break;
 	case OPTION_SERVERS:
 		add_server_syntax(t);
@@ -337,6 +371,7 @@ void option_format(const struct option *o, const void *base, size_t i, FILE *out
 	case OPTION_PATH:
 	case OPTION_USER:
 	case OPTION_NAME:
+	case OPTION_TOKEN:
 		format_string(o, *(char *const *)field, out);
 		break;
 	default:

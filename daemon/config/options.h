@@ -37,6 +37,14 @@ OPTION(SPLICED, log_level, log_level, ENUM, "info", RELOAD,
        CHOICES(log_level_choices))
 OPTION(SPLICED, access_log, access_log, BOOL, "yes", RELOAD,
        "Log one line at the end of each session, whatever log_level is.")
+OPTION(SPLICED, access_log_format, access_log_format, ENUM, "text", RESTART,
+       "How these lines are written: as key=value, or as a JSON object each.",
+       CHOICES(log_format_str))
+OPTION(SPLICED, max_sniffing, max_sniffing, UINT, "4096", RESTART,
+       "Sessions that may still be sending what they are routed by: the first bytes, or the first "
+       "request head. Where there are more, the one that has taken longest is closed, so that slow "
+       "clients do not keep others out.",
+       .min = 1, .max = 1048576, .unit = "sessions")
 OPTION(SPLICED, user, user, USER, "spliced", RESTART,
        "The user the daemon gives up root for once everything is set up. It must exist if it is "
        "written here; if it is not and there is no user of the default's name, the daemon stays "
@@ -70,6 +78,11 @@ OPTION(SPLICED, splice_window, splice_window, SIZE, "2M", RESTART,
        "The receive window a spliced socket offers to its sender, and what a paused sender may "
        "still have sent. A long path needs its bandwidth times its round-trip time.",
        .min = 64 << 10, .max = 16 << 20)
+OPTION(SPLICED, local_congestion, local_congestion, ENUM, "auto", RESTART,
+       "The congestion control of connections over loopback. system: the system's. auto: reno where "
+       "the system's paces what it sends (bbr), which between two sockets of one host only costs "
+       "time.",
+       CHOICES(local_congestion_str))
 OPTION(SPLICED, numa_node, numa_node, UINT, "any", RESTART,
        "The NUMA node on which the kernel's tables are allocated.",
        .min = 0, .max = 1023, .word = "any", .word_value = UINT64_MAX)
@@ -78,11 +91,33 @@ OPTION_LIST(LISTENER, bind, binds, BINDS, NULL, RESTART,
        "Where to accept clients. Port 0 lets the kernel choose one.",
        .example = "127.0.0.1:8080")
 OPTION(LISTENER, protocol, protocol, ENUM, "tcp", RESTART,
-       "What is read from a client before a server is dialled. tcp: nothing.",
+       "What is read from a client before a server is dialled. tcp: nothing. tls: the ClientHello, "
+       "which then goes on unchanged. http: every request of HTTP/1, each routed on its own; HTTP/2 "
+       "with prior knowledge by its first request. auto: TLS or HTTP where it is that, else nothing.",
        CHOICES(protocol_str))
-OPTION(LISTENER, pool, pool, NAME, NULL, RESTART,
-       "The pool whose servers get the sessions.",
-       .example = "hello", .where = offsetof(struct listener_config, pool_where))
+OPTION(LISTENER, pool, pool, NAME, "", RESTART,
+       "The pool that is used where no route matches. Empty: such sessions and requests are refused.",
+       .example = "hello", .may_be_empty = true,
+       .where = offsetof(struct listener_config, pool_where))
+OPTION_LIST(LISTENER, route, routes, ROUTES, "", RESTART,
+       "A pool for what matches, one route a line: the first of which all matchers hold is taken.",
+       .may_be_empty = true)
+OPTION(LISTENER, accept_proxy, accept_proxy, ENUM, "no", RESTART,
+       "Whether clients begin with a header of the PROXY protocol, and of which version. It must "
+       "be there then, but for protocol = auto. The address in it takes the client's place: in "
+       "allow and deny, in routes, in the log.",
+       CHOICES(proxy_accept_str))
+OPTION_LIST(LISTENER, trusted, trusted, CIDRS, "", RESTART,
+       "Who may send a PROXY header; from anybody else it is refused. Empty: everyone if "
+       "accept_proxy says so, and nobody otherwise.",
+       .may_be_empty = true)
+OPTION(LISTENER, sniff_timeout, sniff_timeout, DURATION, "5s", RESTART,
+       "How long a client may take to send what it is routed by.",
+       .min = 10 * NSEC_PER_MSEC, .max = 3600 * NSEC_PER_SEC)
+OPTION(LISTENER, auto_wait, auto_wait, DURATION, "500ms", RESTART,
+       "protocol = auto: a client that is silent for this long is taken for one whose server speaks "
+       "first, as those of SMTP and MySQL do.",
+       .min = NSEC_PER_MSEC, .max = 60 * NSEC_PER_SEC)
 OPTION_LIST(LISTENER, allow, allow, CIDRS, "", RESTART,
        "Who may connect: networks, addresses, or the word unix for clients of a unix socket. "
        "Empty: everyone who is not denied.",
@@ -106,6 +141,52 @@ OPTION(LISTENER, half_close_timeout, half_close_timeout, DURATION, "1m", RESTART
        "The same once one side has ended its stream. 0: idle_timeout only.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)
 
+OPTION(LISTENER, head_timeout, head_timeout, DURATION, "10s", RESTART,
+       "http: how long a request head may take, from its first byte on.",
+       .min = 10 * NSEC_PER_MSEC, .max = 3600 * NSEC_PER_SEC)
+OPTION(LISTENER, request_timeout, request_timeout, DURATION, "1m", RESTART,
+       "http: how long a client may be silent in a request's body.",
+       .min = 10 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
+OPTION(LISTENER, response_timeout, response_timeout, DURATION, "1m", RESTART,
+       "http: how long a server may take to begin its response, and how long nothing may move in "
+       "the response's body.",
+       .min = 10 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
+OPTION(LISTENER, keepalive_timeout, keepalive_timeout, DURATION, "1m", RESTART,
+       "http: how long a client's connection is kept open between two requests.",
+       .min = 10 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
+OPTION(LISTENER, tunnel_timeout, tunnel_timeout, DURATION, "1h", RESTART,
+       "http: idle_timeout of what follows an upgrade or CONNECT, and of HTTP/2. 0: never.",
+       .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)
+OPTION(LISTENER, head_max, head_max, SIZE, "32K", RESTART,
+       "http: the largest head of a request (431) or response (502).",
+       .min = 1 << 10, .max = 128 << 10)
+OPTION(LISTENER, fields_max, fields_max, UINT, "128", RESTART,
+       "http: the most header fields in a head.",
+       .min = 1, .max = 1000, .unit = "fields")
+OPTION(LISTENER, body_max, body_max, SIZE, "0", RESTART,
+       "http: the largest body of a request (413). 0: no limit.",
+       .min = 0, .max = INT64_MAX)
+OPTION(LISTENER, body_splice_min, body_splice_min, SIZE, "256K", RESTART,
+       "http: bodies, and chunks of bodies, of which this much is still to come are moved by the "
+       "kernel; smaller ones are cheaper to copy.",
+       .min = 1, .max = INT64_MAX)
+OPTION(LISTENER, x_forwarded_for, x_forwarded_for, ENUM, "no", RESTART,
+       "http: tell servers the client's address in X-Forwarded-For. append keeps what the request "
+       "says already, replace removes it.",
+       CHOICES(forward_mode_str))
+OPTION(LISTENER, x_forwarded_proto, x_forwarded_proto, BOOL, "no", RESTART,
+       "http: tell servers in X-Forwarded-Proto that the client used http.")
+OPTION(LISTENER, forwarded, forwarded, ENUM, "no", RESTART,
+       "http: the client's address, the host it asked for and the protocol in Forwarded (RFC 7239).",
+       CHOICES(forward_mode_str))
+OPTION(LISTENER, via, via, TOKEN, "", RESTART,
+       "http: the name to add to Via in requests and responses. Empty: none.",
+       .may_be_empty = true)
+OPTION(LISTENER, request_id, request_id, TOKEN, "", RESTART,
+       "http: the header field that is given a unique value in requests that have none, "
+       "X-Request-Id for example. Empty: none.",
+       .may_be_empty = true)
+
 OPTION(POOL, balance, balance, ENUM, "round_robin", RESTART,
        "How a server is chosen: in turn, or the one with the fewest sessions; both by weight.",
        CHOICES(balance_str))
@@ -119,6 +200,18 @@ OPTION(POOL, connect_timeout, connect_timeout, DURATION, "5s", RESTART,
 OPTION(POOL, retries, retries, UINT, "2", RESTART,
        "How often another server, or another address of a server, is tried when a connection fails.",
        .min = 0, .max = 16, .unit = "attempts")
+
+OPTION(POOL, send_proxy, send_proxy, ENUM, "no", RESTART,
+       "Begin each connection to a server with a header of the PROXY protocol that tells it the "
+       "client's address; with v2 also the name and protocol that a TLS client asked for, and a "
+       "unique id.",
+       CHOICES(proxy_send_str))
+OPTION(POOL, keepalive, keepalive, UINT, "64", RESTART,
+       "Connections to each server that each worker keeps for later HTTP requests. 0: none.",
+       .min = 0, .max = 65536, .unit = "connections")
+OPTION(POOL, keepalive_timeout, keepalive_timeout, DURATION, "30s", RESTART,
+       "How long such a connection is kept. Should be less than the server keeps it.",
+       .min = 100 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
 
 OPTION(SERVER, weight, weight, UINT, "1", RESTART,
        "the server's share, relative to the others",

@@ -217,6 +217,8 @@ static int note_lines(struct parser *p, const struct option *o, size_t before)
 	for (; before < n; before++) {
 		if (o->type == OPTION_SERVERS)
 			((struct pool_config *)p->base)->servers[before].where = where;
+		if (o->type == OPTION_ROUTES)
+			((struct listener_config *)p->base)->routes[before].where = where;
 		if (o->type != OPTION_BINDS)
 			continue;
 

@@ -193,9 +193,23 @@ bool name_is_valid(const char *name)
 		   len;
 }
 
+int value_parse_token(const struct option *o _unused_, const char *text, void *field,
+		      struct text *why)
+{
+	size_t len = strlen(text);
+
+	if (len > 63 ||
+	    strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+			 "!#$%&'*+-.^_`|~") != len)
+		return invalid(why, text, "is not a token");
+	return replace_string(field, text);
+}
+
 int value_parse_name(const struct option *o _unused_, const char *text, void *field,
 		     struct text *why)
 {
+	if (!*text)
+		return replace_string(field, NULL);
 	if (!name_is_valid(text))
 		return invalid(why, text, "is not a valid name");
 	return replace_string(field, text);

@@ -37,6 +37,13 @@ int kernel_accounted(const struct stream *s, bool *ret);
  */
 void kernel_adopt(struct worker *w, struct session *session);
 /*
+ * Gives the stream a lane of its own with this limit, for a budget; and takes it away again, when
+ * the source is out of the verdict map or has ended. 0, or a negative errno after recording
+ * why_copy.
+ */
+int kernel_share(struct worker *w, struct stream *s, uint64_t limit);
+void kernel_unshare(struct worker *w, struct stream *s);
+/*
  * Engages one stream of an adopted session: every byte read must have been written. 0, or a
  * negative errno after recording why_copy.
  */

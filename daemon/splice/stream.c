@@ -4,10 +4,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "../http/http.h"
 #include "../log.h"
 #include "../session.h"
 #include "../worker.h"
@@ -62,14 +64,46 @@ uint64_t stream_redirected(const struct stream *s)
 	return s->lane ? __atomic_load_n(&s->lane->redirected, __ATOMIC_ACQUIRE) : 0;
 }
 
+uint64_t stream_moved_by_kernel(const struct stream *s)
+{
+	return s->redirected_before + stream_redirected(s);
+}
+
+uint64_t stream_trimmed(const struct stream *s)
+{
+	return s->trimmed_before + (s->lane ? s->lane->trimmed : 0);
+}
+
 uint64_t stream_moved(const struct stream *s)
 {
-	return s->copied + stream_redirected(s);
+	return s->copied + stream_moved_by_kernel(s);
+}
+
+const struct engine *stream_by_hand(const struct stream *s)
+{
+	return s->session->state == SESSION_HTTP ? &engine_http : &engine_copy;
+}
+
+int stream_keep(struct stream *s, const char *data, size_t len)
+{
+	char *bigger;
+
+	if (s->pending_at) {
+		memmove(s->pending, s->pending + s->pending_at, s->pending_len);
+		s->pending_at = 0;
+	}
+	bigger = realloc(s->pending, s->pending_len + len);
+	if (!bigger)
+		return -ENOMEM;
+	s->pending = bigger;
+	memcpy(s->pending + s->pending_len, data, len);
+	s->pending_len += (uint32_t)len;
+	return 0;
 }
 
 void stream_pump(struct worker *w, struct stream *s)
 {
-	if (s->session->state == SESSION_ENDED || s->target->failed)
+	if (s->session->state == SESSION_ENDED || (s->target && s->target->failed))
 		return;
 	switch (s->state) {
 	case STREAM_NEW:
@@ -174,8 +208,10 @@ static void watch_conn(struct worker *w, struct conn *c)
 
 void stream_watch(struct worker *w, struct stream *s)
 {
-	watch_conn(w, s->source);
-	watch_conn(w, s->target);
+	if (s->source)
+		watch_conn(w, s->source);
+	if (s->target)
+		watch_conn(w, s->target);
 }
 
 /* The stream that flows the other way. */
@@ -256,4 +292,5 @@ void stream_fini(struct stream *s)
 {
 	free(s->pending);
 	s->pending = NULL;
+	s->pending_at = s->pending_len = 0;
 }

@@ -60,16 +60,17 @@ struct stream {
 	char *pending;     /* read, but not yet written: pending_len bytes from pending_at on */
 	uint32_t pending_at, pending_len;
 	uint32_t lane_index;
-	uint64_t copied;      /* bytes the daemon wrote to the target */
-	uint64_t taken;       /* of what the kernel handed up (lane->passed): bytes read */
-	uint64_t low;         /* PAUSED: resume at this backlog */
-	uint64_t released_at; /* `copied` when the kernel had to give it up */
-	uint64_t by_hand;     /* COPY: bytes to copy before the stream is engaged again */
-	uint64_t settling;    /* SERVING: lane->passed when last looked at */
-	uint64_t check_at;    /* waiting: when to look again (monotonic ns) */
-	uint64_t wait_since;  /* waiting for a proof that does not come: since when; 0: not */
-	uint64_t left;        /* bytes waited for at the last look; 0: not waiting for bytes */
-	uint32_t backoff;     /* ns */
+	uint64_t copied; /* bytes the daemon wrote to the target */
+	uint64_t taken;  /* of what the kernel handed up (lane->passed): bytes read */
+	uint64_t low;    /* PAUSED: resume at this backlog */
+	uint64_t redirected_before, trimmed_before; /* of budgets that are closed */
+	uint64_t released_at;                       /* `copied` when the kernel had to give it up */
+	uint64_t by_hand;    /* COPY: bytes to copy before the stream is engaged again */
+	uint64_t settling;   /* SERVING: lane->passed when last looked at */
+	uint64_t check_at;   /* waiting: when to look again (monotonic ns) */
+	uint64_t wait_since; /* waiting for a proof that does not come: since when; 0: not */
+	uint64_t left;       /* bytes waited for at the last look; 0: not waiting for bytes */
+	uint32_t backoff;    /* ns */
 	uint32_t pauses;
 	uint8_t state; /* enum stream_state */
 	uint8_t why_copy;
@@ -98,9 +99,17 @@ struct engine {
 extern const struct engine engine_copy;
 extern const struct engine engine_kernel;
 
-/* Bytes moved so far, by whoever. */
+/* Bytes moved so far, by whoever; by the kernel; cut off by it. */
 uint64_t stream_moved(const struct stream *s);
+uint64_t stream_moved_by_kernel(const struct stream *s);
+uint64_t stream_trimmed(const struct stream *s);
+/* The same of the present lane alone. */
 uint64_t stream_redirected(const struct stream *s);
+
+/* Appends to the pending bytes. 0 or -ENOMEM. */
+int stream_keep(struct stream *s, const char *data, size_t len);
+/* Who reads the source when the kernel does not: the copy engine, or HTTP. */
+const struct engine *stream_by_hand(const struct stream *s);
 
 /* The only place a stream changes state. */
 void stream_enter(struct stream *s, enum stream_state next);

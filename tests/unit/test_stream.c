@@ -32,8 +32,12 @@ static const struct allowed stream_table[] = {
 };
 
 static const struct allowed session_table[] = {
-    {"dialing", "open"}, {"dialing", "ended"},     {"open", "half_closed"},
-    {"open", "ended"},   {"half_closed", "ended"},
+    {"sniffing", "dialing"}, /* it is known where it belongs */
+    {"sniffing", "http"},    /* each request will say */
+    {"sniffing", "ended"},   {"dialing", "open"},
+    {"dialing", "ended"},    {"http", "open"}, /* an upgrade, or CONNECT: a tunnel */
+    {"http", "ended"},       {"open", "half_closed"},
+    {"open", "ended"},       {"half_closed", "ended"},
 };
 
 static bool is_in(const struct allowed *table, size_t n, const char *from, const char *next)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The value of `route =`: MATCHERS -> POOL. */
+#pragma once
+
+#include "option.h"
+
+/* The syntax, for messages and documents. */
+extern const char matchers_allowed[];
+
+/* Parses a whole line. Returns 0, -ENOMEM, or -EINVAL with the reason added; *ret is untouched. */
+int route_parse(const char *text, struct route_config *ret, struct text *why);
+void route_format(const struct route_config *r, FILE *out);
+/* Frees what the route owns, not the struct itself. */
+void route_clear(struct route_config *r);
+/* The first matcher that a listener of this protocol can never see; NULL: none. */
+const struct route_match *route_unseen(const struct route_config *r, enum protocol protocol);

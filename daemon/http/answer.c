@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Responses of the proxy's own. */
+#include <stdio.h>
+#include <string.h>
+
+#include "../daemon.h"
+#include "../listener.h"
+#include "../worker.h"
+#include "out.h"
+
+/* What an end is to the client: a status and a sentence; 0: it gets no response. */
+static const struct {
+	uint16_t status;
+	const char *reason, *text;
+} answers[_HTTP_END_MAX] = {
+    [HTTP_END_BAD_REQUEST] = {400, "Bad Request", "The request is not valid HTTP."},
+    [HTTP_END_NO_ROUTE] = {404, "Not Found", "Nothing is configured for this address."},
+    [HTTP_END_HEAD_TIMEOUT] = {408, "Request Timeout", "The request did not come in time."},
+    [HTTP_END_REQUEST_TIMEOUT] = {408, "Request Timeout", "The request did not come in time."},
+    [HTTP_END_BODY_TOO_LARGE] = {413, "Content Too Large", "The request's body is too large."},
+    [HTTP_END_MISDIRECTED] = {421, "Misdirected Request", "This host is not served here."},
+    [HTTP_END_HEAD_TOO_LARGE] = {431, "Request Header Fields Too Large",
+				 "The request's head is too large."},
+    [HTTP_END_TOO_MANY_FIELDS] = {431, "Request Header Fields Too Large",
+				  "The request has too many header fields."},
+    [HTTP_END_CONNECT_FAILED] = {502, "Bad Gateway", "No server could be connected."},
+    [HTTP_END_BAD_RESPONSE] = {502, "Bad Gateway", "The server's response is not valid HTTP."},
+    [HTTP_END_SERVER_RESET] = {502, "Bad Gateway", "The server closed the connection."},
+    [HTTP_END_NO_SERVER] = {503, "Service Unavailable", "No server is available."},
+    [HTTP_END_LIMIT] = {503, "Service Unavailable", "The proxy has no room."},
+    [HTTP_END_RESPONSE_TIMEOUT] = {504, "Gateway Timeout", "The server did not answer in time."},
+};
+
+static int write_answer(struct session *s, enum http_end end)
+{
+	const struct http_request *r = s->http->request;
+	bool head = r && r->method_id == METHOD_HEAD;
+	char text[512];
+	struct iovec iov = {.iov_base = text};
+	const char *name = answers[end].reason;
+	int n;
+
+	n = snprintf(text, sizeof(text),
+		     "HTTP/1.1 %u %s\r\n"
+		     "Content-Type: text/plain; charset=utf-8\r\n"
+		     "Content-Length: %zu\r\n"
+		     "Connection: close\r\n"
+		     "\r\n"
+		     "%s%s",
+		     answers[end].status, name, strlen(answers[end].text) + 1,
+		     head ? "" : answers[end].text, head ? "" : "\n");
+	iov.iov_len = (size_t)n;
+	return http_write(s, SIDE_CLIENT, &iov, 1);
+}
+
+void http_answer(struct session *s, enum http_end end)
+{
+	struct http *h = s->http;
+
+	if (h->phase == HTTP_ANSWERING || !answers[end].status) {
+		http_abort(s, end);
+		return;
+	}
+	if (h->phase >= HTTP_CLOSING)
+		return;
+	if (h->request)
+		h->request->status = answers[end].status;
+	h->status = answers[end].status;
+	if (!h->out[SIDE_CLIENT].len && write_answer(s, end) < 0) {
+		http_abort(s, HTTP_END_CLIENT_RESET);
+		return;
+	}
+	http_record(s, end);
+	http_release_server(s, false);
+	if (s->state != SESSION_HTTP)
+		return;
+	h->close = true;
+	h->polite = false;
+	http_enter(s, HTTP_CLOSING);
+	http_deadline(s, s->listener->config->response_timeout);
+	stream_again(s->worker, &s->streams[DOWN]);
+}
+
+static enum session_end session_end_of(enum http_end end)
+{
+	switch (end) {
+	case HTTP_END_CLIENT_RESET:
+		return END_CLIENT_RESET;
+	case HTTP_END_CLIENT_CLOSED:
+		return END_CLIENT_CLOSED;
+	case HTTP_END_SERVER_RESET:
+		return END_SERVER_RESET;
+	case HTTP_END_RESPONSE_TIMEOUT:
+	case HTTP_END_REQUEST_TIMEOUT:
+		return END_IDLE_TIMEOUT;
+	case HTTP_END_INTEGRITY:
+		return END_INTEGRITY;
+	case HTTP_END_SHUTDOWN:
+		return END_SHUTDOWN;
+	default:
+		return END_ERROR;
+	}
+}
+
+void http_abort(struct session *s, enum http_end end)
+{
+	http_record(s, end);
+	session_end(s, session_end_of(end));
+}

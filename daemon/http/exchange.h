@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The inside of an HTTP connection. At any time there is at most one request on its way; those that
+ * are pipelined behind it wait in the client's stream.
+ *
+ *   IDLE        between requests: nothing of the next one has come
+ *   HEAD        a part of a request head has come
+ *   CONNECTING  the request is routed, its server is being connected
+ *   WAITING     the request goes out; the response head is awaited
+ *   ANSWERING   the response head is out, the body follows; the request's may still be under way
+ *   CLOSING     the last response is complete; its last bytes are on their way into TCP
+ *   LINGERING   the end was sent; what the client still sends is thrown away, so that no reset
+ *               overtakes the response
+ */
+#pragma once
+
+#include <sys/uio.h>
+
+#include "body.h"
+#include "head.h"
+#include "http.h"
+
+enum http_phase {
+	HTTP_IDLE,
+	HTTP_HEAD,
+	HTTP_CONNECTING,
+	HTTP_WAITING,
+	HTTP_ANSWERING,
+	HTTP_CLOSING,
+	HTTP_LINGERING,
+	_HTTP_PHASE_MAX,
+};
+extern const char *const http_phase_str[_HTTP_PHASE_MAX];
+
+/* How a request ended: the `end=` of its access log line. */
+enum http_end {
+	HTTP_END_DONE,
+	HTTP_END_BAD_REQUEST,
+	HTTP_END_NO_ROUTE,
+	HTTP_END_MISDIRECTED,
+	HTTP_END_DENIED,
+	HTTP_END_HEAD_TIMEOUT,
+	HTTP_END_REQUEST_TIMEOUT,
+	HTTP_END_BODY_TOO_LARGE,
+	HTTP_END_HEAD_TOO_LARGE,
+	HTTP_END_TOO_MANY_FIELDS,
+	HTTP_END_CONNECT_FAILED,
+	HTTP_END_BAD_RESPONSE,
+	HTTP_END_SERVER_RESET,
+	HTTP_END_NO_SERVER,
+	HTTP_END_LIMIT,
+	HTTP_END_RESPONSE_TIMEOUT,
+	HTTP_END_CLIENT_RESET,
+	HTTP_END_CLIENT_CLOSED,
+	HTTP_END_SHUTDOWN,
+	HTTP_END_INTEGRITY,
+	HTTP_END_ERROR,
+	_HTTP_END_MAX,
+};
+extern const char *const http_end_str[_HTTP_END_MAX];
+
+/* Bytes for one side that it had no room for yet. */
+struct http_out {
+	char *data;
+	uint32_t at, len;
+};
+
+/* The request on its way. */
+struct http_request {
+	uint64_t began_ns, dialled_ns, connected_ns, first_ns;
+	struct pool *pool;     /* NULL: not routed */
+	struct server *server; /* NULL: none was connected */
+	struct addr backend;
+	uint16_t status;   /* of the response; 0: none yet */
+	uint8_t method_id; /* enum http_method */
+	uint8_t minor;     /* of the client's version */
+	bool upgrade, expect;
+	bool replayable; /* may be sent again: idempotent and without a body */
+	bool retried;
+	bool spliced; /* the kernel moved a part of a body */
+	bool kept;    /* sent on a connection that had served another request */
+	uint32_t method_len, host_len, path_len; /* in text, one after the other, for the log */
+	uint32_t head_len;                       /* then the head for the server */
+	char text[];
+};
+
+struct http {
+	struct http_request *request; /* NULL: between requests */
+	struct http_out out[2];       /* by enum side */
+	struct http_body body[2];     /* by enum direction */
+	size_t scanned[2];            /* of a head that is not complete: looked at already */
+	uint64_t deadline, armed;     /* monotonic ns; the timer may fire sooner. 0: none */
+	uint64_t began_ns;            /* when the first byte of the request came */
+	uint64_t n_requests;
+	uint16_t status; /* of the proxy's own answer, where there is no request to keep it in */
+	uint8_t refused; /* enum http_error: what was wrong with the request; 0: nothing */
+	uint8_t phase;
+	bool close;  /* no further request on this connection */
+	bool keep;   /* the server's connection can be kept after the response */
+	bool polite; /* the client has sent all of the last request */
+};
+
+/* The only place a connection changes phase. */
+void http_enter(struct session *s, enum http_phase next);
+bool http_may_enter(enum http_phase from, enum http_phase next);
+
+/* ---- request.c -------------------------------------------------------------------------- */
+
+/* Reads a request head as far as it has come, and sends the request on its way. True: look again.
+ */
+bool http_next_request(struct session *s);
+/* The server is connected: the head goes out. */
+void http_send_request(struct session *s);
+/* Moves the request's body. */
+void http_pump_request(struct session *s);
+
+/* ---- response.c ------------------------------------------------------------------------- */
+
+/* Reads the response head and moves the body. */
+void http_pump_response(struct session *s);
+/* The server's connection has ended or failed before its response was complete. */
+void http_server_gone(struct session *s);
+
+/* ---- finish.c --------------------------------------------------------------------------- */
+
+/* The response is complete and written, unless bytes of it are still to be flushed: on to the next
+ * request, or to the end of the connection. */
+void http_finish(struct session *s);
+/* Gives the server's connection back, or closes it. */
+void http_release_server(struct session *s, bool keep);
+/* CLOSING and LINGERING. */
+void http_pump_closing(struct session *s);
+
+/* ---- answer.c --------------------------------------------------------------------------- */
+
+/* The proxy's own response to the request, and the end of the connection after it. Where a part of
+ * another response is out already, the connection is cut off. */
+void http_answer(struct session *s, enum http_end end);
+/* Ends the connection in the middle of a response, so that the client sees that it is cut. */
+void http_abort(struct session *s, enum http_end end);
+
+/* ---- record.c --------------------------------------------------------------------------- */
+
+/* Logs and counts the request, and frees it. */
+void http_record(struct session *s, enum http_end end);

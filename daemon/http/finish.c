@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* After a response: the next request, or the end of the connection. */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "../daemon.h"
+#include "../idle.h"
+#include "../listener.h"
+#include "../worker.h"
+#include "out.h"
+
+/* How long a client may go on sending after it got its last response. */
+#define LINGER_NS (5 * NSEC_PER_SEC)
+
+/* Whether the connection is as if it were new: nothing of this request is left in it. */
+static bool is_clean(const struct session *s)
+{
+	const struct http *h = s->http;
+	const struct conn *c = s->conns[SIDE_BACKEND];
+
+	return h->keep && h->body[UP].done && h->body[DOWN].done && !h->out[SIDE_BACKEND].len &&
+	       s->streams[UP].drained && !s->streams[DOWN].pending_len && !s->streams[DOWN].lane &&
+	       !s->streams[UP].lane && !c->fin_seen && !c->failed;
+}
+
+void http_release_server(struct session *s, bool keep)
+{
+	struct conn *c = s->conns[SIDE_BACKEND];
+	struct worker *w = s->worker;
+
+	if (s->server)
+		server_release(s->server, false);
+	s->server = NULL;
+	if (!c)
+		return;
+	/* Its address is the client's, not one of many: the next request may be another's. */
+	keep = keep && is_clean(s) && s->pool->config->send_proxy == PROXY_SEND_NO;
+	if (s->streams[UP].engine != &engine_http || s->streams[DOWN].engine != &engine_http) {
+		/* The kernel still has a part of a body; nobody waits for that any more. */
+		conn_close(c, true);
+		c->failed = true;
+		return;
+	}
+	stream_fini(&s->streams[DOWN]);
+	stream_unwait(w, &s->streams[UP]);
+	s->streams[UP].drained = true;
+	http_out_free(&s->http->out[SIDE_BACKEND]);
+	s->http->scanned[DOWN] = 0;
+	(void)session_detach(s);
+	if (keep) {
+		idle_keep(w, c);
+		return;
+	}
+	conn_close(c, !s->http->body[DOWN].done || !s->http->body[UP].done);
+	worker_conn_gone(w, c);
+}
+
+/* Whether the client may still be sending: then it is not closed before it has ended. */
+static bool may_be_sending(const struct session *s)
+{
+	const struct conn *c = s->conns[SIDE_CLIENT];
+
+	return !s->http->body[UP].done || s->streams[UP].pending_len || c->readable ||
+	       !s->http->polite;
+}
+
+void http_pump_closing(struct session *s)
+{
+	struct conn *c = s->conns[SIDE_CLIENT];
+	ssize_t n;
+
+	if (s->http->phase == HTTP_CLOSING) {
+		if (!http_flush(s, SIDE_CLIENT))
+			return;
+		s->polite = true;
+		if (c->fin_seen || !may_be_sending(s)) {
+			session_end(s, END_DONE);
+			return;
+		}
+		(void)shutdown(c->fd, SHUT_WR);
+		http_enter(s, HTTP_LINGERING);
+		http_deadline(s, LINGER_NS);
+	}
+	do
+		n = recv(c->fd, s->worker->buffer, s->worker->daemon->read_size, 0);
+	while (n > 0 || (n < 0 && errno == EINTR));
+	if (n == 0 || errno != EAGAIN)
+		session_end(s, END_DONE);
+}
+
+void http_finish(struct session *s)
+{
+	struct http *h = s->http;
+	bool complete = h->body[UP].done;
+
+	/* The response is the end of it, even of a request that is still being sent. */
+	if (!complete || s->worker->draining)
+		h->close = true;
+	if (!http_flush(s, SIDE_CLIENT) && h->out[SIDE_CLIENT].len)
+		return;
+	if (s->state != SESSION_HTTP)
+		return;
+	h->polite = complete;
+	http_record(s, HTTP_END_DONE);
+	http_release_server(s, true);
+	if (h->close) {
+		http_enter(s, HTTP_CLOSING);
+		http_deadline(s, s->listener->config->response_timeout);
+		http_pump_closing(s);
+		return;
+	}
+	http_enter(s, HTTP_IDLE);
+	http_deadline(s, s->listener->config->keepalive_timeout);
+	if (s->streams[UP].pending_len || s->conns[SIDE_CLIENT]->readable)
+		stream_again(s->worker, &s->streams[UP]);
+}

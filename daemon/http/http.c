@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The life of an HTTP connection: phases, events, timers. */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "../daemon.h"
+#include "../dial.h"
+#include "../listener.h"
+#include "../log.h"
+#include "../sniff/sniff.h"
+#include "../splice/kernel.h"
+#include "../worker.h"
+#include "out.h"
+
+const char *const http_phase_str[_HTTP_PHASE_MAX] = {
+    [HTTP_IDLE] = "idle",
+    [HTTP_HEAD] = "head",
+    [HTTP_CONNECTING] = "connecting",
+    [HTTP_WAITING] = "waiting",
+    [HTTP_ANSWERING] = "answering",
+    [HTTP_CLOSING] = "closing",
+    [HTTP_LINGERING] = "lingering",
+};
+
+#define TO(phase) (1u << HTTP_##phase)
+static const uint8_t next_phases[_HTTP_PHASE_MAX] = {
+    [HTTP_IDLE] = TO(HEAD) | TO(CONNECTING) | TO(CLOSING),
+    [HTTP_HEAD] = TO(CONNECTING) | TO(CLOSING),
+    [HTTP_CONNECTING] = TO(WAITING) | TO(CLOSING),
+    [HTTP_WAITING] = TO(CONNECTING) | TO(ANSWERING) | TO(CLOSING),
+    [HTTP_ANSWERING] = TO(IDLE) | TO(CLOSING),
+    [HTTP_CLOSING] = TO(LINGERING),
+    [HTTP_LINGERING] = 0,
+};
+#undef TO
+
+bool http_may_enter(enum http_phase from, enum http_phase next)
+{
+	return next_phases[from] >> next & 1;
+}
+
+void http_enter(struct session *s, enum http_phase next)
+{
+	struct http *h = s->http;
+
+	assert(http_may_enter(h->phase, next));
+	log_debug("session %llu: %s -> %s", (unsigned long long)s->id, http_phase_str[h->phase],
+		  http_phase_str[next]);
+	h->phase = (uint8_t)next;
+}
+
+/* ---- life ------------------------------------------------------------------------------- */
+
+void http_start(struct session *s)
+{
+	struct http *h = calloc(1, sizeof(*h));
+
+	if (!h) {
+		session_end(s, END_LIMIT);
+		return;
+	}
+	s->http = h;
+	s->opened_ns = s->worker->now;
+	session_enter(s, SESSION_HTTP);
+	for (int i = 0; i < 2; i++) {
+		s->streams[i].engine = &engine_http;
+		stream_enter(&s->streams[i], STREAM_COPY);
+		body_begin(&h->body[i], BODY_NONE, 0);
+	}
+	s->client_conn.readable = s->client_conn.writable = true;
+	stream_watch(s->worker, &s->streams[UP]);
+	http_deadline(s, s->listener->config->head_timeout);
+	stream_pump(s->worker, &s->streams[UP]);
+}
+
+static void pump_up(struct session *s)
+{
+	while (s->state == SESSION_HTTP) {
+		switch (s->http->phase) {
+		case HTTP_IDLE:
+		case HTTP_HEAD:
+			/* Not before the last response is written. */
+			if (!http_flush(s, SIDE_CLIENT) || !http_next_request(s))
+				return;
+			break;
+		case HTTP_WAITING:
+		case HTTP_ANSWERING:
+			http_pump_request(s);
+			return;
+		case HTTP_LINGERING:
+			http_pump_closing(s);
+			return;
+		default:
+			return;
+		}
+	}
+}
+
+static void pump_down(struct session *s)
+{
+	switch (s->http->phase) {
+	case HTTP_WAITING:
+	case HTTP_ANSWERING:
+		http_pump_response(s);
+		break;
+	case HTTP_CLOSING:
+	case HTTP_LINGERING:
+		http_pump_closing(s);
+		break;
+	case HTTP_IDLE:
+	case HTTP_HEAD:
+		if (http_flush(s, SIDE_CLIENT))
+			pump_up(s);
+		break;
+	default:
+		break;
+	}
+}
+
+static void pump(struct worker *w _unused_, struct stream *st)
+{
+	struct session *s = st->session;
+
+	if (st == &s->streams[UP])
+		pump_up(s);
+	else
+		pump_down(s);
+}
+
+const struct engine engine_http = {.name = "copy", .pump = pump};
+
+/* ---- events ----------------------------------------------------------------------------- */
+
+void http_event(struct session *s, struct conn *c, uint32_t events)
+{
+	struct worker *w = s->worker;
+	int err = events & EPOLLERR ? conn_error(c->fd) : 0;
+
+	if (c->failed)
+		return;
+	if (err && s->http->phase == HTTP_CONNECTING && c->side == SIDE_BACKEND) {
+		dial_failed(s, err);
+		return;
+	}
+	if (events & EPOLLOUT)
+		c->writable = true;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		c->readable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		c->fin_seen = true;
+	if (err) {
+		http_fail(s, c, err);
+		return;
+	}
+	if (s->http->phase == HTTP_CONNECTING) {
+		if (c->side == SIDE_BACKEND && events & EPOLLOUT)
+			dial_connected(s);
+		return;
+	}
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		stream_pump(w, &s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
+	if (s->state == SESSION_HTTP && events & EPOLLOUT && c->session == s)
+		stream_pump(w, &s->streams[c->side == SIDE_CLIENT ? DOWN : UP]);
+}
+
+bool http_may_reuse(const struct session *s)
+{
+	return !s->http->request->retried;
+}
+
+void http_connected(struct session *s)
+{
+	s->conns[SIDE_BACKEND]->writable = true;
+	if (s->conns[SIDE_BACKEND]->used)
+		stat_inc(&s->worker->stats.backend_reused);
+	for (int i = 0; i < 2; i++) {
+		s->streams[i].why_copy = COPY_NONE;
+		s->streams[i].by_hand = 0;
+	}
+	http_send_request(s);
+}
+
+void http_no_server(struct session *s, enum session_end end)
+{
+	if (end == END_CONNECT_FAILED)
+		http_answer(s, HTTP_END_CONNECT_FAILED);
+	else
+		http_answer(s, end == END_NO_SERVER ? HTTP_END_NO_SERVER : HTTP_END_LIMIT);
+}
+
+/*
+ * What the server had sent before it failed is still delivered: it may have answered early, and
+ * reset the connection because it does not want the rest of the request.
+ */
+static void server_failed(struct session *s, struct conn *c)
+{
+	struct stream *down = &s->streams[DOWN];
+
+	c->failed = true;
+	c->readable = true;
+	if (s->http->phase != HTTP_WAITING && s->http->phase != HTTP_ANSWERING)
+		return;
+	kernel_abandon(s->worker, down);
+	stream_again(s->worker, down);
+}
+
+void http_fail(struct session *s, struct conn *c, int err)
+{
+	if (c->failed)
+		return;
+	log_debug("session %llu: %s: %s", (unsigned long long)s->id,
+		  c->side == SIDE_CLIENT ? "client" : "server", strerror(err));
+	if (c->side == SIDE_BACKEND) {
+		server_failed(s, c);
+		return;
+	}
+	c->failed = true;
+	if (s->http->phase >= HTTP_CLOSING || (s->http->phase == HTTP_IDLE && !s->http->request)) {
+		session_end(s, END_CLIENT_RESET);
+		return;
+	}
+	http_abort(s, HTTP_END_CLIENT_RESET);
+}
+
+void http_drain(struct session *s)
+{
+	s->http->close = true;
+	if (s->http->phase == HTTP_IDLE && !s->http->out[SIDE_CLIENT].len) {
+		s->polite = true;
+		session_end(s, END_SHUTDOWN);
+	}
+}
+
+/* ---- timeouts --------------------------------------------------------------------------- */
+
+void http_deadline(struct session *s, uint64_t ns)
+{
+	struct http *h = s->http;
+
+	h->deadline = s->worker->now + ns;
+	/* A timer that fires too soon is set again: most deadlines are replaced long before. */
+	if (h->armed && h->armed <= h->deadline)
+		return;
+	h->armed = h->deadline;
+	session_arm(s, ns);
+}
+
+/* Whether a byte has moved since the deadline was set; then it is moved as well. */
+static bool is_moving(struct session *s, uint64_t limit)
+{
+	uint64_t active = session_active_ns(s), now = s->worker->now;
+
+	if (session_progress(s))
+		active = now;
+	if (now - active >= limit)
+		return false;
+	http_deadline(s, limit - (now - active) + NSEC_PER_MSEC);
+	return true;
+}
+
+static void overdue(struct session *s)
+{
+	const struct listener_config *c = s->listener->config;
+	struct http *h = s->http;
+
+	switch (h->phase) {
+	case HTTP_IDLE:
+		s->polite = true;
+		session_end(s, h->n_requests ? END_DONE : END_SNIFF_TIMEOUT);
+		break;
+	case HTTP_HEAD:
+		http_answer(s, HTTP_END_HEAD_TIMEOUT);
+		break;
+	case HTTP_CONNECTING:
+		dial_failed(s, ETIMEDOUT);
+		break;
+	case HTTP_WAITING:
+		if (h->body[UP].done)
+			http_answer(s, HTTP_END_RESPONSE_TIMEOUT);
+		else if (!is_moving(s, c->request_timeout))
+			http_answer(s, HTTP_END_REQUEST_TIMEOUT);
+		break;
+	case HTTP_ANSWERING:
+		if (!is_moving(s, c->response_timeout))
+			http_abort(s, HTTP_END_RESPONSE_TIMEOUT);
+		break;
+	case HTTP_CLOSING:
+		if (!is_moving(s, c->response_timeout))
+			session_end(s, END_IDLE_TIMEOUT);
+		break;
+	default:
+		s->polite = true;
+		session_end(s, END_DONE);
+		break;
+	}
+}
+
+void http_timeout(struct session *s)
+{
+	struct http *h = s->http;
+
+	h->armed = 0;
+	if (s->worker->now < h->deadline)
+		http_deadline(s, h->deadline - s->worker->now);
+	else
+		overdue(s);
+}
+
+/* ---- the end ---------------------------------------------------------------------------- */
+
+static enum http_end end_of(enum session_end end)
+{
+	switch (end) {
+	case END_CLIENT_RESET:
+		return HTTP_END_CLIENT_RESET;
+	case END_SERVER_RESET:
+		return HTTP_END_SERVER_RESET;
+	case END_SHUTDOWN:
+		return HTTP_END_SHUTDOWN;
+	case END_INTEGRITY:
+		return HTTP_END_INTEGRITY;
+	case END_LIMIT:
+	case END_SNIFF_LIMIT:
+		return HTTP_END_LIMIT;
+	default:
+		return HTTP_END_ERROR;
+	}
+}
+
+void http_ended(struct session *s)
+{
+	if (s->http->request)
+		http_record(s, end_of((enum session_end)s->end));
+}
+
+void http_free(struct http *h)
+{
+	if (!h)
+		return;
+	free(h->request);
+	http_out_free(&h->out[SIDE_CLIENT]);
+	http_out_free(&h->out[SIDE_BACKEND]);
+	free(h);
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "input.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "../daemon.h"
+#include "../worker.h"
+
+static void view_pending(const struct stream *st, struct input *in)
+{
+	*in = (struct input){
+	    .data = st->pending + st->pending_at, .len = st->pending_len, .pending = true};
+}
+
+/* One read into the worker's buffer. */
+static enum input_result read_once(struct session *s, struct stream *st, size_t *ret)
+{
+	size_t size = s->worker->daemon->read_size;
+	struct conn *c = st->source;
+	ssize_t n;
+
+	if (!c || c->fd < 0 || !c->readable)
+		return INPUT_NONE;
+	do
+		n = recv(c->fd, s->worker->buffer, size, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN) {
+		c->readable = false;
+		return INPUT_NONE;
+	}
+	if (n < 0)
+		c->failed = true;
+	if (n <= 0)
+		return INPUT_END;
+	/* A short read has emptied the queue, and the next byte raises a new edge; but an end that
+	 * was announced together with these bytes does not. */
+	if ((size_t)n < size && !c->fin_seen && !c->failed)
+		c->readable = false;
+	c->received += (uint64_t)n;
+	s->active_ns = s->worker->now;
+	*ret = (size_t)n;
+	return INPUT_SOME;
+}
+
+enum input_result input_get(struct session *s, struct stream *st, struct input *in)
+{
+	enum input_result r;
+
+	if (st->pending_len) {
+		view_pending(st, in);
+		return INPUT_SOME;
+	}
+	r = read_once(s, st, &in->len);
+	in->data = s->worker->buffer;
+	in->pending = false;
+	return r;
+}
+
+enum input_result input_more(struct session *s, struct stream *st, struct input *in)
+{
+	enum input_result r;
+	size_t n = 0;
+
+	if (!st->pending_len)
+		return input_get(s, st, in);
+	r = read_once(s, st, &n);
+	if (r != INPUT_SOME)
+		return r;
+	if (stream_keep(st, s->worker->buffer, n) < 0) {
+		session_end(s, END_LIMIT);
+		return INPUT_NONE;
+	}
+	view_pending(st, in);
+	return INPUT_SOME;
+}
+
+int input_used(struct session *s, struct stream *st, const struct input *in, size_t used)
+{
+	if (!in->pending)
+		return used < in->len ? stream_keep(st, s->worker->buffer + used, in->len - used)
+				      : 0;
+	st->pending_at += (uint32_t)used;
+	st->pending_len -= (uint32_t)used;
+	if (!st->pending_len)
+		stream_fini(st);
+	return 0;
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "out.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "../worker.h"
+
+/* The stream whose bytes go to that side. */
+static struct stream *stream_to(struct session *s, enum side side)
+{
+	return &s->streams[side == SIDE_CLIENT ? DOWN : UP];
+}
+
+/* How many bytes the socket took; or a negative errno. */
+static ssize_t send_some(struct session *s, enum side side, struct iovec *iov, int n, size_t total)
+{
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+	struct conn *c = s->conns[side];
+	ssize_t sent;
+
+	if (!c->writable)
+		return 0;
+	do
+		sent = n == 1 ? send(c->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+			      : sendmsg(c->fd, &m, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && errno != EAGAIN)
+		return -errno;
+	if (sent < 0)
+		sent = 0;
+	/* A short write has met the end of the room: the next edge says that there is more. */
+	if ((size_t)sent < total)
+		c->writable = false;
+	c->sent += (uint64_t)sent;
+	stream_to(s, side)->copied += (uint64_t)sent;
+	s->active_ns = s->worker->now;
+	return sent;
+}
+
+static int keep(struct http_out *out, const struct iovec *iov, int n, size_t skip, size_t total)
+{
+	char *at;
+
+	out->data = malloc(total - skip);
+	if (!out->data)
+		return -ENOMEM;
+	at = out->data;
+	for (int i = 0; i < n; i++) {
+		size_t cut = skip < iov[i].iov_len ? skip : iov[i].iov_len;
+
+		memcpy(at, (const char *)iov[i].iov_base + cut, iov[i].iov_len - cut);
+		at += iov[i].iov_len - cut;
+		skip -= cut;
+	}
+	out->at = 0;
+	out->len = (uint32_t)(at - out->data);
+	return 0;
+}
+
+int http_write(struct session *s, enum side side, struct iovec *iov, int n)
+{
+	struct http_out *out = &s->http->out[side];
+	size_t total = 0;
+	ssize_t sent;
+
+	for (int i = 0; i < n; i++)
+		total += iov[i].iov_len;
+	if (!total)
+		return 0;
+	sent = send_some(s, side, iov, n, total);
+	if (sent < 0)
+		return (int)sent;
+	return (size_t)sent < total ? keep(out, iov, n, (size_t)sent, total) : 0;
+}
+
+bool http_flush(struct session *s, enum side side)
+{
+	struct http_out *out = &s->http->out[side];
+	struct iovec iov;
+	ssize_t sent;
+
+	if (!s->conns[side])
+		return false;
+	if (!stream_target_drained(s->worker, stream_to(s, side)))
+		return false;
+	if (!out->len)
+		return true;
+	iov = (struct iovec){.iov_base = out->data + out->at, .iov_len = out->len};
+	sent = send_some(s, side, &iov, 1, out->len);
+	if (sent < 0) {
+		http_fail(s, s->conns[side], (int)-sent);
+		return false;
+	}
+	out->at += (uint32_t)sent;
+	out->len -= (uint32_t)sent;
+	if (out->len)
+		return false;
+	http_out_free(out);
+	return true;
+}
+
+void http_out_free(struct http_out *out)
+{
+	free(out->data);
+	*out = (struct http_out){0};
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What is known of a request when it has ended: the log and the counters. */
+#include <string.h>
+
+#include "../accesslog.h"
+#include "../daemon.h"
+#include "../listener.h"
+#include "../worker.h"
+#include "exchange.h"
+
+const char *const http_end_str[_HTTP_END_MAX] = {
+    [HTTP_END_DONE] = "done",
+    [HTTP_END_BAD_REQUEST] = "bad_request",
+    [HTTP_END_NO_ROUTE] = "no_route",
+    [HTTP_END_MISDIRECTED] = "misdirected",
+    [HTTP_END_DENIED] = "denied",
+    [HTTP_END_HEAD_TIMEOUT] = "head_timeout",
+    [HTTP_END_REQUEST_TIMEOUT] = "request_timeout",
+    [HTTP_END_BODY_TOO_LARGE] = "body_too_large",
+    [HTTP_END_HEAD_TOO_LARGE] = "head_too_large",
+    [HTTP_END_TOO_MANY_FIELDS] = "too_many_fields",
+    [HTTP_END_CONNECT_FAILED] = "connect_failed",
+    [HTTP_END_BAD_RESPONSE] = "bad_response",
+    [HTTP_END_SERVER_RESET] = "server_reset",
+    [HTTP_END_NO_SERVER] = "no_server",
+    [HTTP_END_LIMIT] = "limit",
+    [HTTP_END_RESPONSE_TIMEOUT] = "response_timeout",
+    [HTTP_END_CLIENT_RESET] = "client_reset",
+    [HTTP_END_CLIENT_CLOSED] = "client_closed",
+    [HTTP_END_SHUTDOWN] = "shutdown",
+    [HTTP_END_INTEGRITY] = "integrity",
+    [HTTP_END_ERROR] = "error",
+};
+
+static void add_times(struct access_entry *e, const struct http_request *r, uint64_t now)
+{
+	uint64_t connected = r->connected_ns ? r->connected_ns : now;
+
+	if (r->dialled_ns)
+		access_number(e, "connect_ms",
+			      r->kept ? 0 : (connected - r->dialled_ns) / NSEC_PER_MSEC);
+	else
+		access_text(e, "connect_ms", NULL);
+	if (r->first_ns)
+		access_number(e, "first_ms", (r->first_ns - r->began_ns) / NSEC_PER_MSEC);
+	else
+		access_text(e, "first_ms", NULL);
+	access_number(e, "total_ms", (now - r->began_ns) / NSEC_PER_MSEC);
+}
+
+static void add_request(struct access_entry *e, const struct http_request *r)
+{
+	const char *at = r->text;
+
+	access_bytes(e, "method", at, r->method_len);
+	at += r->method_len;
+	access_bytes(e, "host", at, r->host_len);
+	at += r->host_len;
+	access_bytes(e, "path", at, r->path_len);
+}
+
+static void write_line(const struct session *s, const struct http_request *r, enum http_end end)
+{
+	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX];
+	struct access_entry e = {.kind = "request"};
+	const struct http *h = s->http;
+
+	access_number(&e, "id", s->id);
+	access_number(&e, "n", h->n_requests);
+	access_text(&e, "client", addr_format(&s->client, client));
+	access_text(&e, "listener", s->listener->config->name);
+	add_request(&e, r);
+	if (r->status)
+		access_number(&e, "status", r->status);
+	else
+		access_text(&e, "status", NULL);
+	access_number(&e, "bytes_up", h->body[UP].moved);
+	access_number(&e, "bytes_down", h->body[DOWN].moved);
+	add_times(&e, r, s->worker->now);
+	access_text(&e, "pool", r->pool ? r->pool->config->name : NULL);
+	access_text(&e, "server", r->server ? r->server->config->name : NULL);
+	access_text(&e, "backend", r->backend.len ? addr_format(&r->backend, backend) : NULL);
+	access_text(&e, "engine", r->server ? (r->spliced ? "kernel" : "copy") : NULL);
+	if (h->refused)
+		access_text(&e, "error", http_error_str[h->refused]);
+	access_text(&e, "end", http_end_str[end]);
+	access_write(&e, s->worker->daemon->config->access_log_format);
+}
+
+void http_record(struct session *s, enum http_end end)
+{
+	struct http *h = s->http;
+	struct stats *st = &s->worker->stats;
+	struct http_request *r = h->request;
+	/* A head that was refused has no request object. */
+	struct http_request none = {.began_ns = h->began_ns ? h->began_ns : s->worker->now,
+				    .status = h->status};
+
+	stat_inc(&st->http_ends[end]);
+	if (!r)
+		r = &none;
+	if (r->status)
+		stat_inc(&st->http_responses[r->status / 100 % 6]);
+	if (atomic_load_explicit(&s->worker->daemon->access_log, memory_order_relaxed))
+		write_line(s, r, end);
+	if (h->request)
+		free(h->request);
+	h->request = NULL;
+	h->refused = 0;
+	h->status = 0;
+	h->began_ns = 0;
+}

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A request: from its head to its last byte. */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "../daemon.h"
+#include "../dial.h"
+#include "../listener.h"
+#include "../log.h"
+#include "../route.h"
+#include "../sniff/announce.h"
+#include "../sniff/sniff.h"
+#include "../worker.h"
+#include "input.h"
+#include "move.h"
+#include "out.h"
+#include "rewrite.h"
+
+/* What of a path the access log shows. */
+#define LOG_PATH_MAX 2048
+
+void http_host_name(const char *authority, size_t len, char *ret, size_t size)
+{
+	size_t n;
+	uint16_t port;
+
+	http_host_split(authority, len, &n, &port);
+	if (n && authority[n - 1] == '.')
+		n--;
+	n = MIN(n, size - 1);
+	for (size_t i = 0; i < n; i++)
+		ret[i] = (char)tolower((unsigned char)authority[i]);
+	ret[n] = '\0';
+}
+
+/* ---- routing ---------------------------------------------------------------------------- */
+
+struct head_view {
+	const struct http_head *head;
+	const char *in;
+};
+
+static bool has_field(void *arg, const char *name, const char *value)
+{
+	const struct head_view *v = arg;
+
+	for (unsigned int i = 0; i < v->head->n_fields; i++) {
+		const struct http_field *f = &v->head->fields[i];
+
+		if (f->name.len == strlen(name) &&
+		    strncasecmp(v->in + f->name.at, name, f->name.len) == 0 &&
+		    (!value || (f->value.len == strlen(value) &&
+				memcmp(v->in + f->value.at, value, f->value.len) == 0)))
+			return true;
+	}
+	return false;
+}
+
+static struct pool *choose(struct session *s, const struct http_head *head, const char *in,
+			   bool *known_host)
+{
+	struct head_view view = {head, in};
+	char host[256] = "";
+	struct route_query q = {.src = &s->client, .header = has_field, .arg = &view};
+	struct pool *pool;
+
+	if (head->has_host) {
+		http_host_name(in + head->host.at, head->host.len, host, sizeof(host));
+		q.host = host;
+	}
+	q.path = in + head->path.at;
+	q.path_len = head->path.len;
+	q.method = in + head->method.at;
+	q.method_len = head->method.len;
+	pool = listener_route(s->listener, &q);
+	*known_host = pool || routes_know_host(s->listener->routes, q.host);
+	return pool;
+}
+
+/* ---- the head --------------------------------------------------------------------------- */
+
+static bool is_idempotent(uint8_t method)
+{
+	switch (method) {
+	case METHOD_GET:
+	case METHOD_HEAD:
+	case METHOD_PUT:
+	case METHOD_DELETE:
+	case METHOD_OPTIONS:
+	case METHOD_TRACE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The request object, with what the log shows and the head for the server in it. */
+static struct http_request *make_request(struct session *s, const struct http_head *head,
+					 const char *in)
+{
+	struct worker *w = s->worker;
+	size_t n = rewrite_request(s, head, in, w->scratch, HTTP_SCRATCH);
+	uint32_t path_len = MIN(head->path.len, (uint32_t)LOG_PATH_MAX);
+	struct http_request *r;
+	char *at;
+
+	if (!n)
+		return NULL;
+	r = malloc(sizeof(*r) + head->method.len + head->host.len + path_len + n);
+	if (!r)
+		return NULL;
+	*r = (struct http_request){
+	    .began_ns = s->http->began_ns,
+	    .method_id = (uint8_t)head->method_id,
+	    .minor = head->minor,
+	    .upgrade = head->upgrade,
+	    .expect = head->expect_continue,
+	    .method_len = head->method.len,
+	    .host_len = head->has_host ? head->host.len : 0,
+	    .path_len = path_len,
+	    .head_len = (uint32_t)n,
+	};
+	at = mempcpy(r->text, in + head->method.at, r->method_len);
+	at = mempcpy(at, in + head->host.at, r->host_len);
+	at = mempcpy(at, in + head->path.at, r->path_len);
+	memcpy(at, w->scratch, n);
+	return r;
+}
+
+static void begin_body(struct session *s, const struct http_head *head)
+{
+	struct http_body *b = &s->http->body[UP];
+
+	if (head->chunked)
+		body_begin(b, BODY_CHUNKED, 0);
+	else if (head->has_length)
+		body_begin(b, BODY_LENGTH, head->content_length);
+	else
+		body_begin(b, BODY_NONE, 0);
+	body_begin(&s->http->body[DOWN], BODY_NONE, 0);
+	s->http->body[DOWN].done = false;
+}
+
+/* A head is complete, and nothing is wrong with it. The pool, or NULL: it was answered. */
+static struct pool *accept_head(struct session *s, const struct http_head *head, const char *in)
+{
+	const struct listener_config *c = s->listener->config;
+	struct http *h = s->http;
+	struct pool *pool;
+	bool known_host;
+
+	h->n_requests++;
+	stat_inc(&s->worker->stats.http_requests);
+	sniff_done(s);
+	h->request = make_request(s, head, in);
+	if (!h->request) {
+		http_answer(s, HTTP_END_HEAD_TOO_LARGE);
+		return NULL;
+	}
+	h->close = h->close || !head->keep_alive || s->worker->draining;
+	begin_body(s, head);
+	h->request->replayable = h->body[UP].done && is_idempotent(h->request->method_id);
+	pool = choose(s, head, in, &known_host);
+	if (!pool)
+		http_answer(s, known_host ? HTTP_END_NO_ROUTE : HTTP_END_MISDIRECTED);
+	else if (c->body_max && head->has_length && head->content_length > c->body_max)
+		http_answer(s, HTTP_END_BODY_TOO_LARGE);
+	else
+		return pool;
+	return NULL;
+}
+
+static void refuse_head(struct session *s, enum http_error error)
+{
+	int status = http_error_status(error);
+
+	s->http->n_requests++;
+	stat_inc(&s->worker->stats.http_requests);
+	stat_inc(&s->worker->stats.http_errors[error]);
+	log_debug("session %llu: request: %s", (unsigned long long)s->id, http_error_str[error]);
+	sniff_done(s);
+	s->http->refused = error;
+	if (error == HTTP_TOO_MANY_FIELDS)
+		http_answer(s, HTTP_END_TOO_MANY_FIELDS);
+	else
+		http_answer(s, status == 431 ? HTTP_END_HEAD_TOO_LARGE : HTTP_END_BAD_REQUEST);
+}
+
+/* The client has ended. Between two requests that is how it should be. */
+static void client_ended(struct session *s)
+{
+	bool failed = s->conns[SIDE_CLIENT]->failed;
+
+	s->polite = !failed;
+	if (s->http->phase == HTTP_HEAD && s->streams[UP].pending_len)
+		http_record(s, failed ? HTTP_END_CLIENT_RESET : HTTP_END_CLIENT_CLOSED);
+	session_end(s, failed ? END_CLIENT_RESET
+			      : (s->http->n_requests ? END_DONE : END_CLIENT_CLOSED));
+}
+
+static void head_incomplete(struct session *s)
+{
+	if (s->http->phase != HTTP_IDLE)
+		return;
+	http_enter(s, HTTP_HEAD);
+	s->http->began_ns = s->worker->now;
+	http_deadline(s, s->listener->config->head_timeout);
+}
+
+static void send_to(struct session *s, struct pool *pool)
+{
+	struct http_request *r = s->http->request;
+
+	s->pool = r->pool = pool;
+	s->tried = (struct tried){0};
+	s->failed = false;
+	s->retries_left = (uint16_t)pool->config->retries;
+	r->dialled_ns = s->worker->now;
+	http_enter(s, HTTP_CONNECTING);
+	dial(s);
+}
+
+bool http_next_request(struct session *s)
+{
+	const struct listener_config *c = s->listener->config;
+	const struct http_limits limits = {.head_max = (uint32_t)c->head_max,
+					   .fields_max = (uint16_t)c->fields_max};
+	struct stream *up = &s->streams[UP];
+	struct http *h = s->http;
+	struct http_head head;
+	enum input_result r;
+	struct pool *pool;
+	struct input in;
+	int n;
+
+	r = h->scanned[UP] ? input_more(s, up, &in) : input_get(s, up, &in);
+	if (r == INPUT_END)
+		client_ended(s);
+	if (r != INPUT_SOME)
+		return false;
+	if (h->phase == HTTP_IDLE)
+		h->began_ns = s->worker->now;
+	n = http_request_parse(in.data, in.len, &h->scanned[UP], &limits, s->worker->fields, &head);
+	if (n == 0) {
+		h->scanned[UP] = MAX(h->scanned[UP], (size_t)1);
+		if (input_used(s, up, &in, 0) < 0) {
+			session_end(s, END_LIMIT);
+			return false;
+		}
+		head_incomplete(s);
+		return s->state == SESSION_HTTP;
+	}
+	h->scanned[UP] = 0;
+	if (n < 0) {
+		if (!in.pending)
+			(void)input_used(s, up, &in, 0);
+		refuse_head(s, (enum http_error) - n);
+		return false;
+	}
+	pool = accept_head(s, &head, in.data);
+	if (input_used(s, up, &in, (size_t)n) < 0) {
+		session_end(s, END_LIMIT);
+		return false;
+	}
+	if (!pool)
+		return false;
+	send_to(s, pool);
+	return s->state == SESSION_HTTP;
+}
+
+/* ---- on its way ------------------------------------------------------------------------- */
+
+void http_send_request(struct session *s)
+{
+	struct http_request *r = s->http->request;
+	uint8_t header[PROXY_HEADER_MAX];
+	struct conn *c = s->conns[SIDE_BACKEND];
+	size_t proxy = c->used ? 0 : proxy_announce(s, header, sizeof(header));
+	struct iovec iov[2] = {{.iov_base = header, .iov_len = proxy},
+			       {.iov_base = r->text + r->method_len + r->host_len + r->path_len,
+				.iov_len = r->head_len}};
+	int err;
+
+	r->server = s->server;
+	r->backend = s->backend;
+	r->kept = c->used;
+	r->connected_ns = s->worker->now;
+	http_enter(s, HTTP_WAITING);
+	http_deadline(s, s->listener->config->response_timeout);
+	err = http_write(s, SIDE_BACKEND, proxy ? iov : iov + 1, proxy ? 2 : 1);
+	if (err) {
+		http_fail(s, c, -err);
+		return;
+	}
+	if (!s->http->body[UP].done) {
+		http_deadline(s, s->listener->config->request_timeout);
+		stream_again(s->worker, &s->streams[UP]);
+	}
+}
+
+static void body_failed(struct session *s, enum move_result r)
+{
+	switch (r) {
+	case MOVE_BAD:
+		stat_inc(&s->worker->stats.http_errors[HTTP_BAD_CHUNK]);
+		s->http->refused = HTTP_BAD_CHUNK;
+		http_answer(s, HTTP_END_BAD_REQUEST);
+		break;
+	case MOVE_END:
+		http_abort(s, s->conns[SIDE_CLIENT]->failed ? HTTP_END_CLIENT_RESET
+							    : HTTP_END_CLIENT_CLOSED);
+		break;
+	default:
+		break;
+	}
+}
+
+void http_pump_request(struct session *s)
+{
+	const struct listener_config *c = s->listener->config;
+	struct http_body *b = &s->http->body[UP];
+	struct conn *server = s->conns[SIDE_BACKEND];
+	enum move_result r;
+
+	if (!server || server->failed || !http_flush(s, SIDE_BACKEND) || b->done)
+		return;
+	r = move_body(s, &s->streams[UP], b);
+	if (s->state != SESSION_HTTP)
+		return;
+	if (c->body_max && b->moved > c->body_max && r != MOVE_END) {
+		http_answer(s, HTTP_END_BODY_TOO_LARGE);
+		return;
+	}
+	if (r == MOVE_DONE && s->http->phase == HTTP_WAITING)
+		http_deadline(s, c->response_timeout);
+	if (r == MOVE_DONE && s->http->phase == HTTP_ANSWERING)
+		stream_again(s->worker, &s->streams[DOWN]);
+	body_failed(s, r);
+}

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A response: from its head to its last byte. */
+#include <errno.h>
+#include <string.h>
+
+#include "../daemon.h"
+#include "../dial.h"
+#include "../listener.h"
+#include "../log.h"
+#include "../splice/kernel.h"
+#include "../worker.h"
+#include "input.h"
+#include "move.h"
+#include "out.h"
+#include "rewrite.h"
+
+/* ---- the server's end ------------------------------------------------------------------- */
+
+/* A kept connection may be closed by the server at the moment a request is sent on it: nothing has
+ * happened then, and an idempotent request is sent once more, on a new one. */
+static bool try_again(struct session *s)
+{
+	struct http_request *r = s->http->request;
+
+	if (!r->kept || !r->replayable || r->retried || s->streams[DOWN].pending_len)
+		return false;
+	r->retried = true;
+	stat_inc(&s->worker->stats.retries);
+	http_release_server(s, false);
+	s->tried = (struct tried){0};
+	http_out_free(&s->http->out[SIDE_BACKEND]);
+	http_enter(s, HTTP_CONNECTING);
+	dial(s);
+	return true;
+}
+
+void http_server_gone(struct session *s)
+{
+	if (s->http->phase == HTTP_ANSWERING)
+		http_abort(s, HTTP_END_SERVER_RESET);
+	else if (!try_again(s))
+		http_answer(s, HTTP_END_SERVER_RESET);
+}
+
+static void bad_response(struct session *s, enum http_error error)
+{
+	log_warn("pool %s: server %s: response: %s", s->pool->config->name,
+		 s->server ? s->server->config->name : "-", http_error_str[error]);
+	stat_inc(&s->worker->stats.http_errors[error]);
+	http_answer(s, HTTP_END_BAD_RESPONSE);
+}
+
+/* ---- the head --------------------------------------------------------------------------- */
+
+static bool is_tunnel(const struct http_request *r, const struct http_head *head)
+{
+	return (head->status == 101 && r->upgrade) ||
+	       (r->method_id == METHOD_CONNECT && head->status / 100 == 2);
+}
+
+static void begin_body(struct session *s, const struct http_head *head)
+{
+	struct http *h = s->http;
+	struct http_body *b = &h->body[DOWN];
+	struct http_request *r = h->request;
+
+	if (r->method_id == METHOD_HEAD || head->status == 204 || head->status == 304)
+		body_begin(b, BODY_NONE, 0);
+	else if (head->chunked)
+		body_begin(b, BODY_CHUNKED, 0);
+	else if (head->has_length)
+		body_begin(b, BODY_LENGTH, head->content_length);
+	else
+		body_begin(b, BODY_UNTIL_CLOSE, 0);
+	h->keep = head->keep_alive && b->kind != BODY_UNTIL_CLOSE;
+	/* A client of HTTP/1.0 knows no chunks: for it the body lasts until the end. */
+	if (b->kind == BODY_CHUNKED && r->minor == 0)
+		b->plain = true;
+	if (b->plain || b->kind == BODY_UNTIL_CLOSE)
+		h->close = true;
+}
+
+static enum rewrite_connection what_to_say(const struct http *h)
+{
+	if (h->close)
+		return SAY_CLOSE;
+	return h->request->minor == 0 ? SAY_KEEP_ALIVE : SAY_NOTHING;
+}
+
+/* Writes the head, and the part of the body that came with it, with one call. False: failed. */
+static bool write_head(struct session *s, size_t head_len, const char *in, size_t len, size_t *used)
+{
+	struct body_spans spans = {.n = 1};
+	struct http_body *b = &s->http->body[DOWN];
+	ssize_t n = body_take(b, in, len, &spans);
+	int err;
+
+	if (n < 0) {
+		stat_inc(&s->worker->stats.http_errors[HTTP_BAD_CHUNK]);
+		http_answer(s, HTTP_END_BAD_RESPONSE);
+		return false;
+	}
+	spans.iov[0] = (struct iovec){.iov_base = s->worker->scratch, .iov_len = head_len};
+	err = http_write(s, SIDE_CLIENT, spans.iov, spans.n);
+	if (err) {
+		http_fail(s, s->conns[SIDE_CLIENT], -err);
+		return false;
+	}
+	*used = (size_t)n;
+	return true;
+}
+
+/* What is kept for a side goes before what is pending for it. */
+static int put_before(struct http_out *out, struct stream *st)
+{
+	char *both;
+
+	if (!out->len)
+		return 0;
+	both = malloc(out->len + st->pending_len);
+	if (!both)
+		return -ENOMEM;
+	memcpy(both, out->data + out->at, out->len);
+	if (st->pending_len)
+		memcpy(both + out->len, st->pending + st->pending_at, st->pending_len);
+	free(st->pending);
+	st->pending = both;
+	st->pending_at = 0;
+	st->pending_len += out->len;
+	http_out_free(out);
+	return 0;
+}
+
+/* From here on both sides are forwarded as they come. */
+static void become_tunnel(struct session *s)
+{
+	struct http *h = s->http;
+
+	if (put_before(&h->out[SIDE_CLIENT], &s->streams[DOWN]) < 0 ||
+	    put_before(&h->out[SIDE_BACKEND], &s->streams[UP]) < 0) {
+		session_end(s, END_LIMIT);
+		return;
+	}
+	h->body[DOWN].done = h->body[UP].done = true;
+	http_record(s, HTTP_END_DONE);
+	s->tunnel = true;
+	session_tunnel(s);
+}
+
+/* 100 and 103 say that the response is still to come. */
+static bool pass_interim(struct session *s, const struct http_head *head, const struct input *in,
+			 size_t len)
+{
+	struct iovec iov = {.iov_base = s->worker->scratch};
+	int err = 0;
+
+	if (s->http->request->minor > 0) {
+		iov.iov_len = rewrite_response(s, head, in->data, SAY_NOTHING, false,
+					       s->worker->scratch, HTTP_SCRATCH);
+		err = http_write(s, SIDE_CLIENT, &iov, 1);
+	}
+	if (err) {
+		http_fail(s, s->conns[SIDE_CLIENT], -err);
+		return false;
+	}
+	stat_inc(&s->worker->stats.http_responses[1]);
+	if (input_used(s, &s->streams[DOWN], in, len) < 0)
+		session_end(s, END_LIMIT);
+	return s->state == SESSION_HTTP;
+}
+
+/* The final response begins. False: nothing more to do now. */
+static bool begin_response(struct session *s, const struct http_head *head, const struct input *in,
+			   size_t len)
+{
+	struct http *h = s->http;
+	bool tunnel = is_tunnel(h->request, head);
+	size_t n, used = 0;
+
+	h->request->status = head->status;
+	if (!tunnel)
+		begin_body(s, head);
+	n = rewrite_response(
+	    s, head, in->data,
+	    head->status == 101 ? SAY_UPGRADE : (tunnel ? SAY_NOTHING : what_to_say(h)),
+	    head->chunked && !tunnel && !h->body[DOWN].plain, s->worker->scratch, HTTP_SCRATCH);
+	if (!n) {
+		bad_response(s, HTTP_HEAD_TOO_LARGE);
+		return false;
+	}
+	http_enter(s, HTTP_ANSWERING);
+	http_deadline(s, s->listener->config->response_timeout);
+	if (!write_head(s, n, in->data + len, tunnel ? 0 : in->len - len, &used))
+		return false;
+	if (input_used(s, &s->streams[DOWN], in, len + used) < 0) {
+		session_end(s, END_LIMIT);
+		return false;
+	}
+	if (tunnel)
+		become_tunnel(s);
+	return s->state == SESSION_HTTP;
+}
+
+/* True: go on with what comes after it. */
+static bool read_head(struct session *s)
+{
+	const struct listener_config *c = s->listener->config;
+	const struct http_limits limits = {.head_max = (uint32_t)c->head_max,
+					   .fields_max = (uint16_t)c->fields_max};
+	struct stream *down = &s->streams[DOWN];
+	struct http *h = s->http;
+	struct http_head head;
+	enum input_result r;
+	struct input in;
+	int n;
+
+	r = h->scanned[DOWN] ? input_more(s, down, &in) : input_get(s, down, &in);
+	if (r == INPUT_END)
+		http_server_gone(s);
+	if (r != INPUT_SOME)
+		return false;
+	if (!h->request->first_ns)
+		h->request->first_ns = s->worker->now;
+	n = http_response_parse(in.data, in.len, &h->scanned[DOWN], &limits, s->worker->fields,
+				&head);
+	if (n == 0) {
+		h->scanned[DOWN] = MAX(h->scanned[DOWN], (size_t)1);
+		if (input_used(s, down, &in, 0) < 0)
+			session_end(s, END_LIMIT);
+		return s->state == SESSION_HTTP;
+	}
+	h->scanned[DOWN] = 0;
+	if (n < 0) {
+		bad_response(s, (enum http_error) - n);
+		return false;
+	}
+	if (head.status == 101 && !h->request->upgrade) {
+		bad_response(s, HTTP_BAD_STATUS);
+		return false;
+	}
+	if (head.status / 100 == 1 && head.status != 101)
+		return pass_interim(s, &head, &in, (size_t)n);
+	return begin_response(s, &head, &in, (size_t)n);
+}
+
+/* ---- the body --------------------------------------------------------------------------- */
+
+/* The server has ended the connection: the end of the body, or a body that is cut. */
+static void source_ended(struct session *s)
+{
+	struct http_body *b = &s->http->body[DOWN];
+	struct conn *server = s->conns[SIDE_BACKEND];
+	bool complete = true;
+	int err = 0;
+
+	if (b->kind != BODY_UNTIL_CLOSE || server->failed) {
+		http_server_gone(s);
+		return;
+	}
+	if (server->collected)
+		err = kernel_accounted(&s->streams[DOWN], &complete);
+	if (err) {
+		http_server_gone(s);
+		return;
+	}
+	if (!complete) {
+		server->readable = true;
+		kernel_await_proof(s->worker, &s->streams[DOWN]);
+		return;
+	}
+	b->done = true;
+	http_finish(s);
+}
+
+static void move_down(struct session *s)
+{
+	switch (move_body(s, &s->streams[DOWN], &s->http->body[DOWN])) {
+	case MOVE_DONE:
+		http_finish(s);
+		break;
+	case MOVE_END:
+		source_ended(s);
+		break;
+	case MOVE_BAD:
+		stat_inc(&s->worker->stats.http_errors[HTTP_BAD_CHUNK]);
+		http_abort(s, HTTP_END_BAD_RESPONSE);
+		break;
+	default:
+		break;
+	}
+}
+
+void http_pump_response(struct session *s)
+{
+	struct http *h = s->http;
+
+	if (!http_flush(s, SIDE_CLIENT))
+		return;
+	while (s->state == SESSION_HTTP && h->phase == HTTP_WAITING)
+		if (!read_head(s))
+			return;
+	if (s->state != SESSION_HTTP || h->phase != HTTP_ANSWERING)
+		return;
+	if (h->body[DOWN].done)
+		http_finish(s);
+	else
+		move_down(s);
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "rewrite.h"
+
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "../daemon.h"
+#include "../listener.h"
+#include "../worker.h"
+
+struct writer {
+	char *at, *end;
+	bool full;
+};
+
+static void put(struct writer *w, const char *data, size_t len)
+{
+	if ((size_t)(w->end - w->at) < len) {
+		w->full = true;
+		return;
+	}
+	memcpy(w->at, data, len);
+	w->at += len;
+}
+
+static void put_text(struct writer *w, const char *text)
+{
+	put(w, text, strlen(text));
+}
+
+static void put_slice(struct writer *w, const char *in, struct http_slice s)
+{
+	put(w, in + s.at, s.len);
+}
+
+static void put_fmt(struct writer *w, const char *fmt, ...) _printf_(2, 3);
+static void put_fmt(struct writer *w, const char *fmt, ...)
+{
+	char line[256];
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	put(w, line, MIN((size_t)n, sizeof(line) - 1));
+}
+
+static void put_field(struct writer *w, const char *in, const struct http_field *f)
+{
+	put_slice(w, in, f->name);
+	put(w, ": ", 2);
+	put_slice(w, in, f->value);
+	put(w, "\r\n", 2);
+}
+
+static size_t finished(const struct writer *w, const char *out)
+{
+	return w->full ? 0 : (size_t)(w->at - out);
+}
+
+/* ---- requests --------------------------------------------------------------------------- */
+
+static bool is_named(const char *in, const struct http_field *f, const char *name)
+{
+	return *name && f->name.len == strlen(name) &&
+	       strncasecmp(in + f->name.at, name, f->name.len) == 0;
+}
+
+/* Whether the listener's own value takes the place of what the client sent. */
+static bool is_replaced(const struct listener_config *c, const struct http_field *f)
+{
+	switch (f->id) {
+	case FIELD_X_FORWARDED_FOR:
+		return c->x_forwarded_for == FORWARD_REPLACE;
+	case FIELD_X_FORWARDED_PROTO:
+		return c->x_forwarded_proto;
+	case FIELD_FORWARDED:
+		return c->forwarded == FORWARD_REPLACE;
+	default:
+		return false;
+	}
+}
+
+/* The address alone; for Forwarded, IPv6 in brackets and quotes (RFC 7239, 6). */
+static void put_client(struct writer *w, const struct addr *a, bool quoted)
+{
+	char text[INET6_ADDRSTRLEN] = "unknown";
+
+	if (a->sa.sa_family == AF_INET)
+		(void)inet_ntop(AF_INET, &a->in4.sin_addr, text, sizeof(text));
+	else if (a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
+		(void)inet_ntop(AF_INET, &a->in6.sin6_addr.s6_addr[12], text, sizeof(text));
+	else if (a->sa.sa_family == AF_INET6)
+		(void)inet_ntop(AF_INET6, &a->in6.sin6_addr, text, sizeof(text));
+	put_fmt(w, quoted && strchr(text, ':') ? "\"[%s]\"" : "%s", text);
+}
+
+static void put_forwarded(struct writer *w, const struct session *s, const struct http_head *head,
+			  const char *in)
+{
+	put_text(w, "Forwarded: for=");
+	put_client(w, &s->client, true);
+	if (head->has_host) {
+		put_text(w, ";host=\"");
+		put_slice(w, in, head->host);
+		put(w, "\"", 1);
+	}
+	put_text(w, ";proto=http\r\n");
+}
+
+static void put_added(struct writer *w, const struct session *s, const struct http_head *head,
+		      const char *in, bool has_id)
+{
+	const struct listener_config *c = s->listener->config;
+
+	if (c->x_forwarded_for != FORWARD_NO) {
+		put_text(w, "X-Forwarded-For: ");
+		put_client(w, &s->client, false);
+		put(w, "\r\n", 2);
+	}
+	if (c->x_forwarded_proto)
+		put_text(w, "X-Forwarded-Proto: http\r\n");
+	if (c->forwarded != FORWARD_NO)
+		put_forwarded(w, s, head, in);
+	if (*c->via)
+		put_fmt(w, "Via: 1.%u %s\r\n", head->minor, c->via);
+	if (*c->request_id && !has_id)
+		put_fmt(w, "%s: %016llx-%llx-%llx\r\n", c->request_id,
+			(unsigned long long)s->worker->daemon->instance, (unsigned long long)s->id,
+			(unsigned long long)s->http->n_requests);
+}
+
+/* The target: in origin form, but for CONNECT and OPTIONS *. */
+static void put_request_line(struct writer *w, const struct http_head *head, const char *in,
+			     bool old)
+{
+	put_slice(w, in, head->method);
+	put(w, " ", 1);
+	if (head->form == TARGET_AUTHORITY || head->form == TARGET_ASTERISK)
+		put_slice(w, in, head->target);
+	else if (head->path.len == 0 || in[head->path.at] != '/')
+		put(w, "/", 1), put_slice(w, in, head->path);
+	else
+		put_slice(w, in, head->path);
+	put_text(w, old ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");
+}
+
+size_t rewrite_request(const struct session *s, const struct http_head *head, const char *in,
+		       char *out, size_t size)
+{
+	const struct listener_config *c = s->listener->config;
+	struct writer w = {.at = out, .end = out + size};
+	/* Without a name there is nothing to say in HTTP/1.1. */
+	bool old = !head->has_host, has_id = false;
+
+	put_request_line(&w, head, in, old);
+	if (head->has_host) {
+		put_text(&w, "Host: ");
+		put_slice(&w, in, head->host);
+		put(&w, "\r\n", 2);
+	}
+	for (unsigned int i = 0; i < head->n_fields; i++) {
+		const struct http_field *f = &head->fields[i];
+
+		if (f->id == FIELD_HOST || http_is_hop_by_hop(head, in, f) || is_replaced(c, f))
+			continue;
+		has_id |= is_named(in, f, c->request_id);
+		put_field(&w, in, f);
+	}
+	if (head->chunked)
+		put_text(&w, "Transfer-Encoding: chunked\r\n");
+	if (head->upgrade && !old) {
+		for (unsigned int i = 0; i < head->n_fields; i++)
+			if (head->fields[i].id == FIELD_UPGRADE)
+				put_field(&w, in, &head->fields[i]);
+		put_text(&w, "Connection: upgrade\r\n");
+	}
+	put_added(&w, s, head, in, has_id);
+	put(&w, "\r\n", 2);
+	return finished(&w, out);
+}
+
+/* ---- responses -------------------------------------------------------------------------- */
+
+size_t rewrite_response(const struct session *s, const struct http_head *head, const char *in,
+			enum rewrite_connection say, bool chunked, char *out, size_t size)
+{
+	const struct listener_config *c = s->listener->config;
+	struct writer w = {.at = out, .end = out + size};
+
+	put_fmt(&w, "HTTP/1.1 %03u ", head->status);
+	put_slice(&w, in, head->reason);
+	put(&w, "\r\n", 2);
+	for (unsigned int i = 0; i < head->n_fields; i++) {
+		const struct http_field *f = &head->fields[i];
+
+		if (f->id == FIELD_UPGRADE && say == SAY_UPGRADE)
+			put_field(&w, in, f);
+		else if (!http_is_hop_by_hop(head, in, f))
+			put_field(&w, in, f);
+	}
+	if (chunked)
+		put_text(&w, "Transfer-Encoding: chunked\r\n");
+	if (*c->via)
+		put_fmt(&w, "Via: 1.%u %s\r\n", head->minor, c->via);
+	if (say == SAY_CLOSE)
+		put_text(&w, "Connection: close\r\n");
+	else if (say == SAY_KEEP_ALIVE)
+		put_text(&w, "Connection: keep-alive\r\n");
+	else if (say == SAY_UPGRADE)
+		put_text(&w, "Connection: upgrade\r\n");
+	put(&w, "\r\n", 2);
+	return finished(&w, out);
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "route.h"
+
+#include <string.h>
+
+/* Running out of memory is reported, not the end of the process. */
+#define HASH_NONFATAL_OOM          1
+#define uthash_nonfatal_oom(entry) ((entry)->key = NULL)
+#include <uthash.h>
+
+/* Routes that one name leads to, in the file's order. */
+struct bucket {
+	const char *key; /* "sni:NAME", "host:.SUFFIX", ...; owned */
+	uint32_t *routes;
+	size_t n;
+	UT_hash_handle hh;
+};
+
+struct routes {
+	const struct route_config *all;
+	size_t n;
+	struct bucket *buckets;
+	uint32_t *others; /* routes without a name to look up */
+	size_t n_others;
+};
+
+/* The longest name, its prefix and the NUL. */
+#define KEY_MAX 272
+
+/* ---- building --------------------------------------------------------------------------- */
+
+/* The matcher by which a route is found: the first that is a name. */
+static const struct route_match *indexed_by(const struct route_config *r)
+{
+	for (size_t i = 0; i < r->n_matches; i++) {
+		const struct route_match *m = &r->matches[i];
+
+		if ((m->kind == MATCH_SNI || m->kind == MATCH_HOST) && m->host != HOST_ANY)
+			return m;
+	}
+	return NULL;
+}
+
+static size_t make_key(char key[KEY_MAX], enum match_kind kind, const char *name)
+{
+	size_t len = strnlen(name, KEY_MAX - 2);
+
+	key[0] = kind == MATCH_SNI ? 's' : 'h';
+	memcpy(key + 1, name, len);
+	key[len + 1] = '\0';
+	return len + 1;
+}
+
+/* A list doubles at every power of two. */
+static int append(uint32_t **list, size_t *n, uint32_t route)
+{
+	if ((*n & (*n - 1)) == 0) {
+		uint32_t *more = reallocarray(*list, *n ? *n * 2 : 1, sizeof(**list));
+
+		if (!more)
+			return -1;
+		*list = more;
+	}
+	(*list)[(*n)++] = route;
+	return 0;
+}
+
+static struct bucket *get_bucket(struct routes *r, const struct route_match *m)
+{
+	struct bucket *b;
+	char key[KEY_MAX];
+	size_t len = make_key(key, m->kind, m->text);
+
+	HASH_FIND(hh, r->buckets, key, len, b);
+	if (b)
+		return b;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return NULL;
+	b->key = strdup(key);
+	if (b->key)
+		HASH_ADD_KEYPTR(hh, r->buckets, b->key, len, b);
+	if (b->key)
+		return b;
+	free(b);
+	return NULL;
+}
+
+static int add_route(struct routes *r, uint32_t i)
+{
+	const struct route_match *m = indexed_by(&r->all[i]);
+	struct bucket *b;
+
+	if (!m)
+		return append(&r->others, &r->n_others, i);
+	b = get_bucket(r, m);
+	return b ? append(&b->routes, &b->n, i) : -1;
+}
+
+struct routes *routes_new(const struct listener_config *config)
+{
+	struct routes *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->all = config->routes;
+	r->n = config->n_routes;
+	for (size_t i = 0; i < r->n; i++) {
+		if (add_route(r, (uint32_t)i) < 0) {
+			routes_free(r);
+			return NULL;
+		}
+	}
+	return r;
+}
+
+void routes_free(struct routes *r)
+{
+	struct bucket *b, *next;
+
+	if (!r)
+		return;
+	HASH_ITER(hh, r->buckets, b, next)
+	{
+		HASH_DEL(r->buckets, b);
+		free((void *)(uintptr_t)b->key);
+		free(b->routes);
+		free(b);
+	}
+	free(r->others);
+	free(r);
+}
+
+/* ---- matching --------------------------------------------------------------------------- */
+
+static bool host_holds(const struct route_match *m, const char *host)
+{
+	size_t len, suffix;
+
+	if (!host || !*host)
+		return false;
+	switch (m->host) {
+	case HOST_ANY:
+		return true;
+	case HOST_EXACT:
+		return strcmp(host, m->text) == 0;
+	default:
+		len = strlen(host);
+		suffix = strlen(m->text);
+		return len > suffix && strcmp(host + len - suffix, m->text) == 0;
+	}
+}
+
+static bool alpn_holds(const struct route_match *m, const struct route_query *q)
+{
+	size_t len = strlen(m->text), at = 0;
+
+	while (q->alpn && at < q->alpn_len) {
+		size_t n = (uint8_t)q->alpn[at++];
+
+		if (n == len && at + n <= q->alpn_len && memcmp(q->alpn + at, m->text, n) == 0)
+			return true;
+		at += n;
+	}
+	return false;
+}
+
+static bool holds(const struct route_match *m, const struct route_query *q)
+{
+	size_t len;
+
+	switch (m->kind) {
+	case MATCH_SNI:
+		return host_holds(m, q->sni);
+	case MATCH_HOST:
+		return host_holds(m, q->host);
+	case MATCH_ALPN:
+		return alpn_holds(m, q);
+	case MATCH_PATH:
+		len = strlen(m->text);
+		return q->path && q->path_len >= len && memcmp(q->path, m->text, len) == 0;
+	case MATCH_METHOD:
+		len = strlen(m->text);
+		return q->method && q->method_len == len && memcmp(q->method, m->text, len) == 0;
+	case MATCH_HEADER:
+		return q->header && q->header(q->arg, m->text, m->value);
+	case MATCH_SOURCE:
+		return q->src && cidr_match(&m->source, q->src);
+	default:
+		return false;
+	}
+}
+
+static bool all_hold(const struct route_config *r, const struct route_query *q)
+{
+	for (size_t i = 0; i < r->n_matches; i++)
+		if (!holds(&r->matches[i], q))
+			return false;
+	return true;
+}
+
+/* The first route of the list that matches, if it is before `best`. */
+static uint32_t first_of(const struct routes *r, const uint32_t *list, size_t n,
+			 const struct route_query *q, uint32_t best)
+{
+	for (size_t i = 0; i < n && list[i] < best; i++)
+		if (all_hold(&r->all[list[i]], q))
+			return list[i];
+	return best;
+}
+
+/* Looks the name up, and each of its suffixes: a.b.c is a.b.c, .b.c and .c. */
+static uint32_t by_name(const struct routes *r, enum match_kind kind, const char *name,
+			const struct route_query *q, uint32_t best)
+{
+	const char *at = name;
+	char key[KEY_MAX];
+	struct bucket *b;
+
+	while (at && *at && r->buckets) {
+		size_t len = make_key(key, kind, at);
+
+		HASH_FIND(hh, r->buckets, key, len, b);
+		if (b)
+			best = first_of(r, b->routes, b->n, q, best);
+		at = strchr(at + 1, '.');
+	}
+	return best;
+}
+
+size_t routes_find(const struct routes *r, const struct route_query *q)
+{
+	uint32_t best = first_of(r, r->others, r->n_others, q, UINT32_MAX);
+
+	best = by_name(r, MATCH_SNI, q->sni, q, best);
+	best = by_name(r, MATCH_HOST, q->host, q, best);
+	return best == UINT32_MAX ? SIZE_MAX : r->all[best].pool_index;
+}
+
+bool routes_know_host(const struct routes *r, const char *host)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		const struct route_config *route = &r->all[i];
+		bool may = true;
+
+		for (size_t j = 0; j < route->n_matches; j++)
+			if (route->matches[j].kind == MATCH_HOST)
+				may &= host_holds(&route->matches[j], host);
+		if (may)
+			return true;
+	}
+	return r->n == 0;
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "announce.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../daemon.h"
+#include "../session.h"
+#include "proxyheader.h"
+
+/* The first of the names a client offers: what it prefers. */
+static void set_alpn(struct proxy_header *h, const struct session_about *about)
+{
+	uint8_t len = about->alpn_len ? (uint8_t)about->alpn[0] : 0;
+
+	if (!len || len >= about->alpn_len)
+		return;
+	memcpy(h->alpn, about->alpn + 1, len);
+	h->alpn_len = len;
+}
+
+static void set_about(struct proxy_header *h, const struct session *s)
+{
+	const struct session_about *about = s->about;
+
+	if (about && about->dst.len)
+		h->dst = about->dst;
+	if (about) {
+		memcpy(h->authority, about->sni, sizeof(h->authority));
+		set_alpn(h, about);
+	}
+	if (about && about->unique_id_len) {
+		memcpy(h->unique_id, about->unique_id, about->unique_id_len);
+		h->unique_id_len = about->unique_id_len;
+		return;
+	}
+	h->unique_id_len = (uint8_t)snprintf(
+	    (char *)h->unique_id, sizeof(h->unique_id), "%016llx-%llx",
+	    (unsigned long long)s->worker->daemon->instance, (unsigned long long)s->id);
+}
+
+size_t proxy_announce(const struct session *s, uint8_t *buf, size_t size)
+{
+	struct proxy_header h = {.command = PROXY_PROXIED};
+	enum proxy_send send = s->pool->config->send_proxy;
+
+	if (send == PROXY_SEND_NO)
+		return 0;
+	h.src = s->client;
+	h.dst.len = sizeof(struct sockaddr_un);
+	if (getsockname(s->client_conn.fd, &h.dst.sa, &h.dst.len) < 0)
+		h.dst.len = 0;
+	set_about(&h, s);
+	return proxy_header_build(buf, size, send == PROXY_SEND_V1 ? 1 : 2, &h);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The PROXY header a server is told about the client with (send_proxy). */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct session;
+
+/* Room for either version with every TLV. */
+#define PROXY_HEADER_MAX 1024
+
+/*
+ * Writes the header that the session's pool wants its servers to get: the client's address (the one
+ * a PROXY header that came in has named), where it connected to, and what was sniffed. Returns its
+ * length; 0: the pool wants none.
+ */
+size_t proxy_announce(const struct session *s, uint8_t *buf, size_t size);

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "budget.h"
+
+#include "../daemon.h"
+#include "../session.h"
+#include "../worker.h"
+#include "kernel.h"
+
+bool budget_possible(const struct session *s, const struct stream *st)
+{
+	const struct worker *w = s->worker;
+
+	return w->maps && w->daemon->config->engine != ENGINE_COPY && st->source->tcp &&
+	       st->target->tcp && !st->source->fin_seen && !st->source->failed &&
+	       st->why_copy == COPY_NONE;
+}
+
+int budget_engage(struct worker *w, struct stream *st, uint64_t bytes)
+{
+	struct session *s = st->session;
+	int err = kernel_share(w, st, bytes);
+
+	if (!err)
+		err = kernel_engage(w, st);
+	if (err) {
+		if (st->lane)
+			(void)budget_settle(w, st);
+		return err;
+	}
+	if (!s->adopted) {
+		s->adopted = true;
+		stat_inc(&w->stats.sessions_kernel);
+	}
+	return 0;
+}
+
+uint64_t budget_settle(struct worker *w, struct stream *st)
+{
+	uint64_t moved = stream_redirected(st);
+
+	st->redirected_before += moved;
+	st->trimmed_before += st->lane->trimmed;
+	st->source->received += moved;
+	st->target->sent += moved;
+	kernel_unshare(w, st);
+	return moved;
+}
+
+bool budget_spent(const struct stream *st)
+{
+	const struct lane *lane = st->lane;
+
+	return lane->limit != UINT64_MAX &&
+	       __atomic_load_n(&lane->redirected, __ATOMIC_ACQUIRE) +
+		       __atomic_load_n(&lane->passed, __ATOMIC_ACQUIRE) >=
+		   lane->limit;
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Engaging: a stream is given to the kernel. Adopting: a session is prepared for that. */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "../daemon.h"
+#include "../session.h"
+#include "../worker.h"
+#include "kernel-parts.h"
+#include "kernel.h"
+#include "tcpstate.h"
+
+/* uapi linux/socket.h, which <sys/socket.h> hides. */
+#ifndef SOCK_RCVBUF_LOCK
+#define SOCK_RCVBUF_LOCK 2
+#endif
+
+/* Memory of a backlog in units of its payload: the marks on bytes alone do not bound small
+ * segments. Full-size ones stay well below these. */
+#define MEMORY_PER_HIGH 8
+#define MEMORY_PER_HARD 4
+
+/*
+ * Gives the source a receive window of splice_window in a buffer three times as large, for good.
+ *
+ * The kernel's own tuning takes redirected bytes for bytes an application has read: it would grow
+ * the buffer to the system's maximum, and all of that would reach the target's queue at once when a
+ * pause ends. And a window as large as the buffer closes: what arrives while kernel_kick() holds
+ * the socket's lock still counts against the buffer when the last window is computed
+ * (__tcp_select_window() subtracts sk_backlog.len), nobody tells the sender that there is room
+ * again, and it waits for a timer.
+ */
+static void fix_window(const struct worker *w, const struct conn *c, bool first)
+{
+	int window = (int)w->daemon->config->splice_window, lock = SOCK_RCVBUF_LOCK;
+
+	/* Every time: the kernel sets the clamp anew when segments become larger. */
+	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof(window));
+	if (first)
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_BUF_LOCK, &lock, sizeof(lock));
+}
+
+int kernel_engage(struct worker *w, struct stream *s)
+{
+	struct lane *lane = s->lane;
+	int err = 0;
+
+	if (s->source->fin_seen)
+		err = -EOPNOTSUPP;
+	if (!err && !s->target->based) {
+		uint64_t written;
+
+		err = tcp_written(s->target->fd, &written);
+		if (err == -EAGAIN) {
+			stream_again(w, s);
+			return err;
+		}
+		s->target->base = written - s->target->sent;
+		s->target->based = !err;
+	}
+	if (!err) {
+		/* Everything handed up has been written, as part of `copied`: see splice-api.h. */
+		lane->forwarded = lane->passed;
+		lane->copied = s->copied - lane->forwarded;
+		lane->pause_seen = lane->pause_wanted;
+		__atomic_store_n(&lane->epoch, lane->epoch + 1, __ATOMIC_RELEASE);
+		s->drained = false;
+		kernel_hold(w, s->source);
+		fix_window(w, s->source, lane->epoch == 1);
+		err = maps_engage(w->maps, s->source->cookie, s->source->fd);
+		if (err)
+			kernel_kick(s->source);
+	}
+	if (err) {
+		kernel_give_up(w, s, kernel_reason(err));
+		return err;
+	}
+	s->engine = &engine_kernel;
+	stream_enter(s, STREAM_ENGAGED);
+	stream_watch(w, s);
+	kernel_kick(s->source);
+	return 0;
+}
+
+/* Prepares the part shared with the kernel. The slot's previous user is long closed, so nobody else
+ * writes to it now. */
+static int share(struct worker *w, struct stream *s, uint64_t limit)
+{
+	const struct config *c = w->daemon->config;
+	uint32_t index = s->session->slot * 2 + (s == &s->session->streams[UP] ? UP : DOWN);
+	struct lane_ref ref = {.target = s->target->cookie, .lane = index};
+	struct lane *lane = &w->maps->lanes[index];
+
+	*lane = (struct lane){
+	    .limit = limit,
+	    .high = (uint32_t)c->splice_high,
+	    .hard = (uint32_t)c->splice_hard,
+	    .mem_high = (uint32_t)MIN(c->splice_high * MEMORY_PER_HIGH, UINT32_MAX),
+	    .mem_hard = (uint32_t)MIN(c->splice_hard * MEMORY_PER_HARD, UINT32_MAX),
+	    .generation = s->session->generation,
+	    .worker = (uint16_t)w->index,
+	};
+	s->lane = lane;
+	s->lane_index = index;
+	return maps_lane_set(w->maps, s->source->cookie, &ref);
+}
+
+/* Makes sure that the socket is in `sockets`: sockops has done it where sessions go to the kernel
+ * at once (see maps_own()), unless it could not. */
+static int collect(struct worker *w, struct conn *c)
+{
+	socklen_t len = sizeof(c->cookie);
+	int err = 0;
+
+	if (c->collected)
+		return 0;
+	if (getsockopt(c->fd, SOL_SOCKET, SO_COOKIE, &c->cookie, &len) < 0)
+		return -errno;
+	if (w->daemon->config->engage_after || !maps_socket_present(w->maps, c->cookie))
+		err = maps_socket_add(w->maps, c->cookie, c->fd);
+	c->collected = !err;
+	return err;
+}
+
+int kernel_share(struct worker *w, struct stream *s, uint64_t limit)
+{
+	int err = collect(w, s->source);
+
+	if (!err)
+		err = collect(w, s->target);
+	if (!err)
+		err = share(w, s, limit);
+	if (err)
+		kernel_give_up(w, s, kernel_reason(err));
+	return err;
+}
+
+void kernel_unshare(struct worker *w, struct stream *s)
+{
+	maps_lane_clear(w->maps, s->source->cookie);
+	/* An event still in a ring finds nobody, whoever gets the slot next. */
+	__atomic_store_n(&s->lane->generation, 0, __ATOMIC_RELEASE);
+	s->lane = NULL;
+	s->taken = 0;
+}
+
+void kernel_adopt(struct worker *w, struct session *session)
+{
+	struct stream *up = &session->streams[UP], *down = &session->streams[DOWN];
+	int err = 0;
+
+	if (up->state != STREAM_COPY || down->state != STREAM_COPY) {
+		kernel_give_up(w, up, COPY_HALF_CLOSED);
+		kernel_give_up(w, down, COPY_HALF_CLOSED);
+		return;
+	}
+	for (int i = 0; !err && i < 2; i++)
+		err = collect(w, session->conns[i]);
+	for (int i = 0; !err && i < 2; i++)
+		err = share(w, &session->streams[i], w->daemon->budget);
+	if (err) {
+		kernel_give_up(w, up, kernel_reason(err));
+		kernel_give_up(w, down, kernel_reason(err));
+		return;
+	}
+	session->adopted = true;
+	stat_inc(&w->stats.sessions_kernel);
+	for (int i = 0; i < 2; i++) {
+		struct stream *s = &session->streams[i];
+
+		s->why_copy = COPY_NONE;
+		/* Pending bytes go first; the copy engine engages it after them. */
+		if (session->state != SESSION_ENDED && !s->pending_len)
+			(void)kernel_engage(w, s);
+	}
+}
+
+void kernel_forget(struct worker *w, struct session *session)
+{
+	for (int i = 0; i < 2; i++) {
+		if (session->streams[i].lane)
+			kernel_unshare(w, &session->streams[i]);
+	}
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Serving: the kernel handed bytes up, and the daemon reads them in order. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "../daemon.h"
+#include "../log.h"
+#include "../session.h"
+#include "../worker.h"
+#include "copy.h"
+#include "kernel-parts.h"
+#include "kernel.h"
+
+/*
+ * How long a stream may miss bytes that TCP says it received before the session is aborted. They
+ * are on their way between two queues of one socket, so this is time for a starved machine.
+ */
+#define PROOF_DEADLINE_NS (5 * NSEC_PER_SEC)
+
+/*
+ * Bytes were handed up. Verdicts are held off while they are read: under a steady stream each would
+ * hand up the next segment, for order's sake, and the stream would never get back to the kernel.
+ */
+void kernel_start_serving(struct worker *w, struct stream *s)
+{
+	stat_inc(&w->stats.served);
+	kernel_hold(w, s->source);
+	s->wait_since = 0;
+	s->settling = s->taken;
+	stream_enter(s, STREAM_SERVING);
+	stream_watch(w, s);
+	stream_again(w, s);
+}
+
+void kernel_await_proof(struct worker *w, struct stream *s)
+{
+	if (!s->wait_since)
+		s->wait_since = w->now;
+	if (w->now - s->wait_since > PROOF_DEADLINE_NS) {
+		log_error(
+		    "session %llu: %llu bytes read and %llu redirected are not what TCP received",
+		    (unsigned long long)s->session->id, (unsigned long long)s->source->received,
+		    (unsigned long long)stream_redirected(s));
+		session_end(s->session, END_INTEGRITY);
+		return;
+	}
+	stream_wait(w, s, false);
+}
+
+bool kernel_proved(struct worker *w, struct stream *s)
+{
+	bool complete = false;
+	int err = kernel_accounted(s, &complete);
+
+	if (err)
+		session_fail(s->session, s->source, -err);
+	else if (!complete)
+		kernel_await_proof(w, s);
+	return !err && complete;
+}
+
+/* Room for `want` more bytes behind what is pending. */
+static int grow_pending(struct stream *s, size_t want)
+{
+	char *bigger;
+
+	if (s->pending_at) {
+		memmove(s->pending, s->pending + s->pending_at, s->pending_len);
+		s->pending_at = 0;
+	}
+	bigger = realloc(s->pending, s->pending_len + want);
+	if (!bigger)
+		return -ENOMEM;
+	s->pending = bigger;
+	return 0;
+}
+
+/*
+ * Reads what was handed up, all of it with one call where it can: the receive window opens again
+ * only then. It is never more than the source's receive buffer. Returns recv()'s result or -errno.
+ */
+static ssize_t take_up(struct stream *s)
+{
+	size_t want = kernel_passed(s) - s->taken;
+	ssize_t n;
+
+	if (grow_pending(s, want) < 0)
+		return -ENOMEM;
+	n = recv(s->source->fd, s->pending + s->pending_len, want, 0);
+	if (n < 0)
+		return -errno;
+	s->taken += (uint64_t)n;
+	if (n > 0)
+		s->wait_since = 0;
+	s->pending_len += (uint32_t)n;
+	s->source->received += (uint64_t)n;
+	return n;
+}
+
+/* Everything handed up is pending now: writing it is the copy engine's work. */
+static void taken_up(struct worker *w, struct stream *s)
+{
+	int err;
+
+	if (s->source->fin_seen) {
+		/* It stays in the map: nothing more will come, and it could not be put back. */
+		if (!kernel_proved(w, s))
+			return;
+		kernel_give_up(w, s, COPY_HALF_CLOSED);
+		kernel_kick(s->source);
+		kernel_to_copy(w, s);
+		return;
+	}
+	err = kernel_take_back(w, s);
+	if (err == -EAGAIN || err == -EBUSY)
+		stream_again(w, s);
+	else if (err)
+		kernel_taken_badly(s, err);
+	else
+		kernel_to_copy(w, s); /* which engages it again when nothing is pending */
+}
+
+/* Pending bytes beyond this are written before more is taken up: the bound of a stream's memory. */
+static bool too_much(const struct worker *w, const struct stream *s)
+{
+	return s->pending_len > 2 * w->daemon->config->splice_window;
+}
+
+/*
+ * Whether what was handed up has stopped growing: the sender has filled the receive window, or has
+ * no more for now. Then everything queued is handed up as well, because a read in the verdict map
+ * finds nothing while the receive queue is not empty (tcp_bpf_recvmsg_parser()); one read takes it
+ * all, and with verdicts held off again there is time to leave the map before the sender has filled
+ * the window.
+ */
+static bool settled(struct worker *w, struct stream *s)
+{
+	uint64_t handed = kernel_passed(s);
+
+	if (handed == s->settling)
+		return true;
+	s->settling = handed;
+	stream_wait(w, s, true);
+	return false;
+}
+
+void kernel_serve(struct worker *w, struct stream *s)
+{
+	ssize_t n = 1;
+
+	/* Bytes of HTTP are looked at before they are written; the window bounds them. */
+	if (too_much(w, s) && s->session->state != SESSION_HTTP) {
+		copy_flush(w, s);
+		return;
+	}
+	if (!settled(w, s))
+		return;
+	kernel_kick(s->source);
+	kernel_hold(w, s->source);
+	if (kernel_passed(s) != s->taken)
+		n = take_up(s);
+	if (n == -EAGAIN) {
+		/* Handed up, but not readable yet: it may wait behind this socket's own backlog. */
+		stream_wait(w, s, false);
+	} else if (n < 0) {
+		session_fail(s->session, s->source, (int)-n);
+	} else if (kernel_passed(s) == s->taken) {
+		taken_up(w, s);
+	} else if (n == 0) {
+		/* Zero is also what a read gives while the last bytes are still on their way up. */
+		kernel_await_proof(w, s);
+	} else {
+		stream_again(w, s);
+	}
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Taking back: a source leaves the verdict map without losing a byte. */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "../daemon.h"
+#include "../session.h"
+#include "../worker.h"
+#include "kernel-parts.h"
+#include "tcpstate.h"
+
+void kernel_hold(const struct worker *w, const struct conn *c)
+{
+	int bytes = (int)w->daemon->config->splice_window * 3;
+
+	if (!(w->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT))
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+}
+
+void kernel_kick(const struct conn *c)
+{
+	int one = 1;
+
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+}
+
+/*
+ * Whether the held source is open and far from filling its receive window. When it is full the
+ * kernel runs a verdict whatever SO_RCVLOWAT says, and a verdict that meets the delete drops its
+ * segment.
+ */
+static bool window_is_open(const struct worker *w, const struct stream *s)
+{
+	uint64_t consumed =
+	    s->source->received + stream_redirected(s) + kernel_passed(s) - s->taken;
+	struct tcp_state state;
+
+	if (w->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT)
+		return true;
+	if (tcp_state_read(s->source->fd, &state) < 0)
+		return true; /* the delete will tell */
+	/* A FIN runs one too; its EPOLLRDHUP leads to the end of the stream. */
+	return state.open && state.received < consumed + w->daemon->config->splice_window / 4;
+}
+
+/* Without sockops. Safe as long as no verdict is due in this very moment. */
+static int delete_unlocked(struct worker *w, struct stream *s)
+{
+	int err;
+
+	if (!window_is_open(w, s))
+		return -EBUSY;
+	err = maps_disengage(w->maps, s->source->cookie);
+	if (!err && kernel_passed(s) != s->taken) {
+		err = maps_engage(w->maps, s->source->cookie, s->source->fd);
+		if (!err)
+			return -EAGAIN; /* still held */
+		/* Its FIN has come: what was handed up is the last of it and is read all the same;
+		 * the count at the end of the stream proves it. */
+		if (err == -EOPNOTSUPP)
+			err = 0;
+	}
+	return err;
+}
+
+/* Has the sockops program delete it, under the socket's lock: see leave() in splice.bpf.c. */
+static int delete_locked(struct worker *w, struct stream *s)
+{
+	struct lane *lane = s->lane;
+	uint16_t request = (uint16_t)(lane->leave + 1);
+
+	lane->taken = s->taken;
+	__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
+	/* An error told here is told nowhere else. */
+	if (send(s->source->fd, "", 0, MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+		return errno == EPIPE ? -ECONNRESET : -errno;
+	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request)
+		return 0;
+	/* Withdrawn; the lock that kernel_hold() takes waits for a call that has seen it. */
+	__atomic_store_n(&lane->leave, lane->left, __ATOMIC_SEQ_CST);
+	kernel_hold(w, s->source);
+	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request) {
+		__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
+		return 0;
+	}
+	/* An open source that did not leave is one that sockops does not know. */
+	return kernel_passed(s) != s->taken ? -EAGAIN : delete_unlocked(w, s);
+}
+
+int kernel_take_back(struct worker *w, struct stream *s)
+{
+	bool locked = w->maps->collected && !(w->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT);
+	int err;
+
+	kernel_hold(w, s->source);
+	err = locked ? delete_locked(w, s) : delete_unlocked(w, s);
+	if (err == -EAGAIN || err == -EBUSY)
+		return err;
+	kernel_kick(s->source);
+	/* The kernel takes a socket out of the maps itself when its TCP ends in a reset. */
+	return err == -ENOENT ? -ECONNRESET : err;
+}
+
+void kernel_taken_badly(struct stream *s, int err)
+{
+	if (err == -ECONNRESET)
+		session_fail(s->session, s->source, ECONNRESET);
+	else
+		session_end(s->session, END_INTEGRITY);
+}
