@@ -140,6 +140,7 @@ static bool accept_one(struct listen_socket *ls)
 	struct listener *l = ls->listener;
 	struct addr client = {.len = sizeof(struct sockaddr_un)};
 	uint32_t slot = take_place(l);
+	bool denied;
 	int fd, err;
 
 	if (slot == SLOT_NONE) {
@@ -149,9 +150,12 @@ static bool accept_one(struct listen_socket *ls)
 	fd = accept4(ls->fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	err = errno;
 	/* Behind a proxy that announces its clients, it is they who are allowed or denied. */
-	if (fd >= 0 &&
-	    (l->config->accept_proxy != PROXY_ACCEPT_NO || listener_allows(l, &client))) {
-		session_start(ls->worker, l, fd, slot, &client);
+	denied =
+	    fd >= 0 && l->config->accept_proxy == PROXY_ACCEPT_NO && !listener_allows(l, &client);
+	if (fd >= 0 && (!denied || l->config->protocol == PROTOCOL_HTTP)) {
+		if (denied)
+			stat_inc(&ls->worker->stats.denied);
+		session_start(ls->worker, l, fd, slot, &client, denied);
 		return true;
 	}
 	give_place(l, slot);

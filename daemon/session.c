@@ -239,7 +239,7 @@ struct session_about *session_about(struct session *s)
 }
 
 void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
-		   const struct addr *client)
+		   const struct addr *client, bool denied)
 {
 	struct daemon *d = w->daemon;
 	struct session *s = calloc(1, sizeof(*s));
@@ -259,6 +259,7 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	s->slot = slot;
 	s->generation = ++d->generations[slot];
 	s->client = *client;
+	s->denied = denied;
 	s->began_ns = w->now;
 	init_streams(s);
 	s->client_conn.fd = fd;
@@ -549,7 +550,7 @@ static void log_session(const struct session *s)
 static bool is_logged(const struct session *s)
 {
 	return atomic_load_explicit(&s->worker->daemon->access_log, memory_order_relaxed) &&
-	       !(s->http && s->http->n_requests && !s->tunnel);
+	       !(s->http && s->http->n_requests);
 }
 
 static void count_session(const struct session *s)

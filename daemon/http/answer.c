@@ -14,6 +14,7 @@ static const struct {
 	const char *reason, *text;
 } answers[_HTTP_END_MAX] = {
     [HTTP_END_BAD_REQUEST] = {400, "Bad Request", "The request is not valid HTTP."},
+    [HTTP_END_DENIED] = {403, "Forbidden", "You may not use this service."},
     [HTTP_END_NO_ROUTE] = {404, "Not Found", "Nothing is configured for this address."},
     [HTTP_END_HEAD_TIMEOUT] = {408, "Request Timeout", "The request did not come in time."},
     [HTTP_END_REQUEST_TIMEOUT] = {408, "Request Timeout", "The request did not come in time."},

@@ -47,31 +47,35 @@ int http_error_status(enum http_error error)
 
 enum { TOKEN = 1, VALUE = 2, TARGET = 4, HOST = 8 };
 
-/* What each byte may be a part of: RFC 9110 token and field-value; RFC 3986 for the others. */
-#define T (TOKEN | VALUE | TARGET | HOST) /* a letter, a digit, and - . _ ~ ! $ & ' * + */
+/*
+ * What each byte may be a part of: RFC 9110 token and field-value; RFC 3986 for a target. A host
+ * may have less than there: what nobody names a host with is refused by others, too.
+ */
+#define T (TOKEN | VALUE | TARGET | HOST) /* a letter, a digit, and - . _ ~ % */
+#define S (TOKEN | VALUE | TARGET)
 static const uint8_t class_of[256] = {
     ['\t'] = VALUE,
     [' '] = VALUE,
-    ['!'] = T,
+    ['!'] = S,
     ['"'] = VALUE | TARGET,
     ['#'] = TOKEN | VALUE,
-    ['$'] = T,
+    ['$'] = S,
     ['%'] = T,
-    ['&'] = T,
-    ['\''] = T,
-    ['('] = VALUE | TARGET | HOST,
-    [')'] = VALUE | TARGET | HOST,
-    ['*'] = T,
-    ['+'] = T,
-    [','] = VALUE | TARGET | HOST,
+    ['&'] = S,
+    ['\''] = S,
+    ['('] = VALUE | TARGET,
+    [')'] = VALUE | TARGET,
+    ['*'] = S,
+    ['+'] = S,
+    [','] = VALUE | TARGET,
     ['-'] = T,
     ['.'] = T,
     ['/'] = VALUE | TARGET,
     ['0' ... '9'] = T,
     [':'] = VALUE | TARGET,
-    [';'] = VALUE | TARGET | HOST,
+    [';'] = VALUE | TARGET,
     ['<'] = VALUE | TARGET,
-    ['='] = VALUE | TARGET | HOST,
+    ['='] = VALUE | TARGET,
     ['>'] = VALUE | TARGET,
     ['?'] = VALUE | TARGET,
     ['@'] = VALUE | TARGET,
@@ -90,6 +94,7 @@ static const uint8_t class_of[256] = {
     [0x80 ... 0xff] = VALUE | TARGET,
 };
 #undef T
+#undef S
 
 static bool is(char c, uint8_t class)
 {
@@ -320,9 +325,6 @@ static enum http_error parse_length(const char *s, size_t len, struct http_head 
 	if (!len || len > 19)
 		return HTTP_BAD_LENGTH;
 	for (size_t i = 0; i < len; i++) {
-		/* A list of lengths is the same thing as two fields. */
-		if (s[i] == ',')
-			return HTTP_TWO_LENGTHS;
 		if (s[i] < '0' || s[i] > '9')
 			return HTTP_BAD_LENGTH;
 		n = n * 10 + (uint64_t)(s[i] - '0');
@@ -509,36 +511,66 @@ static size_t find_end(const char *buf, size_t from, size_t at, size_t len)
 	return 0;
 }
 
-/* A first line that cannot be one is refused before the rest of the head has come. */
-static enum http_error check_early(const char *buf, size_t at, size_t len, bool is_response)
+/* The lines that are complete; what is wrong with them need not wait for the rest. */
+static enum http_error parse_lines(const char *buf, size_t at, size_t len,
+				   const struct http_limits *limits, struct http_head *h)
 {
-	struct http_head h = {0};
+	struct seen seen = {0};
 	size_t end, next;
-	enum http_error err;
+	enum http_error err = line_end(buf, at, len, &end, &next);
 
-	if (!memchr(buf + at, '\n', len - at)) {
-		size_t n = run_of(buf + at, len - at, TOKEN);
-
-		/* Not even a method: it would not be told from a slow client otherwise. */
-		return !is_response && at + n < len && buf[at + n] != ' ' ? HTTP_BAD_METHOD
-									  : HTTP_OK;
-	}
-	err = line_end(buf, at, len, &end, &next);
 	if (err)
 		return err;
-	return is_response ? parse_status_line(buf, at, end, &h)
-			   : parse_request_line(buf, at, end, &h);
+	err = h->is_response ? parse_status_line(buf, at, end, h)
+			     : parse_request_line(buf, at, end, h);
+	for (at = next; !err && memchr(buf + at, '\n', len - at); at = next) {
+		err = line_end(buf, at, len, &end, &next);
+		if (!err && h->n_fields == limits->fields_max)
+			err = HTTP_TOO_MANY_FIELDS;
+		if (!err)
+			err = parse_field(buf, at, end, &h->fields[h->n_fields]);
+		if (!err)
+			err = use_field(buf, &h->fields[h->n_fields++], h, &seen);
+	}
+	return err;
+}
+
+/* What the bytes of an unfinished line give away. */
+static enum http_error check_rest(const char *buf, size_t at, size_t from, size_t len,
+				  bool is_response)
+{
+	const char *lf = memrchr(buf + at, '\n', len - at);
+	const char *cr = memchr(buf + from, '\r', len - from);
+	size_t line = lf ? (size_t)(lf - buf) + 1 : at, n;
+
+	for (; cr; cr = memchr(cr + 1, '\r', len - (size_t)(cr + 1 - buf)))
+		if (cr + 1 < buf + len && cr[1] != '\n')
+			return HTTP_BARE_CR;
+	n = run_of(buf + line, len - line, TOKEN);
+	if (line + n == len || buf[line + n] == '\r')
+		return HTTP_OK;
+	/* Not even a method, or a field's name: it would not be told from a slow client. */
+	if (!lf)
+		return !is_response && (!n || buf[line + n] != ' ') ? HTTP_BAD_METHOD : HTTP_OK;
+	if (n && buf[line + n] == ':')
+		return HTTP_OK;
+	if (buf[line + n] != ' ' && buf[line + n] != '\t')
+		return HTTP_BAD_NAME;
+	return n ? HTTP_SPACE_BEFORE_COLON : HTTP_OBS_FOLD;
 }
 
 static int incomplete(const char *buf, size_t at, size_t len, size_t *scanned,
-		      const struct http_limits *limits, bool is_response)
+		      const struct http_limits *limits, struct http_head *h)
 {
-	enum http_error err;
+	size_t from = MAX(at, *scanned);
+	enum http_error err = HTTP_OK;
 
 	if (len - at >= limits->head_max)
 		return -HTTP_HEAD_TOO_LARGE;
-	/* Once for the first line: it is complete from then on. */
-	err = *scanned < len ? check_early(buf, at, len, is_response) : HTTP_OK;
+	if (from < len && memchr(buf + from, '\n', len - from))
+		err = parse_lines(buf, at, len, limits, h);
+	if (!err && from < len)
+		err = check_rest(buf, at, from, len, h->is_response);
 	if (err)
 		return -(int)err;
 	/* An empty line may be cut anywhere: its bytes are looked at again. */
@@ -561,12 +593,12 @@ static int parse(const char *buf, size_t len, size_t *scanned, const struct http
 			return -HTTP_BARE_CR;
 		at = 2;
 	}
+	*ret = (struct http_head){.is_response = is_response, .fields = fields};
 	total = find_end(buf, at, MAX(at, *scanned), len);
 	if (!total)
-		return incomplete(buf, at, len, scanned, limits, is_response);
+		return incomplete(buf, at, len, scanned, limits, ret);
 	if (total - at > limits->head_max)
 		return -HTTP_HEAD_TOO_LARGE;
-	*ret = (struct http_head){.is_response = is_response, .fields = fields};
 	err = line_end(buf, at, total, &end, &next);
 	if (!err)
 		err = is_response ? parse_status_line(buf, at, end, ret)

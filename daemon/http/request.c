@@ -112,6 +112,7 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	if (!r)
 		return NULL;
 	*r = (struct http_request){
+	    .id = atomic_fetch_add(&w->daemon->next_id, 1) + 1,
 	    .began_ns = s->http->began_ns,
 	    .method_id = (uint8_t)head->method_id,
 	    .minor = head->minor,
@@ -163,7 +164,9 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 	begin_body(s, head);
 	h->request->replayable = h->body[UP].done && is_idempotent(h->request->method_id);
 	pool = choose(s, head, in, &known_host);
-	if (!pool)
+	if (s->denied)
+		http_answer(s, HTTP_END_DENIED);
+	else if (!pool)
 		http_answer(s, known_host ? HTTP_END_NO_ROUTE : HTTP_END_MISDIRECTED);
 	else if (c->body_max && head->has_length && head->content_length > c->body_max)
 		http_answer(s, HTTP_END_BODY_TOO_LARGE);

@@ -76,7 +76,8 @@ static void begin_body(struct session *s, const struct http_head *head)
 	/* A client of HTTP/1.0 knows no chunks: for it the body lasts until the end. */
 	if (b->kind == BODY_CHUNKED && r->minor == 0)
 		b->plain = true;
-	if (b->plain || b->kind == BODY_UNTIL_CLOSE)
+	/* Answered early: whether the rest of the request will come, nobody knows. */
+	if (b->plain || b->kind == BODY_UNTIL_CLOSE || !h->body[UP].done)
 		h->close = true;
 }
 
@@ -136,13 +137,13 @@ static void become_tunnel(struct session *s)
 {
 	struct http *h = s->http;
 
+	http_record_tunnel(s);
 	if (put_before(&h->out[SIDE_CLIENT], &s->streams[DOWN]) < 0 ||
 	    put_before(&h->out[SIDE_BACKEND], &s->streams[UP]) < 0) {
 		session_end(s, END_LIMIT);
 		return;
 	}
 	h->body[DOWN].done = h->body[UP].done = true;
-	http_record(s, HTTP_END_DONE);
 	s->tunnel = true;
 	session_tunnel(s);
 }

@@ -178,7 +178,7 @@ CHUNK_BODIES = {
     "extensions": Accepted(coded(b"5;a;b=c;d=\"e f\"\r\nhello\r\n0;z\r\n\r\n"), HELLO),
     "two_chunks": Accepted(coded(b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n") + get(), HELLO, PLAIN),
     "nothing": Accepted(coded(b"0\r\n\r\n") + get(), ("POST", "/x", b""), PLAIN),
-    "data_looks_like_chunks": Accepted(coded(b"10\r\n0\r\n\r\nGET /evil \r\n0\r\n\r\n"),
+    "data_looks_like_chunks": Accepted(coded(b"f\r\n0\r\n\r\nGET /evil \r\n0\r\n\r\n"),
                                        ("POST", "/x", b"0\r\n\r\nGET /evil ")),
 }
 
