@@ -10,6 +10,7 @@
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <inttypes.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -392,8 +393,11 @@ static int listen_on(const struct addr *want, int *ret_fd, struct addr *where)
 	_cleanup_close_ int fd =
 	    socket(want->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct addr got = {.len = sizeof(got) - offsetof(struct addr, sa)};
+	int one = 1;
 
-	if (fd < 0 || bind(fd, &want->sa, want->len) < 0 || listen(fd, BACKLOG) < 0 ||
+	/* A piece of a reply does not wait for the one before it to be acknowledged. */
+	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
+	    bind(fd, &want->sa, want->len) < 0 || listen(fd, BACKLOG) < 0 ||
 	    getsockname(fd, &got.sa, &got.len) < 0)
 		return -errno;
 	*where = got;

@@ -243,9 +243,14 @@ bool routes_know_host(const struct routes *r, const char *host)
 		const struct route_config *route = &r->all[i];
 		bool may = true;
 
-		for (size_t j = 0; j < route->n_matches; j++)
-			if (route->matches[j].kind == MATCH_HOST)
-				may &= host_holds(&route->matches[j], host);
+		for (size_t j = 0; j < route->n_matches; j++) {
+			const struct route_match *m = &route->matches[j];
+
+			if (m->kind == MATCH_HOST)
+				may &= host_holds(m, host);
+			else if (m->kind == MATCH_SNI || m->kind == MATCH_ALPN)
+				may = false; /* for TLS only */
+		}
 		if (may)
 			return true;
 	}

@@ -104,8 +104,8 @@ OPTION_LIST(LISTENER, route, routes, ROUTES, "", RESTART,
        .may_be_empty = true)
 OPTION(LISTENER, accept_proxy, accept_proxy, ENUM, "no", RESTART,
        "Whether clients begin with a header of the PROXY protocol, and of which version. It must "
-       "be there then, but for protocol = auto. The address in it takes the client's place: in "
-       "allow and deny, in routes, in the log.",
+       "be there then. The address in it takes the client's place: in allow and deny, in routes, in "
+       "the log. With protocol = auto and no, one is still taken from those that are trusted.",
        CHOICES(proxy_accept_str))
 OPTION_LIST(LISTENER, trusted, trusted, CIDRS, "", RESTART,
        "Who may send a PROXY header; from anybody else it is refused. Empty: everyone if "

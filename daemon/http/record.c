@@ -66,7 +66,6 @@ static void write_line(const struct session *s, const struct http_request *r, en
 	const struct http *h = s->http;
 
 	access_number(&e, "id", s->id);
-	access_number(&e, "n", h->n_requests);
 	access_text(&e, "client", addr_format(&s->client, client));
 	access_text(&e, "listener", s->listener->config->name);
 	add_request(&e, r);
@@ -81,6 +80,7 @@ static void write_line(const struct session *s, const struct http_request *r, en
 	access_text(&e, "server", r->server ? r->server->config->name : NULL);
 	access_text(&e, "backend", r->backend.len ? addr_format(&r->backend, backend) : NULL);
 	access_text(&e, "engine", r->server ? (r->spliced ? "kernel" : "copy") : NULL);
+	access_number(&e, "n", h->n_requests);
 	if (h->refused)
 		access_text(&e, "error", http_error_str[h->refused]);
 	access_text(&e, "end", http_end_str[end]);

@@ -96,11 +96,12 @@ static bool enter(struct cursor *c, int width, struct cursor *inner)
 	return skip(c, n);
 }
 
-static bool skip_vector(struct cursor *c, int width)
+/* A vector of `min` to `max` bytes in units of `unit`, which is of no interest. */
+static bool skip_vector(struct cursor *c, int width, size_t min, size_t max, size_t unit)
 {
 	size_t n;
 
-	return get_length(c, width, &n) && skip(c, n);
+	return get_length(c, width, &n) && n >= min && n <= max && n % unit == 0 && skip(c, n);
 }
 
 /* ---- extensions ------------------------------------------------------------------------- */
@@ -120,7 +121,7 @@ static enum hello_error read_sni(struct cursor *c, struct client_hello *h)
 	uint8_t type;
 	size_t len;
 
-	if (!enter(c, 2, &list) || c->rest)
+	if (!enter(c, 2, &list) || c->rest || !list.rest)
 		return HELLO_BAD_LENGTH;
 	while (list.rest) {
 		if (!get(&list, &type, 1) || !get_length(&list, 2, &len))
@@ -239,8 +240,8 @@ static enum hello_error read_hello(struct cursor *c, struct client_hello *h)
 {
 	uint8_t version[2];
 
-	if (!get(c, version, 2) || !skip(c, 32) || !skip_vector(c, 1) || !skip_vector(c, 2) ||
-	    !skip_vector(c, 1))
+	if (!get(c, version, 2) || !skip(c, 32) || !skip_vector(c, 1, 0, 32, 1) ||
+	    !skip_vector(c, 2, 2, 65534, 2) || !skip_vector(c, 1, 1, 255, 1))
 		return HELLO_BAD_LENGTH;
 	if (version[0] != 3)
 		return HELLO_NOT_TLS;

@@ -113,9 +113,12 @@ static int parse_v1(const uint8_t *buf, size_t len, struct proxy_header *h)
 {
 	char line[PROXY_V1_MAX + 1];
 	const uint8_t *lf = memchr(buf, '\n', len < PROXY_V1_MAX ? len : PROXY_V1_MAX);
+	const uint8_t *cr = memchr(buf, '\r', len < PROXY_V1_MAX ? len : PROXY_V1_MAX);
 	enum proxy_error err;
 	size_t n;
 
+	if (cr && cr + 1 < buf + len && cr[1] != '\n')
+		return -PROXY_BAD_LINE;
 	if (!lf)
 		return len >= PROXY_V1_MAX ? -PROXY_TOO_LONG : 0;
 	n = (size_t)(lf - buf) + 1;

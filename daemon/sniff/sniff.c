@@ -211,6 +211,12 @@ static enum step believe(struct session *s, const struct proxy_header *h)
 	if (h->src.len)
 		s->client = h->src;
 	about->dst = h->dst;
+	memcpy(about->sni, h->authority, sizeof(about->sni));
+	if (h->alpn_len && h->alpn_len < sizeof(about->alpn)) {
+		about->alpn[0] = (char)h->alpn_len;
+		memcpy(about->alpn + 1, h->alpn, h->alpn_len);
+		about->alpn_len = (uint16_t)(h->alpn_len + 1);
+	}
 	memcpy(about->unique_id, h->unique_id, h->unique_id_len);
 	about->unique_id_len = h->unique_id_len;
 	if (!listener_allows(s->listener, &s->client)) {
@@ -233,14 +239,14 @@ static enum step look_for_proxy(struct session *s)
 	if (s->proxied || (versions == PROXY_ACCEPT_NO && c->protocol != PROTOCOL_AUTO))
 		return STEP_ON;
 	buf = at_hand(s, &len);
-	if (c->protocol == PROTOCOL_AUTO) {
-		if (!proxy_header_starts(buf, len))
-			return STEP_ON;
-		if (versions == PROXY_ACCEPT_NO)
-			versions = PROXY_ACCEPT_ANY;
-	}
 	if (!len)
 		return STEP_MORE;
+	/* protocol = auto finds it out, like everything else. */
+	if (versions == PROXY_ACCEPT_NO) {
+		if (!proxy_header_starts(buf, len))
+			return STEP_ON;
+		versions = PROXY_ACCEPT_ANY;
+	}
 	if (!is_trusted(s))
 		return refuse(s, END_UNTRUSTED_PROXY, "PROXY header", "the peer is not trusted");
 	r = proxy_header_parse(buf, len, versions, &h);
@@ -249,9 +255,13 @@ static enum step look_for_proxy(struct session *s)
 	if (r < 0)
 		return refuse(s, END_BAD_PROXY, "PROXY header", proxy_error_str[-r]);
 	step = believe(s, &h);
-	if (step == STEP_ON)
-		consume(s, (size_t)r);
-	return step;
+	if (step != STEP_ON)
+		return step;
+	consume(s, (size_t)r);
+	/* It may be that now the server speaks. */
+	if (c->protocol == PROTOCOL_AUTO)
+		session_arm(s, c->auto_wait);
+	return STEP_ON;
 }
 
 static enum step look(struct session *s)
@@ -274,6 +284,14 @@ static enum step look(struct session *s)
 
 /* ---- events ----------------------------------------------------------------------------- */
 
+/* Whether a client that says nothing says enough: its server speaks first. */
+static bool may_be_silent(const struct session *s)
+{
+	const struct listener_config *c = s->listener->config;
+
+	return c->protocol == PROTOCOL_AUTO && (c->accept_proxy == PROXY_ACCEPT_NO || s->proxied);
+}
+
 void sniff_start(struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
@@ -282,8 +300,7 @@ void sniff_start(struct session *s)
 		(void)as_tcp(s);
 		return;
 	}
-	session_arm(s, c->protocol == PROTOCOL_AUTO ? MIN(c->auto_wait, c->sniff_timeout)
-						    : c->sniff_timeout);
+	session_arm(s, may_be_silent(s) ? MIN(c->auto_wait, c->sniff_timeout) : c->sniff_timeout);
 	sniff_begin(s->worker, s);
 }
 
@@ -342,8 +359,7 @@ void sniff_timeout(struct session *s)
 	size_t len;
 
 	(void)at_hand(s, &len);
-	if (c->protocol == PROTOCOL_AUTO && !len) {
-		/* Silent: its server speaks first. */
+	if (!len && may_be_silent(s)) {
 		(void)as_tcp(s);
 		return;
 	}

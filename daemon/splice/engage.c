@@ -33,10 +33,16 @@
  */
 static void fix_window(const struct worker *w, const struct conn *c, bool first)
 {
-	int window = (int)w->daemon->config->splice_window, lock = SOCK_RCVBUF_LOCK;
+	int window = (int)w->daemon->config->splice_window, lock = SOCK_RCVBUF_LOCK, quick = 1;
 
 	/* Every time: the kernel sets the clamp anew when segments become larger. */
 	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof(window));
+	/*
+	 * Out of the mode in which acknowledgements wait for an answer to ride on: a sender that
+	 * holds its last segment back until the one before is acknowledged (Nagle) would wait for
+	 * the timer, 40 ms.
+	 */
+	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &quick, sizeof(quick));
 	if (first)
 		(void)setsockopt(c->fd, SOL_SOCKET, SO_BUF_LOCK, &lock, sizeof(lock));
 }

@@ -92,7 +92,7 @@ def test_refusals(env):
     assert tls.is_alert(answer.rest, tls.UNRECOGNIZED_NAME), answer.rest
     with Client(daemon.address()) as client:
         assert client.ask(host="b.test").status == 421
-    assert wait_requests(daemon)[0]["end"] == "no_route"
+    assert wait_requests(daemon)[0]["end"] == "misdirected"
     number = len(daemon.access_log())
     answer = ask(daemon.address(), b"\xff\xfe")
     check_refused(daemon, answer, "no_route", number + 1)
@@ -135,8 +135,14 @@ def check_behind_headers(all_kinds):
 
 
 def test_proxy_headers(env):
-    """They are seen without being asked for."""
-    check_behind_headers(Everything(env))
+    """They are seen without being asked for, from those that are trusted."""
+    check_behind_headers(Everything(env, {"trusted": "127.0.0.0/8"}))
+
+
+def test_proxy_headers_of_nobody_trusted(env):
+    all_kinds = Everything(env)
+    answer = ask(all_kinds.address, v1(A4, B4) + records(usual("a.test")))
+    check_refused(all_kinds.daemon, answer, "untrusted_proxy", 1)
 
 
 def test_proxy_headers_demanded(env):
@@ -157,7 +163,7 @@ def test_proxy_headers_trusted(env):
 
 
 def test_proxy_header_in_pieces(env):
-    all_kinds = Everything(env)
+    all_kinds = Everything(env, {"trusted": "127.0.0.0/8"})
     for header in (v1(A4, B4), v2(A6, B6, proxyheader.tlv(proxyheader.NOOP, b"x"))):
         for at, pieces in splits(header + b"\xff\xfe", env.pick(1, 7)):
             assert ask(all_kinds.address, *pieces).name == "other", f"{header} split at {at}"
