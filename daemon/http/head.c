@@ -433,6 +433,12 @@ static enum http_error parse_field(const char *buf, size_t at, size_t end, struc
 	return HTTP_OK;
 }
 
+/* A field that goes on in the next line is refused for that, whatever its first line says. */
+static enum http_error check_fold(const char *buf, size_t next, size_t len)
+{
+	return next < len && (buf[next] == ' ' || buf[next] == '\t') ? HTTP_OBS_FOLD : HTTP_OK;
+}
+
 /* ---- lines ------------------------------------------------------------------------------ */
 
 /* The next line's end (the CR); an error where its end is not CR LF. *next is behind the LF. */
@@ -466,6 +472,8 @@ static enum http_error parse_fields(const char *buf, size_t at, size_t len,
 		if (h->n_fields == limits->fields_max)
 			return HTTP_TOO_MANY_FIELDS;
 		err = parse_field(buf, at, end, f);
+		if (!err)
+			err = check_fold(buf, next, len);
 		if (!err)
 			err = use_field(buf, f, h, seen);
 		if (err)
@@ -529,6 +537,8 @@ static enum http_error parse_lines(const char *buf, size_t at, size_t len,
 			err = HTTP_TOO_MANY_FIELDS;
 		if (!err)
 			err = parse_field(buf, at, end, &h->fields[h->n_fields]);
+		if (!err)
+			err = check_fold(buf, next, len);
 		if (!err)
 			err = use_field(buf, &h->fields[h->n_fields++], h, &seen);
 	}
