@@ -119,13 +119,13 @@ static void check_builds(const struct proxy_header *h)
 		must(same_addr(&h->src, &v1.src) && same_addr(&h->dst, &v1.dst));
 }
 
-/* Every part of a stream says the same as all of it, or that it needs more. */
+/* Parts of a stream say the same as all of it, or that they need more. Some parts: for speed. */
 static void check_parts(const uint8_t *bytes, size_t len, enum proxy_accept versions, int whole)
 {
-	size_t step = 1 + len / 128;
+	size_t step = 1 + len / 16;
 	struct proxy_header h;
 
-	for (size_t part = 0; part < len; part += step) {
+	for (size_t part = len % step; part < len; part += step) {
 		int r = parse(bytes, part, versions, &h);
 
 		if (whole > 0)
