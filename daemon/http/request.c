@@ -177,8 +177,6 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 
 static void refuse_head(struct session *s, enum http_error error)
 {
-	int status = http_error_status(error);
-
 	s->http->n_requests++;
 	stat_inc(&s->worker->stats.http_requests);
 	stat_inc(&s->worker->stats.http_errors[error]);
@@ -188,7 +186,8 @@ static void refuse_head(struct session *s, enum http_error error)
 	if (error == HTTP_TOO_MANY_FIELDS)
 		http_answer(s, HTTP_END_TOO_MANY_FIELDS);
 	else
-		http_answer(s, status == 431 ? HTTP_END_HEAD_TOO_LARGE : HTTP_END_BAD_REQUEST);
+		http_answer(s, error == HTTP_HEAD_TOO_LARGE ? HTTP_END_HEAD_TOO_LARGE
+							    : HTTP_END_BAD_REQUEST);
 }
 
 /* The client has ended. Between two requests that is how it should be. */
@@ -307,8 +306,8 @@ static void body_failed(struct session *s, enum move_result r)
 {
 	switch (r) {
 	case MOVE_BAD:
-		stat_inc(&s->worker->stats.http_errors[HTTP_BAD_CHUNK]);
-		s->http->refused = HTTP_BAD_CHUNK;
+		s->http->refused = s->http->body[UP].chunk.error;
+		stat_inc(&s->worker->stats.http_errors[s->http->refused]);
 		http_answer(s, HTTP_END_BAD_REQUEST);
 		break;
 	case MOVE_END:

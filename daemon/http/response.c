@@ -64,7 +64,7 @@ static void begin_body(struct session *s, const struct http_head *head)
 	struct http_body *b = &h->body[DOWN];
 	struct http_request *r = h->request;
 
-	if (r->method_id == METHOD_HEAD || head->status == 204 || head->status == 304)
+	if (!http_response_has_body(head, (enum http_method)r->method_id))
 		body_begin(b, BODY_NONE, 0);
 	else if (head->chunked)
 		body_begin(b, BODY_CHUNKED, 0);
@@ -97,7 +97,7 @@ static bool write_head(struct session *s, size_t head_len, const char *in, size_
 	int err;
 
 	if (n < 0) {
-		stat_inc(&s->worker->stats.http_errors[HTTP_BAD_CHUNK]);
+		stat_inc(&s->worker->stats.http_errors[s->http->body[DOWN].chunk.error]);
 		http_answer(s, HTTP_END_BAD_RESPONSE);
 		return false;
 	}
@@ -283,7 +283,7 @@ static void move_down(struct session *s)
 		source_ended(s);
 		break;
 	case MOVE_BAD:
-		stat_inc(&s->worker->stats.http_errors[HTTP_BAD_CHUNK]);
+		stat_inc(&s->worker->stats.http_errors[s->http->body[DOWN].chunk.error]);
 		http_abort(s, HTTP_END_BAD_RESPONSE);
 		break;
 	default:

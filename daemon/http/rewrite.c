@@ -139,7 +139,9 @@ static void put_request_line(struct writer *w, const struct http_head *head, con
 {
 	put_slice(w, in, head->method);
 	put(w, " ", 1);
-	if (head->form == TARGET_AUTHORITY || head->form == TARGET_ASTERISK)
+	if (head->path_absent && head->method_id == METHOD_OPTIONS && in[head->path.at] == '/')
+		put(w, "*", 1);
+	else if (head->form == TARGET_AUTHORITY || head->form == TARGET_ASTERISK)
 		put_slice(w, in, head->target);
 	else if (head->path.len == 0 || in[head->path.at] != '/')
 		put(w, "/", 1), put_slice(w, in, head->path);
@@ -177,7 +179,8 @@ size_t rewrite_request(const struct session *s, const struct http_head *head, co
 	for (unsigned int i = 0; i < head->n_fields; i++) {
 		const struct http_field *f = &head->fields[i];
 
-		if (f->id == FIELD_HOST || http_is_hop_by_hop(head, in, f) || is_replaced(c, f))
+		if (f->id == FIELD_HOST || f->id == FIELD_TRANSFER_ENCODING ||
+		    http_is_hop_by_hop(head, in, f) || is_replaced(c, f))
 			continue;
 		has_id |= is_named(in, f, c->request_id);
 		put_field(&w, in, f);
@@ -211,7 +214,7 @@ size_t rewrite_response(const struct session *s, const struct http_head *head, c
 
 		if (f->id == FIELD_UPGRADE && say == SAY_UPGRADE)
 			put_field(&w, in, f);
-		else if (!http_is_hop_by_hop(head, in, f))
+		else if (f->id != FIELD_TRANSFER_ENCODING && !http_is_hop_by_hop(head, in, f))
 			put_field(&w, in, f);
 	}
 	if (chunked)
