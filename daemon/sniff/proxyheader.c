@@ -358,7 +358,8 @@ static int parse_v2(const uint8_t *buf, size_t len, struct proxy_header *h)
 		return 0;
 
 	h->version = 2;
-	if (h->command == PROXY_LOCAL)
+	/* Nothing says what is in the header of such a family, nor where TLVs would begin. */
+	if (h->command == PROXY_LOCAL || buf[13] == V2_UNSPEC)
 		return length;
 	err = parse_addresses(buf[13], buf + V2_HEADER, h);
 	if (!err)

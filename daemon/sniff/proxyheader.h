@@ -60,9 +60,10 @@ extern const char *const proxy_error_str[_PROXY_ERROR_MAX];
  *   < 0  -enum proxy_error.
  * *ret is written on success only. The answer for a stream never changes once it is not 0.
  *
- * v1 UNKNOWN and v2 with an unspecified family are PROXY_PROXIED with both addresses unset. Of a
- * LOCAL header nothing else is looked at, as the protocol demands. Of TLVs, ALPN, AUTHORITY and
- * UNIQUE_ID are kept (an empty one is none), CRC32C is verified, all others are passed over.
+ * v1 UNKNOWN and v2 with an unspecified family are PROXY_PROXIED with both addresses unset. What
+ * else is in them, and in a LOCAL header, is not looked at, as the protocol demands. Of TLVs, ALPN,
+ * AUTHORITY and UNIQUE_ID are kept (an empty one is none), CRC32C is verified, all others are
+ * passed over.
  */
 int proxy_header_parse(const uint8_t *buf, size_t len, enum proxy_accept versions,
 		       struct proxy_header *ret);

@@ -328,12 +328,18 @@ static void v2_unspecified(void **state)
 
 	(void)state;
 	put_head(&b, 0x21, 0x00, "", 0);
-	put_tlv(&b, 2, "a.example", 9);
 	assert_header(b.data, b.len, PROXY_ACCEPT_V2, &h);
 	assert_int_equal(h.command, PROXY_PROXIED);
 	assert_int_equal(h.src.len, 0);
 	assert_int_equal(h.dst.len, 0);
-	assert_string_equal(h.authority, "a.example");
+
+	/* Addresses of a family that is not told, or TLVs. */
+	put_head(&b, 0x21, 0x00, "\2\xff\xff", 3);
+	assert_header(b.data, b.len, PROXY_ACCEPT_V2, &h);
+	put_head(&b, 0x21, 0x00, "", 0);
+	put_tlv(&b, 2, "a.example", 9);
+	assert_header(b.data, b.len, PROXY_ACCEPT_V2, &h);
+	assert_string_equal(h.authority, "");
 }
 
 static void v2_tlvs(void **state)
