@@ -130,7 +130,7 @@ void http_record(struct session *s, enum http_end end)
 		r = &none;
 	}
 	if (r->status)
-		stat_inc(&st->http_responses[r->status / 100 % 6]);
+		stat_inc(&st->http_responses[r->status < 600 ? r->status / 100 : 0]);
 	if (atomic_load_explicit(&s->worker->daemon->access_log, memory_order_relaxed))
 		write_line(s, r, end);
 	if (h->request)

@@ -144,6 +144,14 @@ static void begin_body(struct session *s, const struct http_head *head)
 	s->http->body[DOWN].done = false;
 }
 
+/* CONNECT has no body that means anything (RFC 9110, 9.3.6). */
+static void refuse_body(struct session *s)
+{
+	s->http->refused = HTTP_BAD_LENGTH;
+	stat_inc(&s->worker->stats.http_errors[HTTP_BAD_LENGTH]);
+	http_answer(s, HTTP_END_BAD_REQUEST);
+}
+
 /* A head is complete, and nothing is wrong with it. The pool, or NULL: it was answered. */
 static struct pool *accept_head(struct session *s, const struct http_head *head, const char *in)
 {
@@ -166,6 +174,8 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 	pool = choose(s, head, in, &known_host);
 	if (s->denied)
 		http_answer(s, HTTP_END_DENIED);
+	else if (h->request->method_id == METHOD_CONNECT && !h->body[UP].done)
+		refuse_body(s); /* the bytes behind it would be the tunnel's to one, and the body's to another */
 	else if (!pool)
 		http_answer(s, known_host ? HTTP_END_NO_ROUTE : HTTP_END_MISDIRECTED);
 	else if (c->body_max && head->has_length && head->content_length > c->body_max)

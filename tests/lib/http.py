@@ -411,7 +411,7 @@ def proxy(env, servers, listener=None, pools=None, **options):
 def request_log(daemon):
     """The access lines of requests, as dicts of text."""
     return [dict(word.split("=", 1) for word in line.split() if "=" in word)
-            for line in daemon.log() if re.search(r"\brequest id=\S+ n=\d+ client=", line)]
+            for line in daemon.log() if re.search(r"\brequest id=\S+ client=", line)]
 
 
 def json_log(daemon):
