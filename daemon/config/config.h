@@ -182,6 +182,8 @@ struct config {
  * "FILE:LINE: what is wrong; what is allowed\n", at least one line.
  */
 int config_load(const char *path, struct config **ret, FILE *errors);
+/* The same with what can be read from `stream`; `path` is the name for the messages. */
+int config_load_stream(const char *path, FILE *stream, struct config **ret, FILE *errors);
 /* All defaults and no section: the base of tests and of the canary's private configuration. */
 struct config *config_new(void);
 void config_free(struct config *c);
