@@ -178,7 +178,6 @@ static void source_ended(struct worker *w, struct stream *s)
 	stream_unwait(w, s);
 	s->eof = true;
 	stream_enter(s, STREAM_ENDING);
-	stream_watch(w, s);
 	stream_finish(w, s);
 }
 
