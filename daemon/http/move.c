@@ -67,7 +67,9 @@ static enum move_result one_piece(struct session *s, struct stream *st, struct h
 	if (used < 0)
 		return MOVE_BAD;
 	*short_of = used == 0;
-	st->by_hand -= MIN(st->by_hand, (uint64_t)used);
+	/* Another stream of the worker has to wait as well: see pause.c. */
+	if (s->worker->company_ns > st->by_hand)
+		st->by_hand = 0;
 	if (write_spans(s, st, &spans))
 		return MOVE_FAILED;
 	if (input_used(s, st, in, (size_t)used) < 0) {
