@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "accesslog.h"
 #include "conn.h"
 #include "daemon.h"
 #include "log.h"
@@ -88,11 +89,14 @@ static void deny(struct listen_socket *ls, int fd, const struct addr *client)
 	conn_close(&c, true);
 	stat_inc(&ls->worker->stats.denied);
 	if (atomic_load_explicit(&ls->listener->daemon->access_log, memory_order_relaxed))
-		log_access(
-		    "session id=0 client=%s listener=%s pool=%s server=- backend=- bytes_up=0 "
-		    "bytes_down=0 duration_ms=0 engine=- pauses=0 end=%s",
-		    addr_format(client, text), ls->listener->config->name,
-		    ls->listener->pool->config->name, session_end_str[END_DENIED]);
+		access_write_session(
+		    &(struct access_session){
+			.client = addr_format(client, text),
+			.listener = ls->listener->config->name,
+			.pool = ls->listener->pool->config->name,
+			.end = session_end_str[END_DENIED],
+		    },
+		    LOG_FORMAT_TEXT);
 }
 
 /* Takes a place for one session, global and of the listener; SLOT_NONE: there is none. */

@@ -227,11 +227,10 @@ int log_errno(int err, const char *fmt, ...)
 	return err;
 }
 
-void log_access(const char *fmt, ...)
+void log_access(const char *line)
 {
-	va_list args;
+	int saved = errno;
 
-	va_start(args, fmt);
-	emit_fmt(LOG_LVL_INFO, fmt, args);
-	va_end(args);
+	emit(LOG_LVL_INFO, line);
+	errno = saved;
 }

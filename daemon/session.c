@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 
+#include "accesslog.h"
 #include "daemon.h"
 #include "dial.h"
 #include "listener.h"
@@ -342,7 +343,7 @@ void session_fail(struct session *s, struct conn *c, int err)
 
 static const char *conn_text(const struct addr *a, char buf[ADDR_STR_MAX])
 {
-	return a->len ? addr_format(a, buf) : "-";
+	return a->len ? addr_format(a, buf) : NULL;
 }
 
 static void log_session(const struct session *s)
@@ -350,16 +351,22 @@ static void log_session(const struct session *s)
 	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX];
 	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
 
-	log_access(
-	    "session id=%llu client=%s listener=%s pool=%s server=%s backend=%s bytes_up=%llu "
-	    "bytes_down=%llu duration_ms=%llu engine=%s pauses=%u end=%s",
-	    (unsigned long long)s->id, conn_text(&s->client, client), s->listener->config->name,
-	    s->pool->config->name, s->server ? s->server->config->name : "-",
-	    conn_text(&s->backend, backend), (unsigned long long)stream_moved(up),
-	    (unsigned long long)stream_moved(down),
-	    (unsigned long long)((now_ns() - s->began_ns) / NSEC_PER_MSEC),
-	    s->opened_ns ? session_engine(s) : "-", up->pauses + down->pauses,
-	    session_end_str[s->end]);
+	struct access_session line = {
+	    .id = s->id,
+	    .client = conn_text(&s->client, client),
+	    .listener = s->listener->config->name,
+	    .pool = s->pool->config->name,
+	    .server = s->server ? s->server->config->name : NULL,
+	    .backend = conn_text(&s->backend, backend),
+	    .bytes_up = stream_moved(up),
+	    .bytes_down = stream_moved(down),
+	    .duration_ms = (now_ns() - s->began_ns) / NSEC_PER_MSEC,
+	    .engine = s->opened_ns ? session_engine(s) : NULL,
+	    .pauses = up->pauses + down->pauses,
+	    .end = session_end_str[s->end],
+	};
+
+	access_write_session(&line, LOG_FORMAT_TEXT);
 }
 
 static void count_session(const struct session *s)
