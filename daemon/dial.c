@@ -59,7 +59,6 @@ static bool next_try(struct session *s, int err)
 		return false;
 	}
 	s->retries_left--;
-	stat_inc(&s->worker->stats.retries);
 	return true;
 }
 
@@ -91,6 +90,8 @@ void dial(struct session *s)
 			session_end(s, s->failed ? END_CONNECT_FAILED : END_NO_SERVER);
 			return;
 		}
+		if (s->failed)
+			stat_inc(&s->worker->stats.retries);
 		err = try_server(s);
 		if (err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS) {
 			/* Ours, not the server's. */
