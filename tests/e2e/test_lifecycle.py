@@ -120,6 +120,17 @@ def test_second_sigterm_ends_at_once(env):
     assert daemon.access_log()[-1]["end"] == "shutdown"
 
 
+@case(engines=("copy",))
+def test_signals_up_to_the_end(env):
+    """However many come, and when: it ends as after one."""
+    for _ in range(env.pick(30, 5)):
+        daemon = env.spliced(env.backend().address)
+        while daemon.running:
+            for number in (signal.SIGTERM, signal.SIGINT) * 50:
+                os.kill(daemon.pid, number)     # a zombie does not mind
+        assert daemon.process.returncode == 0, f"exit {daemon.process.returncode}"
+
+
 def test_sigterm_during_load(env):
     """The sessions that are there finish byte-exactly."""
     load = env.load("--sessions", 50, "--bytes-up", "2M", "--bytes-down", "2M", "--idle")
