@@ -87,7 +87,6 @@ bool listener_allows(const struct listener *l, const struct addr *a)
 static void deny(struct listen_socket *ls, int fd, const struct addr *client)
 {
 	const struct daemon *d = ls->listener->daemon;
-	struct access_entry e = {.kind = "session"};
 	struct conn c = {.fd = fd};
 	char text[ADDR_STR_MAX];
 
@@ -95,19 +94,13 @@ static void deny(struct listen_socket *ls, int fd, const struct addr *client)
 	stat_inc(&ls->worker->stats.denied);
 	if (!atomic_load_explicit(&d->access_log, memory_order_relaxed))
 		return;
-	access_number(&e, "id", 0);
-	access_text(&e, "client", addr_format(client, text));
-	access_text(&e, "listener", ls->listener->config->name);
-	access_text(&e, "pool", ls->listener->pool ? ls->listener->pool->config->name : NULL);
-	access_text(&e, "server", NULL);
-	access_text(&e, "backend", NULL);
-	access_number(&e, "bytes_up", 0);
-	access_number(&e, "bytes_down", 0);
-	access_number(&e, "duration_ms", 0);
-	access_text(&e, "engine", NULL);
-	access_number(&e, "pauses", 0);
-	access_text(&e, "end", session_end_str[END_DENIED]);
-	access_write(&e, d->config->access_log_format);
+	access_write_session(&(struct access_session){.client = addr_format(client, text),
+						      .listener = ls->listener->config->name,
+						      .pool = ls->listener->pool
+								  ? ls->listener->pool->config->name
+								  : NULL,
+						      .end = session_end_str[END_DENIED]},
+			     d->config->access_log_format);
 }
 
 /* Takes a place for one session, global and of the listener; SLOT_NONE: there is none. */

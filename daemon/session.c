@@ -516,7 +516,8 @@ static void add_alpn(struct access_entry *e, const struct session_about *about, 
 		n += len;
 		at += len + 1;
 	}
-	access_bytes(e, "alpn", buf, n);
+	buf[n] = '\0';
+	access_text(e, "alpn", n ? buf : NULL);
 }
 
 static void log_session(const struct session *s)
@@ -524,8 +525,9 @@ static void log_session(const struct session *s)
 	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX], alpn[256];
 	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
 	uint64_t sent = stream_moved(up);
-	struct access_entry e = {.kind = "session"};
+	struct access_entry e;
 
+	access_begin(&e, "session");
 	access_number(&e, "id", s->id);
 	access_text(&e, "client", addr_format(&s->client, client));
 	access_text(&e, "listener", s->listener->config->name);
@@ -539,7 +541,7 @@ static void log_session(const struct session *s)
 	access_number(&e, "pauses", up->pauses + down->pauses);
 	if (s->about && s->about->protocol) {
 		access_text(&e, "protocol", s->about->protocol);
-		access_text(&e, "sni", s->about->sni);
+		access_text(&e, "sni", *s->about->sni ? s->about->sni : NULL);
 		add_alpn(&e, s->about, alpn);
 	}
 	access_text(&e, "end", session_end_str[s->end]);

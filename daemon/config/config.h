@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../accesslog.h"
 #include "../addr.h"
 #include "../log.h"
 #include "../sniff/accept.h"
@@ -35,9 +36,6 @@ extern const char *const proxy_send_str[_PROXY_SEND_MAX];
 /* What becomes of a field that earlier proxies may have written. */
 enum forward_mode { FORWARD_NO, FORWARD_APPEND, FORWARD_REPLACE, _FORWARD_MODE_MAX };
 extern const char *const forward_mode_str[_FORWARD_MODE_MAX];
-
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, _LOG_FORMAT_MAX };
-extern const char *const log_format_str[_LOG_FORMAT_MAX];
 
 /* Where a value was written; line 0: not in the file (a default). */
 struct config_where {

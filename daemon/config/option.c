@@ -46,10 +46,6 @@ const char *const forward_mode_str[_FORWARD_MODE_MAX] = {
     [FORWARD_APPEND] = "append",
     [FORWARD_REPLACE] = "replace",
 };
-const char *const log_format_str[_LOG_FORMAT_MAX] = {
-    [LOG_FORMAT_TEXT] = "text",
-    [LOG_FORMAT_JSON] = "json",
-};
 
 /* Of log.h's enums; kept here so that the configuration stands without the log. */
 static const char *const log_level_choices[_LOG_LVL_MAX] = {

@@ -72,8 +72,8 @@ static int write_answer(struct session *s, enum http_end end)
 		     "Connection: close\r\n"
 		     "\r\n"
 		     "%s%s",
-		     status, name, strlen(answers[end].text) + 1,
-		     head ? "" : answers[end].text, head ? "" : "\n");
+		     status, name, strlen(answers[end].text) + 1, head ? "" : answers[end].text,
+		     head ? "" : "\n");
 	iov.iov_len = (size_t)n;
 	return http_write(s, SIDE_CLIENT, &iov, 1);
 }

@@ -49,15 +49,15 @@ static void add_times(struct access_entry *e, const struct http_request *r, uint
 	access_number(e, "total_ms", (now - r->began_ns) / NSEC_PER_MSEC);
 }
 
+/* The texts one after the other, each with a NUL behind it; an empty one is not known. */
 static void add_request(struct access_entry *e, const struct http_request *r)
 {
-	const char *at = r->text;
+	const char *method = r->text, *host = method + r->method_len + 1,
+		   *path = host + r->host_len + 1;
 
-	access_bytes(e, "method", at, r->method_len);
-	at += r->method_len;
-	access_bytes(e, "host", at, r->host_len);
-	at += r->host_len;
-	access_bytes(e, "path", at, r->path_len);
+	access_text(e, "method", r->method_len ? method : NULL);
+	access_text(e, "host", r->host_len ? host : NULL);
+	access_text(e, "path", r->path_len ? path : NULL);
 }
 
 /* Payload of the bodies, or of the tunnel. */
@@ -91,9 +91,10 @@ void http_record_tunnel(struct session *s)
 static void write_line(const struct session *s, const struct http_request *r, enum http_end end)
 {
 	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX];
-	struct access_entry e = {.kind = "request"};
 	const struct http *h = s->http;
+	struct access_entry e;
 
+	access_begin(&e, "request");
 	access_number(&e, "id", r->id);
 	access_text(&e, "client", addr_format(&s->client, client));
 	access_text(&e, "listener", s->listener->config->name);

@@ -96,6 +96,14 @@ static bool is_idempotent(uint8_t method)
 	}
 }
 
+/* Returns where the next one goes: behind the NUL. */
+static char *add_text(char *at, const char *text, size_t len)
+{
+	at = mempcpy(at, text, len);
+	*at++ = '\0';
+	return at;
+}
+
 /* The request object, with what the log shows and the head for the server in it. */
 static struct http_request *make_request(struct session *s, const struct http_head *head,
 					 const char *in)
@@ -108,7 +116,7 @@ static struct http_request *make_request(struct session *s, const struct http_he
 
 	if (!n)
 		return NULL;
-	r = malloc(sizeof(*r) + head->method.len + head->host.len + path_len + n);
+	r = malloc(sizeof(*r) + head->method.len + head->host.len + path_len + 3 + n);
 	if (!r)
 		return NULL;
 	*r = (struct http_request){
@@ -123,9 +131,9 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	    .path_len = path_len,
 	    .head_len = (uint32_t)n,
 	};
-	at = mempcpy(r->text, in + head->method.at, r->method_len);
-	at = mempcpy(at, in + head->host.at, r->host_len);
-	at = mempcpy(at, in + head->path.at, r->path_len);
+	at = add_text(r->text, in + head->method.at, r->method_len);
+	at = add_text(at, in + head->host.at, r->host_len);
+	at = add_text(at, in + head->path.at, r->path_len);
 	memcpy(at, w->scratch, n);
 	return r;
 }
@@ -175,7 +183,8 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 	if (s->denied)
 		http_answer(s, HTTP_END_DENIED);
 	else if (h->request->method_id == METHOD_CONNECT && !h->body[UP].done)
-		refuse_body(s); /* the bytes behind it would be the tunnel's to one, and the body's to another */
+		refuse_body(s); /* the bytes behind it would be the tunnel's to one, and the body's
+				   to another */
 	else if (!pool)
 		http_answer(s, known_host ? HTTP_END_NO_ROUTE : HTTP_END_MISDIRECTED);
 	else if (c->body_max && head->has_length && head->content_length > c->body_max)

@@ -60,11 +60,11 @@ struct stream {
 	char *pending;     /* read, but not yet written: pending_len bytes from pending_at on */
 	uint32_t pending_at, pending_len;
 	uint32_t lane_index;
-	uint64_t copied;      /* bytes the daemon wrote to the target */
-	uint64_t taken;       /* of what the kernel handed up (lane->passed): bytes read */
-	uint64_t low;         /* PAUSED: resume at this backlog */
+	uint64_t copied; /* bytes the daemon wrote to the target */
+	uint64_t taken;  /* of what the kernel handed up (lane->passed): bytes read */
+	uint64_t low;    /* PAUSED: resume at this backlog */
 	uint64_t redirected_before, trimmed_before; /* of budgets that are closed */
-	uint64_t released_at; /* `copied` when the kernel had to give it up */
+	uint64_t released_at;                       /* `copied` when the kernel had to give it up */
 	uint64_t by_hand;     /* COPY: since when, though the kernel could have it; 0: not so */
 	uint64_t paused_at;   /* PAUSED: since when */
 	uint64_t paused_left; /* PAUSED: unsent bytes at that time */
