@@ -300,7 +300,7 @@ void http_send_request(struct session *s)
 	struct conn *c = s->conns[SIDE_BACKEND];
 	size_t proxy = c->used ? 0 : proxy_announce(s, header, sizeof(header));
 	struct iovec iov[2] = {{.iov_base = header, .iov_len = proxy},
-			       {.iov_base = r->text + r->method_len + r->host_len + r->path_len,
+			       {.iov_base = r->text + r->method_len + r->host_len + r->path_len + 3,
 				.iov_len = r->head_len}};
 	int err;
 
