@@ -504,8 +504,8 @@ def test_shutdown_in_a_request(env):
 
 # ---- the access log ----------------------------------------------------------------------------
 
-FIELDS = ["id", "n", "client", "listener", "method", "host", "path", "status", "bytes_up", "bytes_down",
-          "connect_ms", "first_ms", "total_ms", "pool", "server", "backend", "engine", "end"]
+FIELDS = ["id", "client", "listener", "method", "host", "path", "status", "bytes_up", "bytes_down",
+          "connect_ms", "first_ms", "total_ms", "pool", "server", "backend", "engine", "n", "end"]
 NUMBERS = {"status", "bytes_up", "bytes_down", "connect_ms", "first_ms", "total_ms"}
 
 

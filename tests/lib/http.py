@@ -240,10 +240,10 @@ def ending(reader):
 
 
 class Client:
-    """A connection to somebody who speaks HTTP/1."""
+    """A connection to somebody who speaks HTTP/1; `sock` is one that is there already."""
 
-    def __init__(self, address, source=None, timeout=tcp.TIMEOUT):
-        self.sock = tcp.connect(address, source, Deadline(timeout).seconds)
+    def __init__(self, address, source=None, timeout=tcp.TIMEOUT, sock=None):
+        self.sock = sock or tcp.connect(address, source, Deadline(timeout).seconds)
         if self.sock.family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = Reader(self.sock)
@@ -411,7 +411,7 @@ def proxy(env, servers, listener=None, pools=None, **options):
 def request_log(daemon):
     """The access lines of requests, as dicts of text."""
     return [dict(word.split("=", 1) for word in line.split() if "=" in word)
-            for line in daemon.log() if re.search(r"\brequest id=\S+ n=\d+ client=", line)]
+            for line in daemon.log() if re.search(r"\brequest id=\S+ client=", line)]
 
 
 def json_log(daemon):
