@@ -3,6 +3,7 @@
 #   make run        install what is needed, build, start the quick start
 #   make check      every test
 #   make            build/spliced and build/splicectl
+#   make fuzz       every fuzzer for FUZZ_SECONDS=60; ARGS=NAME for one
 #   make help       the rest
 #
 # V=1 shows the commands. CC=clang works. SAN=address,undefined builds into build-san.
@@ -23,6 +24,7 @@ UNITDIR    ?= $(LIBDIR)/systemd/system
 DESTDIR    ?=
 SAN        ?=
 BUILD      := build$(if $(SAN),-san)
+FUZZ       := build-fuzz
 
 CLANG   ?= clang
 BPFTOOL ?= $(firstword $(shell command -v bpftool) /usr/sbin/bpftool)
@@ -34,6 +36,10 @@ CPPFLAGS += -D_GNU_SOURCE -DSPLICED_VERSION='"$(VERSION)"' -Ibpf -Idaemon -I$(BU
 ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer \
 	     -fno-sanitize-recover=all) $(shell pkg-config --cflags $(PKGS)) -pthread
 ALL_LDFLAGS = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN)) -pthread
+FUZZ_SAN   := address,undefined
+FUZZ_CFLAGS = -std=gnu17 $(WARN) -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
+	      -fsanitize=fuzzer-no-link,$(FUZZ_SAN) $(shell pkg-config --cflags $(PKGS)) -pthread
+FUZZ_SECONDS ?= 60
 LIBS     = $(shell pkg-config --libs $(PKGS))
 
 DAEMON_SRC := $(filter-out daemon/main.c daemon/splicectl.c,$(wildcard daemon/*.c daemon/*/*.c))
@@ -42,10 +48,12 @@ LOAD_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/load/*.c))
 BENCH_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
 PEER_BIN   := $(patsubst tests/peers/%.c,$(BUILD)/tests/%,$(wildcard tests/peers/*.c))
 UNIT_BIN   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZ_OBJ   := $(DAEMON_SRC:%.c=$(FUZZ)/%.o)
+FUZZ_BIN   := $(patsubst %.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
 TOOLS      := $(BUILD)/tests/spliced-load $(BUILD)/tests/spliced-bench $(PEER_BIN)
 PROGRAMS   := $(BUILD)/spliced $(BUILD)/splicectl
 
-.PHONY: all tests help deps check-deps run check bench vmcheck install clean format lint docs
+.PHONY: all tests fuzzers help deps check-deps run check fuzz bench vmcheck install clean format lint docs
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -53,9 +61,11 @@ all: $(PROGRAMS)
 
 tests: all $(TOOLS) $(UNIT_BIN)
 
+fuzzers: $(FUZZ_BIN)
+
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'bench vmcheck docs install clean format lint'
+	@echo 'fuzzers bench vmcheck docs install clean format lint'
 
 # ---- what is needed -------------------------------------------------------------------------
 
@@ -121,7 +131,30 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(DAEMON_OBJ) $(filter-out %/main
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS) -lcmocka
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+# ---- fuzzers --------------------------------------------------------------------------------
+
+# Into a folder of its own, whatever CC, CFLAGS and SAN are: libFuzzer is clang's. An archive, so
+# that a fuzzer is linked with (and counts the edges of) no more than it needs.
+
+$(FUZZ)/daemon/splice/maps.o: $(BUILD)/splice.skel.h
+
+$(FUZZ)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) $(CPPFLAGS) -MMD -MP -c $< -o $@
+
+# What libFuzzer calls is declared nowhere.
+$(FUZZ)/tests/fuzz/%.o: WARN += -Wno-missing-prototypes
+
+$(FUZZ)/daemon.a: $(FUZZ_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(FUZZ)/tests/fuzz/%: $(FUZZ)/tests/fuzz/%.o $(FUZZ)/daemon.a
+	$(call say,LD,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,$(FUZZ_SAN) -pthread $^ -o $@ -Wl,--as-needed $(LIBS)
+
+-include $(shell find $(BUILD) $(FUZZ) -name '*.d' 2>/dev/null)
 
 # ---- use ------------------------------------------------------------------------------------
 
@@ -130,15 +163,19 @@ run: deps
 	@./conf/quickstart $(BUILD)
 
 check: check-deps
-	@$(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory tests fuzzers
 	@SPLICED_BUILD=$(BUILD) ./tests/run $(ARGS)
+
+fuzz: check-deps
+	@$(MAKE) --no-print-directory fuzzers
+	@./tests/fuzz/run --seconds $(FUZZ_SECONDS) $(ARGS)
 
 bench: check-deps
 	@$(MAKE) --no-print-directory tests
 	@./tests/bench/bench $(ARGS)
 
 vmcheck: check-deps
-	@$(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory tests fuzzers
 	@./tests/vm/matrix $(if $(FULL),--full)
 
 # A configuration that is there is the administrator's: it is kept. The unit is written for /usr.
@@ -167,7 +204,7 @@ docs/man/spliced.conf.5: docs/man/spliced.conf.5.in $(BUILD)/spliced
 	$(Q)sed -e '/^@OPTIONS@$$/{r $(BUILD)/options.man' -e 'd}' $< > $@
 
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-fuzz
 
 C_FILES := $(wildcard daemon/*.[ch] daemon/*/*.[ch] bpf/*.[ch] tests/*/*.[ch])
 

@@ -12,6 +12,8 @@
  *   owned    socket storage; its presence says "this socket, or its listener, is the daemon's".
  *            Its value is OWNED_COLLECT where sockops is to put it into `sockets` at once.
  *   verdicts per-CPU array of counters, indexed by enum verdict_why.
+ *   leaving  (a variable) how many threads of the daemon want a source out of `engaged` right now.
+ *            sockops is called for every segment that is sent; while this is 0 it looks no further.
  */
 #ifndef SPLICE_API_H
 #define SPLICE_API_H

@@ -17,6 +17,9 @@ char LICENSE[] SEC("license") = "GPL";
 /* Fixed before load, so that switched-off branches cost nothing. */
 const volatile __u32 debug_flags = 0;
 
+/* How many of the daemon's threads want a source out of `engaged` right now: see leave(). */
+volatile __u32 leaving = 0;
+
 /* Sizes are placeholders: the daemon sets them from max_sessions before load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
@@ -154,7 +157,7 @@ int collect(struct bpf_sock_ops *ops)
 			established(ops, *value);
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
-		if (ops->args[0] == BPF_WRITE_HDR_TCP_CURRENT_MSS)
+		if (leaving && ops->args[0] == BPF_WRITE_HDR_TCP_CURRENT_MSS)
 			leave(ops);
 		break;
 	default:

@@ -1,139 +1,235 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "accesslog.h"
 
+#include <assert.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "log.h"
 
-#define LINE_MAX_BYTES 8192
+const char *const log_format_str[_LOG_FORMAT_MAX] = {
+    [LOG_FORMAT_TEXT] = "text",
+    [LOG_FORMAT_JSON] = "json",
+};
 
-static struct access_pair *next_pair(struct access_entry *e, const char *key)
+/* Texts are not cut shorter than this. */
+#define SHORTEST_TEXT 16
+
+static const char ellipsis[] = "...";
+
+/* ---- entries ---------------------------------------------------------------------------- */
+
+static struct access_field *add(struct access_entry *e, const char *key)
 {
-	struct access_pair *p = &e->pairs[e->n < ACCESS_PAIRS ? e->n++ : ACCESS_PAIRS - 1];
-
-	*p = (struct access_pair){.key = key};
-	return p;
+	assert(e->n_fields < ACCESS_FIELDS_MAX);
+	e->fields[e->n_fields].key = key;
+	return &e->fields[e->n_fields++];
 }
 
-void access_bytes(struct access_entry *e, const char *key, const char *text, size_t len)
+void access_begin(struct access_entry *e, const char *kind)
 {
-	struct access_pair *p = next_pair(e, key);
-
-	p->text = len ? text : "-";
-	p->text_len = len ? len : 1;
+	e->kind = kind;
+	e->n_fields = 0;
 }
 
 void access_text(struct access_entry *e, const char *key, const char *text)
 {
-	access_bytes(e, key, text, text ? strlen(text) : 0);
+	struct access_field *f = add(e, key);
+
+	f->text = text;
+	f->is_number = false;
 }
 
 void access_number(struct access_entry *e, const char *key, uint64_t number)
 {
-	next_pair(e, key)->number = number;
+	struct access_field *f = add(e, key);
+
+	f->number = number;
+	f->is_number = true;
 }
 
 /* ---- text ------------------------------------------------------------------------------- */
 
+/* What is written so far; length grows beyond size, as snprintf() counts. */
 struct line {
-	char *at, *end;
+	char *buf;
+	size_t size, length;
 };
 
-static void put(struct line *l, const char *text, size_t len)
+static void put(struct line *l, char c)
 {
-	len = MIN(len, (size_t)(l->end - l->at));
-	memcpy(l->at, text, len);
-	l->at += len;
+	if (l->length + 1 < l->size)
+		l->buf[l->length] = c;
+	l->length++;
+}
+
+static void put_plain(struct line *l, const char *text)
+{
+	while (*text)
+		put(l, *text++);
+}
+
+static void put_number(struct line *l, uint64_t number)
+{
+	char digits[20];
+	size_t n = 0;
+
+	do
+		digits[n++] = (char)('0' + number % 10);
+	while (number /= 10);
+	while (n)
+		put(l, digits[--n]);
 }
 
 static bool is_plain(unsigned char c)
 {
-	return c > ' ' && c < 0x7f && c != '"' && c != '\\' && c != '%';
+	return c > ' ' && c < 0x7f && c != '"' && c != '\'' && c != '\\';
 }
 
-static void put_encoded(struct line *l, const char *text, size_t len)
+/* At most `limit` bytes of the text are written, and "..." for the rest. */
+static void put_text(struct line *l, const char *text, size_t limit)
 {
-	char code[4];
+	static const char hex[] = "0123456789ABCDEF";
+	size_t start = l->length;
 
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+		size_t width = is_plain(c) ? 1 : 3;
 
-		if (is_plain(c)) {
-			put(l, text + i, 1);
+		if (l->length - start + width > limit) {
+			put_plain(l, ellipsis);
+			return;
+		}
+		if (width == 1) {
+			put(l, (char)c);
 			continue;
 		}
-		(void)snprintf(code, sizeof(code), "%%%02X", c);
-		put(l, code, 3);
+		put(l, '%');
+		put(l, hex[c >> 4]);
+		put(l, hex[c & 15]);
 	}
 }
 
-size_t access_format_text(const struct access_entry *e, char *buf, size_t size)
+static size_t format_text(const struct access_entry *e, char *buf, size_t size, size_t limit)
 {
-	struct line l = {.at = buf, .end = buf + size - 1};
-	char number[24];
+	struct line l = {.buf = buf, .size = size};
 
-	put(&l, e->kind, strlen(e->kind));
-	for (unsigned int i = 0; i < e->n; i++) {
-		const struct access_pair *p = &e->pairs[i];
+	put_plain(&l, e->kind);
+	for (size_t i = 0; i < e->n_fields; i++) {
+		const struct access_field *f = &e->fields[i];
 
-		put(&l, " ", 1);
-		put(&l, p->key, strlen(p->key));
-		put(&l, "=", 1);
-		if (p->text)
-			put_encoded(&l, p->text, p->text_len);
+		put(&l, ' ');
+		put_plain(&l, f->key);
+		put(&l, '=');
+		if (f->is_number)
+			put_number(&l, f->number);
 		else
-			put(&l, number,
-			    (size_t)snprintf(number, sizeof(number), "%llu",
-					     (unsigned long long)p->number));
+			put_text(&l, f->text ? f->text : "-", limit);
 	}
-	*l.at = '\0';
-	return (size_t)(l.at - buf);
+	buf[MIN(l.length, size - 1)] = '\0';
+	return l.length;
 }
 
 /* ---- JSON ------------------------------------------------------------------------------- */
 
-/* Bytes that are not UTF-8 are shown as in a line of text. */
-static json_t *json_text(const struct access_pair *p)
+/* The text with what is not printable ASCII as %XX, for bytes that are not UTF-8. */
+static json_t *encoded(const char *text, size_t limit)
 {
-	json_t *value = json_stringn(p->text, p->text_len);
-	char buf[LINE_MAX_BYTES];
-	struct line l = {.at = buf, .end = buf + sizeof(buf)};
+	char buf[LOG_TEXT_MAX];
+	struct line l = {.buf = buf, .size = sizeof(buf)};
 
-	if (value)
-		return value;
-	put_encoded(&l, p->text, p->text_len);
-	return json_stringn(buf, (size_t)(l.at - buf));
+	put_text(&l, text, MIN(limit, sizeof(buf) - sizeof(ellipsis)));
+	return json_stringn(buf, l.length);
 }
 
-static void write_json(const struct access_entry *e)
+static json_t *json_text(const char *text, size_t limit)
 {
-	json_t *o = json_object();
-	char *line;
+	size_t n = strnlen(text, limit + 1);
+	char buf[LOG_TEXT_MAX];
+	json_t *json;
 
-	(void)json_object_set_new(o, "kind", json_string(e->kind));
-	for (unsigned int i = 0; i < e->n; i++) {
-		const struct access_pair *p = &e->pairs[i];
+	if (n > limit) {
+		size_t kept = MIN(limit, sizeof(buf) - sizeof(ellipsis));
 
-		(void)json_object_set_new(
-		    o, p->key, p->text ? json_text(p) : json_integer((json_int_t)p->number));
+		/* Not in the middle of a character. */
+		while (kept && ((unsigned char)text[kept] & 0xc0) == 0x80)
+			kept--;
+		memcpy(buf, text, kept);
+		memcpy(buf + kept, ellipsis, sizeof(ellipsis));
+		json = json_string(buf);
+	} else {
+		json = json_stringn(text, n);
 	}
-	line = json_dumps(o, JSON_COMPACT);
-	if (line)
-		log_access("%s", line);
-	free(line);
-	json_decref(o);
+	/* DEL is fine in JSON, but the log would write it as \x7f, which is not. */
+	if (!json || memchr(text, 0x7f, n)) {
+		json_decref(json);
+		return encoded(text, limit);
+	}
+	return json;
+}
+
+static json_t *json_value(const struct access_field *f, size_t limit)
+{
+	if (f->is_number)
+		return json_integer((json_int_t)MIN(f->number, (uint64_t)INT64_MAX));
+	return f->text ? json_text(f->text, limit) : json_null();
+}
+
+static size_t format_json(const struct access_entry *e, char *buf, size_t size, size_t limit)
+{
+	json_t *object = json_object();
+	size_t n;
+
+	(void)json_object_set_new(object, "kind", json_string(e->kind));
+	for (size_t i = 0; i < e->n_fields; i++)
+		(void)json_object_set_new(object, e->fields[i].key,
+					  json_value(&e->fields[i], limit));
+	n = json_dumpb(object, buf, size - 1, JSON_COMPACT | JSON_ENSURE_ASCII);
+	buf[MIN(n, size - 1)] = '\0';
+	json_decref(object);
+	return n;
+}
+
+/* ---- lines ------------------------------------------------------------------------------ */
+
+size_t access_format(const struct access_entry *e, enum log_format format, char *buf, size_t size)
+{
+	size_t limit = size, n;
+
+	for (;; limit /= 2) {
+		n = format == LOG_FORMAT_JSON ? format_json(e, buf, size, limit)
+					      : format_text(e, buf, size, limit);
+		if (n < size)
+			return n;
+		if (limit <= SHORTEST_TEXT)
+			return size - 1;
+	}
 }
 
 void access_write(const struct access_entry *e, enum log_format format)
 {
-	char line[LINE_MAX_BYTES];
+	char line[LOG_TEXT_MAX];
 
-	if (format == LOG_FORMAT_JSON) {
-		write_json(e);
-		return;
-	}
-	(void)access_format_text(e, line, sizeof(line));
-	log_access("%s", line);
+	(void)access_format(e, format, line, sizeof(line));
+	log_access(line);
+}
+
+void access_write_session(const struct access_session *s, enum log_format format)
+{
+	struct access_entry e;
+
+	access_begin(&e, "session");
+	access_number(&e, "id", s->id);
+	access_text(&e, "client", s->client);
+	access_text(&e, "listener", s->listener);
+	access_text(&e, "pool", s->pool);
+	access_text(&e, "server", s->server);
+	access_text(&e, "backend", s->backend);
+	access_number(&e, "bytes_up", s->bytes_up);
+	access_number(&e, "bytes_down", s->bytes_down);
+	access_number(&e, "duration_ms", s->duration_ms);
+	access_text(&e, "engine", s->engine);
+	access_number(&e, "pauses", s->pauses);
+	access_text(&e, "end", s->end);
+	access_write(&e, format);
 }

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Lines of the access log: pairs of a key and a value, put together in order and written as
- * `kind key=value ...`, or as a JSON object. No memory is allocated for a line of text.
+ * The access log: an entry is a kind and fields in the order they were added, and becomes one line:
+ *
+ *     session id=1 client=127.0.0.1:45510 ... end=done
+ *     {"kind":"session","id":1,"client":"127.0.0.1:45510",...,"end":"done"}
+ *
+ * A line of text is made without allocating. Keys and strings are not copied: they must live until
+ * the entry is written.
  */
 #pragma once
 
@@ -9,30 +14,52 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "config/config.h"
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, _LOG_FORMAT_MAX };
 
-#define ACCESS_PAIRS 32
+/* Their names in a configuration, indexed by the enum. */
+extern const char *const log_format_str[_LOG_FORMAT_MAX];
 
-struct access_pair {
+#define ACCESS_FIELDS_MAX 32
+
+struct access_field {
 	const char *key;
-	const char *text; /* NULL: it is a number; of text_len bytes, which need not be printable */
-	size_t text_len;
+	const char *text; /* NULL with is_number unset: there is none */
 	uint64_t number;
+	bool is_number;
 };
 
 struct access_entry {
-	const char *kind; /* "session" or "request" */
-	struct access_pair pairs[ACCESS_PAIRS];
-	unsigned int n;
+	const char *kind;
+	size_t n_fields;
+	struct access_field fields[ACCESS_FIELDS_MAX];
 };
 
-/* What an entry is told is read when it is written, so it must live until then. */
+/* What the line of a session says; a text that is NULL is `-`, or null in JSON. */
+struct access_session {
+	uint64_t id;
+	const char *client, *listener, *pool, *server, *backend;
+	uint64_t bytes_up, bytes_down, duration_ms;
+	const char *engine;
+	unsigned int pauses;
+	const char *end;
+};
+
+void access_begin(struct access_entry *e, const char *kind);
 void access_text(struct access_entry *e, const char *key, const char *text);
-void access_bytes(struct access_entry *e, const char *key, const char *text, size_t len);
 void access_number(struct access_entry *e, const char *key, uint64_t number);
 
-/* Writes one line. Text that is empty is "-"; blanks, quotes, backslashes, % and bytes that do not
- * print are percent-encoded in a text line. */
+/*
+ * Writes the entry and a NUL; returns the line's length. Where it does not fit, the longest texts
+ * are cut and end in "...", so that every field stays.
+ *
+ * LOG_FORMAT_TEXT: a blank, quote, backslash or byte that is not printable ASCII is %XX in a text;
+ * a percent sign is itself, so that what a client had encoded (a path) stays as it was.
+ * LOG_FORMAT_JSON: the same for a text that is not UTF-8 or has a DEL.
+ */
+size_t access_format(const struct access_entry *e, enum log_format format, char *buf, size_t size);
+
+/* Writes the entry's line to the log. */
 void access_write(const struct access_entry *e, enum log_format format);
-/* The same into a buffer, for tests; returns its length without the NUL, cut to fit. */
-size_t access_format_text(const struct access_entry *e, char *buf, size_t size);
+
+/* One line, of the kind `session`. */
+void access_write_session(const struct access_session *s, enum log_format format);

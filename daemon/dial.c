@@ -62,7 +62,6 @@ static bool next_try(struct session *s, int err)
 		return false;
 	}
 	s->retries_left--;
-	stat_inc(&s->worker->stats.retries);
 	return true;
 }
 
@@ -123,6 +122,8 @@ void dial(struct session *s)
 			session_opened(s);
 			return;
 		}
+		if (s->failed)
+			stat_inc(&s->worker->stats.retries);
 		err = try_server(s);
 		if (err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS) {
 			/* Ours, not the server's. */

@@ -87,7 +87,6 @@ bool listener_allows(const struct listener *l, const struct addr *a)
 static void deny(struct listen_socket *ls, int fd, const struct addr *client)
 {
 	const struct daemon *d = ls->listener->daemon;
-	struct access_entry e = {.kind = "session"};
 	struct conn c = {.fd = fd};
 	char text[ADDR_STR_MAX];
 
@@ -95,19 +94,13 @@ static void deny(struct listen_socket *ls, int fd, const struct addr *client)
 	stat_inc(&ls->worker->stats.denied);
 	if (!atomic_load_explicit(&d->access_log, memory_order_relaxed))
 		return;
-	access_number(&e, "id", 0);
-	access_text(&e, "client", addr_format(client, text));
-	access_text(&e, "listener", ls->listener->config->name);
-	access_text(&e, "pool", ls->listener->pool ? ls->listener->pool->config->name : NULL);
-	access_text(&e, "server", NULL);
-	access_text(&e, "backend", NULL);
-	access_number(&e, "bytes_up", 0);
-	access_number(&e, "bytes_down", 0);
-	access_number(&e, "duration_ms", 0);
-	access_text(&e, "engine", NULL);
-	access_number(&e, "pauses", 0);
-	access_text(&e, "end", session_end_str[END_DENIED]);
-	access_write(&e, d->config->access_log_format);
+	access_write_session(&(struct access_session){.client = addr_format(client, text),
+						      .listener = ls->listener->config->name,
+						      .pool = ls->listener->pool
+								  ? ls->listener->pool->config->name
+								  : NULL,
+						      .end = session_end_str[END_DENIED]},
+			     d->config->access_log_format);
 }
 
 /* Takes a place for one session, global and of the listener; SLOT_NONE: there is none. */
@@ -140,6 +133,7 @@ static bool accept_one(struct listen_socket *ls)
 	struct listener *l = ls->listener;
 	struct addr client = {.len = sizeof(struct sockaddr_un)};
 	uint32_t slot = take_place(l);
+	bool denied;
 	int fd, err;
 
 	if (slot == SLOT_NONE) {
@@ -149,9 +143,12 @@ static bool accept_one(struct listen_socket *ls)
 	fd = accept4(ls->fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	err = errno;
 	/* Behind a proxy that announces its clients, it is they who are allowed or denied. */
-	if (fd >= 0 &&
-	    (l->config->accept_proxy != PROXY_ACCEPT_NO || listener_allows(l, &client))) {
-		session_start(ls->worker, l, fd, slot, &client);
+	denied =
+	    fd >= 0 && l->config->accept_proxy == PROXY_ACCEPT_NO && !listener_allows(l, &client);
+	if (fd >= 0 && (!denied || l->config->protocol == PROTOCOL_HTTP)) {
+		if (denied)
+			stat_inc(&ls->worker->stats.denied);
+		session_start(ls->worker, l, fd, slot, &client, denied);
 		return true;
 	}
 	give_place(l, slot);

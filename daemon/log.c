@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -123,16 +124,20 @@ static size_t escape(char *out, size_t size, const char *text)
 
 static void write_stderr(const char *line, size_t len)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
 	ssize_t n;
 
 	/* A reader that is gone or too slow loses lines; the daemon does not wait for it. A pipe
-	 * that is writable takes a line (it is no longer than PIPE_BUF) without blocking. */
-	if (poll(&p, 1, 0) == 0)
-		return;
-	do
-		n = write(STDERR_FILENO, line, len);
-	while (n < 0 && errno == EINTR);
+	 * that is writable takes a line (it is no longer than PIPE_BUF) without blocking, but not
+	 * two: what poll() says must hold until the write. */
+	(void)pthread_mutex_lock(&lock);
+	if (poll(&p, 1, 0) != 0) {
+		do
+			n = write(STDERR_FILENO, line, len);
+		while (n < 0 && errno == EINTR);
+	}
+	(void)pthread_mutex_unlock(&lock);
 }
 
 static size_t prefix(char *out, size_t size, enum sink sink, enum log_level level)
@@ -227,11 +232,10 @@ int log_errno(int err, const char *fmt, ...)
 	return err;
 }
 
-void log_access(const char *fmt, ...)
+void log_access(const char *line)
 {
-	va_list args;
+	int saved = errno;
 
-	va_start(args, fmt);
-	emit_fmt(LOG_LVL_INFO, fmt, args);
-	va_end(args);
+	emit(LOG_LVL_INFO, line);
+	errno = saved;
 }

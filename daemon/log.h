@@ -6,9 +6,14 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 
 #include "util.h"
+
+/* A text of less than this is not cut, whatever comes before it: lines are at most PIPE_BUF, up to
+ * which writes to a pipe do not mix. */
+#define LOG_TEXT_MAX (PIPE_BUF - 64)
 
 enum log_level { LOG_LVL_ERROR, LOG_LVL_WARNING, LOG_LVL_INFO, LOG_LVL_DEBUG, _LOG_LVL_MAX };
 enum log_target { LOG_TO_AUTO, LOG_TO_JOURNAL, LOG_TO_STDERR, _LOG_TO_MAX };
@@ -41,4 +46,4 @@ void log_write(enum log_level level, const char *fmt, ...) _printf_(2, 3);
 int log_errno(int err, const char *fmt, ...) _printf_(2, 3);
 
 /* An access line: always written at info priority, independent of log_level. */
-void log_access(const char *fmt, ...) _printf_(1, 2);
+void log_access(const char *line);

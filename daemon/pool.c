@@ -98,6 +98,20 @@ static struct server *next_least_sessions(struct pool *p, const struct tried *t,
 	return best;
 }
 
+/* New sessions take turns at the addresses; a retry gets the one after those it has tried, whatever
+ * other sessions were given meanwhile. */
+static const struct addr *next_address(struct server *s, struct tried *t, size_t i)
+{
+	size_t at;
+
+	if (i >= POOL_MAX_TRIED)
+		return &s->addrs[s->next_addr++ % s->n_addrs];
+	if (!t->times[i])
+		t->first[i] = (uint8_t)(s->next_addr++ % s->n_addrs);
+	at = (size_t)t->first[i] + t->times[i]++;
+	return &s->addrs[at % s->n_addrs];
+}
+
 struct server *pool_pick(struct pool *p, struct tried *tried, struct addr *where)
 {
 	struct server *s = NULL;
@@ -110,13 +124,9 @@ struct server *pool_pick(struct pool *p, struct tried *tried, struct addr *where
 			s = next_round_robin(p, tried, backup);
 	}
 	if (s) {
-		size_t i = (size_t)(s - p->servers);
-
 		s->active++;
 		s->total++;
-		*where = s->addrs[s->next_addr++ % s->n_addrs];
-		if (i < POOL_MAX_TRIED)
-			tried->times[i]++;
+		*where = *next_address(s, tried, (size_t)(s - p->servers));
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return s;

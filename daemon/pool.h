@@ -39,9 +39,10 @@ struct pool {
 struct pool *pool_new(const struct pool_config *config);
 void pool_free(struct pool *p);
 
-/* How often a session has tried each server, by its index in the pool. */
+/* What a session has tried of each server, by its index in the pool. */
 struct tried {
-	uint8_t times[POOL_MAX_TRIED];
+	uint8_t times[POOL_MAX_TRIED]; /* how many addresses */
+	uint8_t first[POOL_MAX_TRIED]; /* index of the first of them; the others follow it */
 };
 
 /*

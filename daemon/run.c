@@ -309,6 +309,7 @@ static void tear_down(struct run *r)
 {
 	struct event *events[] = {r->on_term, r->on_int, r->on_hup, r->grace};
 	struct maps *maps = r->daemon.maps;
+	sigset_t ours;
 
 	report_close(&r->report);
 	daemon_fini(&r->daemon);
@@ -317,6 +318,12 @@ static void tear_down(struct run *r)
 	maps_close(maps);
 	doctor_end(&r->report.doctor);
 	mailbox_fini(&r->mail);
+	/* One that comes now must not find the default action, which is to be killed by it. */
+	(void)sigemptyset(&ours);
+	(void)sigaddset(&ours, SIGTERM);
+	(void)sigaddset(&ours, SIGINT);
+	(void)sigaddset(&ours, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &ours, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
 		if (events[i])
 			event_free(events[i]);

@@ -239,7 +239,7 @@ struct session_about *session_about(struct session *s)
 }
 
 void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
-		   const struct addr *client)
+		   const struct addr *client, bool denied)
 {
 	struct daemon *d = w->daemon;
 	struct session *s = calloc(1, sizeof(*s));
@@ -259,6 +259,7 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	s->slot = slot;
 	s->generation = ++d->generations[slot];
 	s->client = *client;
+	s->denied = denied;
 	s->began_ns = w->now;
 	init_streams(s);
 	s->client_conn.fd = fd;
@@ -515,7 +516,8 @@ static void add_alpn(struct access_entry *e, const struct session_about *about, 
 		n += len;
 		at += len + 1;
 	}
-	access_bytes(e, "alpn", buf, n);
+	buf[n] = '\0';
+	access_text(e, "alpn", n ? buf : NULL);
 }
 
 static void log_session(const struct session *s)
@@ -523,8 +525,9 @@ static void log_session(const struct session *s)
 	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX], alpn[256];
 	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
 	uint64_t sent = stream_moved(up);
-	struct access_entry e = {.kind = "session"};
+	struct access_entry e;
 
+	access_begin(&e, "session");
 	access_number(&e, "id", s->id);
 	access_text(&e, "client", addr_format(&s->client, client));
 	access_text(&e, "listener", s->listener->config->name);
@@ -538,7 +541,7 @@ static void log_session(const struct session *s)
 	access_number(&e, "pauses", up->pauses + down->pauses);
 	if (s->about && s->about->protocol) {
 		access_text(&e, "protocol", s->about->protocol);
-		access_text(&e, "sni", s->about->sni);
+		access_text(&e, "sni", *s->about->sni ? s->about->sni : NULL);
 		add_alpn(&e, s->about, alpn);
 	}
 	access_text(&e, "end", session_end_str[s->end]);
@@ -549,7 +552,7 @@ static void log_session(const struct session *s)
 static bool is_logged(const struct session *s)
 {
 	return atomic_load_explicit(&s->worker->daemon->access_log, memory_order_relaxed) &&
-	       !(s->http && s->http->n_requests && !s->tunnel);
+	       !(s->http && s->http->n_requests);
 }
 
 static void count_session(const struct session *s)

@@ -99,6 +99,7 @@ struct session {
 	bool sniffing;     /* on the worker's list of sessions that have not said enough */
 	bool proxied;      /* a PROXY header has been dealt with */
 	bool polite;       /* close without a reset */
+	bool denied;       /* is told so in its own language: HTTP */
 	bool tunnel;       /* what follows an HTTP upgrade or CONNECT, or is HTTP/2 */
 	TAILQ_ENTRY(session) link;
 	TAILQ_ENTRY(session) sniff_link;
@@ -108,10 +109,11 @@ TAILQ_HEAD(session_list, session);
 
 /*
  * Begins a session with an accepted socket and a slot, both of which it owns from now on, and
- * starts dialling. The listener has counted it in already.
+ * starts dialling, or reading what it is routed by. The listener has counted it in already. A
+ * `denied` client of HTTP gets a response that says so.
  */
 void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
-		   const struct addr *client);
+		   const struct addr *client, bool denied);
 /* Sends it to a pool: dials one of its servers. NULL: it is refused, nothing matches. */
 void session_to_pool(struct session *s, struct pool *pool);
 /* Refuses it as its protocol does: with a TLS alert, or a reset. */

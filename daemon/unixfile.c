@@ -2,6 +2,7 @@
 #include "unixfile.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 static bool is_abstract(const struct addr *a)
 {
@@ -40,6 +41,7 @@ static int bind_masked(int fd, const struct addr *a, mode_t mode)
 
 int unix_file_bind(int fd, const struct addr *a, mode_t mode, struct unix_file *ret)
 {
+	_cleanup_close_ int pin = -1;
 	struct stat st;
 	int err;
 
@@ -51,9 +53,10 @@ int unix_file_bind(int fd, const struct addr *a, mode_t mode, struct unix_file *
 	}
 	if (err || is_abstract(a))
 		return err;
-	if (lstat(a->un.sun_path, &st) < 0)
+	pin = open(a->un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (pin < 0 || fstat(pin, &st) < 0)
 		return -errno;
-	*ret = (struct unix_file){.dev = st.st_dev, .ino = st.st_ino};
+	*ret = (struct unix_file){.dev = st.st_dev, .ino = st.st_ino, .pin = TAKE_FD(pin)};
 	return 0;
 }
 
@@ -61,8 +64,11 @@ void unix_file_remove(const struct addr *a, struct unix_file *f)
 {
 	struct stat st;
 
+	if (!f->ino)
+		return;
 	/* The path may be another daemon's by now. */
-	if (f->ino && lstat(a->un.sun_path, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino)
+	if (lstat(a->un.sun_path, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino)
 		(void)unlink(a->un.sun_path);
+	(void)close(f->pin);
 	f->ino = 0;
 }

@@ -10,6 +10,7 @@
 struct unix_file {
 	dev_t dev;
 	ino_t ino; /* 0: not ours */
+	int pin;   /* keeps the number from being given to another file while we compare it */
 };
 
 /*

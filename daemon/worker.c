@@ -175,6 +175,7 @@ static void on_poll(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	int n = epoll_wait(w->poll_fd, events, POLL_BATCH, 0);
 
 	w->now = now_ns();
+	w->in_turn = true;
 	for (int i = 0; i < n; i++) {
 		void *who = events[i].data.ptr;
 
@@ -193,6 +194,7 @@ static void on_poll(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 		on_timer(w);
 	run_again(w);
 	reap(w);
+	w->in_turn = false;
 	if (!TAILQ_EMPTY(&w->again))
 		event_active(w->poll_event, EV_READ, 0);
 }

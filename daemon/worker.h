@@ -56,6 +56,7 @@ struct worker {
 	uint64_t company_ns;              /* when two streams were last paused by turns */
 	uint64_t lost_seen; /* the event_lost counter when all lanes were last looked at */
 	bool draining;
+	bool in_turn; /* on_poll() runs, and will look at `again` before it is over */
 	void (*drained)(struct worker *w); /* called once, when draining and empty */
 	struct mailbox mail;               /* its letters' owner is the worker */
 	struct stats stats;

@@ -96,6 +96,50 @@ static void check_routes(struct config_file *f, struct listener_config *l)
 	}
 }
 
+static int compare_routes(const void *a, const void *b)
+{
+	const struct route_config *x = *(struct route_config *const *)a;
+	const struct route_config *y = *(struct route_config *const *)b;
+	int order = route_compare(x, y);
+
+	return order ? order : (x > y) - (x < y);
+}
+
+/* Blames each route with the matchers of an earlier one. */
+static void check_repeated_routes(struct config_file *f, const struct listener_config *l)
+{
+	_cleanup_free_ const struct route_config **all = calloc(l->n_routes + 1, sizeof(*all));
+
+	if (!all) {
+		f->no_memory = true;
+		return;
+	}
+
+	for (size_t i = 0; i < l->n_routes; i++)
+		all[i] = &l->routes[i];
+	qsort(all, l->n_routes, sizeof(*all), compare_routes);
+	for (size_t i = 1; i < l->n_routes; i++)
+		if (all[i]->n_matches && route_compare(all[i - 1], all[i]) == 0)
+			file_error(f, all[i]->where.line,
+				   "route: the one on line %d has the same matchers, and is taken "
+				   "before it; allowed: different matchers in each route",
+				   all[i - 1]->where.line);
+}
+
+/* Without matchers a route takes everything. */
+static void check_last_route(struct config_file *f, const struct listener_config *l)
+{
+	for (size_t i = 0; i + 1 < l->n_routes; i++) {
+		if (l->routes[i].n_matches)
+			continue;
+		file_error(f, l->routes[i + 1].where.line,
+			   "route: the one on line %d has no matchers, and takes all; allowed: no "
+			   "route behind such a one",
+			   l->routes[i].where.line);
+		return;
+	}
+}
+
 /* Gives each listener the index of its pool. */
 static void check_pools(struct config_file *f)
 {
@@ -105,11 +149,8 @@ static void check_pools(struct config_file *f)
 		struct listener_config *l = &c->listeners[i];
 
 		check_routes(f, l);
-		if (!l->pool && !l->n_routes && !f->n_errors)
-			file_error(f, l->where.line,
-				   "listener %s: it has neither a pool nor a route; allowed: at "
-				   "least one of them",
-				   l->name);
+		check_repeated_routes(f, l);
+		check_last_route(f, l);
 		if (!l->pool)
 			continue;
 		l->pool_index = find_pool(c, l->pool);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../accesslog.h"
 #include "../addr.h"
 #include "../log.h"
 #include "../sniff/accept.h"
@@ -35,9 +36,6 @@ extern const char *const proxy_send_str[_PROXY_SEND_MAX];
 /* What becomes of a field that earlier proxies may have written. */
 enum forward_mode { FORWARD_NO, FORWARD_APPEND, FORWARD_REPLACE, _FORWARD_MODE_MAX };
 extern const char *const forward_mode_str[_FORWARD_MODE_MAX];
-
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, _LOG_FORMAT_MAX };
-extern const char *const log_format_str[_LOG_FORMAT_MAX];
 
 /* Where a value was written; line 0: not in the file (a default). */
 struct config_where {
@@ -73,8 +71,8 @@ enum match_kind {
 	MATCH_HOST,
 	MATCH_PATH,
 	MATCH_METHOD,
-	MATCH_HEADER,
 	MATCH_SOURCE,
+	MATCH_HEADER,
 	_MATCH_KIND_MAX,
 };
 extern const char *const match_kind_str[_MATCH_KIND_MAX];
@@ -90,8 +88,8 @@ struct route_match {
 };
 
 struct route_config {
-	char *text; /* as written */
-	struct route_match *matches;
+	char *text;                  /* as written */
+	struct route_match *matches; /* all must hold; ordered by kind, the cheap ones first */
 	size_t n_matches;
 	char *pool;
 	size_t pool_index; /* valid after the check */
@@ -144,7 +142,7 @@ struct listener_config {
 	enum forward_mode x_forwarded_for, forwarded;
 	bool x_forwarded_proto;
 	char *via;        /* "": none */
-	char *request_id; /* "": none */
+	char *request_id; /* name of a field, "": none */
 };
 
 struct config {
@@ -182,6 +180,8 @@ struct config {
  * "FILE:LINE: what is wrong; what is allowed\n", at least one line.
  */
 int config_load(const char *path, struct config **ret, FILE *errors);
+/* The same with what can be read from `stream`; `path` is the name for the messages. */
+int config_load_stream(const char *path, FILE *stream, struct config **ret, FILE *errors);
 /* All defaults and no section: the base of tests and of the canary's private configuration. */
 struct config *config_new(void);
 void config_free(struct config *c);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The sample file and the manual page's options, written from the option table alone. */
+#include <ctype.h>
+#include <limits.h>
 #include <string.h>
 
+#include "matchers.h"
 #include "option.h"
 
 #define COLUMNS 78
@@ -36,7 +39,7 @@ static void add_facts(const struct option *o, struct text *t)
 	option_add_allowed(o, t);
 	text_add(t, ".");
 
-	if (o->type == OPTION_SERVERS)
+	if (o->type == OPTION_SERVERS || o->type == OPTION_ROUTES)
 		text_add(t, " One on each line; the key may be written several times.");
 	else if (o->count)
 		text_add(t, " Several are separated by commas, or on lines of their own.");
@@ -56,6 +59,17 @@ static void sample_attributes(FILE *out)
 	}
 }
 
+/* What a route is made of, likewise. */
+static void sample_matchers(FILE *out)
+{
+	for (int i = 0; i < _MATCH_KIND_MAX; i++) {
+		struct text t = {0};
+
+		text_add(&t, "- %s: %s.", match_infos[i].form, match_infos[i].help);
+		print_comment(t.s, out);
+	}
+}
+
 static void sample_option(const struct option *o, FILE *out)
 {
 	struct text facts = {0};
@@ -66,6 +80,8 @@ static void sample_option(const struct option *o, FILE *out)
 	print_comment(facts.s, out);
 	if (o->type == OPTION_SERVERS)
 		sample_attributes(out);
+	if (o->type == OPTION_ROUTES)
+		sample_matchers(out);
 
 	if (o->example)
 		fprintf(out, "%s = %s\n", o->key, o->example);
@@ -98,14 +114,22 @@ void config_print_sample(FILE *out)
 /* Text that roff prints as it is: '-' stays a minus, and no line of it is a request. */
 static void print_roff(const char *text, FILE *out)
 {
-	if (*text == '.' || *text == '\'')
+	static const char *const names[UCHAR_MAX + 1] = {
+	    ['\\'] = "\\e", ['-'] = "\\-", ['`'] = "\\(ga", ['^'] = "\\(ha", ['~'] = "\\(ti",
+	};
+	char before = '\0';
+
+	if (*text == '.')
 		fputs("\\&", out);
 
-	for (; *text; text++) {
-		if (*text == '\\')
-			fputs("\\e", out);
-		else if (*text == '-')
-			fputs("\\-", out);
+	for (; *text; before = *text++) {
+		const char *name = names[(unsigned char)*text];
+
+		/* Behind a letter it is an apostrophe. */
+		if (*text == '\'' && !isalpha((unsigned char)before))
+			name = "\\(aq";
+		if (name)
+			fputs(name, out);
 		else
 			fputc(*text, out);
 	}
@@ -132,6 +156,17 @@ static void man_attributes(FILE *out)
 	fputs(".RE\n", out);
 }
 
+static void man_matchers(FILE *out)
+{
+	fputs(".RS\n", out);
+	for (int i = 0; i < _MATCH_KIND_MAX; i++) {
+		fprintf(out, ".TP\n\\fB%s\\fR\n", match_infos[i].form);
+		print_roff(match_infos[i].help, out);
+		fputs(".\n", out);
+	}
+	fputs(".RE\n", out);
+}
+
 static void man_option(const struct option *o, FILE *out)
 {
 	struct text facts = {0};
@@ -144,6 +179,8 @@ static void man_option(const struct option *o, FILE *out)
 	fputc('\n', out);
 	if (o->type == OPTION_SERVERS)
 		man_attributes(out);
+	if (o->type == OPTION_ROUTES)
+		man_matchers(out);
 }
 
 void config_print_man(FILE *out)

@@ -94,11 +94,10 @@ static int load(struct config_file *f, FILE *stream)
 	return f->n_errors ? -EINVAL : 0;
 }
 
-int config_load(const char *path, struct config **ret, FILE *errors)
+int config_load_stream(const char *path, FILE *stream, struct config **ret, FILE *errors)
 {
 	_cleanup_config_ struct config *c = config_new();
 	struct config_file f = {.path = path, .errors = errors, .config = c};
-	FILE *stream;
 	int r;
 
 	if (c)
@@ -108,16 +107,24 @@ int config_load(const char *path, struct config **ret, FILE *errors)
 		return -ENOMEM;
 	}
 
-	stream = fopen(path, "re");
+	r = load(&f, stream);
+	if (r == 0)
+		*ret = TAKE_PTR(c);
+	return r;
+}
+
+int config_load(const char *path, struct config **ret, FILE *errors)
+{
+	FILE *stream = fopen(path, "re");
+	int r;
+
 	if (!stream) {
 		r = -errno;
 		fprintf(errors, "%s: cannot open: %s\n", path, strerror(-r));
 		return r;
 	}
 
-	r = load(&f, stream);
+	r = config_load_stream(path, stream, ret, errors);
 	(void)fclose(stream);
-	if (r == 0)
-		*ret = TAKE_PTR(c);
 	return r;
 }

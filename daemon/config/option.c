@@ -46,10 +46,6 @@ const char *const forward_mode_str[_FORWARD_MODE_MAX] = {
     [FORWARD_APPEND] = "append",
     [FORWARD_REPLACE] = "replace",
 };
-const char *const log_format_str[_LOG_FORMAT_MAX] = {
-    [LOG_FORMAT_TEXT] = "text",
-    [LOG_FORMAT_JSON] = "json",
-};
 
 /* Of log.h's enums; kept here so that the configuration stands without the log. */
 static const char *const log_level_choices[_LOG_LVL_MAX] = {
@@ -106,6 +102,7 @@ const struct option options[_OPTION_ID_MAX] = {
 #define C_TYPE_USER        char *
 #define C_TYPE_NAME        char *
 #define C_TYPE_TOKEN       char *
+#define C_TYPE_FIELD       char *
 #define C_TYPE_ROUTES      struct route_config *
 #define C_TYPE_BINDS       struct addr *
 #define C_TYPE_NAMESERVERS struct addr *
@@ -128,6 +125,7 @@ static const value_parse_fn value_parse[_OPTION_TYPE_MAX] = {
     [OPTION_MODE] = value_parse_mode,         [OPTION_ENUM] = value_parse_enum,
     [OPTION_PATH] = value_parse_path,         [OPTION_USER] = value_parse_user,
     [OPTION_NAME] = value_parse_name,         [OPTION_TOKEN] = value_parse_token,
+    [OPTION_FIELD] = value_parse_field,
 };
 
 void text_add(struct text *t, const char *fmt, ...)
@@ -241,7 +239,8 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_PATH] = "an absolute path of at most 107 bytes",
     [OPTION_USER] = "the name of a user",
     [OPTION_NAME] = "the NAME of a [pool NAME] section",
-    [OPTION_TOKEN] = "a token: letters, digits and !#$%&'*+-.^_`|~",
+    [OPTION_TOKEN] = "1 to 63 letters, digits or any of !#$%&'*+-.^_`|~",
+    [OPTION_FIELD] = "the name of a field that HTTP and the other options do not use",
     [OPTION_BINDS] = "IPV4:PORT, [IPV6]:PORT, unix:/PATH or unix:@NAME",
     [OPTION_NAMESERVERS] = "IPV4, IPV4:PORT, IPV6 or [IPV6]:PORT",
     [OPTION_CIDRS] = "networks like 10.0.0.0/8 or fd00::/8, addresses, or unix",
@@ -275,7 +274,7 @@ void option_add_allowed(const struct option *o, struct text *t)
 		add_choices(o, t);
 		break;
 	case OPTION_ROUTES:
-		text_add(t, "%s", matchers_allowed);
+		route_add_allowed(t);
 		break;
 	case OPTION_SERVERS:
 		add_server_syntax(t);
@@ -372,6 +371,7 @@ void option_format(const struct option *o, const void *base, size_t i, FILE *out
 	case OPTION_USER:
 	case OPTION_NAME:
 	case OPTION_TOKEN:
+	case OPTION_FIELD:
 		format_string(o, *(char *const *)field, out);
 		break;
 	default:

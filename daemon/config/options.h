@@ -5,7 +5,7 @@
  *
  *   OPTION(section, key, field, type, default, reload, help, ...)
  *   OPTION_LIST(...)   the same; the field's length is n_FIELD. The key may be written on several
- *                      lines, and all but `server` take several values in one line.
+ *                      lines, and all but `server` and `route` take several values in one line.
  *
  * The rest of a row are designated initializers of struct option: .min and .max in the field's
  * unit (ns, bytes), .word (allowed besides the numbers) and its .word_value, .unit, CHOICES(), ...
@@ -100,7 +100,8 @@ OPTION(LISTENER, pool, pool, NAME, "", RESTART,
        .example = "hello", .may_be_empty = true,
        .where = offsetof(struct listener_config, pool_where))
 OPTION_LIST(LISTENER, route, routes, ROUTES, "", RESTART,
-       "A pool for what matches, one route a line: the first of which all matchers hold is taken.",
+       "The pool for what matches: of the routes, in their order here, the first whose matchers all "
+       "hold is taken. host:*.example path:/api/ -> api is one.",
        .may_be_empty = true)
 OPTION(LISTENER, accept_proxy, accept_proxy, ENUM, "no", RESTART,
        "Whether clients begin with a header of the PROXY protocol, and of which version. It must "
@@ -165,11 +166,11 @@ OPTION(LISTENER, fields_max, fields_max, UINT, "128", RESTART,
        .min = 1, .max = 1000, .unit = "fields")
 OPTION(LISTENER, body_max, body_max, SIZE, "0", RESTART,
        "http: the largest body of a request (413). 0: no limit.",
-       .min = 0, .max = INT64_MAX)
+       .min = 0, .max = UINT64_C(1) << 40)
 OPTION(LISTENER, body_splice_min, body_splice_min, SIZE, "256K", RESTART,
        "http: bodies, and chunks of bodies, of which this much is still to come are moved by the "
        "kernel; smaller ones are cheaper to copy.",
-       .min = 1, .max = INT64_MAX)
+       .min = 1, .max = UINT64_C(1) << 40)
 OPTION(LISTENER, x_forwarded_for, x_forwarded_for, ENUM, "no", RESTART,
        "http: tell servers the client's address in X-Forwarded-For. append keeps what the request "
        "says already, replace removes it.",
@@ -182,7 +183,7 @@ OPTION(LISTENER, forwarded, forwarded, ENUM, "no", RESTART,
 OPTION(LISTENER, via, via, TOKEN, "", RESTART,
        "http: the name to add to Via in requests and responses. Empty: none.",
        .may_be_empty = true)
-OPTION(LISTENER, request_id, request_id, TOKEN, "", RESTART,
+OPTION(LISTENER, request_id, request_id, FIELD, "", RESTART,
        "http: the header field that is given a unique value in requests that have none, "
        "X-Request-Id for example. Empty: none.",
        .may_be_empty = true)

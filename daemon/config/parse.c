@@ -42,6 +42,21 @@ static void add_header(struct parser *p, struct text *t)
 		text_add(t, "[%s]", info->name);
 }
 
+/* A pool or a route that is wrong has been blamed. */
+static void check_served(struct parser *p)
+{
+	const struct listener_config *l = p->base;
+	const int *lines = p->f->lines;
+
+	if (l->pool || l->n_routes || lines[OPTION_ID_LISTENER_pool] < 0 ||
+	    lines[OPTION_ID_LISTENER_route] < 0)
+		return;
+	file_error(p->f, p->section_line,
+		   "[listener %s] has neither pool nor route; needed: pool = POOL, or route = "
+		   "MATCHERS -> POOL",
+		   l->name);
+}
+
 /* What a section must have is known to be missing only where it ends. */
 static void end_section(struct parser *p)
 {
@@ -59,6 +74,8 @@ static void end_section(struct parser *p)
 		file_error(p->f, p->section_line, "%s has no %s; needed: %s = %s", header.s, o->key,
 			   o->key, allowed.s);
 	}
+	if (p->section == SECTION_LISTENER)
+		check_served(p);
 }
 
 static void *new_listener(struct parser *p, const char *name)

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "server.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
-#define BLANKS        " \t"
-#define INTERNAL      "internal:"
-#define HOST_NAME_LEN 253
-#define LABEL_LEN     63
+#include "value.h"
+
+#define BLANKS   " \t"
+#define INTERNAL "internal:"
 
 static void server_clearp_(struct server_config *s)
 {
@@ -19,41 +18,6 @@ static int invalid(const char **why, const char *phrase)
 {
 	*why = phrase;
 	return -EINVAL;
-}
-
-/* A label of a host name: letters, digits, '-' inside, and '_', which container names use. */
-static bool label_is_valid(const char *label, size_t len)
-{
-	if (len < 1 || len > LABEL_LEN || label[0] == '-' || label[len - 1] == '-')
-		return false;
-
-	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)label[i]) && label[i] != '-' && label[i] != '_')
-			return false;
-	return true;
-}
-
-/* *numeric: the last label is a number, so this was meant to be an IPv4 address. */
-static bool host_is_valid(const char *host, size_t len, bool *numeric)
-{
-	const char *end = host + len;
-
-	if (len > 1 && end[-1] == '.')
-		end--;
-	if (end - host > HOST_NAME_LEN)
-		return false;
-
-	for (;;) {
-		const char *dot = memchr(host, '.', (size_t)(end - host));
-		size_t n = (size_t)((dot ? dot : end) - host);
-
-		if (!label_is_valid(host, n))
-			return false;
-		*numeric = strspn(host, "0123456789") >= n;
-		if (!dot)
-			return true;
-		host = dot + 1;
-	}
 }
 
 /* HOST:PORT. `problem` is why it is no literal address, for a text that looks like one. */

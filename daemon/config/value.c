@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/un.h>
 
+#define HOST_NAME_LEN 253
+#define LABEL_LEN     63
+
 struct unit {
 	const char *suffix;
 	uint64_t factor;
@@ -193,16 +196,84 @@ bool name_is_valid(const char *name)
 		   len;
 }
 
-int value_parse_token(const struct option *o _unused_, const char *text, void *field,
-		      struct text *why)
+/* A label of a host name: letters, digits, '-' inside, and '_', which container names use. */
+static bool label_is_valid(const char *label, size_t len)
+{
+	if (len < 1 || len > LABEL_LEN || label[0] == '-' || label[len - 1] == '-')
+		return false;
+
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)label[i]) && label[i] != '-' && label[i] != '_')
+			return false;
+	return true;
+}
+
+bool host_is_valid(const char *host, size_t len, bool *numeric)
+{
+	const char *end = host + len;
+
+	if (len > 1 && end[-1] == '.')
+		end--;
+	if (end - host > HOST_NAME_LEN)
+		return false;
+
+	for (;;) {
+		const char *dot = memchr(host, '.', (size_t)(end - host));
+		size_t n = (size_t)((dot ? dot : end) - host);
+
+		if (!label_is_valid(host, n))
+			return false;
+		*numeric = strspn(host, "0123456789") >= n;
+		if (!dot)
+			return true;
+		host = dot + 1;
+	}
+}
+
+#define TOKEN_BYTES                                                      \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" \
+	"!#$%&'*+-.^_`|~"
+
+bool token_is_valid(const char *text, size_t max)
 {
 	size_t len = strlen(text);
 
-	if (len > 63 ||
-	    strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-			 "!#$%&'*+-.^_`|~") != len)
+	return len >= 1 && len <= max && strspn(text, TOKEN_BYTES) == len;
+}
+
+int value_parse_token(const struct option *o _unused_, const char *text, void *field,
+		      struct text *why)
+{
+	if (*text && !token_is_valid(text, TOKEN_MAX))
 		return invalid(why, text, "is not a token");
 	return replace_string(field, text);
+}
+
+/* Fields that say how a message is read, or that have options of their own. */
+static const char *const reserved_fields[] = {
+    "Connection",
+    "Content-Length",
+    "Expect",
+    "Forwarded",
+    "Host",
+    "HTTP2-Settings",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "Via",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+};
+
+int value_parse_field(const struct option *o, const char *text, void *field, struct text *why)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(reserved_fields); i++)
+		if (strcasecmp(text, reserved_fields[i]) == 0)
+			return invalid(why, text, "is a field with a meaning of its own");
+	return value_parse_token(o, text, field, why);
 }
 
 int value_parse_name(const struct option *o _unused_, const char *text, void *field,

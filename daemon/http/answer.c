@@ -14,6 +14,7 @@ static const struct {
 	const char *reason, *text;
 } answers[_HTTP_END_MAX] = {
     [HTTP_END_BAD_REQUEST] = {400, "Bad Request", "The request is not valid HTTP."},
+    [HTTP_END_DENIED] = {403, "Forbidden", "You may not use this service."},
     [HTTP_END_NO_ROUTE] = {404, "Not Found", "Nothing is configured for this address."},
     [HTTP_END_HEAD_TIMEOUT] = {408, "Request Timeout", "The request did not come in time."},
     [HTTP_END_REQUEST_TIMEOUT] = {408, "Request Timeout", "The request did not come in time."},
@@ -31,6 +32,23 @@ static const struct {
     [HTTP_END_RESPONSE_TIMEOUT] = {504, "Gateway Timeout", "The server did not answer in time."},
 };
 
+/* What is wrong with a request may have a status of its own. */
+static const char *bad_request(const struct http *h, unsigned int *status)
+{
+	*status = (unsigned int)http_error_status((enum http_error)h->refused);
+	switch (*status) {
+	case 414:
+		return "URI Too Long";
+	case 501:
+		return "Not Implemented";
+	case 505:
+		return "HTTP Version Not Supported";
+	default:
+		*status = 400;
+		return "Bad Request";
+	}
+}
+
 static int write_answer(struct session *s, enum http_end end)
 {
 	const struct http_request *r = s->http->request;
@@ -38,7 +56,14 @@ static int write_answer(struct session *s, enum http_end end)
 	char text[512];
 	struct iovec iov = {.iov_base = text};
 	const char *name = answers[end].reason;
+	unsigned int status = answers[end].status;
 	int n;
+
+	if (end == HTTP_END_BAD_REQUEST && s->http->refused)
+		name = bad_request(s->http, &status);
+	if (s->http->request)
+		s->http->request->status = (uint16_t)status;
+	s->http->status = (uint16_t)status;
 
 	n = snprintf(text, sizeof(text),
 		     "HTTP/1.1 %u %s\r\n"
@@ -47,8 +72,8 @@ static int write_answer(struct session *s, enum http_end end)
 		     "Connection: close\r\n"
 		     "\r\n"
 		     "%s%s",
-		     answers[end].status, name, strlen(answers[end].text) + 1,
-		     head ? "" : answers[end].text, head ? "" : "\n");
+		     status, name, strlen(answers[end].text) + 1, head ? "" : answers[end].text,
+		     head ? "" : "\n");
 	iov.iov_len = (size_t)n;
 	return http_write(s, SIDE_CLIENT, &iov, 1);
 }
@@ -63,9 +88,6 @@ void http_answer(struct session *s, enum http_end end)
 	}
 	if (h->phase >= HTTP_CLOSING)
 		return;
-	if (h->request)
-		h->request->status = answers[end].status;
-	h->status = answers[end].status;
 	if (!h->out[SIDE_CLIENT].len && write_answer(s, end) < 0) {
 		http_abort(s, HTTP_END_CLIENT_RESET);
 		return;

@@ -1,202 +1,278 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "chunk.h"
 
-#include <string.h>
+#include "syntax.h"
 
-#include "../util.h"
-
-enum state {
-	SIZE,      /* hexadecimal digits */
-	BLANK,     /* between the size and an extension */
-	EXTENSION, /* up to the line's end */
-	SIZE_LF,
-	DATA,
+/* The states of a size line are what was read last. */
+enum {
+	SIZE,         /* its digits, or nothing yet */
+	SIZE_BLANK,   /* blanks behind it: a ';' must follow */
+	EXT,          /* the ';' of an extension */
+	EXT_NAME,     /* its name */
+	NAME_BLANK,   /* blanks behind that: a '=' or ';' must follow */
+	EXT_EQUALS,   /* its '=' */
+	EXT_TOKEN,    /* its value */
+	EXT_QUOTED,   /* its value, in quotes */
+	EXT_ESCAPE,   /* a '\' in the quotes */
+	EXT_UNQUOTED, /* the end of the quotes */
+	VALUE_BLANK,  /* blanks behind a value: a ';' must follow */
+	SIZE_CR,
+	_SIZE_LINE,
+	/* The others are what comes next. */
+	DATA = _SIZE_LINE,
 	DATA_CR,
 	DATA_LF,
-	TRAILER, /* at the beginning of a line */
-	DONE,
-	BROKEN,
+	TRAILERS,
+	END,
+	FAILED,
 };
 
-static int digit_of(char c)
+static enum chunk_what fail(struct chunk_parser *p, enum http_error error)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static enum chunk_what broken(struct chunk_parser *p)
-{
-	p->state = BROKEN;
+	p->error = (uint8_t)error;
+	p->state = FAILED;
 	return CHUNK_ERROR;
 }
 
-/* One byte of the line with the size. 0: go on; else -1. */
-static int size_byte(struct chunk_parser *p, char c)
-{
-	int digit = digit_of(c);
+/* ---- the size line ---- */
 
+static uint8_t hex_value(char c)
+{
+	return char_is(c, CHAR_DIGIT) ? (uint8_t)(c - '0') : (uint8_t)((c | 0x20) - 'a' + 10);
+}
+
+/* A chunk is at most INT64_MAX bytes long. Returns 0 or an enum http_error. */
+static int size_digit(struct chunk_parser *p, char c)
+{
+	if (p->digits == 16 || p->left > (uint64_t)INT64_MAX >> 4)
+		return HTTP_BAD_CHUNK_SIZE;
+	p->digits++;
+	p->left = p->left << 4 | hex_value(c);
+	return 0;
+}
+
+/* The state after c where the size has ended; FAILED if c cannot stand there. */
+static uint8_t after_size(char c)
+{
+	switch (c) {
+	case ';':
+		return EXT;
+	case '\r':
+		return SIZE_CR;
+	case ' ':
+	case '\t':
+		return SIZE_BLANK;
+	default:
+		return FAILED;
+	}
+}
+
+/* The state after c behind a value. */
+static uint8_t after_value(char c)
+{
+	uint8_t next = after_size(c);
+
+	return next == SIZE_BLANK ? VALUE_BLANK : next;
+}
+
+/* chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ) */
+static uint8_t extension_next(uint8_t state, char c)
+{
+	bool blank = char_is_blank(c);
+
+	switch (state) {
+	case SIZE_BLANK:
+	case VALUE_BLANK:
+		return blank ? state : c == ';' ? EXT : FAILED;
+	case EXT:
+		return blank ? EXT : char_is(c, CHAR_TOKEN) ? EXT_NAME : FAILED;
+	case EXT_NAME:
+		if (char_is(c, CHAR_TOKEN))
+			return EXT_NAME;
+		if (c == '=')
+			return EXT_EQUALS;
+		return blank ? NAME_BLANK : after_size(c);
+	case NAME_BLANK:
+		return blank ? NAME_BLANK : c == '=' ? EXT_EQUALS : c == ';' ? EXT : FAILED;
+	case EXT_EQUALS:
+		if (c == '"')
+			return EXT_QUOTED;
+		return blank ? EXT_EQUALS : char_is(c, CHAR_TOKEN) ? EXT_TOKEN : FAILED;
+	case EXT_TOKEN:
+		return char_is(c, CHAR_TOKEN) ? EXT_TOKEN : after_value(c);
+	case EXT_QUOTED:
+		if (char_is_control(c))
+			return FAILED;
+		return c == '"' ? EXT_UNQUOTED : c == '\\' ? EXT_ESCAPE : EXT_QUOTED;
+	case EXT_ESCAPE:
+		return char_is_control(c) ? FAILED : EXT_QUOTED;
+	case EXT_UNQUOTED:
+		return after_value(c);
+	default:
+		return FAILED;
+	}
+}
+
+/* Takes one byte of the line. Returns 0 or an enum http_error. */
+static int size_line_byte(struct chunk_parser *p, char c)
+{
 	if (++p->line > CHUNK_LINE_MAX)
-		return -1;
-	if (p->state == SIZE && digit >= 0) {
-		if (++p->digits > 15)
-			return -1;
-		p->left = p->left << 4 | (uint64_t)digit;
-		return 0;
+		return HTTP_CHUNK_LINE_TOO_LONG;
+	if (p->state == SIZE && char_is(c, CHAR_HEX))
+		return size_digit(p, c);
+	/* In a quoted string too: no line ends there. */
+	if (c == '\n' && p->state != SIZE_CR)
+		return HTTP_BARE_LF;
+	if (p->state == SIZE_CR)
+		return c == '\n' ? 0 : HTTP_BARE_CR;
+
+	if (p->state == SIZE) {
+		p->state = p->digits ? after_size(c) : FAILED;
+		return p->state == FAILED ? HTTP_BAD_CHUNK_SIZE : 0;
 	}
-	if (!p->digits)
-		return -1;
-	if (c == '\r') {
-		/* Blanks lead to an extension, or are an error. */
-		if (p->state == BLANK)
-			return -1;
-		p->state = SIZE_LF;
-		return 0;
-	}
-	if (p->state != EXTENSION) {
-		if (c != ';' && c != ' ' && c != '\t')
-			return -1;
-		p->state = c == ';' ? EXTENSION : BLANK;
-		return 0;
-	}
-	return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f ? -1 : 0;
+	p->state = extension_next(p->state, c);
+	return p->state == FAILED ? HTTP_BAD_CHUNK_EXTENSION : 0;
 }
 
-static void begin_size(struct chunk_parser *p)
+static enum chunk_what size_line(struct chunk_parser *p, const char *in, size_t len, size_t *at)
 {
-	p->state = SIZE;
-	p->line = 0;
-	p->digits = 0;
-	p->left = 0;
-}
+	int error;
 
-static enum chunk_what read_size(struct chunk_parser *p, const char *in, size_t len, size_t *used)
-{
-	while (*used < len) {
-		char c = in[(*used)++];
+	while (*at < len) {
+		char c = in[(*at)++];
 
-		if (p->state != SIZE_LF) {
-			if (size_byte(p, c) < 0)
-				return broken(p);
-			continue;
+		error = size_line_byte(p, c);
+		if (error)
+			return fail(p, (enum http_error)error);
+		if (c == '\n') {
+			p->line = 0;
+			p->digits = 0;
+			p->state = p->left ? DATA : TRAILERS;
+			return p->left ? CHUNK_HEAD : CHUNK_MORE;
 		}
-		if (c != '\n')
-			return broken(p);
-		p->state = p->left ? DATA : TRAILER;
-		if (p->left)
-			return CHUNK_HEAD;
-		break;
 	}
 	return CHUNK_MORE;
 }
 
-static enum chunk_what read_data(struct chunk_parser *p, size_t len, size_t *used,
-				 struct http_slice *span)
-{
-	size_t n = (size_t)MIN((uint64_t)(len - *used), p->left);
+/* ---- data ---- */
 
-	if (!n)
+static enum chunk_what data(struct chunk_parser *p, size_t len, size_t *at, struct http_slice *span)
+{
+	uint64_t n = len - *at;
+
+	if (n == 0)
 		return CHUNK_MORE;
-	*span = (struct http_slice){(uint32_t)*used, (uint32_t)n};
-	*used += n;
+	if (n > p->left)
+		n = p->left;
+	if (n > UINT32_MAX)
+		n = UINT32_MAX;
+	*span = (struct http_slice){(uint32_t)*at, (uint32_t)n};
+	*at += n;
 	chunk_skip(p, n);
 	return CHUNK_DATA;
 }
 
-/* A field line, as strict as those of a head. */
-static bool is_field(const char *line, size_t len)
+void chunk_skip(struct chunk_parser *p, uint64_t n)
 {
-	const char *colon = memchr(line, ':', len);
-
-	if (!colon || colon == line)
-		return false;
-	for (const char *c = line; c < colon; c++)
-		if ((unsigned char)*c <= ' ' || (unsigned char)*c >= 0x7f ||
-		    strchr("\"(),/:;<=>?@[\\]{}", *c))
-			return false;
-	for (const char *c = colon + 1; c < line + len; c++)
-		if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7f)
-			return false;
-	return true;
+	p->left -= n < p->left ? n : p->left;
+	if (p->left == 0 && p->state == DATA)
+		p->state = DATA_CR;
 }
 
-static enum chunk_what read_trailer(struct chunk_parser *p, const char *in, size_t len,
-				    size_t *used, struct http_slice *span)
+/* The CR LF behind the data. */
+static enum chunk_what data_end(struct chunk_parser *p, const char *in, size_t len, size_t *at)
 {
-	const char *line = in + *used, *lf = memchr(line, '\n', len - *used);
-	size_t n = lf ? (size_t)(lf - line) : len - *used;
-
-	if (p->trailers + n > CHUNK_TRAILER_MAX)
-		return broken(p);
-	if (!lf)
-		return CHUNK_MORE;
-	if (n == 0 || line[n - 1] != '\r')
-		return broken(p);
-	*used += n + 1;
-	p->trailers += (uint32_t)n + 1;
-	if (n == 1) {
-		p->state = DONE;
-		return CHUNK_END;
-	}
-	if (!is_field(line, n - 1))
-		return broken(p);
-	*span = (struct http_slice){(uint32_t)(line - in), (uint32_t)(n - 1)};
-	return CHUNK_TRAILER;
-}
-
-/* The line end behind a chunk's data. */
-static enum chunk_what read_data_end(struct chunk_parser *p, const char *in, size_t len,
-				     size_t *used)
-{
-	while (*used < len && p->state != SIZE) {
-		char c = in[(*used)++];
+	while (*at < len && (p->state == DATA_CR || p->state == DATA_LF)) {
+		char c = in[(*at)++];
 
 		if (c != (p->state == DATA_CR ? '\r' : '\n'))
-			return broken(p);
-		if (p->state == DATA_CR)
-			p->state = DATA_LF;
-		else
-			begin_size(p);
+			return fail(p, HTTP_BAD_CHUNK_END);
+		p->state = p->state == DATA_CR ? DATA_LF : SIZE;
 	}
 	return CHUNK_MORE;
 }
 
-enum chunk_what chunk_next(struct chunk_parser *p, const char *in, size_t len, size_t *used,
-			   struct http_slice *span)
-{
-	enum chunk_what what = CHUNK_MORE;
+/* ---- trailers ---- */
 
-	*used = 0;
-	do {
-		switch (p->state) {
-		case SIZE:
-		case BLANK:
-		case EXTENSION:
-		case SIZE_LF:
-			what = read_size(p, in, len, used);
-			break;
-		case DATA:
-			return read_data(p, len, used, span);
-		case DATA_CR:
-		case DATA_LF:
-			what = read_data_end(p, in, len, used);
-			break;
-		case TRAILER:
-			return read_trailer(p, in, len, used, span);
-		case DONE:
-			return CHUNK_END;
-		default:
-			return CHUNK_ERROR;
-		}
-	} while (what == CHUNK_MORE && *used < len);
-	/* The last line's end may be the last byte there is: the trailer is looked at next time. */
-	return what;
+/* What frames or routes a message is known before its body, or not at all: RFC 9110 6.5.1. */
+static bool may_trail(uint8_t id)
+{
+	return id != FIELD_CONTENT_LENGTH && id != FIELD_TRANSFER_ENCODING && id != FIELD_HOST;
 }
 
-void chunk_skip(struct chunk_parser *p, uint64_t n)
+static enum chunk_what trailer(struct chunk_parser *p, const char *in, size_t len, size_t *at,
+			       struct http_slice *span)
 {
-	p->left -= n;
-	if (!p->left)
-		p->state = DATA_CR;
+	size_t room = CHUNK_TRAILER_MAX - p->trailer_bytes, line_len;
+	const char *line = in + *at;
+	struct http_field f;
+	size_t stop;
+	int r;
+
+	len -= *at;
+	if (len > room)
+		len = room;
+	stop = line_scan(line, p->line < len ? p->line : len, len);
+	if (stop == len || (line[stop] == '\r' && stop + 1 == len)) {
+		p->line = (uint32_t)stop;
+		return len == room ? fail(p, HTTP_TRAILERS_TOO_LARGE) : CHUNK_MORE;
+	}
+	if (line[stop] == '\n')
+		return fail(p, HTTP_BARE_LF);
+	if (line[stop] == '\r' && line[stop + 1] != '\n')
+		return fail(p, HTTP_BARE_CR);
+	if (line[stop] != '\r')
+		return fail(p, memchr(line, ':', stop) ? HTTP_BAD_VALUE : HTTP_BAD_NAME);
+
+	line_len = stop;
+	*span = (struct http_slice){(uint32_t)*at, (uint32_t)line_len};
+	p->line = 0;
+	p->trailer_bytes += (uint32_t)line_len + 2;
+	*at += line_len + 2;
+	if (line_len == 0) {
+		p->state = END;
+		return CHUNK_END;
+	}
+	r = http_field_parse(line, line_len, &f);
+	if (r < 0)
+		return fail(p, (enum http_error) - r);
+	return may_trail(f.id) ? CHUNK_TRAILER : fail(p, HTTP_BAD_TRAILER);
+}
+
+/* ---- events ---- */
+
+static enum chunk_what step(struct chunk_parser *p, const char *in, size_t len, size_t *at,
+			    struct http_slice *span)
+{
+	switch (p->state) {
+	case DATA:
+		return data(p, len, at, span);
+	case DATA_CR:
+	case DATA_LF:
+		return data_end(p, in, len, at);
+	case TRAILERS:
+		return trailer(p, in, len, at, span);
+	case END:
+		return CHUNK_END;
+	case FAILED:
+		return CHUNK_ERROR;
+	default:
+		return size_line(p, in, len, at);
+	}
+}
+
+enum chunk_what chunk_next(struct chunk_parser *p, const char *in, size_t len, size_t *consumed,
+			   struct http_slice *span)
+{
+	enum chunk_what what;
+	uint8_t state;
+
+	*consumed = 0;
+	*span = (struct http_slice){0, 0};
+	/* A step that has no event to tell goes on where it changed the state, as behind data. */
+	do {
+		state = p->state;
+		what = step(p, in, len, consumed, span);
+	} while (what == CHUNK_MORE && p->state != state);
+	return what;
 }

@@ -36,8 +36,8 @@ extern const char *const http_phase_str[_HTTP_PHASE_MAX];
 enum http_end {
 	HTTP_END_DONE,
 	HTTP_END_BAD_REQUEST,
+	HTTP_END_MISDIRECTED, /* no route for this host: called no_route, too */
 	HTTP_END_NO_ROUTE,
-	HTTP_END_MISDIRECTED,
 	HTTP_END_DENIED,
 	HTTP_END_HEAD_TIMEOUT,
 	HTTP_END_REQUEST_TIMEOUT,
@@ -52,6 +52,7 @@ enum http_end {
 	HTTP_END_RESPONSE_TIMEOUT,
 	HTTP_END_CLIENT_RESET,
 	HTTP_END_CLIENT_CLOSED,
+	HTTP_END_TUNNEL_TIMEOUT,
 	HTTP_END_SHUTDOWN,
 	HTTP_END_INTEGRITY,
 	HTTP_END_ERROR,
@@ -67,6 +68,7 @@ struct http_out {
 
 /* The request on its way. */
 struct http_request {
+	uint64_t id;
 	uint64_t began_ns, dialled_ns, connected_ns, first_ns;
 	struct pool *pool;     /* NULL: not routed */
 	struct server *server; /* NULL: none was connected */
@@ -92,6 +94,7 @@ struct http {
 	uint64_t deadline, armed;     /* monotonic ns; the timer may fire sooner. 0: none */
 	uint64_t began_ns;            /* when the first byte of the request came */
 	uint64_t n_requests;
+	uint64_t tunnel_base[2]; /* by enum direction: bytes that were not the tunnel's */
 	uint16_t status; /* of the proxy's own answer, where there is no request to keep it in */
 	uint8_t refused; /* enum http_error: what was wrong with the request; 0: nothing */
 	uint8_t phase;
@@ -141,5 +144,7 @@ void http_abort(struct session *s, enum http_end end);
 
 /* ---- record.c --------------------------------------------------------------------------- */
 
+/* A tunnel has begun: the request lasts until it ends. */
+void http_record_tunnel(struct session *s);
 /* Logs and counts the request, and frees it. */
 void http_record(struct session *s, enum http_end end);

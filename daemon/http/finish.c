@@ -6,11 +6,12 @@
 #include "../daemon.h"
 #include "../idle.h"
 #include "../listener.h"
+#include "../splice/budget.h"
 #include "../worker.h"
 #include "out.h"
 
 /* How long a client may go on sending after it got its last response. */
-#define LINGER_NS (5 * NSEC_PER_SEC)
+#define LINGER_NS (2 * NSEC_PER_SEC)
 
 /* Whether the connection is as if it were new: nothing of this request is left in it. */
 static bool is_clean(const struct session *s)
@@ -35,12 +36,20 @@ void http_release_server(struct session *s, bool keep)
 		return;
 	/* Its address is the client's, not one of many: the next request may be another's. */
 	keep = keep && is_clean(s) && s->pool->config->send_proxy == PROXY_SEND_NO;
-	if (s->streams[UP].engine != &engine_http || s->streams[DOWN].engine != &engine_http) {
-		/* The kernel still has a part of a body; nobody waits for that any more. */
+	for (int i = 0; i < 2; i++)
+		if (s->streams[i].engine == &engine_kernel)
+			budget_revoke(w, &s->streams[i]);
+	if (s->state != SESSION_HTTP)
+		return;
+	if (s->streams[UP].engine == &engine_kernel || s->streams[DOWN].engine == &engine_kernel) {
+		/* Not back yet: the object stays for as long as the stream means it. */
 		conn_close(c, true);
 		c->failed = true;
 		return;
 	}
+	for (int i = 0; i < 2; i++)
+		if (s->streams[i].lane)
+			(void)budget_settle(w, &s->streams[i]);
 	stream_fini(&s->streams[DOWN]);
 	stream_unwait(w, &s->streams[UP]);
 	s->streams[UP].drained = true;
@@ -69,6 +78,8 @@ void http_pump_closing(struct session *s)
 	struct conn *c = s->conns[SIDE_CLIENT];
 	ssize_t n;
 
+	if (s->streams[UP].lane && s->streams[UP].engine == &engine_http)
+		(void)budget_settle(s->worker, &s->streams[UP]);
 	if (s->http->phase == HTTP_CLOSING) {
 		if (!http_flush(s, SIDE_CLIENT))
 			return;

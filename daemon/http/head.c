@@ -1,638 +1,449 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
-#include "head.h"
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A head is parsed in one pass when it came whole. One that comes in pieces is first only looked
+ * over, line by line, as the lines get complete, and parsed when its end is there or something is
+ * wrong: so nothing but one offset is kept between the pieces, and the work stays linear.
+ */
+#include "syntax.h"
 
-#include <string.h>
-#include <strings.h>
-
-#include "../util.h"
-
-const char *const http_error_str[_HTTP_ERROR_MAX] = {
-    [HTTP_OK] = "ok",
-    [HTTP_BAD_METHOD] = "bad_method",
-    [HTTP_BAD_TARGET] = "bad_target",
-    [HTTP_BAD_VERSION] = "bad_version",
-    [HTTP_BAD_STATUS] = "bad_status",
-    [HTTP_BAD_NAME] = "bad_name",
-    [HTTP_SPACE_BEFORE_COLON] = "space_before_colon",
-    [HTTP_BAD_VALUE] = "bad_value",
-    [HTTP_OBS_FOLD] = "obs_fold",
-    [HTTP_BARE_CR] = "bare_cr",
-    [HTTP_BARE_LF] = "bare_lf",
-    [HTTP_NO_HOST] = "no_host",
-    [HTTP_TWO_HOSTS] = "two_hosts",
-    [HTTP_BAD_HOST] = "bad_host",
-    [HTTP_BAD_LENGTH] = "bad_length",
-    [HTTP_TWO_LENGTHS] = "two_lengths",
-    [HTTP_LENGTH_AND_CHUNKED] = "length_and_chunked",
-    [HTTP_BAD_TRANSFER_ENCODING] = "bad_transfer_encoding",
-    [HTTP_HEAD_TOO_LARGE] = "head_too_large",
-    [HTTP_TOO_MANY_FIELDS] = "too_many_fields",
-    [HTTP_BAD_CHUNK] = "bad_chunk",
+struct parser {
+	const char *buf;
+	size_t len; /* at most head_max */
+	struct http_head *head;
+	struct http_field *fields;
+	uint16_t fields_max;
+	uint16_t options; /* in Connection fields so far */
+	bool option_keep_alive;
+	bool option_upgrade;
+	bool has_upgrade;
 };
 
-int http_error_status(enum http_error error)
+/* ---- the first line ---- */
+
+static enum http_method method_id(const char *method, size_t len)
 {
-	switch (error) {
-	case HTTP_HEAD_TOO_LARGE:
-	case HTTP_TOO_MANY_FIELDS:
-		return 431;
-	case HTTP_BAD_VERSION:
-		return 505;
-	default:
-		return 400;
-	}
-}
-
-/* ---- characters ------------------------------------------------------------------------- */
-
-enum { TOKEN = 1, VALUE = 2, TARGET = 4, HOST = 8 };
-
-/* What each byte may be a part of: RFC 9110 token and field-value; RFC 3986 for the others. */
-#define T (TOKEN | VALUE | TARGET | HOST) /* a letter, a digit, and - . _ ~ ! $ & ' * + */
-static const uint8_t class_of[256] = {
-    ['\t'] = VALUE,
-    [' '] = VALUE,
-    ['!'] = T,
-    ['"'] = VALUE | TARGET,
-    ['#'] = TOKEN | VALUE,
-    ['$'] = T,
-    ['%'] = T,
-    ['&'] = T,
-    ['\''] = T,
-    ['('] = VALUE | TARGET | HOST,
-    [')'] = VALUE | TARGET | HOST,
-    ['*'] = T,
-    ['+'] = T,
-    [','] = VALUE | TARGET | HOST,
-    ['-'] = T,
-    ['.'] = T,
-    ['/'] = VALUE | TARGET,
-    ['0' ... '9'] = T,
-    [':'] = VALUE | TARGET,
-    [';'] = VALUE | TARGET | HOST,
-    ['<'] = VALUE | TARGET,
-    ['='] = VALUE | TARGET | HOST,
-    ['>'] = VALUE | TARGET,
-    ['?'] = VALUE | TARGET,
-    ['@'] = VALUE | TARGET,
-    ['A' ... 'Z'] = T,
-    ['['] = VALUE | TARGET,
-    ['\\'] = VALUE | TARGET,
-    [']'] = VALUE | TARGET,
-    ['^'] = TOKEN | VALUE | TARGET,
-    ['_'] = T,
-    ['`'] = TOKEN | VALUE | TARGET,
-    ['a' ... 'z'] = T,
-    ['{'] = VALUE | TARGET,
-    ['|'] = TOKEN | VALUE | TARGET,
-    ['}'] = VALUE | TARGET,
-    ['~'] = T,
-    [0x80 ... 0xff] = VALUE | TARGET,
-};
-#undef T
-
-static bool is(char c, uint8_t class)
-{
-	return class_of[(unsigned char)c] & class;
-}
-
-static size_t run_of(const char *s, size_t len, uint8_t class)
-{
-	size_t n = 0;
-
-	while (n < len && is(s[n], class))
-		n++;
-	return n;
-}
-
-static bool same(const char *s, size_t len, const char *name)
-{
-	return strlen(name) == len && strncasecmp(s, name, len) == 0;
-}
-
-/* ---- hosts ------------------------------------------------------------------------------ */
-
-void http_host_split(const char *host, size_t len, size_t *name_len, uint16_t *port)
-{
-	const char *close = len && host[0] == '[' ? memchr(host, ']', len) : NULL;
-	size_t from = close ? (size_t)(close - host) : 0;
-	const char *colon = from < len ? memchr(host + from, ':', len - from) : NULL;
-	unsigned int n = 0;
-
-	*name_len = colon ? (size_t)(colon - host) : len;
-	for (size_t i = *name_len + 1; colon && i < len; i++)
-		n = n * 10 + (unsigned int)(host[i] - '0');
-	*port = (uint16_t)n;
-}
-
-static bool is_port(const char *s, size_t len)
-{
-	unsigned int n = 0;
-
-	if (len > 5)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (s[i] < '0' || s[i] > '9')
-			return false;
-		n = n * 10 + (unsigned int)(s[i] - '0');
-	}
-	return n <= UINT16_MAX;
-}
-
-/* uri-host [ ":" port ]; empty only where it may be. */
-static bool is_authority(const char *s, size_t len, bool may_be_empty)
-{
-	size_t n;
-
-	if (len && s[0] == '[') {
-		for (n = 1; n < len && s[n] != ']'; n++)
-			if (!strchr("0123456789abcdefABCDEF:.", s[n]) || !s[n])
-				return false;
-		if (n == len || n < 3)
-			return false;
-		n++;
-	} else {
-		n = run_of(s, len, HOST);
-		if (n == 0 && (len || !may_be_empty))
-			return false;
-	}
-	return n == len || (s[n] == ':' && is_port(s + n + 1, len - n - 1));
-}
-
-/* ---- first lines ------------------------------------------------------------------------ */
-
-static uint8_t method_of(const char *s, size_t len)
-{
-	static const char *const names[] = {
+	static const char names[][8] = {
 	    [METHOD_GET] = "GET",         [METHOD_HEAD] = "HEAD",     [METHOD_POST] = "POST",
 	    [METHOD_PUT] = "PUT",         [METHOD_DELETE] = "DELETE", [METHOD_CONNECT] = "CONNECT",
 	    [METHOD_OPTIONS] = "OPTIONS", [METHOD_TRACE] = "TRACE",   [METHOD_PATCH] = "PATCH",
 	};
 
-	for (size_t i = METHOD_GET; i < ARRAY_SIZE(names); i++)
-		if (strlen(names[i]) == len && memcmp(names[i], s, len) == 0)
-			return (uint8_t)i;
+	for (size_t i = METHOD_GET; i < sizeof(names) / sizeof(names[0]); i++)
+		if (names[i][0] == method[0] && strlen(names[i]) == len &&
+		    memcmp(names[i], method, len) == 0)
+			return (enum http_method)i;
 	return METHOD_OTHER;
 }
 
-static enum http_error parse_version(const char *s, size_t len, uint8_t *minor)
+/*
+ * HTTP/1.1 and HTTP/1.0. A higher minor version is taken for 1.1 (RFC 9110 2.5): whoever passes the
+ * head on writes its own version.
+ */
+static int parse_version(const char *text, size_t len, uint8_t *minor)
 {
-	if (len != 8 || memcmp(s, "HTTP/1.", 7) != 0 || (s[7] != '0' && s[7] != '1'))
-		return HTTP_BAD_VERSION;
-	*minor = (uint8_t)(s[7] - '0');
-	return HTTP_OK;
+	if (len != sizeof("HTTP/1.1") - 1 || memcmp(text, "HTTP/", 5) != 0 ||
+	    !char_is(text[5], CHAR_DIGIT) || text[6] != '.' || !char_is(text[7], CHAR_DIGIT))
+		return -HTTP_BAD_VERSION;
+	if (text[5] != '1')
+		return -HTTP_UNSUPPORTED_VERSION;
+	*minor = text[7] != '0';
+	return 0;
 }
 
-/* scheme "://" authority path: the authority's end is where the path or the query begins. */
-static enum http_error parse_absolute(const char *buf, struct http_head *h)
+/* http://authority/path?query; h->target is set. */
+static int parse_absolute(const char *buf, struct http_head *h)
 {
-	const char *s = buf + h->target.at;
-	size_t len = h->target.len, n = 0, from;
+	const char *target = buf + h->target.at;
+	size_t len = h->target.len, scheme, at;
 
-	if (len > 7 && strncasecmp(s, "http://", 7) == 0)
-		n = 7;
-	else if (len > 8 && strncasecmp(s, "https://", 8) == 0)
-		n = 8;
-	if (!n)
-		return HTTP_BAD_TARGET;
-	for (from = n; n < len && s[n] != '/' && s[n] != '?'; n++)
-		;
-	if (!is_authority(s + from, n - from, false))
-		return HTTP_BAD_TARGET;
-	h->host = (struct http_slice){h->target.at + (uint32_t)from, (uint32_t)(n - from)};
-	h->has_host = true;
-	h->path = (struct http_slice){h->target.at + (uint32_t)n, (uint32_t)(len - n)};
+	if (len > 7 && token_is(target, 4, "http") && memcmp(target + 4, "://", 3) == 0)
+		scheme = 7;
+	else if (len > 8 && token_is(target, 5, "https") && memcmp(target + 5, "://", 3) == 0)
+		scheme = 8;
+	else
+		return -HTTP_BAD_TARGET;
+
+	for (at = scheme; at < len && target[at] != '/' && target[at] != '?';)
+		at++;
+	if (!authority_is_valid(target + scheme, at - scheme, false))
+		return -HTTP_BAD_HOST;
+
 	h->form = TARGET_ABSOLUTE;
-	return HTTP_OK;
+	h->host = (struct http_slice){h->target.at + (uint32_t)scheme, (uint32_t)(at - scheme)};
+	h->path_absent = at == len || target[at] == '?';
+	h->path = (struct http_slice){h->target.at + (uint32_t)at, (uint32_t)(len - at)};
+	if (at == len)
+		h->path = (struct http_slice){h->target.at + (uint32_t)scheme - 1, 1};
+	return 0;
 }
 
-static enum http_error parse_target(const char *buf, struct http_head *h)
+static int parse_target(const char *buf, struct http_head *h)
 {
-	const char *s = buf + h->target.at;
-	size_t len = h->target.len, name;
-	uint16_t port;
+	const char *target = buf + h->target.at;
 
-	h->path = h->target;
 	if (h->method_id == METHOD_CONNECT) {
-		http_host_split(s, len, &name, &port);
-		if (!is_authority(s, len, false) || !port)
-			return HTTP_BAD_TARGET;
+		if (!authority_is_valid(target, h->target.len, true))
+			return -HTTP_BAD_TARGET;
 		h->form = TARGET_AUTHORITY;
 		h->host = h->target;
-		h->has_host = true;
-		return HTTP_OK;
+		h->path = (struct http_slice){h->target.at, 0};
+		return 0;
 	}
-	if (s[0] == '/') {
+	if (target[0] == '/') {
 		h->form = TARGET_ORIGIN;
-		return HTTP_OK;
+		h->path = h->target;
+		return 0;
 	}
-	if (len == 1 && s[0] == '*' && h->method_id == METHOD_OPTIONS) {
+	if (target[0] == '*') {
+		if (h->method_id != METHOD_OPTIONS || h->target.len != 1)
+			return -HTTP_BAD_TARGET;
 		h->form = TARGET_ASTERISK;
-		return HTTP_OK;
+		h->path = h->target;
+		return 0;
 	}
 	return parse_absolute(buf, h);
 }
 
-/* method SP request-target SP HTTP-version, with exactly these blanks. */
-static enum http_error parse_request_line(const char *buf, size_t at, size_t end,
-					  struct http_head *h)
+/* method SP target SP version, in buf[at, end) with CR LF behind it. */
+static int request_line(const char *buf, size_t at, size_t end, struct http_head *h)
 {
-	size_t n = run_of(buf + at, end - at, TOKEN), from = at + n + 1;
-	enum http_error err;
+	size_t i = at;
+	int r;
 
-	if (!n || at + n >= end || buf[at + n] != ' ')
-		return HTTP_BAD_METHOD;
-	h->method = (struct http_slice){(uint32_t)at, (uint32_t)n};
-	h->method_id = method_of(buf + at, n);
-	n = run_of(buf + from, end - from, TARGET);
-	if (!n)
-		return HTTP_BAD_TARGET;
-	if (from + n == end)
-		return HTTP_BAD_VERSION; /* HTTP/0.9 */
-	if (buf[from + n] != ' ')
-		return HTTP_BAD_TARGET;
-	h->target = (struct http_slice){(uint32_t)from, (uint32_t)n};
-	err = parse_version(buf + from + n + 1, end - from - n - 1, &h->minor);
-	return err ? err : parse_target(buf, h);
-}
+	while (i < end && char_is(buf[i], CHAR_TOKEN))
+		i++;
+	if (i == at || buf[i] != ' ')
+		return -HTTP_BAD_METHOD;
+	h->method = (struct http_slice){(uint32_t)at, (uint32_t)(i - at)};
+	h->method_id = (uint8_t)method_id(buf + at, i - at);
 
-/* HTTP-version SP status SP [reason]; the second blank is often missing. */
-static enum http_error parse_status_line(const char *buf, size_t at, size_t end,
-					 struct http_head *h)
-{
-	const char *s = buf + at;
-	size_t len = end - at;
-	enum http_error err = parse_version(s, MIN(len, (size_t)8), &h->minor);
-
-	if (err)
-		return err;
-	if (len < 12 || s[8] != ' ' || s[9] < '1' || s[9] > '5' || s[10] < '0' || s[10] > '9' ||
-	    s[11] < '0' || s[11] > '9' || (len > 12 && s[12] != ' '))
-		return HTTP_BAD_STATUS;
-	h->status = (uint16_t)((s[9] - '0') * 100 + (s[10] - '0') * 10 + (s[11] - '0'));
-	if (len > 13) {
-		h->reason = (struct http_slice){(uint32_t)at + 13, (uint32_t)len - 13};
-		if (run_of(s + 13, len - 13, VALUE) != len - 13)
-			return HTTP_BAD_VALUE;
-	}
-	return HTTP_OK;
-}
-
-/* ---- fields ----------------------------------------------------------------------------- */
-
-static uint8_t field_of(const char *s, size_t len)
-{
-	static const struct {
-		const char *name;
-		uint8_t len, id;
-	} known[] = {
-#define KNOWN(text, id) {text, sizeof(text) - 1, (id)}
-	    KNOWN("host", FIELD_HOST),
-	    KNOWN("content-length", FIELD_CONTENT_LENGTH),
-	    KNOWN("transfer-encoding", FIELD_TRANSFER_ENCODING),
-	    KNOWN("connection", FIELD_CONNECTION),
-	    KNOWN("keep-alive", FIELD_KEEP_ALIVE),
-	    KNOWN("proxy-connection", FIELD_PROXY_CONNECTION),
-	    KNOWN("upgrade", FIELD_UPGRADE),
-	    KNOWN("te", FIELD_TE),
-	    KNOWN("expect", FIELD_EXPECT),
-	    KNOWN("x-forwarded-for", FIELD_X_FORWARDED_FOR),
-	    KNOWN("x-forwarded-proto", FIELD_X_FORWARDED_PROTO),
-	    KNOWN("forwarded", FIELD_FORWARDED),
-	    KNOWN("http2-settings", FIELD_HTTP2_SETTINGS),
-#undef KNOWN
-	};
-	char first = (char)(s[0] | 0x20);
-
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-		if (known[i].len == len && known[i].name[0] == first &&
-		    strncasecmp(s, known[i].name, len) == 0)
-			return known[i].id;
-	return FIELD_OTHER;
-}
-
-static enum http_error parse_length(const char *s, size_t len, struct http_head *h)
-{
-	uint64_t n = 0;
-
-	if (h->has_length)
-		return HTTP_TWO_LENGTHS;
-	if (!len || len > 19)
-		return HTTP_BAD_LENGTH;
-	for (size_t i = 0; i < len; i++) {
-		/* A list of lengths is the same thing as two fields. */
-		if (s[i] == ',')
-			return HTTP_TWO_LENGTHS;
-		if (s[i] < '0' || s[i] > '9')
-			return HTTP_BAD_LENGTH;
-		n = n * 10 + (uint64_t)(s[i] - '0');
-	}
-	if (n > INT64_MAX)
-		return HTTP_BAD_LENGTH;
-	h->content_length = n;
-	h->has_length = true;
-	return HTTP_OK;
-}
-
-/* What the options of a Connection field say; *upgrade is raised by that word. */
-static void parse_connection(const char *s, size_t len, struct http_head *h, bool *close,
-			     bool *keep, bool *upgrade)
-{
-	size_t at = 0;
-
-	while (at < len) {
-		size_t n = run_of(s + at, len - at, TOKEN);
-
-		if (same(s + at, n, "close"))
-			*close = true;
-		else if (same(s + at, n, "keep-alive"))
-			*keep = true;
-		else if (same(s + at, n, "upgrade"))
-			*upgrade = true;
-		else if (n)
-			h->names_connection = true;
-		at += n ? n : 1;
-	}
-}
-
-/* What is found out about the message while its fields are read. */
-struct seen {
-	bool host, host_line, close, keep, upgrade_option, upgrade_field;
-};
-
-static enum http_error use_host(const char *buf, const struct http_field *f, struct http_head *h,
-				struct seen *seen)
-{
-	if (seen->host)
-		return HTTP_TWO_HOSTS;
-	seen->host = true;
-	if (!is_authority(buf + f->value.at, f->value.len, true))
-		return HTTP_BAD_HOST;
-	/* The target's own authority goes before it (RFC 9112, 3.2.2). */
-	if (!h->has_host) {
-		h->host = f->value;
-		h->has_host = f->value.len > 0;
-	}
-	return HTTP_OK;
-}
-
-static enum http_error use_field(const char *buf, const struct http_field *f, struct http_head *h,
-				 struct seen *seen)
-{
-	const char *value = buf + f->value.at;
-
-	switch (f->id) {
-	case FIELD_HOST:
-		return h->is_response ? HTTP_OK : use_host(buf, f, h, seen);
-	case FIELD_CONTENT_LENGTH:
-		return parse_length(value, f->value.len, h);
-	case FIELD_TRANSFER_ENCODING:
-		if (h->chunked || !same(value, f->value.len, "chunked"))
-			return HTTP_BAD_TRANSFER_ENCODING;
-		h->chunked = true;
-		break;
-	case FIELD_CONNECTION:
-		parse_connection(value, f->value.len, h, &seen->close, &seen->keep,
-				 &seen->upgrade_option);
-		break;
-	case FIELD_UPGRADE:
-		seen->upgrade_field = true;
-		break;
-	case FIELD_EXPECT:
-		h->expect_continue |= same(value, f->value.len, "100-continue");
-		break;
-	default:
-		break;
-	}
-	return HTTP_OK;
-}
-
-/* name ":" OWS value OWS */
-static enum http_error parse_field(const char *buf, size_t at, size_t end, struct http_field *f)
-{
-	size_t n, from, to = end;
-
-	if (buf[at] == ' ' || buf[at] == '\t')
-		return HTTP_OBS_FOLD;
-	n = run_of(buf + at, end - at, TOKEN);
-	if (at + n < end && n && (buf[at + n] == ' ' || buf[at + n] == '\t'))
-		return HTTP_SPACE_BEFORE_COLON;
-	if (!n || at + n == end || buf[at + n] != ':')
-		return HTTP_BAD_NAME;
-	for (from = at + n + 1; from < end && (buf[from] == ' ' || buf[from] == '\t'); from++)
-		;
-	while (to > from && (buf[to - 1] == ' ' || buf[to - 1] == '\t'))
-		to--;
-	if (run_of(buf + from, to - from, VALUE) != to - from)
-		return HTTP_BAD_VALUE;
-	f->name = (struct http_slice){(uint32_t)at, (uint32_t)n};
-	f->value = (struct http_slice){(uint32_t)from, (uint32_t)(to - from)};
-	f->id = field_of(buf + at, n);
-	return HTTP_OK;
-}
-
-/* ---- lines ------------------------------------------------------------------------------ */
-
-/* The next line's end (the CR); an error where its end is not CR LF. *next is behind the LF. */
-static enum http_error line_end(const char *buf, size_t at, size_t len, size_t *end, size_t *next)
-{
-	const char *lf = memchr(buf + at, '\n', len - at), *cr;
-
-	if (!lf)
-		return HTTP_BARE_CR; /* the caller knows that there is one */
-	*next = (size_t)(lf - buf) + 1;
-	if (lf == buf + at || lf[-1] != '\r')
-		return HTTP_BARE_LF;
-	*end = (size_t)(lf - buf) - 1;
-	cr = memchr(buf + at, '\r', *end - at);
-	return cr ? HTTP_BARE_CR : HTTP_OK;
-}
-
-static enum http_error parse_fields(const char *buf, size_t at, size_t len,
-				    const struct http_limits *limits, struct http_head *h,
-				    struct seen *seen)
-{
-	for (;;) {
-		struct http_field *f = &h->fields[h->n_fields];
-		size_t end, next;
-		enum http_error err = line_end(buf, at, len, &end, &next);
-
-		if (err)
-			return err;
-		if (end == at)
-			return HTTP_OK;
-		if (h->n_fields == limits->fields_max)
-			return HTTP_TOO_MANY_FIELDS;
-		err = parse_field(buf, at, end, f);
-		if (!err)
-			err = use_field(buf, f, h, seen);
-		if (err)
-			return err;
-		h->n_fields++;
-		at = next;
-	}
-}
-
-/* What only the whole head shows. */
-static enum http_error conclude(struct http_head *h, const struct seen *seen)
-{
-	h->keep_alive = h->minor == 1 ? !seen->close : seen->keep && !seen->close;
-	h->upgrade = seen->upgrade_option && seen->upgrade_field && h->minor == 1;
-	if (h->has_length && h->chunked)
-		return HTTP_LENGTH_AND_CHUNKED;
-	if (h->chunked && h->minor == 0)
-		return HTTP_BAD_TRANSFER_ENCODING;
-	if (!h->is_response && h->minor == 1 && !seen->host)
-		return HTTP_NO_HOST;
-	return HTTP_OK;
+	at = ++i;
+	while (i < end && char_is(buf[i], CHAR_TARGET))
+		i++;
+	if (i == at || (i < end && buf[i] != ' '))
+		return -HTTP_BAD_TARGET;
+	if (i == end)
+		return -HTTP_BAD_VERSION;
+	h->target = (struct http_slice){(uint32_t)at, (uint32_t)(i - at)};
+	r = parse_version(buf + i + 1, end - i - 1, &h->minor);
+	return r < 0 ? r : parse_target(buf, h);
 }
 
 /*
- * The length of the head: up to the first empty line, whatever its line ends are made of; 0: not
- * complete. A lone LF ends a line here so that a head with such lines is found to be wrong at once.
+ * version SP status [SP reason], in buf[at, end). Many servers leave out the blank before a reason
+ * that is empty.
  */
-static size_t find_end(const char *buf, size_t from, size_t at, size_t len)
+static int status_line(const char *buf, size_t at, size_t end, struct http_head *h)
 {
-	while (at < len) {
-		const char *lf = memchr(buf + at, '\n', len - at);
-		size_t n;
+	const char *space = memchr(buf + at, ' ', end - at);
+	const char *code;
+	size_t rest;
+	int r;
 
-		if (!lf)
+	r = parse_version(buf + at, space ? (size_t)(space - buf) - at : end - at, &h->minor);
+	if (r < 0)
+		return r;
+	if (!space)
+		return -HTTP_BAD_STATUS;
+
+	code = space + 1;
+	rest = end - (size_t)(code - buf);
+	if (rest < 3 || !char_is(code[0], CHAR_DIGIT) || !char_is(code[1], CHAR_DIGIT) ||
+	    !char_is(code[2], CHAR_DIGIT) || code[0] == '0' || (rest > 3 && code[3] != ' '))
+		return -HTTP_BAD_STATUS;
+	h->status = (uint16_t)((code[0] - '0') * 100 + (code[1] - '0') * 10 + (code[2] - '0'));
+	h->reason = (struct http_slice){(uint32_t)(rest > 3 ? end - rest + 4 : end),
+					(uint32_t)(rest > 3 ? rest - 4 : 0)};
+	return 0;
+}
+
+static int first_line(const char *buf, size_t at, size_t end, struct http_head *h)
+{
+	return h->is_response ? status_line(buf, at, end, h) : request_line(buf, at, end, h);
+}
+
+/* ---- fields that mean something ---- */
+
+static int host_field(struct parser *p, const struct http_field *f)
+{
+	struct http_head *h = p->head;
+
+	if (h->is_response)
+		return 0;
+	if (h->has_host)
+		return -HTTP_TWO_HOSTS;
+	if (!authority_is_valid(p->buf + f->value.at, f->value.len, false))
+		return -HTTP_BAD_HOST;
+	h->has_host = true;
+	if (h->form == TARGET_ORIGIN || h->form == TARGET_ASTERISK)
+		h->host = f->value;
+	return 0;
+}
+
+static int length_field(struct parser *p, const struct http_field *f)
+{
+	const char *text = p->buf + f->value.at;
+	struct http_head *h = p->head;
+	uint64_t n = 0;
+
+	if (h->has_length)
+		return -HTTP_TWO_LENGTHS;
+	/* INT64_MAX has 19 digits, and 19 digits fit into 64 bits. */
+	if (f->value.len < 1 || f->value.len > 19)
+		return -HTTP_BAD_LENGTH;
+	for (size_t i = 0; i < f->value.len; i++) {
+		if (!char_is(text[i], CHAR_DIGIT))
+			return -HTTP_BAD_LENGTH;
+		n = n * 10 + (uint64_t)(text[i] - '0');
+	}
+	if (n > INT64_MAX)
+		return -HTTP_BAD_LENGTH;
+	h->content_length = n;
+	h->has_length = true;
+	return h->chunked ? -HTTP_LENGTH_AND_CHUNKED : 0;
+}
+
+static int encoding_field(struct parser *p, const struct http_field *f)
+{
+	struct http_head *h = p->head;
+
+	if (h->minor == 0)
+		return -HTTP_CHUNKED_IN_1_0;
+	if (h->chunked || !token_is(p->buf + f->value.at, f->value.len, "chunked"))
+		return -HTTP_BAD_TRANSFER_ENCODING;
+	h->chunked = true;
+	return h->has_length ? -HTTP_LENGTH_AND_CHUNKED : 0;
+}
+
+/* The number of options is bounded, since other fields are looked up in them. */
+static int connection_field(struct parser *p, const struct http_field *f)
+{
+	struct http_slice rest = f->value, option;
+	const char *text;
+
+	while (list_next(p->buf, &rest, &option)) {
+		if (++p->options > HTTP_CONNECTION_OPTIONS)
+			return -HTTP_BAD_CONNECTION;
+		text = p->buf + option.at;
+		if (token_is(text, option.len, "close"))
+			p->head->connection_close = true;
+		else if (token_is(text, option.len, "keep-alive"))
+			p->option_keep_alive = true;
+		else if (token_is(text, option.len, "upgrade"))
+			p->option_upgrade = true;
+		else if (option.len)
+			p->head->connection_others = true;
+	}
+	return 0;
+}
+
+static int known_field(struct parser *p, const struct http_field *f)
+{
+	switch (f->id) {
+	case FIELD_HOST:
+		return host_field(p, f);
+	case FIELD_CONTENT_LENGTH:
+		return length_field(p, f);
+	case FIELD_TRANSFER_ENCODING:
+		return encoding_field(p, f);
+	case FIELD_CONNECTION:
+		return connection_field(p, f);
+	case FIELD_EXPECT:
+		if (token_is(p->buf + f->value.at, f->value.len, "100-continue"))
+			p->head->expect_continue = true;
+		return 0;
+	case FIELD_UPGRADE:
+		p->has_upgrade = true;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static int field_line(struct parser *p, size_t at, size_t end)
+{
+	struct http_field *f = &p->fields[p->head->n_fields];
+	int r;
+
+	if (p->head->n_fields == p->fields_max)
+		return -HTTP_TOO_MANY_FIELDS;
+	r = http_field_parse(p->buf + at, end - at, f);
+	if (r < 0)
+		return r;
+	f->name.at += (uint32_t)at;
+	f->value.at += (uint32_t)at;
+	p->head->n_fields++;
+	return f->id == FIELD_OTHER ? 0 : known_field(p, f);
+}
+
+/* What only the whole head says. */
+static int finish(struct parser *p)
+{
+	struct http_head *h = p->head;
+
+	if (!h->is_response && h->minor > 0 && !h->has_host)
+		return -HTTP_NO_HOST;
+	h->keep_alive = !h->connection_close && (h->minor > 0 || p->option_keep_alive);
+	h->upgrade = h->minor > 0 && p->option_upgrade && p->has_upgrade;
+	h->expect_continue = h->expect_continue && h->minor > 0;
+	return 0;
+}
+
+/* ---- lines ---- */
+
+/* Is the line that begins at `start` and stops at `stop` without its CR LF still? */
+static bool is_incomplete(const struct parser *p, size_t stop)
+{
+	return stop == p->len || (p->buf[stop] == '\r' && stop + 1 == p->len);
+}
+
+static bool is_complete(const struct parser *p, size_t stop)
+{
+	return stop + 1 < p->len && p->buf[stop] == '\r' && p->buf[stop + 1] == '\n';
+}
+
+/* What the control byte at `stop` spoils, in the line that begins at `start`. */
+static int stop_error(const struct parser *p, size_t start, size_t stop, bool first)
+{
+	static const enum http_error of_request[] = {HTTP_BAD_METHOD, HTTP_BAD_TARGET,
+						     HTTP_BAD_VERSION};
+	static const enum http_error of_response[] = {HTTP_BAD_VERSION, HTTP_BAD_STATUS,
+						      HTTP_BAD_REASON};
+	const char *line = p->buf + start;
+	size_t len = stop - start, spaces = 0;
+
+	if (p->buf[stop] == '\r')
+		return -HTTP_BARE_CR;
+	if (p->buf[stop] == '\n')
+		return -HTTP_BARE_LF;
+	if (!first)
+		return memchr(line, ':', len) ? -HTTP_BAD_VALUE : -HTTP_BAD_NAME;
+
+	for (size_t i = 0; i < len && spaces < 2; i++)
+		spaces += line[i] == ' ';
+	return -(int)(p->head->is_response ? of_response : of_request)[spaces];
+}
+
+/* An empty line before a request is a client's that ended its last body with one: RFC 9112 2.2. */
+static size_t leading_bytes(const struct parser *p)
+{
+	return !p->head->is_response && is_complete(p, 0) ? 2 : 0;
+}
+
+static int parse_whole(struct parser *p, size_t *scanned)
+{
+	bool first = true;
+	size_t at, stop;
+	int r;
+
+	*p->head = (struct http_head){.is_response = p->head->is_response, .fields = p->fields};
+	p->options = 0;
+	p->option_keep_alive = p->option_upgrade = p->has_upgrade = false;
+
+	if (p->len == 0)
+		return 0;
+	for (at = leading_bytes(p);; at = stop + 2) {
+		stop = line_scan(p->buf, at, p->len);
+		if (is_incomplete(p, stop)) {
+			*scanned = stop;
 			return 0;
-		n = (size_t)(lf - buf);
-		if (n > from && buf[n - 1] == '\n')
-			return n + 1;
-		if (n > from + 1 && buf[n - 1] == '\r' && buf[n - 2] == '\n')
-			return n + 1;
-		at = n + 1;
+		}
+		if (!is_complete(p, stop))
+			return stop_error(p, at, stop, first);
+		if (stop == at && !first)
+			break;
+		r = first ? first_line(p->buf, at, stop, p->head) : field_line(p, at, stop);
+		if (r < 0)
+			return r;
+		first = false;
 	}
-	return 0;
+
+	r = finish(p);
+	return r < 0 ? r : (int)(stop + 2);
 }
 
-/* A first line that cannot be one is refused before the rest of the head has come. */
-static enum http_error check_early(const char *buf, size_t at, size_t len, bool is_response)
+/* Is the line buf[at, end) neither the end of the head nor wrong, alone or along with others? */
+static bool line_passes(const struct parser *p, size_t at, size_t end)
 {
-	struct http_head h = {0};
-	size_t end, next;
-	enum http_error err;
+	struct http_head h = {.is_response = p->head->is_response};
+	size_t leading = leading_bytes(p);
+	struct http_field f;
 
-	if (!memchr(buf + at, '\n', len - at)) {
-		size_t n = run_of(buf + at, len - at, TOKEN);
-
-		/* Not even a method: it would not be told from a slow client otherwise. */
-		return !is_response && at + n < len && buf[at + n] != ' ' ? HTTP_BAD_METHOD
-									  : HTTP_OK;
-	}
-	err = line_end(buf, at, len, &end, &next);
-	if (err)
-		return err;
-	return is_response ? parse_status_line(buf, at, end, &h)
-			   : parse_request_line(buf, at, end, &h);
+	if (at < leading)
+		return true;
+	if (at == leading)
+		return first_line(p->buf, at, end, &h) == 0;
+	if (http_field_parse(p->buf + at, end - at, &f) < 0)
+		return false;
+	return f.id != FIELD_HOST && f.id != FIELD_CONTENT_LENGTH &&
+	       f.id != FIELD_TRANSFER_ENCODING;
 }
 
-static int incomplete(const char *buf, size_t at, size_t len, size_t *scanned,
-		      const struct http_limits *limits, bool is_response)
+/* Up to *scanned no line was wrong, and no line ended but those that pass. */
+static int parse_more(struct parser *p, size_t *scanned)
 {
-	enum http_error err;
+	size_t at = *scanned, stop;
+	const char *newline;
 
-	if (len - at >= limits->head_max)
-		return -HTTP_HEAD_TOO_LARGE;
-	/* Once for the first line: it is complete from then on. */
-	err = *scanned < len ? check_early(buf, at, len, is_response) : HTTP_OK;
-	if (err)
-		return -(int)err;
-	/* An empty line may be cut anywhere: its bytes are looked at again. */
-	*scanned = len > 3 ? len - 3 : 0;
-	return 0;
+	for (;; at = stop + 2) {
+		stop = line_scan(p->buf, at, p->len);
+		if (is_incomplete(p, stop)) {
+			*scanned = stop;
+			return 0;
+		}
+		if (!is_complete(p, stop))
+			return parse_whole(p, scanned);
+		newline = memrchr(p->buf, '\n', stop);
+		if (!line_passes(p, newline ? (size_t)(newline - p->buf) + 1 : 0, stop))
+			return parse_whole(p, scanned);
+	}
+}
+
+static int too_large(const struct parser *p)
+{
+	size_t leading = leading_bytes(p);
+
+	if (!p->head->is_response && !memchr(p->buf + leading, '\n', p->len - leading))
+		return -HTTP_URI_TOO_LONG;
+	return -HTTP_HEAD_TOO_LARGE;
 }
 
 static int parse(const char *buf, size_t len, size_t *scanned, const struct http_limits *limits,
-		 struct http_field *fields, bool is_response, struct http_head *ret)
+		 struct http_field *fields, struct http_head *ret)
 {
-	struct seen seen = {0};
-	size_t at = 0, total, end, next;
-	enum http_error err;
+	struct parser p = {
+	    .buf = buf,
+	    .len = len < limits->head_max ? len : limits->head_max,
+	    .head = ret,
+	    .fields = fields,
+	    .fields_max = limits->fields_max,
+	};
+	int r;
 
-	/* A client may have sent an empty line after its last body (RFC 9112, 2.2). */
-	if (!is_response && len >= 1 && buf[0] == '\r') {
-		if (len == 1)
-			return 0;
-		if (buf[1] != '\n')
-			return -HTTP_BARE_CR;
-		at = 2;
-	}
-	total = find_end(buf, at, MAX(at, *scanned), len);
-	if (!total)
-		return incomplete(buf, at, len, scanned, limits, is_response);
-	if (total - at > limits->head_max)
-		return -HTTP_HEAD_TOO_LARGE;
-	*ret = (struct http_head){.is_response = is_response, .fields = fields};
-	err = line_end(buf, at, total, &end, &next);
-	if (!err)
-		err = is_response ? parse_status_line(buf, at, end, ret)
-				  : parse_request_line(buf, at, end, ret);
-	if (!err)
-		err = parse_fields(buf, next, total, limits, ret, &seen);
-	if (!err)
-		err = conclude(ret, &seen);
-	return err ? -(int)err : (int)total;
+	if (*scanned > 0 && *scanned <= p.len)
+		r = parse_more(&p, scanned);
+	else
+		r = parse_whole(&p, scanned);
+	if (r != 0 || len < limits->head_max)
+		return r;
+
+	/* No more will be read: what is wrong with the lines that are there comes first. */
+	r = parse_whole(&p, scanned);
+	return r != 0 ? r : too_large(&p);
 }
 
 int http_request_parse(const char *buf, size_t len, size_t *scanned,
 		       const struct http_limits *limits, struct http_field *fields,
 		       struct http_head *ret)
 {
-	return parse(buf, len, scanned, limits, fields, false, ret);
+	ret->is_response = false;
+	return parse(buf, len, scanned, limits, fields, ret);
 }
 
 int http_response_parse(const char *buf, size_t len, size_t *scanned,
 			const struct http_limits *limits, struct http_field *fields,
 			struct http_head *ret)
 {
-	return parse(buf, len, scanned, limits, fields, true, ret);
-}
-
-/* ---- hop by hop ------------------------------------------------------------------------- */
-
-static bool is_named(const struct http_head *h, const char *buf, const struct http_field *f)
-{
-	for (unsigned int i = 0; i < h->n_fields; i++) {
-		const struct http_field *c = &h->fields[i];
-		const char *s = buf + c->value.at;
-		size_t at = 0;
-
-		if (c->id != FIELD_CONNECTION)
-			continue;
-		while (at < c->value.len) {
-			size_t n = run_of(s + at, c->value.len - at, TOKEN);
-
-			if (n == f->name.len && n && strncasecmp(s + at, buf + f->name.at, n) == 0)
-				return true;
-			at += n ? n : 1;
-		}
-	}
-	return false;
-}
-
-bool http_is_hop_by_hop(const struct http_head *head, const char *buf, const struct http_field *f)
-{
-	switch (f->id) {
-	case FIELD_CONNECTION:
-	case FIELD_KEEP_ALIVE:
-	case FIELD_PROXY_CONNECTION:
-	case FIELD_TE:
-	case FIELD_TRANSFER_ENCODING:
-	case FIELD_UPGRADE:
-	case FIELD_HTTP2_SETTINGS:
-		return true;
-	case FIELD_HOST:
-	case FIELD_CONTENT_LENGTH:
-	case FIELD_EXPECT:
-	case FIELD_X_FORWARDED_FOR:
-	case FIELD_X_FORWARDED_PROTO:
-	case FIELD_FORWARDED:
-		return false;
-	default:
-		return head->names_connection && is_named(head, buf, f);
-	}
+	ret->is_response = true;
+	return parse(buf, len, scanned, limits, fields, ret);
 }

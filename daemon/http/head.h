@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Heads of HTTP/1.x messages: strict where request smuggling lives (RFC 9112), incremental,
- * bounded, without a copy. No socket, no allocation, no state but the caller's.
+ * Heads of HTTP/1.x requests and responses (RFC 9112), zero-copy and strict: what two
+ * implementations could frame in two ways is an error here, not a guess. See enum http_error.
  */
 #pragma once
 
@@ -9,12 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A part of the buffer that was parsed. */
+#include "error.h"
+
+/* Some bytes of the buffer that was parsed; offsets, so that the buffer may move. */
 struct http_slice {
-	uint32_t at, len;
+	uint32_t at;
+	uint32_t len;
 };
 
-/* Names that mean something here; each is matched once, while it is parsed. */
+/* The names that mean something to a proxy. */
 enum http_field_id {
 	FIELD_OTHER,
 	FIELD_HOST,
@@ -25,17 +28,21 @@ enum http_field_id {
 	FIELD_PROXY_CONNECTION,
 	FIELD_UPGRADE,
 	FIELD_TE,
+	FIELD_TRAILER,
 	FIELD_EXPECT,
+	FIELD_MAX_FORWARDS,
 	FIELD_X_FORWARDED_FOR,
 	FIELD_X_FORWARDED_PROTO,
 	FIELD_FORWARDED,
+	FIELD_VIA,
 	FIELD_HTTP2_SETTINGS,
 	_FIELD_MAX,
 };
 
 struct http_field {
-	struct http_slice name, value; /* the value without the blanks around it */
-	uint8_t id;                    /* enum http_field_id */
+	struct http_slice name;
+	struct http_slice value; /* without the blanks around it */
+	uint8_t id;              /* enum http_field_id */
 };
 
 enum http_method {
@@ -53,77 +60,65 @@ enum http_method {
 
 enum http_target {
 	TARGET_ORIGIN,    /* /path?query */
-	TARGET_ABSOLUTE,  /* http://host/path?query */
-	TARGET_AUTHORITY, /* host:port, of CONNECT alone */
-	TARGET_ASTERISK,  /* *, of OPTIONS alone */
+	TARGET_ABSOLUTE,  /* http://authority/path?query */
+	TARGET_AUTHORITY, /* host:port, of CONNECT only */
+	TARGET_ASTERISK,  /* *, of OPTIONS only */
 };
-
-/* What can be wrong with a message. */
-enum http_error {
-	HTTP_OK,
-	HTTP_BAD_METHOD,
-	HTTP_BAD_TARGET,
-	HTTP_BAD_VERSION,
-	HTTP_BAD_STATUS,
-	HTTP_BAD_NAME,           /* a field name that is no token */
-	HTTP_SPACE_BEFORE_COLON, /* "Name : value" */
-	HTTP_BAD_VALUE,          /* a control character in a value */
-	HTTP_OBS_FOLD,           /* a line that begins with a blank */
-	HTTP_BARE_CR,
-	HTTP_BARE_LF,
-	HTTP_NO_HOST,
-	HTTP_TWO_HOSTS,
-	HTTP_BAD_HOST,
-	HTTP_BAD_LENGTH,
-	HTTP_TWO_LENGTHS,
-	HTTP_LENGTH_AND_CHUNKED,
-	HTTP_BAD_TRANSFER_ENCODING,
-	HTTP_HEAD_TOO_LARGE,
-	HTTP_TOO_MANY_FIELDS,
-	HTTP_BAD_CHUNK, /* the body's framing */
-	_HTTP_ERROR_MAX,
-};
-extern const char *const http_error_str[_HTTP_ERROR_MAX];
-
-/* The status a request with this error is answered with: 400, 431 or 505. */
-int http_error_status(enum http_error error);
 
 struct http_limits {
-	uint32_t head_max; /* bytes, with the empty line */
+	uint32_t
+	    head_max; /* bytes of a head, its empty line and an empty line before it included */
 	uint16_t fields_max;
 };
 
+#define HTTP_HOST_MAX           255 /* bytes of a host's name, the port not counted */
+#define HTTP_CONNECTION_OPTIONS 64  /* in all Connection fields of a head */
+
 struct http_head {
-	uint8_t minor; /* of HTTP/1.minor: 0 or 1 */
+	uint8_t minor; /* HTTP/1.minor: 0 or 1 */
 	bool is_response;
-	/* a request */
+
+	/* requests */
 	uint8_t method_id; /* enum http_method */
 	uint8_t form;      /* enum http_target */
 	struct http_slice method, target;
-	struct http_slice path; /* with the query; may be empty in an absolute target */
-	struct http_slice host; /* the target's authority, else the Host field; with its port */
-	bool has_host;
-	/* a response */
-	uint16_t status;
+	/*
+	 * Path and query; "*" in asterisk form, empty in authority form. An absolute form may leave
+	 * the path out: then it is "/" (of the scheme's "//"), or just the query with its '?',
+	 * which wants a '/' before it when it is written.
+	 */
+	struct http_slice path;
+	bool path_absent; /* absolute form: left out. OPTIONS without a query is then "*" (RFC
+			     9112 3.2.4) */
+	bool has_host;    /* always in 1.1 */
+	/* The authority of an absolute or authority form, else Host's value; may have a port. */
+	struct http_slice host;
+
+	/* responses */
+	uint16_t status; /* 100 to 999 */
 	struct http_slice reason;
+
 	/* both */
-	uint64_t content_length;
-	bool has_length, chunked;
-	bool keep_alive; /* as version and Connection say */
-	bool expect_continue;
-	bool upgrade;          /* Connection names it, and there is an Upgrade field */
-	bool names_connection; /* Connection names fields, see http_is_hop_by_hop() */
+	uint64_t content_length; /* at most INT64_MAX */
+	bool has_length;
+	bool chunked;           /* never along with has_length */
+	bool keep_alive;        /* what the version and Connection say together */
+	bool connection_close;  /* Connection: close */
+	bool connection_others; /* Connection names something else than close, keep-alive and
+				   upgrade */
+	bool expect_continue;   /* 1.1 only */
+	bool upgrade;           /* 1.1 only: Connection: upgrade, and an Upgrade field */
 	uint16_t n_fields;
-	struct http_field *fields; /* the caller's */
+	struct http_field *fields; /* the caller's array, of fields_max */
 };
 
 /*
- * Parses a head at the beginning of the buffer. *scanned is 0 for the first call and kept by the
- * caller between calls that need more: bytes are not looked at again and again. `fields` has room
- * for limits->fields_max.
- *
- * > 0: the head's length, with the empty line. 0: it is not complete. < 0: -enum http_error, found
- * when the head is complete, or larger than head_max, or its first line cannot be one.
+ * Parses the head at the front of buf[len]. Returns
+ *   > 0  the length of the head with its empty line, and of an empty line before a request;
+ *     0  it needs more. *scanned, 0 for a new head, lets the next call go on with the same bytes
+ * and some more; ret and fields mean nothing yet and need not be kept; < 0  -enum http_error, as
+ * early as it is certain: a line is judged when it is complete, a control byte at once. Which error
+ * does not depend on the pieces in which the bytes came. head_max is at most INT_MAX.
  */
 int http_request_parse(const char *buf, size_t len, size_t *scanned,
 		       const struct http_limits *limits, struct http_field *fields,
@@ -132,13 +127,29 @@ int http_response_parse(const char *buf, size_t len, size_t *scanned,
 			const struct http_limits *limits, struct http_field *fields,
 			struct http_head *ret);
 
-/* The name's length of "name", "name:port", "[v6]" or "[v6]:port"; *port is 0 without one. */
-void http_host_split(const char *host, size_t len, size_t *name_len, uint16_t *port);
+/*
+ * Parses one field line, without its CR LF, that has no control bytes but HT. The slices count from
+ * line + 0; returns 0 or -enum http_error.
+ */
+int http_field_parse(const char *line, size_t len, struct http_field *ret);
 
 /*
- * Whether the field is about this connection only and goes no further: Connection itself, what it
- * names, and those that always are. Fields that say where the message ends or belongs are never
- * removed for being named. Transfer-Encoding and Upgrade are hop-by-hop: who forwards them writes
- * them anew.
+ * Whether a body follows this response to that request (its length may be 0): not after HEAD, a
+ * CONNECT that succeeded, 1xx, 204 and 304. Where it does and has neither a length nor chunks, it
+ * ends with the stream.
+ */
+bool http_response_has_body(const struct http_head *head, enum http_method request);
+
+/* Splits a host that a head was accepted with: "[::1]:80" is 5 bytes of name and port 80; 0: none.
+ */
+void http_host_split(const char *host, size_t len, size_t *name_len, uint16_t *port);
+
+/* Is the field named in a Connection field of its head? */
+bool http_connection_names(const struct http_head *head, const char *buf,
+			   const struct http_field *f);
+/*
+ * Is the field for this hop only? Connection, Keep-Alive, Proxy-Connection, TE, Upgrade,
+ * HTTP2-Settings and what Connection names, except that it cannot take away a field that this proxy
+ * gives a meaning to, such as Host or X-Forwarded-For. Transfer-Encoding is the caller's.
  */
 bool http_is_hop_by_hop(const struct http_head *head, const char *buf, const struct http_field *f);

@@ -89,6 +89,7 @@ static void pump_up(struct session *s)
 		case HTTP_ANSWERING:
 			http_pump_request(s);
 			return;
+		case HTTP_CLOSING:
 		case HTTP_LINGERING:
 			http_pump_closing(s);
 			return;
@@ -324,6 +325,11 @@ static enum http_end end_of(enum session_end end)
 	case END_LIMIT:
 	case END_SNIFF_LIMIT:
 		return HTTP_END_LIMIT;
+	case END_DONE:
+		return HTTP_END_DONE;
+	case END_IDLE_TIMEOUT:
+	case END_HALF_CLOSE_TIMEOUT:
+		return HTTP_END_TUNNEL_TIMEOUT;
 	default:
 		return HTTP_END_ERROR;
 	}

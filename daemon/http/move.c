@@ -59,14 +59,17 @@ static enum move_result settle(struct session *s, struct stream *st, struct http
 
 /* One piece of input. MOVE_WAIT here: go on. */
 static enum move_result one_piece(struct session *s, struct stream *st, struct http_body *b,
-				  const struct input *in)
+				  const struct input *in, bool *short_of)
 {
 	struct body_spans spans = {.n = 0};
 	ssize_t used = body_take(b, in->data, in->len, &spans);
 
 	if (used < 0)
 		return MOVE_BAD;
-	st->by_hand -= MIN(st->by_hand, (uint64_t)used);
+	*short_of = used == 0;
+	/* Another stream of the worker has to wait as well: see pause.c. */
+	if (s->worker->company_ns > st->by_hand)
+		st->by_hand = 0;
 	if (write_spans(s, st, &spans))
 		return MOVE_FAILED;
 	if (input_used(s, st, in, (size_t)used) < 0) {
@@ -79,6 +82,7 @@ static enum move_result one_piece(struct session *s, struct stream *st, struct h
 enum move_result move_body(struct session *s, struct stream *st, struct http_body *b)
 {
 	enum move_result r = st->lane ? settle(s, st, b) : MOVE_WAIT;
+	bool short_of = false; /* what is pending is less than the next thing to take */
 	struct input in;
 
 	for (int i = 0; i < TURN_READS && r == MOVE_WAIT; i++) {
@@ -88,7 +92,7 @@ enum move_result move_body(struct session *s, struct stream *st, struct http_bod
 			return MOVE_WAIT;
 		if (wants_kernel(s, st, b) && engage(s, st, b))
 			return MOVE_WAIT;
-		switch (input_get(s, st, &in)) {
+		switch (short_of ? input_more(s, st, &in) : input_get(s, st, &in)) {
 		case INPUT_NONE:
 			/* A source that gives no more for now is slower than its target: the
 			 * kernel's work. */
@@ -99,7 +103,8 @@ enum move_result move_body(struct session *s, struct stream *st, struct http_bod
 		case INPUT_END:
 			return MOVE_END;
 		case INPUT_SOME:
-			r = one_piece(s, st, b, &in);
+			short_of = false;
+			r = one_piece(s, st, b, &in, &short_of);
 		}
 	}
 	if (r == MOVE_WAIT)

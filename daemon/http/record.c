@@ -12,7 +12,7 @@ const char *const http_end_str[_HTTP_END_MAX] = {
     [HTTP_END_DONE] = "done",
     [HTTP_END_BAD_REQUEST] = "bad_request",
     [HTTP_END_NO_ROUTE] = "no_route",
-    [HTTP_END_MISDIRECTED] = "misdirected",
+    [HTTP_END_MISDIRECTED] = "no_route",
     [HTTP_END_DENIED] = "denied",
     [HTTP_END_HEAD_TIMEOUT] = "head_timeout",
     [HTTP_END_REQUEST_TIMEOUT] = "request_timeout",
@@ -27,6 +27,7 @@ const char *const http_end_str[_HTTP_END_MAX] = {
     [HTTP_END_RESPONSE_TIMEOUT] = "response_timeout",
     [HTTP_END_CLIENT_RESET] = "client_reset",
     [HTTP_END_CLIENT_CLOSED] = "client_closed",
+    [HTTP_END_TUNNEL_TIMEOUT] = "tunnel_timeout",
     [HTTP_END_SHUTDOWN] = "shutdown",
     [HTTP_END_INTEGRITY] = "integrity",
     [HTTP_END_ERROR] = "error",
@@ -48,24 +49,53 @@ static void add_times(struct access_entry *e, const struct http_request *r, uint
 	access_number(e, "total_ms", (now - r->began_ns) / NSEC_PER_MSEC);
 }
 
+/* The texts one after the other, each with a NUL behind it; an empty one is not known. */
 static void add_request(struct access_entry *e, const struct http_request *r)
 {
-	const char *at = r->text;
+	const char *method = r->text, *host = method + r->method_len + 1,
+		   *path = host + r->host_len + 1;
 
-	access_bytes(e, "method", at, r->method_len);
-	at += r->method_len;
-	access_bytes(e, "host", at, r->host_len);
-	at += r->host_len;
-	access_bytes(e, "path", at, r->path_len);
+	access_text(e, "method", r->method_len ? method : NULL);
+	access_text(e, "host", r->host_len ? host : NULL);
+	access_text(e, "path", r->path_len ? path : NULL);
+}
+
+/* Payload of the bodies, or of the tunnel. */
+static uint64_t moved(const struct session *s, enum direction d)
+{
+	uint64_t all = stream_moved(&s->streams[d]), base = s->http->tunnel_base[d];
+
+	if (!s->tunnel)
+		return s->http->body[d].moved;
+	return all - MIN(all, base);
+}
+
+static const char *engine_of(const struct session *s, const struct http_request *r)
+{
+	if (!r->server)
+		return NULL;
+	if (s->tunnel)
+		return session_engine(s);
+	return r->spliced ? engine_kernel.name : engine_copy.name;
+}
+
+void http_record_tunnel(struct session *s)
+{
+	struct http *h = s->http;
+
+	/* What is kept of the heads will be counted when it is written. */
+	h->tunnel_base[DOWN] = stream_moved(&s->streams[DOWN]) + h->out[SIDE_CLIENT].len;
+	h->tunnel_base[UP] = stream_moved(&s->streams[UP]) + h->out[SIDE_BACKEND].len;
 }
 
 static void write_line(const struct session *s, const struct http_request *r, enum http_end end)
 {
 	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX];
-	struct access_entry e = {.kind = "request"};
 	const struct http *h = s->http;
+	struct access_entry e;
 
-	access_number(&e, "id", s->id);
+	access_begin(&e, "request");
+	access_number(&e, "id", r->id);
 	access_text(&e, "client", addr_format(&s->client, client));
 	access_text(&e, "listener", s->listener->config->name);
 	add_request(&e, r);
@@ -73,14 +103,13 @@ static void write_line(const struct session *s, const struct http_request *r, en
 		access_number(&e, "status", r->status);
 	else
 		access_text(&e, "status", NULL);
-	access_number(&e, "bytes_up", h->body[UP].moved);
-	access_number(&e, "bytes_down", h->body[DOWN].moved);
+	access_number(&e, "bytes_up", moved(s, UP));
+	access_number(&e, "bytes_down", moved(s, DOWN));
 	add_times(&e, r, s->worker->now);
 	access_text(&e, "pool", r->pool ? r->pool->config->name : NULL);
 	access_text(&e, "server", r->server ? r->server->config->name : NULL);
 	access_text(&e, "backend", r->backend.len ? addr_format(&r->backend, backend) : NULL);
-	access_text(&e, "engine", r->server ? (r->spliced ? "kernel" : "copy") : NULL);
-	access_number(&e, "n", h->n_requests);
+	access_text(&e, "engine", engine_of(s, r));
 	if (h->refused)
 		access_text(&e, "error", http_error_str[h->refused]);
 	access_text(&e, "end", http_end_str[end]);
@@ -96,11 +125,13 @@ void http_record(struct session *s, enum http_end end)
 	struct http_request none = {.began_ns = h->began_ns ? h->began_ns : s->worker->now,
 				    .status = h->status};
 
-	stat_inc(&st->http_ends[end]);
-	if (!r)
+	stat_inc(&st->http_ends[end == HTTP_END_MISDIRECTED ? HTTP_END_NO_ROUTE : end]);
+	if (!r) {
+		none.id = atomic_fetch_add(&s->worker->daemon->next_id, 1) + 1;
 		r = &none;
+	}
 	if (r->status)
-		stat_inc(&st->http_responses[r->status / 100 % 6]);
+		stat_inc(&st->http_responses[r->status < 600 ? r->status / 100 : 0]);
 	if (atomic_load_explicit(&s->worker->daemon->access_log, memory_order_relaxed))
 		write_line(s, r, end);
 	if (h->request)

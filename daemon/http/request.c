@@ -96,6 +96,14 @@ static bool is_idempotent(uint8_t method)
 	}
 }
 
+/* Returns where the next one goes: behind the NUL. */
+static char *add_text(char *at, const char *text, size_t len)
+{
+	at = mempcpy(at, text, len);
+	*at++ = '\0';
+	return at;
+}
+
 /* The request object, with what the log shows and the head for the server in it. */
 static struct http_request *make_request(struct session *s, const struct http_head *head,
 					 const char *in)
@@ -108,10 +116,11 @@ static struct http_request *make_request(struct session *s, const struct http_he
 
 	if (!n)
 		return NULL;
-	r = malloc(sizeof(*r) + head->method.len + head->host.len + path_len + n);
+	r = malloc(sizeof(*r) + head->method.len + head->host.len + path_len + 3 + n);
 	if (!r)
 		return NULL;
 	*r = (struct http_request){
+	    .id = atomic_fetch_add(&w->daemon->next_id, 1) + 1,
 	    .began_ns = s->http->began_ns,
 	    .method_id = (uint8_t)head->method_id,
 	    .minor = head->minor,
@@ -122,9 +131,9 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	    .path_len = path_len,
 	    .head_len = (uint32_t)n,
 	};
-	at = mempcpy(r->text, in + head->method.at, r->method_len);
-	at = mempcpy(at, in + head->host.at, r->host_len);
-	at = mempcpy(at, in + head->path.at, r->path_len);
+	at = add_text(r->text, in + head->method.at, r->method_len);
+	at = add_text(at, in + head->host.at, r->host_len);
+	at = add_text(at, in + head->path.at, r->path_len);
 	memcpy(at, w->scratch, n);
 	return r;
 }
@@ -141,6 +150,14 @@ static void begin_body(struct session *s, const struct http_head *head)
 		body_begin(b, BODY_NONE, 0);
 	body_begin(&s->http->body[DOWN], BODY_NONE, 0);
 	s->http->body[DOWN].done = false;
+}
+
+/* CONNECT has no body that means anything (RFC 9110, 9.3.6). */
+static void refuse_body(struct session *s)
+{
+	s->http->refused = HTTP_BAD_LENGTH;
+	stat_inc(&s->worker->stats.http_errors[HTTP_BAD_LENGTH]);
+	http_answer(s, HTTP_END_BAD_REQUEST);
 }
 
 /* A head is complete, and nothing is wrong with it. The pool, or NULL: it was answered. */
@@ -163,7 +180,12 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 	begin_body(s, head);
 	h->request->replayable = h->body[UP].done && is_idempotent(h->request->method_id);
 	pool = choose(s, head, in, &known_host);
-	if (!pool)
+	if (s->denied)
+		http_answer(s, HTTP_END_DENIED);
+	else if (h->request->method_id == METHOD_CONNECT && !h->body[UP].done)
+		refuse_body(s); /* the bytes behind it would be the tunnel's to one, and the body's
+				   to another */
+	else if (!pool)
 		http_answer(s, known_host ? HTTP_END_NO_ROUTE : HTTP_END_MISDIRECTED);
 	else if (c->body_max && head->has_length && head->content_length > c->body_max)
 		http_answer(s, HTTP_END_BODY_TOO_LARGE);
@@ -174,8 +196,6 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 
 static void refuse_head(struct session *s, enum http_error error)
 {
-	int status = http_error_status(error);
-
 	s->http->n_requests++;
 	stat_inc(&s->worker->stats.http_requests);
 	stat_inc(&s->worker->stats.http_errors[error]);
@@ -185,7 +205,8 @@ static void refuse_head(struct session *s, enum http_error error)
 	if (error == HTTP_TOO_MANY_FIELDS)
 		http_answer(s, HTTP_END_TOO_MANY_FIELDS);
 	else
-		http_answer(s, status == 431 ? HTTP_END_HEAD_TOO_LARGE : HTTP_END_BAD_REQUEST);
+		http_answer(s, error == HTTP_HEAD_TOO_LARGE ? HTTP_END_HEAD_TOO_LARGE
+							    : HTTP_END_BAD_REQUEST);
 }
 
 /* The client has ended. Between two requests that is how it should be. */
@@ -304,8 +325,8 @@ static void body_failed(struct session *s, enum move_result r)
 {
 	switch (r) {
 	case MOVE_BAD:
-		stat_inc(&s->worker->stats.http_errors[HTTP_BAD_CHUNK]);
-		s->http->refused = HTTP_BAD_CHUNK;
+		s->http->refused = s->http->body[UP].chunk.error;
+		stat_inc(&s->worker->stats.http_errors[s->http->refused]);
 		http_answer(s, HTTP_END_BAD_REQUEST);
 		break;
 	case MOVE_END:

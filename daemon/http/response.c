@@ -64,7 +64,7 @@ static void begin_body(struct session *s, const struct http_head *head)
 	struct http_body *b = &h->body[DOWN];
 	struct http_request *r = h->request;
 
-	if (r->method_id == METHOD_HEAD || head->status == 204 || head->status == 304)
+	if (!http_response_has_body(head, (enum http_method)r->method_id))
 		body_begin(b, BODY_NONE, 0);
 	else if (head->chunked)
 		body_begin(b, BODY_CHUNKED, 0);
@@ -76,7 +76,8 @@ static void begin_body(struct session *s, const struct http_head *head)
 	/* A client of HTTP/1.0 knows no chunks: for it the body lasts until the end. */
 	if (b->kind == BODY_CHUNKED && r->minor == 0)
 		b->plain = true;
-	if (b->plain || b->kind == BODY_UNTIL_CLOSE)
+	/* Answered early: whether the rest of the request will come, nobody knows. */
+	if (b->plain || b->kind == BODY_UNTIL_CLOSE || !h->body[UP].done)
 		h->close = true;
 }
 
@@ -96,7 +97,7 @@ static bool write_head(struct session *s, size_t head_len, const char *in, size_
 	int err;
 
 	if (n < 0) {
-		stat_inc(&s->worker->stats.http_errors[HTTP_BAD_CHUNK]);
+		stat_inc(&s->worker->stats.http_errors[s->http->body[DOWN].chunk.error]);
 		http_answer(s, HTTP_END_BAD_RESPONSE);
 		return false;
 	}
@@ -136,13 +137,13 @@ static void become_tunnel(struct session *s)
 {
 	struct http *h = s->http;
 
+	http_record_tunnel(s);
 	if (put_before(&h->out[SIDE_CLIENT], &s->streams[DOWN]) < 0 ||
 	    put_before(&h->out[SIDE_BACKEND], &s->streams[UP]) < 0) {
 		session_end(s, END_LIMIT);
 		return;
 	}
 	h->body[DOWN].done = h->body[UP].done = true;
-	http_record(s, HTTP_END_DONE);
 	s->tunnel = true;
 	session_tunnel(s);
 }
@@ -282,7 +283,7 @@ static void move_down(struct session *s)
 		source_ended(s);
 		break;
 	case MOVE_BAD:
-		stat_inc(&s->worker->stats.http_errors[HTTP_BAD_CHUNK]);
+		stat_inc(&s->worker->stats.http_errors[s->http->body[DOWN].chunk.error]);
 		http_abort(s, HTTP_END_BAD_RESPONSE);
 		break;
 	default:

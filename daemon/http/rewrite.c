@@ -135,18 +135,31 @@ static void put_added(struct writer *w, const struct session *s, const struct ht
 }
 
 /* The target: in origin form, but for CONNECT and OPTIONS *. */
-static void put_request_line(struct writer *w, const struct http_head *head, const char *in,
-			     bool old)
+static void put_request_line(struct writer *w, const struct http_head *head, const char *in)
 {
 	put_slice(w, in, head->method);
 	put(w, " ", 1);
-	if (head->form == TARGET_AUTHORITY || head->form == TARGET_ASTERISK)
+	if (head->path_absent && head->method_id == METHOD_OPTIONS && in[head->path.at] == '/')
+		put(w, "*", 1);
+	else if (head->form == TARGET_AUTHORITY || head->form == TARGET_ASTERISK)
 		put_slice(w, in, head->target);
 	else if (head->path.len == 0 || in[head->path.at] != '/')
 		put(w, "/", 1), put_slice(w, in, head->path);
 	else
 		put_slice(w, in, head->path);
-	put_text(w, old ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");
+	put_text(w, " HTTP/1.1\r\n");
+}
+
+/* A client of HTTP/1.0 need not say whom it asks: whom it has connected to. */
+static void put_own_address(struct writer *w, const struct session *s)
+{
+	struct addr own = {.len = sizeof(struct sockaddr_un)};
+	char text[ADDR_STR_MAX];
+
+	if (s->client_conn.tcp && getsockname(s->client_conn.fd, &own.sa, &own.len) == 0)
+		put_text(w, addr_format(&own, text));
+	else
+		put_text(w, "localhost");
 }
 
 size_t rewrite_request(const struct session *s, const struct http_head *head, const char *in,
@@ -154,26 +167,27 @@ size_t rewrite_request(const struct session *s, const struct http_head *head, co
 {
 	const struct listener_config *c = s->listener->config;
 	struct writer w = {.at = out, .end = out + size};
-	/* Without a name there is nothing to say in HTTP/1.1. */
-	bool old = !head->has_host, has_id = false;
+	bool has_id = false;
 
-	put_request_line(&w, head, in, old);
-	if (head->has_host) {
-		put_text(&w, "Host: ");
+	put_request_line(&w, head, in);
+	put_text(&w, "Host: ");
+	if (head->has_host)
 		put_slice(&w, in, head->host);
-		put(&w, "\r\n", 2);
-	}
+	else
+		put_own_address(&w, s);
+	put(&w, "\r\n", 2);
 	for (unsigned int i = 0; i < head->n_fields; i++) {
 		const struct http_field *f = &head->fields[i];
 
-		if (f->id == FIELD_HOST || http_is_hop_by_hop(head, in, f) || is_replaced(c, f))
+		if (f->id == FIELD_HOST || f->id == FIELD_TRANSFER_ENCODING ||
+		    http_is_hop_by_hop(head, in, f) || is_replaced(c, f))
 			continue;
 		has_id |= is_named(in, f, c->request_id);
 		put_field(&w, in, f);
 	}
 	if (head->chunked)
 		put_text(&w, "Transfer-Encoding: chunked\r\n");
-	if (head->upgrade && !old) {
+	if (head->upgrade) {
 		for (unsigned int i = 0; i < head->n_fields; i++)
 			if (head->fields[i].id == FIELD_UPGRADE)
 				put_field(&w, in, &head->fields[i]);
@@ -200,7 +214,7 @@ size_t rewrite_response(const struct session *s, const struct http_head *head, c
 
 		if (f->id == FIELD_UPGRADE && say == SAY_UPGRADE)
 			put_field(&w, in, f);
-		else if (!http_is_hop_by_hop(head, in, f))
+		else if (f->id != FIELD_TRANSFER_ENCODING && !http_is_hop_by_hop(head, in, f))
 			put_field(&w, in, f);
 	}
 	if (chunked)

@@ -1,198 +1,439 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "h2.h"
 
 #include <nghttp2/nghttp2.h>
 #include <string.h>
 
-#define FRAME_HEADER 9
-#define FRAME_MAX    16384 /* what a client may send before our SETTINGS could allow more */
-#define FRAMES_MAX   64
+#include "util.h"
 
-static const uint8_t preface[24] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+#define PREFACE      NGHTTP2_CLIENT_MAGIC
+#define PREFACE_LEN  ((size_t)NGHTTP2_CLIENT_MAGIC_LEN)
+#define FRAME_HEADER 9
+#define FRAME_MAX    16384 /* until a server's SETTINGS say more */
+#define FRAMES_MAX   64
+#define STREAM_MASK  0x7fffffff
+#define PRIORITY_LEN 5
+#define FIELD_EXTRA  32 /* what RFC 9113, 6.5.2 adds to the bytes of each field */
+#define PORT_DIGITS  5
 
 const char *const h2_error_str[_H2_ERROR_MAX] = {
     [H2_OK] = "ok",
-    [H2_NO_PREFACE] = "no_preface",
+    [H2_NOT_H2] = "not_h2",
     [H2_TOO_LARGE] = "too_large",
+    [H2_TOO_MANY_FRAMES] = "too_many_frames",
     [H2_BAD_FRAME] = "bad_frame",
+    [H2_UNEXPECTED_FRAME] = "unexpected_frame",
     [H2_BAD_HPACK] = "bad_hpack",
-    [H2_NO_REQUEST] = "no_request",
-    [H2_OUT_OF_MEMORY] = "out_of_memory",
+    [H2_BAD_FIELD] = "bad_field",
+    [H2_BAD_PSEUDO] = "bad_pseudo",
+    [H2_BAD_METHOD] = "bad_method",
+    [H2_BAD_AUTHORITY] = "bad_authority",
+    [H2_BAD_PATH] = "bad_path",
+    [H2_TWO_HOSTS] = "two_hosts",
+    [H2_NO_MEMORY] = "no_memory",
 };
 
-bool h2_preface_starts(const uint8_t *buf, size_t len)
-{
-	return memcmp(buf, preface, len < sizeof(preface) ? len : sizeof(preface)) == 0;
-}
-
-/* ---- HPACK ------------------------------------------------------------------------------ */
-
-static void take(char *to, size_t size, const nghttp2_nv *nv)
-{
-	size_t n = nv->valuelen < size - 1 ? nv->valuelen : size - 1;
-
-	/* A name with a zero in it is none. */
-	if (to[0] || memchr(nv->value, '\0', n))
-		return;
-	memcpy(to, nv->value, n);
-	to[n] = '\0';
-}
-
-static void use_field(const nghttp2_nv *nv, struct h2_request *r)
-{
-	static const struct {
-		const char *name;
-		size_t offset, size;
-	} wanted[] = {
-	    {":method", offsetof(struct h2_request, method), sizeof(r->method)},
-	    {":authority", offsetof(struct h2_request, authority), sizeof(r->authority)},
-	    {":path", offsetof(struct h2_request, path), sizeof(r->path)},
-	    {"host", offsetof(struct h2_request, authority), sizeof(r->authority)},
-	};
-
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		if (strlen(wanted[i].name) == nv->namelen &&
-		    memcmp(wanted[i].name, nv->name, nv->namelen) == 0)
-			take((char *)r + wanted[i].offset, wanted[i].size, nv);
-}
-
-static enum h2_error inflate_piece(nghttp2_hd_inflater *hd, const uint8_t *in, size_t len,
-				   bool last, struct h2_request *r)
-{
-	int flags = 0;
-
-	do {
-		nghttp2_nv nv;
-		ssize_t n = nghttp2_hd_inflate_hd2(hd, &nv, &flags, in, len, last);
-
-		if (n < 0)
-			return n == NGHTTP2_ERR_NOMEM ? H2_OUT_OF_MEMORY : H2_BAD_HPACK;
-		in += n;
-		len -= (size_t)n;
-		if (flags & NGHTTP2_HD_INFLATE_EMIT)
-			use_field(&nv, r);
-	} while (len || flags & NGHTTP2_HD_INFLATE_EMIT);
-	return last && !(flags & NGHTTP2_HD_INFLATE_FINAL) ? H2_BAD_HPACK : H2_OK;
-}
-
-/* ---- frames ----------------------------------------------------------------------------- */
-
 struct frame {
-	size_t length;
-	uint8_t type, flags;
+	uint32_t len;
+	uint8_t type;
+	uint8_t flags;
 	uint32_t stream;
 	const uint8_t *payload;
 };
 
-/* 1: the frame is complete; 0: more is needed; -1: too large. */
-static int read_frame(const uint8_t *buf, size_t len, size_t *at, struct frame *f)
-{
-	const uint8_t *b = buf + *at;
+/* The field block of the first HEADERS: what that frame and its CONTINUATIONs hold of it. */
+struct block {
+	struct {
+		const uint8_t *at;
+		uint32_t len;
+	} parts[FRAMES_MAX];
+	size_t n_parts;
+	uint32_t stream; /* 0: no HEADERS so far */
+};
 
-	if (len - *at < FRAME_HEADER)
-		return 0;
-	f->length = (size_t)b[0] << 16 | (size_t)b[1] << 8 | b[2];
-	f->type = b[3];
-	f->flags = b[4];
-	f->stream =
-	    ((uint32_t)b[5] & 0x7f) << 24 | (uint32_t)b[6] << 16 | (uint32_t)b[7] << 8 | b[8];
-	f->payload = b + FRAME_HEADER;
-	if (f->length > FRAME_MAX)
-		return -1;
-	if (len - *at - FRAME_HEADER < f->length)
-		return 0;
-	*at += FRAME_HEADER + f->length;
-	return 1;
+enum pseudo { PSEUDO_METHOD, PSEUDO_SCHEME, PSEUDO_AUTHORITY, PSEUDO_PATH, _PSEUDO_MAX };
+
+static const char *const pseudo_str[_PSEUDO_MAX] = {
+    [PSEUDO_METHOD] = ":method",
+    [PSEUDO_SCHEME] = ":scheme",
+    [PSEUDO_AUTHORITY] = ":authority",
+    [PSEUDO_PATH] = ":path",
+};
+
+/* What the fields decoded so far say. */
+struct head {
+	struct h2_request request;
+	char host[sizeof(((struct h2_request *)NULL)->authority)];
+	unsigned int pseudos; /* bits by enum pseudo */
+	bool ordinary;        /* a field that is no pseudo field was there */
+	size_t bytes;
+};
+
+/* ---- frames ---- */
+
+static uint32_t read_u32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* The block inside a HEADERS frame, without padding and priority. False: it does not fit. */
-static bool cut_headers(struct frame *f)
+static struct frame read_frame_header(const uint8_t *p)
 {
-	size_t pad = 0, skip = 0;
+	return (struct frame){
+	    .len = read_u32(p) >> 8,
+	    .type = p[3],
+	    .flags = p[4],
+	    .stream = read_u32(p + 5) & STREAM_MASK,
+	};
+}
+
+static int frame_if(bool good)
+{
+	return good ? 0 : -H2_BAD_FRAME;
+}
+
+/* A frame ahead of the first HEADERS, or that HEADERS, by what its header says. */
+static int check_lead(const struct frame *f)
+{
+	switch (f->type) {
+	case NGHTTP2_SETTINGS:
+		if (f->flags & NGHTTP2_FLAG_ACK)
+			return frame_if(f->stream == 0 && f->len == 0);
+		return frame_if(f->stream == 0 && f->len % 6 == 0);
+	case NGHTTP2_WINDOW_UPDATE: /* of the connection: no stream is open yet */
+		return frame_if(f->stream == 0 && f->len == 4);
+	case NGHTTP2_PING:
+		return frame_if(f->stream == 0 && f->len == 8);
+	case NGHTTP2_PRIORITY:
+		return frame_if(f->stream != 0 && f->len == PRIORITY_LEN);
+	case NGHTTP2_HEADERS:
+		return frame_if(f->stream % 2 == 1);
+	case NGHTTP2_DATA:
+	case NGHTTP2_RST_STREAM:
+	case NGHTTP2_PUSH_PROMISE:
+	case NGHTTP2_GOAWAY:
+	case NGHTTP2_CONTINUATION:
+		return -H2_UNEXPECTED_FRAME;
+	default:
+		return 0; /* an extension, which who does not know it ignores */
+	}
+}
+
+static int check_frame_header(const struct frame *f, bool first, const struct block *b)
+{
+	if (f->len > FRAME_MAX)
+		return -H2_BAD_FRAME;
+	if (b->stream != 0)
+		return f->type == NGHTTP2_CONTINUATION && f->stream == b->stream
+			   ? 0
+			   : -H2_UNEXPECTED_FRAME;
+	/* The SETTINGS that belong to the preface acknowledge nothing. */
+	if (first && (f->type != NGHTTP2_SETTINGS || (f->flags & NGHTTP2_FLAG_ACK)))
+		return -H2_UNEXPECTED_FRAME;
+	return check_lead(f);
+}
+
+/* Takes a HEADERS' padding and priority away. */
+static int strip_headers(struct frame *f)
+{
+	uint32_t padding = 0;
 
 	if (f->flags & NGHTTP2_FLAG_PADDED) {
-		if (f->length < 1)
-			return false;
-		pad = f->payload[0];
-		skip = 1;
+		if (f->len == 0)
+			return -H2_BAD_FRAME;
+		padding = f->payload[0];
+		f->payload++;
+		f->len--;
 	}
-	if (f->flags & NGHTTP2_FLAG_PRIORITY)
-		skip += 5;
-	if (skip + pad > f->length)
-		return false;
-	f->payload += skip;
-	f->length -= skip + pad;
-	return true;
-}
-
-/* HEADERS and what continues it. 1: the block is complete. */
-static int read_block(const uint8_t *buf, size_t len, size_t at, struct frame f,
-		      nghttp2_hd_inflater *hd, struct h2_request *r)
-{
-	uint32_t stream = f.stream;
-
-	if (!stream || !cut_headers(&f))
+	if (f->flags & NGHTTP2_FLAG_PRIORITY) {
+		if (f->len < PRIORITY_LEN)
+			return -H2_BAD_FRAME;
+		f->payload += PRIORITY_LEN;
+		f->len -= PRIORITY_LEN;
+	}
+	if (padding > f->len)
 		return -H2_BAD_FRAME;
-	for (int i = 0; i < FRAMES_MAX; i++) {
-		bool last = f.flags & NGHTTP2_FLAG_END_HEADERS;
-		enum h2_error err = inflate_piece(hd, f.payload, f.length, last, r);
-		int got;
-
-		if (err)
-			return -(int)err;
-		if (last)
-			return 1;
-		got = read_frame(buf, len, &at, &f);
-		if (got <= 0)
-			return got < 0 ? -H2_BAD_FRAME : 0;
-		if (f.type != NGHTTP2_CONTINUATION || f.stream != stream)
-			return -H2_BAD_FRAME;
-	}
-	return -H2_BAD_FRAME;
+	f->len -= padding;
+	return 0;
 }
 
-static int read_frames(const uint8_t *buf, size_t len, nghttp2_hd_inflater *hd,
-		       struct h2_request *r)
+/* A frame with its payload; 1: the block is complete. */
+static int take_frame(struct frame *f, struct block *b)
 {
-	size_t at = sizeof(preface);
-	struct frame f;
+	if (f->type == NGHTTP2_WINDOW_UPDATE)
+		return frame_if((read_u32(f->payload) & STREAM_MASK) != 0);
+	if (f->type != NGHTTP2_HEADERS && f->type != NGHTTP2_CONTINUATION)
+		return 0;
+	if (f->type == NGHTTP2_HEADERS) {
+		int r = strip_headers(f);
 
-	for (int i = 0; i < FRAMES_MAX; i++) {
-		int got = read_frame(buf, len, &at, &f);
-
-		if (got <= 0)
-			return got < 0 ? -H2_BAD_FRAME : 0;
-		if (f.type == NGHTTP2_HEADERS)
-			return read_block(buf, len, at, f, hd, r);
-		/* The preface goes on with SETTINGS; nothing else comes before it. */
-		if (i == 0 && f.type != NGHTTP2_SETTINGS)
-			return -H2_BAD_FRAME;
-		if (f.type == NGHTTP2_DATA || f.type == NGHTTP2_CONTINUATION ||
-		    f.type == NGHTTP2_PUSH_PROMISE)
-			return -H2_BAD_FRAME;
+		if (r < 0)
+			return r;
+		b->stream = f->stream;
 	}
-	return -H2_TOO_LARGE;
+	b->parts[b->n_parts].at = f->payload;
+	b->parts[b->n_parts++].len = f->len;
+	return f->flags & NGHTTP2_FLAG_END_HEADERS ? 1 : 0;
+}
+
+/* Walks the frames; > 0: where the block's last frame ends, 0: needs more, < 0: -enum h2_error. */
+static int find_block(const uint8_t *buf, size_t len, struct block *b)
+{
+	size_t at = PREFACE_LEN;
+
+	for (unsigned int n = 0; n < FRAMES_MAX; n++) {
+		struct frame f;
+		int r;
+
+		if (len - at < FRAME_HEADER)
+			return 0;
+		f = read_frame_header(buf + at);
+		r = check_frame_header(&f, n == 0, b);
+		if (r < 0)
+			return r;
+		at += FRAME_HEADER;
+		if (at + f.len > H2_BYTES_MAX)
+			return -H2_TOO_LARGE;
+		if (len - at < f.len)
+			return 0;
+		f.payload = buf + at;
+		at += f.len;
+		r = take_frame(&f, b);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			return (int)at;
+	}
+	return -H2_TOO_MANY_FRAMES;
+}
+
+/* ---- fields ---- */
+
+static bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_alnum(uint8_t c)
+{
+	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_in(uint8_t c, const char *set)
+{
+	return c != '\0' && strchr(set, c);
+}
+
+/* Nothing, or a colon and a port; the digits may be missing (RFC 3986, 3.2.3). */
+static bool is_port_part(const uint8_t *p, size_t len)
+{
+	unsigned int port = 0;
+
+	if (len == 0)
+		return true;
+	if (p[0] != ':' || len > 1 + PORT_DIGITS)
+		return false;
+	for (size_t i = 1; i < len; i++) {
+		if (!is_digit(p[i]))
+			return false;
+		port = port * 10 + (unsigned int)(p[i] - '0');
+	}
+	return port <= UINT16_MAX;
+}
+
+/* A host that is not empty, and its port; user information has no place in an http URI. */
+static bool is_authority(const uint8_t *p, size_t len)
+{
+	bool literal = len > 0 && p[0] == '[';
+	size_t n = literal ? 1 : 0;
+
+	while (n < len && (is_alnum(p[n]) || is_in(p[n], literal ? ":." : "-._~%!$&'()*+,;=")))
+		n++;
+	if (!literal)
+		return n > 0 && is_port_part(p + n, len - n);
+	return n > 1 && n < len && p[n] == ']' && is_port_part(p + n + 1, len - n - 1);
+}
+
+static int take_authority(const nghttp2_nv *nv, char ret[sizeof(((struct head *)NULL)->host)])
+{
+	if (nv->valuelen >= sizeof(((struct head *)NULL)->host) ||
+	    !is_authority(nv->value, nv->valuelen))
+		return -H2_BAD_AUTHORITY;
+	for (size_t i = 0; i < nv->valuelen; i++) {
+		uint8_t c = nv->value[i];
+
+		ret[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+	}
+	ret[nv->valuelen] = '\0';
+	return 0;
+}
+
+static int take_method(const nghttp2_nv *nv, struct h2_request *req)
+{
+	if (nv->valuelen == 0 || nv->valuelen >= sizeof(req->method))
+		return -H2_BAD_METHOD;
+	for (size_t i = 0; i < nv->valuelen; i++)
+		if (!is_alnum(nv->value[i]) && !is_in(nv->value[i], "!#$%&'*+-.^_`|~"))
+			return -H2_BAD_METHOD;
+	memcpy(req->method, nv->value, nv->valuelen);
+	req->method[nv->valuelen] = '\0';
+	return 0;
+}
+
+static int take_path(const nghttp2_nv *nv, struct h2_request *req)
+{
+	size_t n = MIN(nv->valuelen, sizeof(req->path) - 1);
+	bool asterisk = nv->valuelen == 1 && nv->value[0] == '*';
+
+	if (!asterisk && (nv->valuelen == 0 || nv->value[0] != '/'))
+		return -H2_BAD_PATH;
+	for (size_t i = 0; i < nv->valuelen; i++)
+		if (nv->value[i] <= ' ' || nv->value[i] == 0x7f)
+			return -H2_BAD_PATH;
+	memcpy(req->path, nv->value, n);
+	req->path[n] = '\0';
+	return 0;
+}
+
+static bool is_named(const nghttp2_nv *nv, const char *name)
+{
+	return nv->namelen == strlen(name) && memcmp(nv->name, name, nv->namelen) == 0;
+}
+
+static int take_pseudo(const nghttp2_nv *nv, struct head *h)
+{
+	unsigned int p = 0;
+
+	while (p < _PSEUDO_MAX && !is_named(nv, pseudo_str[p]))
+		p++;
+	if (p == _PSEUDO_MAX || h->ordinary || (h->pseudos & (1u << p)))
+		return -H2_BAD_PSEUDO;
+	h->pseudos |= 1u << p;
+	switch ((enum pseudo)p) {
+	case PSEUDO_METHOD:
+		return take_method(nv, &h->request);
+	case PSEUDO_AUTHORITY:
+		return take_authority(nv, h->request.authority);
+	case PSEUDO_PATH:
+		return take_path(nv, &h->request);
+	case PSEUDO_SCHEME:
+	case _PSEUDO_MAX:
+		break;
+	}
+	return 0;
+}
+
+static int take_field(const nghttp2_nv *nv, struct head *h)
+{
+	h->bytes += nv->namelen + nv->valuelen + FIELD_EXTRA;
+	if (h->bytes > H2_BYTES_MAX)
+		return -H2_TOO_LARGE;
+	if (!nghttp2_check_header_name(nv->name, nv->namelen) ||
+	    !nghttp2_check_header_value(nv->value, nv->valuelen))
+		return -H2_BAD_FIELD;
+	if (nv->name[0] == ':')
+		return take_pseudo(nv, h);
+	h->ordinary = true;
+	if (!is_named(nv, "host"))
+		return 0;
+	return h->host[0] ? -H2_TWO_HOSTS : take_authority(nv, h->host);
+}
+
+static bool has(const struct head *h, enum pseudo p)
+{
+	return h->pseudos & (1u << p);
+}
+
+/* All fields are there: what is missing, and what contradicts another. */
+static int finish_head(struct head *h)
+{
+	struct h2_request *req = &h->request;
+
+	if (!has(h, PSEUDO_METHOD))
+		return -H2_BAD_PSEUDO;
+	if (strcmp(req->method, "CONNECT") == 0) {
+		if (!has(h, PSEUDO_AUTHORITY) || has(h, PSEUDO_SCHEME) || has(h, PSEUDO_PATH))
+			return -H2_BAD_PSEUDO;
+	} else if (!has(h, PSEUDO_SCHEME) || !has(h, PSEUDO_PATH)) {
+		return -H2_BAD_PSEUDO;
+	}
+	if (strcmp(req->path, "*") == 0 && strcmp(req->method, "OPTIONS") != 0)
+		return -H2_BAD_PATH;
+	if (!has(h, PSEUDO_AUTHORITY))
+		memcpy(req->authority, h->host, sizeof(req->authority));
+	else if (h->host[0] && strcmp(h->host, req->authority) != 0)
+		return -H2_TWO_HOSTS;
+	return 0;
+}
+
+/* ---- HPACK ---- */
+
+static int inflate_part(nghttp2_hd_inflater *hd, const uint8_t *p, size_t len, bool last,
+			struct head *h)
+{
+	int flags;
+
+	do {
+		nghttp2_nv nv;
+		ssize_t n;
+		int r;
+
+		flags = NGHTTP2_HD_INFLATE_NONE;
+		n = nghttp2_hd_inflate_hd2(hd, &nv, &flags, p, len, last);
+		if (n < 0)
+			return n == NGHTTP2_ERR_NOMEM ? -H2_NO_MEMORY : -H2_BAD_HPACK;
+		p += n;
+		len -= (size_t)n;
+		if (!(flags & NGHTTP2_HD_INFLATE_EMIT))
+			continue;
+		r = take_field(&nv, h);
+		if (r < 0)
+			return r;
+	} while (!(flags & NGHTTP2_HD_INFLATE_FINAL) &&
+		 (len > 0 || (flags & NGHTTP2_HD_INFLATE_EMIT)));
+	return 0;
+}
+
+static int inflate_block(const struct block *b, struct head *h)
+{
+	nghttp2_hd_inflater *hd;
+	int r = 0;
+
+	if (nghttp2_hd_inflate_new(&hd) != 0)
+		return -H2_NO_MEMORY;
+	for (size_t i = 0; i < b->n_parts && r == 0; i++)
+		r = inflate_part(hd, b->parts[i].at, b->parts[i].len, i + 1 == b->n_parts, h);
+	nghttp2_hd_inflate_del(hd);
+	return r;
+}
+
+/* ---- the request ---- */
+
+bool h2_preface_starts(const uint8_t *buf, size_t len)
+{
+	return memcmp(buf, PREFACE, MIN(len, PREFACE_LEN)) == 0;
 }
 
 int h2_request_parse(const uint8_t *buf, size_t len, struct h2_request *ret)
 {
-	nghttp2_hd_inflater *hd;
-	int r;
+	struct block block = {.stream = 0};
+	struct head head = {.bytes = 0};
+	int end, r;
 
+	len = MIN(len, H2_BYTES_MAX);
 	if (!h2_preface_starts(buf, len))
-		return -H2_NO_PREFACE;
-	if (len < sizeof(preface) + FRAME_HEADER)
+		return -H2_NOT_H2;
+	if (len < PREFACE_LEN)
 		return 0;
-	if (nghttp2_hd_inflate_new(&hd) != 0)
-		return -H2_OUT_OF_MEMORY;
-	*ret = (struct h2_request){0};
-	r = read_frames(buf, len < H2_MAX ? len : H2_MAX, hd, ret);
-	nghttp2_hd_inflate_del(hd);
+	end = find_block(buf, len, &block);
+	if (end == 0)
+		return len == H2_BYTES_MAX ? -H2_TOO_LARGE : 0;
+	if (end < 0)
+		return end;
+	r = inflate_block(&block, &head);
 	if (r == 0)
-		return len >= H2_MAX ? -H2_TOO_LARGE : 0;
+		r = finish_head(&head);
 	if (r < 0)
 		return r;
-	return ret->method[0] && (ret->path[0] || strcmp(ret->method, "CONNECT") == 0)
-		   ? 1
-		   : -H2_NO_REQUEST;
+	*ret = head.request;
+	return end;
 }

@@ -1,32 +1,51 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* HTTP/2 with prior knowledge: what the first request asks for. HPACK is libnghttp2's. */
+/*
+ * The first request of an HTTP/2 connection with prior knowledge (RFC 9113), as far as a route
+ * needs it. The bytes stay the server's: nothing is changed, answered or taken, so whatever a
+ * client may only send after the server's SETTINGS is refused here.
+ */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* More of a stream than this is never looked at, and the fields decoded from it are not more. */
+#define H2_BYTES_MAX 65536
+
 struct h2_request {
 	char method[32];
-	char authority[256]; /* with its port */
-	char path[1024];     /* cut to fit */
+	char authority[256]; /* :authority, else Host; lower case, port kept; "" absent */
+	char path[1024];     /* cut where it is longer; "" for CONNECT */
 };
 
 enum h2_error {
 	H2_OK,
-	H2_NO_PREFACE,
-	H2_TOO_LARGE, /* no complete request head in H2_MAX */
-	H2_BAD_FRAME, /* one that cannot stand here */
+	H2_NOT_H2,           /* the preface is another */
+	H2_TOO_LARGE,        /* H2_BYTES_MAX, on the wire or decoded */
+	H2_TOO_MANY_FRAMES,  /* before the head was complete */
+	H2_BAD_FRAME,        /* length, stream, padding or contents are not its type's */
+	H2_UNEXPECTED_FRAME, /* not at this place */
 	H2_BAD_HPACK,
-	H2_NO_REQUEST, /* pseudo fields are missing */
-	H2_OUT_OF_MEMORY,
+	H2_BAD_FIELD,  /* a name or value with bytes that no field has */
+	H2_BAD_PSEUDO, /* unknown, twice, missing, or after an ordinary field */
+	H2_BAD_METHOD,
+	H2_BAD_AUTHORITY,
+	H2_BAD_PATH,
+	H2_TWO_HOSTS, /* Host twice, or another than :authority */
+	H2_NO_MEMORY,
 	_H2_ERROR_MAX,
 };
+
 extern const char *const h2_error_str[_H2_ERROR_MAX];
 
-#define H2_MAX 65536
-
-/* > 0: it is known. 0: more is needed. < 0: -enum h2_error. Each call begins anew. */
+/*
+ * buf is the stream from its first byte on. > 0: *ret is the request, and its head ends there;
+ * 0: needs more, never for H2_BYTES_MAX and up; < 0: -enum h2_error, as early as it is certain.
+ * *ret is written for > 0 only. Memory for HPACK (some 10 KiB) is allocated and freed inside, once
+ * the head is complete: the calls before that cost a look at each frame's header.
+ */
 int h2_request_parse(const uint8_t *buf, size_t len, struct h2_request *ret);
-/* Whether these bytes are the beginning of the preface, as far as they go. */
+
+/* The bytes so far are a beginning of the client's preface, or begin with all of it. */
 bool h2_preface_starts(const uint8_t *buf, size_t len);

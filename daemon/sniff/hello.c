@@ -1,329 +1,418 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "hello.h"
 
-#include <ctype.h>
 #include <string.h>
 
-#define RECORD_HEADER   5
-#define RECORD_MAX      16384
-#define TYPE_HANDSHAKE  22
-#define TYPE_HELLO      1
-#define EXT_SERVER_NAME 0
-#define EXT_ALPN        16
-#define EXT_VERSIONS    43
-#define EXT_ECH         0xfe0d
+#include "../util.h"
+
+#define RECORD_HEADER    5
+#define RECORD_HANDSHAKE 22
+#define RECORD_ALERT     21
+#define RECORD_MAX       (16 * 1024)
+
+#define MESSAGE_HEADER       4
+#define MESSAGE_CLIENT_HELLO 1
+
+#define RANDOM_SIZE    32
+#define SESSION_ID_MAX 32
+
+#define EXT_SERVER_NAME        0
+#define EXT_ALPN               16
+#define EXT_SUPPORTED_VERSIONS 43
+#define EXT_ECH                0xfe0d
+
+#define NAME_TYPE_HOST 0
+
+#define VERSION_SSL3  0x0300
+#define VERSION_TLS12 0x0303
 
 const char *const hello_error_str[_HELLO_ERROR_MAX] = {
     [HELLO_OK] = "ok",
     [HELLO_NOT_TLS] = "not_tls",
-    [HELLO_TOO_LARGE] = "too_large",
+    [HELLO_NOT_HELLO] = "not_hello",
     [HELLO_BAD_RECORD] = "bad_record",
-    [HELLO_BAD_LENGTH] = "bad_length",
-    [HELLO_BAD_NAME] = "bad_name",
+    [HELLO_INTERLEAVED] = "interleaved",
+    [HELLO_TOO_LARGE] = "too_large",
+    [HELLO_MALFORMED] = "malformed",
+    [HELLO_DUPLICATE_EXTENSION] = "duplicate_extension",
+    [HELLO_BAD_SNI] = "bad_sni",
     [HELLO_BAD_ALPN] = "bad_alpn",
-    [HELLO_BAD_EXTENSION] = "bad_extension",
 };
 
-/* ---- the bytes inside the records ------------------------------------------------------- */
-
 /*
- * A position in the handshake message. Records may cut it anywhere, so bytes are fetched one span
- * at a time; `rest` is what is left of the vector that is being read.
+ * A place in the message and what is left of the vector that is being read. The record headers
+ * in between are stepped over; find_end() has checked them and that all of them are there.
  */
 struct cursor {
 	const uint8_t *at;
-	size_t record; /* bytes left of the present record */
-	size_t rest;
+	size_t fragment; /* bytes left of the record at `at` */
+	size_t left;     /* bytes left of the vector */
 };
 
-/* On to the next record; the caller has made sure that all of them are there. */
-static void next_record(struct cursor *c)
+static uint16_t be16(const uint8_t *p)
 {
-	while (!c->record) {
-		c->record = (size_t)(c->at[3] << 8 | c->at[4]);
-		c->at += RECORD_HEADER;
-	}
+	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
-static bool get(struct cursor *c, void *ret, size_t n)
+/* Reads n bytes into dst, or skips them where that is NULL; false: the vector is shorter. */
+static bool take(struct cursor *c, void *dst, size_t n)
 {
-	uint8_t *to = ret;
+	uint8_t *to = dst;
 
-	if (n > c->rest)
+	if (n > c->left)
 		return false;
-	c->rest -= n;
-	while (n) {
-		size_t some;
+	c->left -= n;
 
-		next_record(c);
-		some = n < c->record ? n : c->record;
-		if (to) {
-			memcpy(to, c->at, some);
-			to += some;
+	while (n) {
+		size_t step;
+
+		if (!c->fragment) {
+			c->fragment = be16(c->at + 3);
+			c->at += RECORD_HEADER;
 		}
-		c->at += some;
-		c->record -= some;
-		n -= some;
+		step = MIN(n, c->fragment);
+		if (to) {
+			memcpy(to, c->at, step);
+			to += step;
+		}
+		c->at += step;
+		c->fragment -= step;
+		n -= step;
 	}
 	return true;
 }
 
-static bool skip(struct cursor *c, size_t n)
+static bool take_u8(struct cursor *c, uint8_t *ret)
 {
-	return get(c, NULL, n);
+	return take(c, ret, 1);
 }
 
-/* A length of `width` bytes, which must fit into what is left. */
-static bool get_length(struct cursor *c, int width, size_t *ret)
+static bool take_u16(struct cursor *c, uint16_t *ret)
 {
-	uint8_t b[3] = {0};
+	uint8_t bytes[2];
 
-	if (!get(c, b + 3 - width, (size_t)width))
+	if (!take(c, bytes, sizeof(bytes)))
 		return false;
-	*ret = (size_t)b[0] << 16 | (size_t)b[1] << 8 | b[2];
-	return *ret <= c->rest;
+	*ret = be16(bytes);
+	return true;
 }
 
-/* A vector inside: `inner` reads it, `c` goes on behind it. */
-static bool enter(struct cursor *c, int width, struct cursor *inner)
+/* Steps over n bytes and gives them as a vector of its own. */
+static bool take_bytes(struct cursor *c, size_t n, struct cursor *ret)
 {
-	size_t n;
-
-	if (!get_length(c, width, &n))
-		return false;
-	*inner = *c;
-	inner->rest = n;
-	return skip(c, n);
+	*ret = *c;
+	ret->left = n;
+	return take(c, NULL, n);
 }
 
-/* A vector of `min` to `max` bytes in units of `unit`, which is of no interest. */
-static bool skip_vector(struct cursor *c, int width, size_t min, size_t max, size_t unit)
+static bool take_vector8(struct cursor *c, struct cursor *ret)
 {
-	size_t n;
+	uint8_t n;
 
-	return get_length(c, width, &n) && n >= min && n <= max && n % unit == 0 && skip(c, n);
+	return take_u8(c, &n) && take_bytes(c, n, ret);
 }
 
-/* ---- extensions ------------------------------------------------------------------------- */
-
-/* A host name as RFC 6066 has it, or an address, which should not be there but is. */
-static bool is_name(const char *s, size_t len)
+static bool take_vector16(struct cursor *c, struct cursor *ret)
 {
-	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)s[i]) && !strchr("-_.:", s[i]))
+	uint16_t n;
+
+	return take_u16(c, &n) && take_bytes(c, n, ret);
+}
+
+/* ---- records ------------------------------------------------------------------------------- */
+
+/* The length of the record that starts here; 0: its header is not all there; or an error. */
+static int record_length(const uint8_t *buf, size_t len, bool first)
+{
+	uint16_t length;
+
+	if (len > 0 && buf[0] != RECORD_HANDSHAKE)
+		return first ? -HELLO_NOT_TLS : -HELLO_INTERLEAVED;
+	/* The minor version says nothing: RFC 8446 wants it ignored. */
+	if (len > 1 && buf[1] != VERSION_SSL3 >> 8)
+		return first ? -HELLO_NOT_TLS : -HELLO_BAD_RECORD;
+	if (len < RECORD_HEADER)
+		return 0;
+
+	length = be16(buf + 3);
+	return length == 0 || length > RECORD_MAX ? -HELLO_BAD_RECORD : length;
+}
+
+/* The message's header as it comes together, fragment by fragment. */
+struct message {
+	uint8_t head[MESSAGE_HEADER];
+	size_t got;  /* bytes of the message in the records before */
+	size_t size; /* with its header; 0: not known yet */
+};
+
+/* Looks at the bytes of the next fragment that are there. */
+static int message_look(struct message *m, const uint8_t *data, size_t n)
+{
+	for (size_t i = 0; i < n && m->got + i < MESSAGE_HEADER; i++)
+		m->head[m->got + i] = data[i];
+
+	if (m->got + n > 0 && m->head[0] != MESSAGE_CLIENT_HELLO)
+		return -HELLO_NOT_HELLO;
+	if (m->got + n >= MESSAGE_HEADER)
+		m->size = MESSAGE_HEADER + ((size_t)m->head[1] << 16 | be16(m->head + 2));
+	return 0;
+}
+
+/*
+ * Where do the records end that hold the whole message? > 0: there; 0: further than len; or an
+ * error. The order of the checks is the order in which bytes make them certain, so that more
+ * bytes never change an answer.
+ */
+static int find_end(const uint8_t *buf, size_t len, size_t *message_size)
+{
+	struct message m = {0};
+	size_t at = 0;
+
+	for (;;) {
+		int err, length = record_length(buf + at, len - at, at == 0);
+		size_t end, there;
+
+		if (length <= 0)
+			return length;
+		at += RECORD_HEADER;
+		end = at + (size_t)length;
+		if (end > HELLO_MAX)
+			return -HELLO_TOO_LARGE;
+
+		there = MIN((size_t)length, len - at);
+		err = message_look(&m, buf + at, there);
+		if (err)
+			return err;
+		m.got += (size_t)length;
+		if (m.size && m.got > m.size)
+			return -HELLO_MALFORMED;
+		if (m.size > m.got && end + RECORD_HEADER + m.size - m.got > HELLO_MAX)
+			return -HELLO_TOO_LARGE;
+		if (end > len)
+			return 0;
+
+		at = end;
+		if (m.got == m.size) {
+			*message_size = m.size;
+			return (int)at;
+		}
+	}
+}
+
+/* ---- extensions ---------------------------------------------------------------------------- */
+
+static bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_letter(uint8_t c)
+{
+	return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
+
+/* Host names as they are in use (with underscores), and both kinds of IP literals. */
+static bool is_name_byte(uint8_t c)
+{
+	return is_letter(c) || is_digit(c) || (c && strchr("-_.:[]", c));
+}
+
+/* In place: lower case, the trailing dot gone. False: no name. */
+static bool normalise_name(char *name, size_t len)
+{
+	char before = '.';
+
+	if (len && name[len - 1] == '.')
+		len--;
+	name[len] = '\0';
+
+	for (size_t i = 0; i < len; i++) {
+		if (!is_name_byte((uint8_t)name[i]))
 			return false;
-	return len && s[0] != '.';
+		if (name[i] == '.' && before == '.')
+			return false; /* an empty label */
+		if (is_letter((uint8_t)name[i]))
+			name[i] |= 0x20;
+		before = name[i];
+	}
+	return before != '.'; /* nor an empty name */
 }
 
-static enum hello_error read_sni(struct cursor *c, struct client_hello *h)
+/* A list that may hold one host name, and of which no other kind of name was ever defined. */
+static int parse_sni(struct cursor body, struct client_hello *h)
 {
-	struct cursor list;
+	struct cursor list, name;
 	uint8_t type;
 	size_t len;
 
-	if (!enter(c, 2, &list) || c->rest || !list.rest)
-		return HELLO_BAD_LENGTH;
-	while (list.rest) {
-		if (!get(&list, &type, 1) || !get_length(&list, 2, &len))
-			return HELLO_BAD_LENGTH;
-		if (type != 0) {
-			(void)skip(&list, len);
-			continue;
-		}
-		if (h->sni[0] || !len || len >= sizeof(h->sni))
-			return HELLO_BAD_NAME;
-		(void)get(&list, h->sni, len);
-		if (memchr(h->sni, '\0', len) || !is_name(h->sni, len))
-			return HELLO_BAD_NAME;
-		if (len > 1 && h->sni[len - 1] == '.')
-			len--;
-		h->sni[len] = '\0';
-		for (size_t i = 0; i < len; i++)
-			h->sni[i] = (char)tolower((unsigned char)h->sni[i]);
-	}
-	return HELLO_OK;
+	if (!take_vector16(&body, &list) || body.left)
+		return -HELLO_BAD_SNI;
+	if (!take_u8(&list, &type) || type != NAME_TYPE_HOST)
+		return -HELLO_BAD_SNI;
+	if (!take_vector16(&list, &name) || list.left)
+		return -HELLO_BAD_SNI;
+
+	len = name.left;
+	if (len >= sizeof(h->sni) || !take(&name, h->sni, len))
+		return -HELLO_BAD_SNI;
+	return normalise_name(h->sni, len) ? 0 : -HELLO_BAD_SNI;
 }
 
-static enum hello_error read_alpn(struct cursor *c, struct client_hello *h)
+static int parse_alpn(struct cursor body, struct client_hello *h)
 {
 	struct cursor list;
-	uint8_t name[256];
 
-	if (!enter(c, 2, &list) || c->rest || !list.rest)
-		return HELLO_BAD_ALPN;
-	while (list.rest) {
+	if (!take_vector16(&body, &list) || body.left || !list.left)
+		return -HELLO_BAD_ALPN;
+
+	while (list.left) {
+		char *to = h->alpn + h->alpn_len;
+		struct cursor name;
 		size_t len;
 
-		if (!get_length(&list, 1, &len) || !len)
-			return HELLO_BAD_ALPN;
-		name[0] = (uint8_t)len;
-		(void)get(&list, name + 1, len);
-		if (h->alpn_len + len + 1 > sizeof(h->alpn))
+		if (!take_vector8(&list, &name) || !name.left)
+			return -HELLO_BAD_ALPN;
+		len = name.left;
+		if (1 + len > sizeof(h->alpn) - h->alpn_len) {
+			h->alpn_cut = true;
 			continue;
-		memcpy(h->alpn + h->alpn_len, name, len + 1);
-		h->alpn_len = (uint16_t)(h->alpn_len + len + 1);
+		}
+		to[0] = (char)len;
+		(void)take(&name, to + 1, len);
+		h->alpn_len = (uint16_t)(h->alpn_len + 1 + len);
 	}
-	return HELLO_OK;
+	return 0;
 }
 
-/* GREASE (RFC 8701) is no version: 0x?a?a. */
-static enum hello_error read_versions(struct cursor *c, struct client_hello *h)
+/* Where this extension is, it alone counts. Anything but 3.x is GREASE, a draft or a mistake. */
+static int parse_versions(struct cursor body, struct client_hello *h)
 {
 	struct cursor list;
-	uint8_t v[2];
+	uint16_t version;
 
-	if (!enter(c, 1, &list) || c->rest)
-		return HELLO_BAD_LENGTH;
-	while (list.rest) {
-		uint16_t version;
+	if (!take_vector8(&body, &list) || body.left || !list.left || list.left % 2)
+		return -HELLO_MALFORMED;
 
-		if (!get(&list, v, 2))
-			return HELLO_BAD_LENGTH;
-		version = (uint16_t)(v[0] << 8 | v[1]);
-		if (v[0] == 3 && version > h->version)
-			h->version = version;
-	}
-	return HELLO_OK;
+	h->version = 0;
+	while (take_u16(&list, &version))
+		if (version >> 8 == VERSION_SSL3 >> 8)
+			h->version = MAX(h->version, version);
+	return 0;
 }
 
-static enum hello_error read_extension(unsigned int type, struct cursor *c, struct client_hello *h,
-				       uint8_t *seen)
+static int parse_extension(uint16_t type, struct cursor body, struct client_hello *h)
 {
-	uint8_t bit;
-
 	switch (type) {
 	case EXT_SERVER_NAME:
-		bit = 1;
-		break;
+		return parse_sni(body, h);
 	case EXT_ALPN:
-		bit = 2;
-		break;
-	case EXT_VERSIONS:
-		bit = 4;
-		break;
+		return parse_alpn(body, h);
+	case EXT_SUPPORTED_VERSIONS:
+		return parse_versions(body, h);
 	case EXT_ECH:
 		h->ech = true;
-		return HELLO_OK;
+		return 0;
 	default:
-		return HELLO_OK;
+		return 0;
 	}
-	if (*seen & bit)
-		return bit == 1 ? HELLO_BAD_NAME : HELLO_BAD_EXTENSION;
-	*seen |= bit;
-	if (type == EXT_SERVER_NAME)
-		return read_sni(c, h);
-	return type == EXT_ALPN ? read_alpn(c, h) : read_versions(c, h);
 }
 
-static enum hello_error read_extensions(struct cursor *c, struct client_hello *h)
+/* A bit for each extension that is read: of two, a server might take the other one. */
+static unsigned int extension_bit(uint16_t type)
 {
-	struct cursor all, one;
-	uint8_t type[2], seen = 0;
-	enum hello_error err;
+	switch (type) {
+	case EXT_SERVER_NAME:
+		return 1;
+	case EXT_ALPN:
+		return 2;
+	case EXT_SUPPORTED_VERSIONS:
+		return 4;
+	case EXT_ECH:
+		return 8;
+	default:
+		return 0;
+	}
+}
 
-	if (!c->rest)
-		return HELLO_OK; /* as old clients do */
-	if (!enter(c, 2, &all) || c->rest)
-		return HELLO_BAD_LENGTH;
-	while (all.rest) {
-		if (!get(&all, type, 2) || !enter(&all, 2, &one))
-			return HELLO_BAD_LENGTH;
-		err = read_extension((unsigned int)(type[0] << 8 | type[1]), &one, h, &seen);
+static int parse_extensions(struct cursor *c, struct client_hello *h)
+{
+	struct cursor list, body;
+	unsigned int seen = 0;
+	uint16_t type;
+
+	if (!take_vector16(c, &list) || c->left)
+		return -HELLO_MALFORMED;
+
+	while (list.left) {
+		int err;
+
+		if (!take_u16(&list, &type) || !take_vector16(&list, &body))
+			return -HELLO_MALFORMED;
+		if (seen & extension_bit(type))
+			return -HELLO_DUPLICATE_EXTENSION;
+		seen |= extension_bit(type);
+		err = parse_extension(type, body, h);
 		if (err)
 			return err;
 	}
-	return HELLO_OK;
+	return 0;
 }
 
-/* version, random, session id, cipher suites, compression methods, extensions */
-static enum hello_error read_hello(struct cursor *c, struct client_hello *h)
+/* ---- the message --------------------------------------------------------------------------- */
+
+static int parse_message(struct cursor *c, struct client_hello *h)
 {
-	uint8_t version[2];
+	struct cursor session_id, ciphers, compressions;
+	uint16_t version;
 
-	if (!get(c, version, 2) || !skip(c, 32) || !skip_vector(c, 1, 0, 32, 1) ||
-	    !skip_vector(c, 2, 2, 65534, 2) || !skip_vector(c, 1, 1, 255, 1))
-		return HELLO_BAD_LENGTH;
-	if (version[0] != 3)
-		return HELLO_NOT_TLS;
-	h->version = (uint16_t)(version[0] << 8 | version[1]);
-	return read_extensions(c, h);
-}
+	if (!take(c, NULL, MESSAGE_HEADER) || !take_u16(c, &version) || version < VERSION_SSL3)
+		return -HELLO_MALFORMED;
+	if (!take(c, NULL, RANDOM_SIZE))
+		return -HELLO_MALFORMED;
+	if (!take_vector8(c, &session_id) || session_id.left > SESSION_ID_MAX)
+		return -HELLO_MALFORMED;
+	if (!take_vector16(c, &ciphers) || !ciphers.left || ciphers.left % 2)
+		return -HELLO_MALFORMED;
+	if (!take_vector8(c, &compressions) || !compressions.left)
+		return -HELLO_MALFORMED;
 
-/* ---- records ---------------------------------------------------------------------------- */
-
-/* What can be said of a record by the first bytes of its header. */
-static enum hello_error check_record(const uint8_t *r, size_t len, bool first)
-{
-	size_t n;
-
-	if (len > 0 && r[0] != TYPE_HANDSHAKE)
-		return first ? HELLO_NOT_TLS : HELLO_BAD_RECORD;
-	if (len > 1 && r[1] != 3)
-		return first ? HELLO_NOT_TLS : HELLO_BAD_RECORD;
-	if (len < RECORD_HEADER)
-		return HELLO_OK;
-	n = (size_t)(r[3] << 8 | r[4]);
-	return n == 0 || n > RECORD_MAX ? HELLO_BAD_RECORD : HELLO_OK;
-}
-
-/* The handshake header's bytes as they come: type and length of the message. */
-static enum hello_error check_message(const uint8_t head[4], size_t n, size_t *total)
-{
-	if (n > 0 && head[0] != TYPE_HELLO)
-		return HELLO_NOT_TLS;
-	if (n < 4)
-		return HELLO_OK;
-	*total = 4 + ((size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3]);
-	return *total > HELLO_MAX ? HELLO_TOO_LARGE : HELLO_OK;
+	/* From 1.3 on the field is a relic: what is above 1.2 is said in an extension. */
+	h->version = MIN(version, VERSION_TLS12);
+	return c->left ? parse_extensions(c, h) : 0;
 }
 
 int client_hello_parse(const uint8_t *buf, size_t len, struct client_hello *ret)
 {
+	struct client_hello h = {0};
 	struct cursor c = {.at = buf};
-	size_t at = 0, have = 0, total = 0;
-	enum hello_error err;
-	uint8_t head[4];
+	int err, end = find_end(buf, len, &c.left);
 
-	/* Are all records here that the message needs? */
-	do {
-		size_t left = len - at, n;
-
-		err = check_record(buf + at, left, at == 0);
-		if (err)
-			return -(int)err;
-		if (left <= RECORD_HEADER)
-			return 0;
-		n = (size_t)(buf[at + 3] << 8 | buf[at + 4]);
-		n = n < left - RECORD_HEADER ? n : left - RECORD_HEADER;
-		for (size_t i = 0; i < n && have + i < 4; i++)
-			head[have + i] = buf[at + RECORD_HEADER + i];
-		have += n;
-		err = check_message(head, have < 4 ? have : 4, &total);
-		if (err)
-			return -(int)err;
-		at += RECORD_HEADER + n;
-	} while (!total || have < total);
-
-	*ret = (struct client_hello){0};
-	c.rest = total;
-	(void)skip(&c, 4);
-	err = read_hello(&c, ret);
-	return err ? -(int)err : (int)(c.at - buf);
+	if (end <= 0)
+		return end;
+	err = parse_message(&c, &h);
+	if (err)
+		return err;
+	*ret = h;
+	return end;
 }
 
 bool client_hello_has_alpn(const struct client_hello *h, const char *name)
 {
-	size_t len = strlen(name);
+	size_t len = strlen(name), n;
 
-	for (size_t at = 0; at < h->alpn_len; at += (uint8_t)h->alpn[at] + 1U)
-		if ((uint8_t)h->alpn[at] == len && memcmp(h->alpn + at + 1, name, len) == 0)
+	for (size_t at = 0; at < h->alpn_len; at += 1 + n) {
+		n = (uint8_t)h->alpn[at];
+		if (n == len && memcmp(h->alpn + at + 1, name, len) == 0)
 			return true;
+	}
 	return false;
 }
 
 size_t tls_alert_build(uint8_t buf[TLS_ALERT_BYTES], uint8_t description)
 {
-	const uint8_t alert[TLS_ALERT_BYTES] = {21, 3, 1, 0, 2, 2, description};
+	const uint8_t alert[TLS_ALERT_BYTES] = {
+	    RECORD_ALERT,  VERSION_TLS12 >> 8, VERSION_TLS12 & 0xff, 0, 2,
+	    2 /* fatal */, description};
 
 	memcpy(buf, alert, sizeof(alert));
 	return sizeof(alert);

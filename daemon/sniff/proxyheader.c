@@ -2,482 +2,403 @@
 #include "proxyheader.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <string.h>
 
-#define V2_HEADER 16
+#include "proxywire.h"
 
-enum tlv {
-	TLV_ALPN = 0x01,
-	TLV_AUTHORITY = 0x02,
-	TLV_CRC32C = 0x03,
-	TLV_UNIQUE_ID = 0x05,
-};
-
-static const uint8_t v1_signature[] = "PROXY ";
-static const uint8_t v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
+#define CRC_SIZE 4
 
 const char *const proxy_error_str[_PROXY_ERROR_MAX] = {
     [PROXY_OK] = "ok",
-    [PROXY_MISSING] = "missing",
-    [PROXY_TOO_LONG] = "too_long",
+    [PROXY_NO_HEADER] = "no_header",
+    [PROXY_WRONG_VERSION] = "wrong_version",
+    [PROXY_LINE_TOO_LONG] = "line_too_long",
     [PROXY_BAD_LINE] = "bad_line",
-    [PROXY_BAD_VERSION] = "bad_version",
     [PROXY_BAD_FAMILY] = "bad_family",
+    [PROXY_BAD_ADDRESS] = "bad_address",
+    [PROXY_BAD_PORT] = "bad_port",
+    [PROXY_BAD_COMMAND] = "bad_command",
     [PROXY_BAD_LENGTH] = "bad_length",
-    [PROXY_BAD_CHECKSUM] = "bad_checksum",
+    [PROXY_TOO_LARGE] = "too_large",
+    [PROXY_BAD_TLV] = "bad_tlv",
+    [PROXY_DUPLICATE_TLV] = "duplicate_tlv",
+    [PROXY_BAD_CRC] = "bad_crc",
 };
 
-static bool begins(const uint8_t *buf, size_t len, const uint8_t *signature, size_t n)
+static uint16_t be16(const uint8_t *p)
 {
-	return memcmp(buf, signature, len < n ? len : n) == 0;
+	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
-static bool begins_v1(const uint8_t *buf, size_t len)
+/* ---- version 1, reading -------------------------------------------------------------------- */
+
+/* The line's length with its CRLF; 0: it needs more; or an error. */
+static int line_length(const uint8_t *buf, size_t len)
 {
-	return begins(buf, len, v1_signature, sizeof(v1_signature) - 1);
+	for (size_t i = V1_SIGNATURE_SIZE; i < MIN(len, PROXY_V1_MAX); i++) {
+		if (buf[i] == '\r' && i + 1 < PROXY_V1_MAX) {
+			if (i + 1 == len)
+				return 0;
+			return buf[i + 1] == '\n' ? (int)(i + 2) : -PROXY_BAD_LINE;
+		}
+		if (buf[i] != '\r' && (buf[i] < ' ' || buf[i] > '~'))
+			return -PROXY_BAD_LINE;
+	}
+	return len < PROXY_V1_MAX ? 0 : -PROXY_LINE_TOO_LONG;
 }
 
-static bool begins_v2(const uint8_t *buf, size_t len)
-{
-	return begins(buf, len, v2_signature, sizeof(v2_signature));
-}
-
-bool proxy_header_starts(const uint8_t *buf, size_t len)
-{
-	return begins_v1(buf, len) || begins_v2(buf, len);
-}
-
-/* ---- version 1 -------------------------------------------------------------------------- */
-
-static bool parse_port(const char *s, uint16_t *ret)
+/* Digits only, and no zero in front: some would read that as octal. */
+static int parse_port(const char *text, in_port_t *ret)
 {
 	unsigned int n = 0;
 
-	if (!*s || strlen(s) > 5 || (s[0] == '0' && s[1]))
-		return false;
-	for (; *s; s++) {
-		if (*s < '0' || *s > '9')
-			return false;
-		n = n * 10 + (unsigned int)(*s - '0');
+	if (!*text || (text[0] == '0' && text[1]))
+		return -PROXY_BAD_PORT;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return -PROXY_BAD_PORT;
+		n = n * 10 + (unsigned int)(*text - '0');
+		if (n > UINT16_MAX)
+			return -PROXY_BAD_PORT;
 	}
-	*ret = (uint16_t)n;
-	return n <= UINT16_MAX;
+	*ret = htons((uint16_t)n);
+	return 0;
 }
 
-static bool parse_endpoint(const char *host, const char *port, int family, struct addr *ret)
+static int parse_end(int family, const char *host, const char *port, struct addr *ret)
 {
-	struct addr a = {.len = family == AF_INET ? sizeof(a.in4) : sizeof(a.in6)};
-	uint16_t n;
+	if (family == AF_INET) {
+		ret->len = sizeof(ret->in4);
+		ret->in4.sin_family = AF_INET;
+		if (inet_pton(AF_INET, host, &ret->in4.sin_addr) != 1)
+			return -PROXY_BAD_ADDRESS;
+		return parse_port(port, &ret->in4.sin_port);
+	}
 
-	a.sa.sa_family = (sa_family_t)family;
-	if (inet_pton(family, host,
-		      family == AF_INET ? (void *)&a.in4.sin_addr : (void *)&a.in6.sin6_addr) !=
-		1 ||
-	    !parse_port(port, &n))
-		return false;
-	addr_set_port(&a, n);
-	*ret = a;
-	return true;
+	ret->len = sizeof(ret->in6);
+	ret->in6.sin6_family = AF_INET6;
+	if (inet_pton(AF_INET6, host, &ret->in6.sin6_addr) != 1)
+		return -PROXY_BAD_ADDRESS;
+	return parse_port(port, &ret->in6.sin6_port);
 }
 
-/* The line without its end: "PROXY TCP4 src dst sport dport", with one blank between. */
-static enum proxy_error parse_line(char *line, struct proxy_header *h)
+/* What comes after the signature, without the CRLF: "TCP4 1.2.3.4 5.6.7.8 1000 80". */
+static int parse_line(char *text, struct proxy_header *h)
 {
-	char *words[6] = {0}, *rest = line;
-	int n = 0, family;
+	char *rest = text, *field[5];
+	const char *word = strsep(&rest, " ");
+	int err, family;
 
-	while (rest && n < 6)
-		words[n++] = strsep(&rest, " ");
-	if (n < 2)
-		return PROXY_BAD_LINE;
-	/* Whatever follows UNKNOWN is to be ignored. */
-	if (strcmp(words[1], "UNKNOWN") == 0) {
-		h->command = PROXY_LOCAL;
-		return PROXY_OK;
-	}
-	if (strcmp(words[1], "TCP4") == 0)
+	if (strcmp(word, "UNKNOWN") == 0)
+		return 0; /* and whatever the sender knows of it */
+	if (strcmp(word, "TCP4") == 0)
 		family = AF_INET;
-	else if (strcmp(words[1], "TCP6") == 0)
+	else if (strcmp(word, "TCP6") == 0)
 		family = AF_INET6;
 	else
-		return PROXY_BAD_FAMILY;
-	h->command = PROXY_PROXIED;
-	if (n < 6 || rest || !parse_endpoint(words[2], words[4], family, &h->src) ||
-	    !parse_endpoint(words[3], words[5], family, &h->dst))
-		return PROXY_BAD_LINE;
-	return PROXY_OK;
+		return -PROXY_BAD_FAMILY;
+
+	for (size_t i = 0; i < 4; i++)
+		if (!(field[i] = strsep(&rest, " ")) || !*field[i])
+			return -PROXY_BAD_LINE;
+	if (rest)
+		return -PROXY_BAD_LINE;
+
+	err = parse_end(family, field[0], field[2], &h->src);
+	return err ? err : parse_end(family, field[1], field[3], &h->dst);
 }
 
 static int parse_v1(const uint8_t *buf, size_t len, struct proxy_header *h)
 {
-	char line[PROXY_V1_MAX + 1];
-	const uint8_t *lf = memchr(buf, '\n', len < PROXY_V1_MAX ? len : PROXY_V1_MAX);
-	const uint8_t *cr = memchr(buf, '\r', len < PROXY_V1_MAX ? len : PROXY_V1_MAX);
-	enum proxy_error err;
+	char text[PROXY_V1_MAX];
+	int err, length = line_length(buf, len);
 	size_t n;
 
-	if (cr && cr + 1 < buf + len && cr[1] != '\n')
-		return -PROXY_BAD_LINE;
-	if (!lf)
-		return len >= PROXY_V1_MAX ? -PROXY_TOO_LONG : 0;
-	n = (size_t)(lf - buf) + 1;
-	if (n < 2 || buf[n - 2] != '\r' || memchr(buf, '\0', n))
-		return -PROXY_BAD_LINE;
-	memcpy(line, buf, n - 2);
-	line[n - 2] = '\0';
+	if (length <= 0)
+		return length;
+
+	n = (size_t)length - V1_SIGNATURE_SIZE - 2;
+	memcpy(text, buf + V1_SIGNATURE_SIZE, n);
+	text[n] = '\0';
+
 	h->version = 1;
-	err = parse_line(line, h);
-	return err ? -(int)err : (int)n;
+	h->command = PROXY_PROXIED;
+	err = parse_line(text, h);
+	return err ? err : length;
 }
 
-/* ---- version 2 -------------------------------------------------------------------------- */
+/* ---- version 2, reading -------------------------------------------------------------------- */
 
-/* CRC-32C (Castagnoli), bit by bit: headers are short, and few have one. */
-static uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t len)
+/* CRC-32C, four bits at a time: headers are short and rarely carry one. */
+static uint32_t crc32c(uint32_t crc, const uint8_t *p, size_t n)
 {
-	for (size_t i = 0; i < len; i++) {
-		crc ^= data[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0x82f63b78) : 0);
+	static const uint32_t table[16] = {
+	    0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
+	    0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+	    0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
+	};
+
+	for (; n; p++, n--) {
+		crc = table[(crc ^ *p) & 15] ^ crc >> 4;
+		crc = table[(crc ^ *p >> 4) & 15] ^ crc >> 4;
 	}
 	return crc;
 }
 
-/* Of the whole header, with the checksum's own four bytes as zeros. */
-static bool checksum_holds(const uint8_t *buf, size_t len, size_t at)
+/* The checksum counts its own bytes, which are at `where`, as zeros. */
+static int check_crc(const uint8_t *buf, size_t len, const uint8_t *where)
 {
-	static const uint8_t zeros[4];
-	uint32_t crc = crc32c(UINT32_MAX, buf, at), told;
+	static const uint8_t zeros[CRC_SIZE];
+	const uint8_t *rest = where + CRC_SIZE;
+	uint32_t want = (uint32_t)be16(where) << 16 | be16(where + 2), crc = UINT32_MAX;
 
-	crc = crc32c(crc, zeros, sizeof(zeros));
-	crc = ~crc32c(crc, buf + at + 4, len - at - 4);
-	memcpy(&told, buf + at, sizeof(told));
-	return ntohl(told) == crc;
+	crc = crc32c(crc, buf, (size_t)(where - buf));
+	crc = crc32c(crc, zeros, CRC_SIZE);
+	crc = crc32c(crc, rest, len - (size_t)(rest - buf));
+	return ~crc == want ? 0 : -PROXY_BAD_CRC;
 }
 
-static enum proxy_error use_tlv(const uint8_t *buf, size_t total, size_t at, uint8_t type,
-				size_t len, struct proxy_header *h)
+/* It becomes a string, and goes into logs: neither NUL nor other control bytes nor blanks. */
+static int parse_authority(const uint8_t *value, size_t n, struct proxy_header *h)
 {
-	const uint8_t *value = buf + at;
+	if (n >= sizeof(h->authority))
+		return -PROXY_BAD_TLV;
+	for (size_t i = 0; i < n; i++)
+		if (value[i] <= ' ' || value[i] == 0x7f)
+			return -PROXY_BAD_TLV;
+	memcpy(h->authority, value, n);
+	return 0;
+}
 
+static int parse_tlv(uint8_t type, const uint8_t *value, size_t n, struct proxy_header *h)
+{
 	switch (type) {
-	case TLV_CRC32C:
-		if (len != 4)
-			return PROXY_BAD_LENGTH;
-		return checksum_holds(buf, total, at) ? PROXY_OK : PROXY_BAD_CHECKSUM;
-	case TLV_AUTHORITY:
-		if (len >= sizeof(h->authority) || memchr(value, '\0', len))
-			return PROXY_BAD_LENGTH;
-		memcpy(h->authority, value, len);
-		h->authority[len] = '\0';
-		break;
 	case TLV_ALPN:
-		if (len > 255)
-			return PROXY_BAD_LENGTH;
-		memcpy(h->alpn, value, len);
-		h->alpn_len = (uint16_t)len;
-		break;
+		if (n > UINT8_MAX)
+			return -PROXY_BAD_TLV;
+		memcpy(h->alpn, value, n);
+		h->alpn_len = (uint16_t)n;
+		return 0;
+	case TLV_AUTHORITY:
+		return parse_authority(value, n, h);
+	case TLV_CRC32C:
+		return n == CRC_SIZE ? 0 : -PROXY_BAD_TLV;
 	case TLV_UNIQUE_ID:
-		if (len > sizeof(h->unique_id))
-			return PROXY_BAD_LENGTH;
-		memcpy(h->unique_id, value, len);
-		h->unique_id_len = (uint8_t)len;
-		break;
+		if (n > sizeof(h->unique_id))
+			return -PROXY_BAD_TLV;
+		memcpy(h->unique_id, value, n);
+		h->unique_id_len = (uint8_t)n;
+		return 0;
 	default:
-		break; /* of no use here */
+		return 0;
 	}
-	return PROXY_OK;
 }
 
-static enum proxy_error parse_tlvs(const uint8_t *buf, size_t total, size_t at,
-				   struct proxy_header *h)
+/* A bit for each type that is read: of two, nobody could say which one counts. */
+static unsigned int tlv_bit(uint8_t type)
 {
-	while (at < total) {
-		enum proxy_error err;
-		size_t len;
+	switch (type) {
+	case TLV_ALPN:
+	case TLV_AUTHORITY:
+	case TLV_CRC32C:
+	case TLV_UNIQUE_ID:
+		return 1u << type;
+	default:
+		return 0;
+	}
+}
 
-		if (total - at < 3)
-			return PROXY_BAD_LENGTH;
-		len = (size_t)(buf[at + 1] << 8 | buf[at + 2]);
-		if (len > total - at - 3)
-			return PROXY_BAD_LENGTH;
-		err = use_tlv(buf, total, at + 3, buf[at], len, h);
+/* The TLVs fill the header from `at` to its end exactly. */
+static int parse_tlvs(const uint8_t *buf, size_t at, size_t len, struct proxy_header *h)
+{
+	const uint8_t *crc = NULL;
+	unsigned int seen = 0;
+
+	while (at < len) {
+		uint8_t type = buf[at];
+		size_t n;
+		int err;
+
+		if (len - at < TLV_HEADER)
+			return -PROXY_BAD_TLV;
+		n = be16(buf + at + 1);
+		at += TLV_HEADER;
+		if (n > len - at)
+			return -PROXY_BAD_TLV;
+		if (seen & tlv_bit(type))
+			return -PROXY_DUPLICATE_TLV;
+		seen |= tlv_bit(type);
+
+		err = parse_tlv(type, buf + at, n, h);
 		if (err)
 			return err;
-		at += 3 + len;
+		if (type == TLV_CRC32C)
+			crc = buf + at;
+		at += n;
 	}
-	return PROXY_OK;
+	return crc ? check_crc(buf, len, crc) : 0;
 }
 
-static void set_in4(struct addr *a, const uint8_t *ip, const uint8_t *port)
+static void get_in4(struct addr *a, const uint8_t *host, const uint8_t *port)
 {
 	a->len = sizeof(a->in4);
 	a->in4.sin_family = AF_INET;
-	memcpy(&a->in4.sin_addr, ip, 4);
-	memcpy(&a->in4.sin_port, port, 2);
+	memcpy(&a->in4.sin_addr, host, sizeof(a->in4.sin_addr));
+	memcpy(&a->in4.sin_port, port, sizeof(a->in4.sin_port));
 }
 
-static void set_in6(struct addr *a, const uint8_t *ip, const uint8_t *port)
+static void get_in6(struct addr *a, const uint8_t *host, const uint8_t *port)
 {
 	a->len = sizeof(a->in6);
 	a->in6.sin6_family = AF_INET6;
-	memcpy(&a->in6.sin6_addr, ip, 16);
-	memcpy(&a->in6.sin6_port, port, 2);
+	memcpy(&a->in6.sin6_addr, host, sizeof(a->in6.sin6_addr));
+	memcpy(&a->in6.sin6_port, port, sizeof(a->in6.sin6_port));
 }
 
-/* 108 bytes; a name of the abstract space begins with a zero, a path ends before one. */
-static void set_unix(struct addr *a, const uint8_t *path)
+/*
+ * A path ends with a NUL, and what is behind that says nothing. An abstract name begins with one,
+ * and nothing says where it ends: the zeros behind it are taken for padding. All zeros: unnamed.
+ */
+static int get_unix(struct addr *a, const uint8_t *path)
 {
-	size_t n = 108;
+	size_t n = V2_UNIX_PATH;
 
 	a->un.sun_family = AF_UNIX;
-	while (n && !path[n - 1])
-		n--;
-	memcpy(a->un.sun_path, path, n);
-	a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (n < 108 && n && *path));
+	if (path[0]) {
+		n = strnlen((const char *)path, V2_UNIX_PATH);
+		if (n == V2_UNIX_PATH)
+			return -PROXY_BAD_ADDRESS;
+		memcpy(a->un.sun_path, path, n++);
+	} else {
+		while (n && !path[n - 1])
+			n--;
+		memcpy(a->un.sun_path, path, n);
+	}
+	a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+	return 0;
 }
 
-/* The addresses behind the fixed part. Returns how many bytes they take, or -error. */
-static int parse_addresses(const uint8_t *b, uint8_t family, size_t len, struct proxy_header *h)
+/* Only when all of the address block is there. */
+static int parse_addresses(uint8_t family, const uint8_t *p, struct proxy_header *h)
+{
+	int err;
+
+	switch (family) {
+	case V2_TCP4:
+		get_in4(&h->src, p, p + 8);
+		get_in4(&h->dst, p + 4, p + 10);
+		return 0;
+	case V2_TCP6:
+		get_in6(&h->src, p, p + 32);
+		get_in6(&h->dst, p + 16, p + 34);
+		return 0;
+	case V2_UNIX:
+		err = get_unix(&h->src, p);
+		return err ? err : get_unix(&h->dst, p + V2_UNIX_PATH);
+	default:
+		return 0;
+	}
+}
+
+/* Bytes that the addresses take, or an error. */
+static int address_size(uint8_t family)
 {
 	switch (family) {
-	case 0x00: /* AF_UNSPEC: the real addresses count */
-		h->command = PROXY_LOCAL;
+	case V2_UNSPEC:
 		return 0;
-	case 0x11:
-		if (len < 12)
-			return -PROXY_BAD_LENGTH;
-		set_in4(&h->src, b, b + 8);
-		set_in4(&h->dst, b + 4, b + 10);
-		return 12;
-	case 0x21:
-		if (len < 36)
-			return -PROXY_BAD_LENGTH;
-		set_in6(&h->src, b, b + 32);
-		set_in6(&h->dst, b + 16, b + 34);
-		return 36;
-	case 0x31:
-		if (len < 216)
-			return -PROXY_BAD_LENGTH;
-		set_unix(&h->src, b);
-		set_unix(&h->dst, b + 108);
-		return 216;
+	case V2_TCP4:
+		return V2_TCP4_SIZE;
+	case V2_TCP6:
+		return V2_TCP6_SIZE;
+	case V2_UNIX:
+		return V2_UNIX_SIZE;
 	default:
 		return -PROXY_BAD_FAMILY;
 	}
 }
 
+/*
+ * The fixed part, byte by byte as they come. > 0: all of it is there, and the header with its
+ * addresses and TLVs will be that long; 0: it needs more; or an error.
+ */
+static int parse_v2_head(const uint8_t *buf, size_t len, struct proxy_header *h)
+{
+	int addresses = 0;
+	uint16_t n;
+
+	if (len > 12) {
+		if ((buf[12] & 0xf0) != V2_VERSION)
+			return -PROXY_WRONG_VERSION;
+		if ((buf[12] & 0x0f) > V2_PROXY)
+			return -PROXY_BAD_COMMAND;
+		h->command = (buf[12] & 0x0f) == V2_PROXY ? PROXY_PROXIED : PROXY_LOCAL;
+	}
+	if (len > 13 && h->command == PROXY_PROXIED) {
+		addresses = address_size(buf[13]);
+		if (addresses < 0)
+			return addresses;
+	}
+	if (len < V2_HEADER)
+		return 0;
+
+	n = be16(buf + 14);
+	if (n > PROXY_V2_MAX - V2_HEADER)
+		return -PROXY_TOO_LARGE;
+	return n < addresses ? -PROXY_BAD_LENGTH : V2_HEADER + n;
+}
+
 static int parse_v2(const uint8_t *buf, size_t len, struct proxy_header *h)
 {
-	size_t total;
-	enum proxy_error err;
-	int n = 0;
+	int err, length = parse_v2_head(buf, len, h);
 
-	if (len < V2_HEADER)
-		return len > 12 && buf[12] >> 4 != 2 ? -PROXY_BAD_VERSION : 0;
-	total = V2_HEADER + (size_t)(buf[14] << 8 | buf[15]);
-	if (buf[12] != 0x20 && buf[12] != 0x21)
-		return -PROXY_BAD_VERSION;
-	if (total > PROXY_V2_MAX)
-		return -PROXY_TOO_LONG;
-	if (len < total)
+	if (length <= 0)
+		return length;
+	if (len < (size_t)length)
 		return 0;
+
 	h->version = 2;
-	h->command = buf[12] & 1 ? PROXY_PROXIED : PROXY_LOCAL;
-	/* With LOCAL the family may be anything, and is not looked at. */
-	if (h->command == PROXY_LOCAL)
-		return (int)total;
-	n = parse_addresses(buf + V2_HEADER, buf[13], total - V2_HEADER, h);
-	if (n < 0)
-		return n;
-	if (h->command == PROXY_LOCAL)
-		return (int)total;
-	err = parse_tlvs(buf, total, V2_HEADER + (size_t)n, h);
-	return err ? -(int)err : (int)total;
+	/* Nothing says what is in the header of such a family, nor where TLVs would begin. */
+	if (h->command == PROXY_LOCAL || buf[13] == V2_UNSPEC)
+		return length;
+	err = parse_addresses(buf[13], buf + V2_HEADER, h);
+	if (!err)
+		err = parse_tlvs(buf, V2_HEADER + (size_t)address_size(buf[13]), (size_t)length, h);
+	return err ? err : length;
+}
+
+/* ---- both ---------------------------------------------------------------------------------- */
+
+static bool begins(const uint8_t *buf, size_t len, const char *signature, size_t size)
+{
+	return len == 0 || memcmp(buf, signature, MIN(len, size)) == 0;
 }
 
 int proxy_header_parse(const uint8_t *buf, size_t len, enum proxy_accept versions,
 		       struct proxy_header *ret)
 {
-	bool v1 = versions != PROXY_ACCEPT_V2 && begins_v1(buf, len);
-	bool v2 = versions != PROXY_ACCEPT_V1 && begins_v2(buf, len);
+	bool v1 = begins(buf, len, V1_SIGNATURE, V1_SIGNATURE_SIZE);
+	bool v2 = begins(buf, len, V2_SIGNATURE, V2_SIGNATURE_SIZE);
+	enum proxy_accept version = v1 ? PROXY_ACCEPT_V1 : PROXY_ACCEPT_V2;
+	struct proxy_header h = {0};
+	int length;
 
-	*ret = (struct proxy_header){0};
-	if (versions == PROXY_ACCEPT_NO || (!v1 && !v2))
-		return -PROXY_MISSING;
-	if (v2)
-		return len < sizeof(v2_signature) ? 0 : parse_v2(buf, len, ret);
-	return len < sizeof(v1_signature) - 1 ? 0 : parse_v1(buf, len, ret);
-}
-
-/* ---- writing ---------------------------------------------------------------------------- */
-
-/* Both addresses as IPv6 where one is; false: not both are of the internet. */
-static bool same_family(const struct addr *from, struct addr *to, bool six)
-{
-	*to = *from;
-	if (from->sa.sa_family == AF_INET6)
-		return true;
-	if (from->sa.sa_family != AF_INET)
-		return false;
-	if (!six)
-		return true;
-	*to = (struct addr){.len = sizeof(to->in6)};
-	to->in6.sin6_family = AF_INET6;
-	to->in6.sin6_port = from->in4.sin_port;
-	to->in6.sin6_addr.s6_addr[10] = to->in6.sin6_addr.s6_addr[11] = 0xff;
-	memcpy(&to->in6.sin6_addr.s6_addr[12], &from->in4.sin_addr, 4);
-	return true;
-}
-
-/* A client of an IPv4 address that came in through an IPv6 socket is one of IPv4. */
-static void unmap(struct addr *a)
-{
-	struct addr from = *a;
-
-	if (!a->len || a->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
-		return;
-	*a = (struct addr){.len = sizeof(a->in4)};
-	a->in4.sin_family = AF_INET;
-	a->in4.sin_port = from.in6.sin6_port;
-	memcpy(&a->in4.sin_addr, &from.in6.sin6_addr.s6_addr[12], 4);
-}
-
-static bool is_inet(const struct addr *a)
-{
-	return a->len && (a->sa.sa_family == AF_INET || a->sa.sa_family == AF_INET6);
-}
-
-/* 0: neither; else AF_INET or AF_INET6, with both addresses of that family. */
-static int common_family(const struct proxy_header *h, struct addr *src, struct addr *dst)
-{
-	struct addr s = h->src, d = h->dst;
-	bool six;
-
-	unmap(&s);
-	unmap(&d);
-	if (!is_inet(&s) || !is_inet(&d))
+	if (!v1 && !v2)
+		return -PROXY_NO_HEADER;
+	/* Also where it could only be the version that is not accepted: for the right name. */
+	if (len < (v1 ? V1_SIGNATURE_SIZE : V2_SIGNATURE_SIZE))
 		return 0;
-	six = s.sa.sa_family == AF_INET6 || d.sa.sa_family == AF_INET6;
-	if (!same_family(&s, src, six) || !same_family(&d, dst, six))
-		return 0;
-	return six ? AF_INET6 : AF_INET;
+	if (versions != PROXY_ACCEPT_ANY && versions != version)
+		return -PROXY_WRONG_VERSION;
+
+	length = v1 ? parse_v1(buf, len, &h) : parse_v2(buf, len, &h);
+	if (length > 0)
+		*ret = h;
+	return length;
 }
 
-static const char *ip_text(const struct addr *a, char buf[INET6_ADDRSTRLEN])
+bool proxy_header_starts(const uint8_t *buf, size_t len)
 {
-	const void *ip = a->sa.sa_family == AF_INET ? (const void *)&a->in4.sin_addr
-						    : (const void *)&a->in6.sin6_addr;
-
-	return inet_ntop(a->sa.sa_family, ip, buf, INET6_ADDRSTRLEN);
-}
-
-static size_t build_v1(char *buf, size_t size, const struct proxy_header *h)
-{
-	char from[INET6_ADDRSTRLEN], to[INET6_ADDRSTRLEN];
-	struct addr src, dst;
-	int family = h->command == PROXY_PROXIED ? common_family(h, &src, &dst) : 0, n;
-
-	if (!family)
-		n = snprintf(buf, size, "PROXY UNKNOWN\r\n");
-	else
-		n = snprintf(buf, size, "PROXY %s %s %s %u %u\r\n",
-			     family == AF_INET ? "TCP4" : "TCP6", ip_text(&src, from),
-			     ip_text(&dst, to), addr_port(&src), addr_port(&dst));
-	return n > 0 && (size_t)n < size ? (size_t)n : 0;
-}
-
-struct writer {
-	uint8_t *at, *end;
-	bool full;
-};
-
-static void put(struct writer *w, const void *data, size_t len)
-{
-	if ((size_t)(w->end - w->at) < len) {
-		w->full = true;
-		return;
-	}
-	memcpy(w->at, data, len);
-	w->at += len;
-}
-
-static void put_tlv(struct writer *w, enum tlv type, const void *value, size_t len)
-{
-	const uint8_t head[3] = {(uint8_t)type, (uint8_t)(len >> 8), (uint8_t)len};
-
-	if (!len)
-		return;
-	put(w, head, sizeof(head));
-	put(w, value, len);
-}
-
-static void put_unix(struct writer *w, const struct addr *a)
-{
-	uint8_t path[108] = {0};
-	size_t n = a->len > offsetof(struct sockaddr_un, sun_path)
-		       ? a->len - offsetof(struct sockaddr_un, sun_path)
-		       : 0;
-
-	if (a->sa.sa_family == AF_UNIX)
-		memcpy(path, a->un.sun_path, n < sizeof(path) ? n : sizeof(path));
-	put(w, path, sizeof(path));
-}
-
-/* Returns the byte of family and protocol. */
-static uint8_t put_addresses(struct writer *w, const struct proxy_header *h)
-{
-	struct addr src, dst;
-
-	switch (common_family(h, &src, &dst)) {
-	case AF_INET:
-		put(w, &src.in4.sin_addr, 4);
-		put(w, &dst.in4.sin_addr, 4);
-		put(w, &src.in4.sin_port, 2);
-		put(w, &dst.in4.sin_port, 2);
-		return 0x11;
-	case AF_INET6:
-		put(w, &src.in6.sin6_addr, 16);
-		put(w, &dst.in6.sin6_addr, 16);
-		put(w, &src.in6.sin6_port, 2);
-		put(w, &dst.in6.sin6_port, 2);
-		return 0x21;
-	default:
-		break;
-	}
-	if (!h->src.len || h->src.sa.sa_family != AF_UNIX)
-		return 0x00;
-	put_unix(w, &h->src);
-	put_unix(w, &h->dst);
-	return 0x31;
-}
-
-static size_t build_v2(uint8_t *buf, size_t size, const struct proxy_header *h)
-{
-	struct writer w = {.at = buf, .end = buf + size};
-	bool local = h->command == PROXY_LOCAL || !h->src.len;
-	uint8_t fixed[4] = {local ? 0x20 : 0x21};
-	size_t total;
-
-	put(&w, v2_signature, sizeof(v2_signature));
-	put(&w, fixed, sizeof(fixed));
-	if (w.full)
-		return 0;
-	if (!local) {
-		fixed[1] = put_addresses(&w, h);
-		put_tlv(&w, TLV_ALPN, h->alpn, h->alpn_len);
-		put_tlv(&w, TLV_AUTHORITY, h->authority, strlen(h->authority));
-		put_tlv(&w, TLV_UNIQUE_ID, h->unique_id, h->unique_id_len);
-	}
-	total = (size_t)(w.at - buf);
-	fixed[2] = (uint8_t)((total - V2_HEADER) >> 8);
-	fixed[3] = (uint8_t)(total - V2_HEADER);
-	memcpy(buf + sizeof(v2_signature), fixed, sizeof(fixed));
-	return w.full ? 0 : total;
-}
-
-size_t proxy_header_build(uint8_t *buf, size_t size, int version, const struct proxy_header *h)
-{
-	return version == 1 ? build_v1((char *)buf, size, h) : build_v2(buf, size, h);
+	return begins(buf, len, V1_SIGNATURE, V1_SIGNATURE_SIZE) ||
+	       begins(buf, len, V2_SIGNATURE, V2_SIGNATURE_SIZE);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The header of the PROXY protocol, versions 1 and 2: read and written. */
+/*
+ * The PROXY protocol, versions 1 (a line of text) and 2 (binary): what a proxy in front says of
+ * the client, and what the daemon says of it to a server.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -9,46 +12,71 @@
 #include "../addr.h"
 #include "accept.h"
 
+#define PROXY_V1_MAX    107         /* the whole line, CRLF included */
+#define PROXY_V2_MAX    (16 + 4096) /* the most that is read */
+#define PROXY_BUILD_MAX 1024        /* any header that is built fits */
+
 enum proxy_command {
-	PROXY_LOCAL, /* the proxy's own connection, a health check say: its real addresses count */
-	PROXY_PROXIED, /* on behalf of src */
+	PROXY_LOCAL,   /* the sender speaks for itself, say a health check */
+	PROXY_PROXIED, /* for the client at src, unless that is unset */
 };
 
 struct proxy_header {
 	enum proxy_command command;
-	uint8_t version;      /* that was read */
-	struct addr src, dst; /* len 0: not told */
-	char authority[256];  /* PP2_TYPE_AUTHORITY, "": none */
-	char alpn[256];       /* PP2_TYPE_ALPN: one name */
-	uint16_t alpn_len;
-	uint8_t unique_id[128];
-	uint8_t unique_id_len;
+	struct addr src, dst;   /* len 0: unknown, the connection's own ends count */
+	char authority[256];    /* host name that the client asked for, as sent (UTF-8 if the sender
+			       keeps to it, no blanks and control bytes); "": unknown */
+	char alpn[256];         /* one name, raw bytes */
+	uint16_t alpn_len;      /* 0: unknown */
+	uint8_t unique_id[128]; /* the sender's id of the connection, raw bytes */
+	uint8_t unique_id_len;  /* 0: none */
+	uint8_t version;        /* 1 or 2 */
 };
 
 enum proxy_error {
 	PROXY_OK,
-	PROXY_MISSING,     /* it does not begin with a header of an accepted version */
-	PROXY_TOO_LONG,    /* v1: no line end in 107 bytes; v2: more than PROXY_V2_MAX */
-	PROXY_BAD_LINE,    /* v1: a word is wrong */
-	PROXY_BAD_VERSION, /* v2: neither LOCAL nor PROXY of version 2 */
-	PROXY_BAD_FAMILY,
-	PROXY_BAD_LENGTH, /* v2: addresses or a TLV do not fit */
-	PROXY_BAD_CHECKSUM,
+	PROXY_NO_HEADER,     /* the first bytes begin no header */
+	PROXY_WRONG_VERSION, /* they begin one, of a version that is not accepted or not known */
+	PROXY_LINE_TOO_LONG, /* v1: no CRLF within PROXY_V1_MAX bytes */
+	PROXY_BAD_LINE,      /* v1: wrong number of fields, blanks or bytes out of place */
+	PROXY_BAD_FAMILY,    /* other than unspecified, TCP over IPv4 or IPv6, unix stream (v2) */
+	PROXY_BAD_ADDRESS,
+	PROXY_BAD_PORT,
+	PROXY_BAD_COMMAND, /* v2: neither LOCAL nor PROXY */
+	PROXY_BAD_LENGTH,  /* v2: shorter than the family's addresses */
+	PROXY_TOO_LARGE,   /* v2: longer than PROXY_V2_MAX */
+	PROXY_BAD_TLV, /* v2: beyond the header's end, or a value of impossible length or bytes */
+	PROXY_DUPLICATE_TLV, /* v2: of those that are read */
+	PROXY_BAD_CRC,       /* v2 */
 	_PROXY_ERROR_MAX,
 };
+
 extern const char *const proxy_error_str[_PROXY_ERROR_MAX];
 
-#define PROXY_V1_MAX 107
-#define PROXY_V2_MAX 4096
-
-/* > 0: the header's length. 0: more is needed. < 0: -enum proxy_error. */
+/*
+ * Reads the header at the beginning of a connection. Returns
+ *   > 0  its length; *ret is written;
+ *     0  so far so good, but it needs more (never with PROXY_V2_MAX bytes or more);
+ *   < 0  -enum proxy_error.
+ * *ret is written on success only. The answer for a stream never changes once it is not 0.
+ *
+ * v1 UNKNOWN and v2 with an unspecified family are PROXY_PROXIED with both addresses unset. What
+ * else is in them, and in a LOCAL header, is not looked at, as the protocol demands. Of TLVs, ALPN,
+ * AUTHORITY and UNIQUE_ID are kept (an empty one is none), CRC32C is verified, all others are
+ * passed over.
+ */
 int proxy_header_parse(const uint8_t *buf, size_t len, enum proxy_accept versions,
 		       struct proxy_header *ret);
-/* Whether these bytes are the beginning of a header of either version, as far as they go. */
+
+/* Could these first bytes (maybe none yet) be those of a header of either version? */
 bool proxy_header_starts(const uint8_t *buf, size_t len);
 
 /*
- * Writes a header: LOCAL or UNKNOWN where src is not told; with IPv4 beside IPv6, both as IPv6; v1
- * knows no unix sockets (UNKNOWN). Returns its length; 0: it does not fit.
+ * Writes the header of `version` (1 or 2) for h; h->version says nothing here. Returns its length,
+ * or 0: it does not fit into size bytes (PROXY_BUILD_MAX is always enough).
+ *
+ * Where src is unset or command is PROXY_LOCAL, v2 is a bare LOCAL header and v1 is UNKNOWN; so is
+ * v1 for unix sockets. IPv4 and IPv6 mixed are written as IPv6 with a mapped address, two mapped
+ * addresses as IPv4. A dst that is unset or of another kind than src is the unspecified address.
  */
 size_t proxy_header_build(uint8_t *buf, size_t size, int version, const struct proxy_header *h);

@@ -139,6 +139,8 @@ static enum step look_for_h2(struct session *s)
 		return STEP_MORE;
 	if (r < 0)
 		return refuse(s, END_BAD_HTTP, "HTTP/2", h2_error_str[-r]);
+	if (s->denied)
+		return refuse(s, END_DENIED, "HTTP/2", "its client is denied");
 	about = session_about(s);
 	if (!about)
 		return STEP_DECIDED;
@@ -221,6 +223,9 @@ static enum step believe(struct session *s, const struct proxy_header *h)
 	about->unique_id_len = h->unique_id_len;
 	if (!listener_allows(s->listener, &s->client)) {
 		stat_inc(&s->worker->stats.denied);
+		s->denied = s->listener->config->protocol == PROTOCOL_HTTP;
+		if (s->denied)
+			return STEP_ON;
 		return refuse(s, END_DENIED, "PROXY header", "its client is denied");
 	}
 	return STEP_ON;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "budget.h"
 
+#include <errno.h>
+
 #include "../daemon.h"
 #include "../session.h"
 #include "../worker.h"
-#include "kernel.h"
+#include "kernel-parts.h"
 
 bool budget_possible(const struct session *s, const struct stream *st)
 {
@@ -54,4 +56,28 @@ bool budget_spent(const struct stream *st)
 	       __atomic_load_n(&lane->redirected, __ATOMIC_ACQUIRE) +
 		       __atomic_load_n(&lane->passed, __ATOMIC_ACQUIRE) >=
 		   lane->limit;
+}
+
+void budget_revoke(struct worker *w, struct stream *st)
+{
+	int err;
+
+	if (st->state == STREAM_PAUSED) {
+		kernel_to_copy(w, st);
+		return;
+	}
+	if (st->state != STREAM_ENGAGED)
+		return; /* SERVING: it is on its way */
+	err = kernel_passed(st) != st->taken ? -EAGAIN : kernel_take_back(w, st);
+	if (err == -EAGAIN) {
+		kernel_start_serving(w, st);
+	} else if (err == -EBUSY) {
+		/* Its FIN has come, which epoll will tell. */
+		kernel_kick(st->source);
+		stream_wait(w, st, false);
+	} else if (err) {
+		kernel_taken_badly(st, err);
+	} else {
+		kernel_to_copy(w, st);
+	}
 }

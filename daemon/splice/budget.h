@@ -19,5 +19,8 @@ int budget_engage(struct worker *w, struct stream *st, uint64_t bytes);
 /* The stream is back: returns how many bytes of the budget the kernel has moved, and closes the
  * account. What the kernel has handed up is pending. */
 uint64_t budget_settle(struct worker *w, struct stream *st);
+/* Takes it back before it is used up: nobody wants those bytes any more. The stream is by hand when
+ * this returns, or soon after. */
+void budget_revoke(struct worker *w, struct stream *st);
 /* Whether the kernel has moved all that it may. */
 bool budget_spent(const struct stream *st);

@@ -12,6 +12,9 @@
 #include "../daemon.h"
 
 #define DEADLINE_NS (5 * NSEC_PER_SEC)
+/* A starved machine may let bytes arrive too late for what a check wants to see; wrong bytes are
+ * never excused. */
+#define TRIES 4
 /* A sender that had no room for this long is really stopped by TCP. */
 #define BLOCKED_MS 3
 
@@ -347,12 +350,13 @@ static void run_once(struct maps *maps, enum canary_check check, struct canary_r
 
 void canary_run(struct maps *maps, enum canary_check check, struct canary_result *ret)
 {
-	uint64_t first;
+	uint64_t before = 0;
 
-	run_once(maps, check, ret);
-	if (ret->ok || ret->wrong_bytes)
-		return;
-	first = ret->took_ns;
-	run_once(maps, check, ret);
-	ret->took_ns += first;
+	for (int i = 0; i < TRIES; i++) {
+		run_once(maps, check, ret);
+		ret->took_ns += before;
+		if (ret->ok || ret->wrong_bytes)
+			return;
+		before = ret->took_ns;
+	}
 }

@@ -82,6 +82,13 @@ static bool wants_kernel(const struct stream *s)
 	return s->session->adopted && s->why_copy == COPY_NONE && !s->by_hand;
 }
 
+/* A stream is copied by hand until its source has nothing more for now, which makes it the slower
+ * side and the stream the kernel's work, or until another one of the worker has to wait as well. */
+static bool stays_by_hand(const struct worker *w, const struct stream *s, enum copy_result r)
+{
+	return s->by_hand && r != COPY_IDLE && w->company_ns <= s->by_hand;
+}
+
 /* One read and the write of what it gave. */
 static enum copy_result step(struct worker *w, struct stream *s)
 {
@@ -171,7 +178,6 @@ static void source_ended(struct worker *w, struct stream *s)
 	stream_unwait(w, s);
 	s->eof = true;
 	stream_enter(s, STREAM_ENDING);
-	stream_watch(w, s);
 	stream_finish(w, s);
 }
 
@@ -207,7 +213,6 @@ void copy_flush(struct worker *w, struct stream *s)
 
 static void copy_pump(struct worker *w, struct stream *s)
 {
-	uint64_t before = s->copied;
 	enum copy_result r;
 
 	if (!stream_target_drained(w, s))
@@ -215,8 +220,8 @@ static void copy_pump(struct worker *w, struct stream *s)
 	if (wants_kernel(s) && !s->pending_len && kernel_engage(w, s) == 0)
 		return;
 	r = move(w, s);
-	/* A source that gives no more for now is slower than its target: the kernel's work. */
-	s->by_hand = r == COPY_IDLE ? 0 : s->by_hand - MIN(s->by_hand, s->copied - before);
+	if (!stays_by_hand(w, s, r))
+		s->by_hand = 0;
 	switch (r) {
 	case COPY_FAILED:
 	case COPY_BLOCKED:

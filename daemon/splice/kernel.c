@@ -129,24 +129,6 @@ int kernel_release(struct worker *w, struct stream *s)
 
 /* ---- events ----------------------------------------------------------------------------- */
 
-/* The budget is used up: what comes next is the daemon's. */
-static void spent(struct worker *w, struct stream *s)
-{
-	int err = kernel_take_back(w, s);
-
-	if (err == -EAGAIN) {
-		kernel_start_serving(w, s);
-	} else if (err == -EBUSY) {
-		/* Its FIN has come, which epoll will tell. */
-		kernel_kick(s->source);
-		stream_wait(w, s, false);
-	} else if (err) {
-		kernel_taken_badly(s, err);
-	} else {
-		kernel_to_copy(w, s);
-	}
-}
-
 static void engaged(struct worker *w, struct stream *s)
 {
 	struct lane *lane = s->lane;
@@ -158,7 +140,7 @@ static void engaged(struct worker *w, struct stream *s)
 		return;
 	}
 	if (budgeted && budget_spent(s) && !s->source->fin_seen) {
-		spent(w, s);
+		budget_revoke(w, s);
 		return;
 	}
 	if (__atomic_load_n(&lane->pause_wanted, __ATOMIC_ACQUIRE) != lane->pause_seen) {

@@ -169,6 +169,7 @@ static int load(struct maps *m, const struct maps_options *o, char why[256])
 		m->engaged_fd = bpf_map__fd(m->skeleton->maps.engaged);
 		m->lane_of_fd = bpf_map__fd(m->skeleton->maps.lane_of);
 		m->owned_fd = bpf_map__fd(m->skeleton->maps.owned);
+		m->leaving = &m->skeleton->bss->leaving;
 		step = "mapping the lanes";
 		err = map_lanes(m);
 	}

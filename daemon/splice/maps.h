@@ -15,6 +15,7 @@ struct maps {
 	int sockets_fd, engaged_fd, lane_of_fd, owned_fd;
 	struct lane *lanes; /* n_lanes of them, shared with the kernel */
 	uint32_t n_lanes;
+	volatile uint32_t *leaving;    /* shared as well: see splice-api.h */
 	int rings[SPLICE_MAX_WORKERS]; /* one ring buffer a worker, -1 beyond n_rings */
 	unsigned int n_rings;
 	bool collected; /* sockops is attached */

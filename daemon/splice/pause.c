@@ -9,14 +9,14 @@
 #include "kernel.h"
 
 /*
- * A stream whose target is the slower side, and the only one of its worker that waits, is copied
- * for this many bytes after each pause. When the target's write queue is full the kernel looks
- * again a timer tick later, so on its own it would leave one stream, and an idle processor,
- * waiting; with several streams they fill each other's gaps, and the kernel's path is the cheaper
- * one.
+ * A stream that is the only one of its worker to be paused is copied by hand after a pause, if its
+ * target is a fast one. When the target's write queue is full the kernel looks again a timer tick
+ * later, so on its own it would leave one stream, and an idle processor, waiting. With several
+ * streams they fill each other's gaps, and a slow target is busy for longer than a tick with what
+ * it has: there the kernel's path is the cheaper one.
  */
-#define BY_HAND  (UINT64_C(8) << 20)
-#define ALONE_NS (50 * NSEC_PER_MSEC)
+#define ALONE_NS    (50 * NSEC_PER_MSEC)
+#define FAST_PER_MS UINT64_C(100000) /* bytes; 0.8 Gbit/s */
 
 void kernel_consider_pause(struct worker *w, struct stream *s)
 {
@@ -49,6 +49,8 @@ void kernel_consider_pause(struct worker *w, struct stream *s)
 		return;
 	}
 	s->low = low;
+	s->paused_at = w->now;
+	s->paused_left = unsent;
 	s->pauses++;
 	stat_inc(&w->stats.pauses);
 	stream_enter(s, STREAM_PAUSED);
@@ -62,6 +64,14 @@ static bool is_alone(struct worker *w, const struct stream *s)
 		w->company_ns = w->now;
 	w->last_paused = s;
 	return w->now - w->company_ns > ALONE_NS;
+}
+
+/* Whether the target took what was unsent at a rate at which timer ticks matter. */
+static bool is_fast(const struct worker *w, const struct stream *s, uint64_t unsent)
+{
+	uint64_t took = s->paused_left - MIN(unsent, s->paused_left);
+
+	return took >= (w->now - s->paused_at) * FAST_PER_MS / NSEC_PER_MSEC;
 }
 
 void kernel_paused(struct worker *w, struct stream *s)
@@ -79,8 +89,8 @@ void kernel_paused(struct worker *w, struct stream *s)
 	}
 	stream_unwait(w, s);
 	stat_inc(&w->stats.resumes);
-	if (is_alone(w, s) && !backlog && !s->source->fin_seen) {
-		s->by_hand = BY_HAND;
+	if (is_alone(w, s) && is_fast(w, s, unsent) && !backlog && !s->source->fin_seen) {
+		s->by_hand = w->now;
 		kernel_to_copy(w, s);
 		return;
 	}

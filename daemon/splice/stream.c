@@ -103,7 +103,10 @@ int stream_keep(struct stream *s, const char *data, size_t len)
 
 void stream_pump(struct worker *w, struct stream *s)
 {
-	if (s->session->state == SESSION_ENDED || (s->target && s->target->failed))
+	if (s->session->state == SESSION_ENDED)
+		return;
+	/* HTTP goes on without it: a request whose server is gone still has a client. */
+	if (s->target && s->target->failed && s->session->state != SESSION_HTTP)
 		return;
 	switch (s->state) {
 	case STREAM_NEW:
@@ -165,6 +168,8 @@ void stream_again(struct worker *w, struct stream *s)
 	s->again = true;
 	w->n_again++;
 	TAILQ_INSERT_TAIL(&w->again, s, again_link);
+	if (!w->in_turn)
+		event_active(w->poll_event, EV_READ, 0);
 }
 
 void stream_not_again(struct worker *w, struct stream *s)

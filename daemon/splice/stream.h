@@ -65,12 +65,14 @@ struct stream {
 	uint64_t low;    /* PAUSED: resume at this backlog */
 	uint64_t redirected_before, trimmed_before; /* of budgets that are closed */
 	uint64_t released_at;                       /* `copied` when the kernel had to give it up */
-	uint64_t by_hand;    /* COPY: bytes to copy before the stream is engaged again */
-	uint64_t settling;   /* SERVING: lane->passed when last looked at */
-	uint64_t check_at;   /* waiting: when to look again (monotonic ns) */
-	uint64_t wait_since; /* waiting for a proof that does not come: since when; 0: not */
-	uint64_t left;       /* bytes waited for at the last look; 0: not waiting for bytes */
-	uint32_t backoff;    /* ns */
+	uint64_t by_hand;     /* COPY: since when, though the kernel could have it; 0: not so */
+	uint64_t paused_at;   /* PAUSED: since when */
+	uint64_t paused_left; /* PAUSED: unsent bytes at that time */
+	uint64_t settling;    /* SERVING: lane->passed when last looked at */
+	uint64_t check_at;    /* waiting: when to look again (monotonic ns) */
+	uint64_t wait_since;  /* waiting for a proof that does not come: since when; 0: not */
+	uint64_t left;        /* bytes waited for at the last look; 0: not waiting for bytes */
+	uint32_t backoff;     /* ns */
 	uint32_t pauses;
 	uint8_t state; /* enum stream_state */
 	uint8_t why_copy;

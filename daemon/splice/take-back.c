@@ -63,17 +63,31 @@ static int delete_unlocked(struct worker *w, struct stream *s)
 	return err;
 }
 
+/* Makes the kernel call the sockops program under the socket's lock. An error told here is told
+ * nowhere else. */
+static int compute_mss(const struct worker *w, int fd)
+{
+	int err = 0;
+
+	__atomic_fetch_add(w->maps->leaving, 1, __ATOMIC_SEQ_CST);
+	if (send(fd, "", 0, MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+		err = errno == EPIPE ? -ECONNRESET : -errno;
+	__atomic_fetch_sub(w->maps->leaving, 1, __ATOMIC_SEQ_CST);
+	return err;
+}
+
 /* Has the sockops program delete it, under the socket's lock: see leave() in splice.bpf.c. */
 static int delete_locked(struct worker *w, struct stream *s)
 {
 	struct lane *lane = s->lane;
 	uint16_t request = (uint16_t)(lane->leave + 1);
+	int err;
 
 	lane->taken = s->taken;
 	__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
-	/* An error told here is told nowhere else. */
-	if (send(s->source->fd, "", 0, MSG_NOSIGNAL) < 0 && errno != EAGAIN)
-		return errno == EPIPE ? -ECONNRESET : -errno;
+	err = compute_mss(w, s->source->fd);
+	if (err)
+		return err;
 	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request)
 		return 0;
 	/* Withdrawn; the lock that kernel_hold() takes waits for a call that has seen it. */

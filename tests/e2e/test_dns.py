@@ -37,11 +37,11 @@ def wait_answer(daemon, letter, seconds=15):
     wait_until(lambda: ask(daemon) == letter, seconds, f"new sessions reach {letter!r}", poll=0.2)
 
 
-def start(env, names, server=f"{NAME}:{PORT}", **options):
+def start(env, names, server=f"{NAME}:{PORT}", pool=None, **options):
     """The daemon that asks a new name server, whose names wait to be changed."""
     dns = NameServer(names)
     env.keep(dns.socket)
-    daemon = env.spliced(server, spliced={"nameserver": dns.address, **options})
+    daemon = env.spliced(server, spliced={"nameserver": dns.address, **options}, pool=pool)
     return dns, daemon
 
 
@@ -85,6 +85,74 @@ def test_name_with_two_addresses(env):
     _, daemon = start(env, {NAME: [a, b]})
     wait_until(lambda: ask(daemon), 15, "there is a server", poll=0.2)
     assert {ask(daemon) for _ in range(6)} == {"a", "b"}
+
+
+# ---- several addresses, and some of them dead ------------------------------------------------
+
+def done_backends(daemon):
+    return {line["backend"] for line in daemon.access_log() if line["end"] == "done"}
+
+
+def test_refused_goes_to_the_next_address(env):
+    """A name has two addresses and nobody listens at one: no client notices."""
+    dead, b = addresses(2)
+    serve(env, b, "b")
+    _, daemon = start(env, {NAME: [dead, b]})
+    wait_answer(daemon, "b")
+    assert [ask(daemon) for _ in range(8)] == ["b"] * 8
+    assert done_backends(daemon) == {f"{b}:{PORT}"}, daemon.access_log()
+    # Every other session was given the dead one first, and that is what is counted.
+    retries = daemon.stats()["retries"]
+    assert retries >= 3, retries
+    assert daemon.server("a")["connect_failures"] == retries, daemon.server("a")
+    assert any(f"connecting to {dead}:{PORT}" in line for line in daemon.log())
+
+
+def test_refused_goes_to_another_family(env):
+    """Nobody listens at the IPv6 address of a name that has one of each kind."""
+    (a,) = addresses(1)
+    serve(env, a, "a")
+    _, daemon = start(env, {NAME: ["::1", a]})
+    wait_answer(daemon, "a")
+    assert [ask(daemon) for _ in range(6)] == ["a"] * 6
+    assert daemon.stats()["retries"] >= 1
+
+
+def test_unanswered_goes_to_the_next_address(env):
+    """Sessions that wait for an address which does not answer, and others between them: each
+    tries both addresses, whichever the others are given."""
+    silent, b = addresses(2)
+    serve(env, b, "b")
+    env.deaf(silent, PORT)
+    _, daemon = start(env, {NAME: [silent, b]}, pool={"connect_timeout": "300ms"})
+    wait_answer(daemon, "b")
+    clients = [env.keep(connect(daemon.address())) for _ in range(9)]
+    assert [read_exactly(client, 2) for client in clients] == [b"b\n"] * 9
+    assert daemon.stats()["retries"] >= 4, daemon.stats()
+
+
+def test_every_address_is_tried_once(env):
+    """More retries are allowed than there are addresses: when all have failed, that is it."""
+    dead = addresses(3)
+    _, daemon = start(env, {NAME: dead}, pool={"retries": 9})
+
+    def failed():
+        assert ask(daemon) == ""
+        return daemon.stats()["ends"]["connect_failed"]
+    wait_until(failed, 15, "a session that was given a server", poll=0.2)
+    sessions = daemon.stats()["ends"]["connect_failed"]
+    assert daemon.stats()["retries"] == 2 * sessions
+    assert daemon.server("a")["connect_failures"] == 3 * sessions
+
+
+def test_no_retries(env):
+    """With retries = 0 the dead address is seen."""
+    dead, b = addresses(2)
+    serve(env, b, "b")
+    _, daemon = start(env, {NAME: [dead, b]}, pool={"retries": 0})
+    wait_answer(daemon, "b")
+    assert {ask(daemon) for _ in range(6)} == {"b", ""}
+    assert daemon.stats()["retries"] == 0
 
 
 def test_name_ipv6(env):

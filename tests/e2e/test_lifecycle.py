@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Start and end, of the daemon and of sessions; what happens when something is missing."""
 
+import fcntl
 import os
+import re
 import resource
 import signal
 import socket
@@ -46,6 +48,18 @@ def open_session(env, proxy):
     client = env.keep(connect(proxy))
     echo(client)
     return client
+
+
+def fails_to_start(daemon, *words):
+    try:
+        daemon.start()
+    except AssertionError as error:
+        assert "exit 1" in str(error), error
+        for word in words:
+            assert word in str(error), error
+    else:
+        raise AssertionError("it started")
+    daemon.process = None
 
 
 def is_refused(proxy):
@@ -106,6 +120,17 @@ def test_second_sigterm_ends_at_once(env):
     assert daemon.access_log()[-1]["end"] == "shutdown"
 
 
+@case(engines=("copy",))
+def test_signals_up_to_the_end(env):
+    """However many come, and when: it ends as after one."""
+    for _ in range(env.pick(30, 5)):
+        daemon = env.spliced(env.backend().address)
+        while daemon.running:
+            for number in (signal.SIGTERM, signal.SIGINT) * 50:
+                os.kill(daemon.pid, number)     # a zombie does not mind
+        assert daemon.process.returncode == 0, f"exit {daemon.process.returncode}"
+
+
 def test_sigterm_during_load(env):
     """The sessions that are there finish byte-exactly."""
     load = env.load("--sessions", 50, "--bytes-up", "2M", "--bytes-down", "2M", "--idle")
@@ -142,15 +167,102 @@ def test_second_daemon_does_not_take_the_control_socket(env):
     sections = env.sections(env.backend().address)
     sections["spliced"]["control"] = daemon.control_path
     other.write_config(sections)
-    try:
-        other.start()
-    except AssertionError as error:
-        assert "exit 1" in str(error), error
-        assert str(daemon.control_path) in str(error), error
-    else:
-        raise AssertionError("two daemons share a control socket")
-    other.process = None
+    fails_to_start(other, str(daemon.control_path))
     open_session(env, daemon.address())
+
+
+# ---- a unix listener and its successor -------------------------------------------------------
+
+def unix_listener(env, start=True, **options):
+    """A daemon on the one path that these tests are about, and on a port of its own."""
+    return env.spliced(env.backend().address, start=start, **options,
+                       listener={"bind": f"unix:{env.tmp}/front.sock, 127.0.0.1:0"})
+
+
+def test_unix_listener_of_a_living_daemon_stays(env):
+    first = unix_listener(env)
+    fails_to_start(unix_listener(env, start=False), "front.sock", "in use")
+    open_session(env, first.address())
+
+
+def test_unix_listener_is_taken_over(env):
+    """The successor starts while the first one drains. The first goes on with its session, and at
+    its end leaves alone what is not its own any more (even where the file system gave the new file
+    the number of the old one)."""
+    first = unix_listener(env, spliced={"shutdown_grace": f"{LONG}s"})
+    path = first.address()
+    client = open_session(env, first.address(index=1))
+    first.signal(signal.SIGTERM)
+    wait_until(lambda: is_refused(path), 5, "new connections are refused")
+    second = unix_listener(env, spliced={"shutdown_grace": "0s"})
+    open_session(env, path)
+    echo(client)
+    client.close()
+    assert first.wait_exit(5) == 0
+    open_session(env, path)
+    second.stop()
+    assert not (env.tmp / "front.sock").exists(), "the socket is left behind"
+
+
+def test_unix_listener_left_behind_is_replaced(env):
+    first = unix_listener(env)
+    path = first.address()
+    first.kill()
+    assert is_refused(path)
+    unix_listener(env)
+    open_session(env, path)
+
+
+def test_unix_listener_on_another_file(env):
+    """What is not a socket is nobody's to remove."""
+    (env.tmp / "front.sock").write_text("precious")
+    fails_to_start(unix_listener(env, start=False), "front.sock")
+    assert (env.tmp / "front.sock").read_text() == "precious"
+
+
+# ---- the log ---------------------------------------------------------------------------------
+
+def drain(pipe):
+    """What is in the pipe now."""
+    os.set_blocking(pipe, False)
+    parts = []
+    try:
+        while data := os.read(pipe, 1 << 16):
+            parts.append(data)
+    except BlockingIOError:
+        pass
+    return b"".join(parts).decode()
+
+
+def test_stderr_that_nobody_reads(env):
+    """A pipe that is full, then read, then closed: lines are lost, and nothing waits for it."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    load = env.load("--sessions", 300, "--concurrency", 50, "--bytes-up", "1K", "--bytes-down",
+                    "1K")
+    daemon = env.spliced(load.backend, spliced={"log_level": "debug"}, start=False)
+    daemon.start(output=writer)
+    os.close(writer)
+    env.check_engine(daemon)
+    load.go(daemon.address()).ok()
+    daemon.wait_sessions(0)
+    assert daemon.stats()["ends"]["done"] == 300
+
+    lines = drain(reader).splitlines()
+    assert lines and all(re.match(r"\d{4}-\S+Z (info|debug|warning) ", line) for line in lines), lines
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 1 << 16)
+    # The load tool's backend is gone by now.
+    assert turned_away(daemon.address()) == (b"", "reset")
+    text = [""]
+
+    def told():
+        text[0] += drain(reader)
+        return " end=connect_failed" in text[0]
+    wait_until(told, 5, "a line that somebody reads")
+
+    os.close(reader)
+    assert turned_away(daemon.address()) == (b"", "reset")
+    daemon.stop()
 
 
 def test_sighup_changes_the_log_only(env):
@@ -292,16 +404,8 @@ def test_refused_goes_to_the_next_server(env):
 
 
 def test_unanswered_goes_to_the_next_server(env):
-    """A server that drops connection attempts: its queue is full and nobody accepts."""
-    deaf = socket.socket()
-    env.keep(deaf).bind(("127.0.0.1", 0))
-    deaf.listen(0)
-    address = "127.0.0.1:%d" % deaf.getsockname()[1]
-    for _ in range(8):
-        filler = env.keep(socket.socket())
-        filler.setblocking(False)
-        filler.connect_ex(deaf.getsockname())
-    daemon = env.spliced([address, env.backend().address], pool={"connect_timeout": "300ms"})
+    """A server that drops connection attempts."""
+    daemon = env.spliced([env.deaf(), env.backend().address], pool={"connect_timeout": "300ms"})
     for _ in range(2):
         began = time.monotonic()
         open_session(env, daemon.address())

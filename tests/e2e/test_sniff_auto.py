@@ -92,7 +92,7 @@ def test_refusals(env):
     assert tls.is_alert(answer.rest, tls.UNRECOGNIZED_NAME), answer.rest
     with Client(daemon.address()) as client:
         assert client.ask(host="b.test").status == 421
-    assert wait_requests(daemon)[0]["end"] == "misdirected"
+    assert wait_requests(daemon)[0]["end"] == "no_route"
     number = len(daemon.access_log())
     answer = ask(daemon.address(), b"\xff\xfe")
     check_refused(daemon, answer, "no_route", number + 1)

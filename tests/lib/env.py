@@ -2,6 +2,7 @@
 """What a test is given: the binaries, a directory, the engine, and things that clean up."""
 
 import os
+import socket
 import string
 from pathlib import Path
 
@@ -133,6 +134,17 @@ class Env:
         """A socket that is closed at the end; returns it."""
         self.sockets.append(sock)
         return sock
+
+    def deaf(self, host="127.0.0.1", port=0):
+        """An address that drops connection attempts: its queue is full and nobody accepts."""
+        listener = self.keep(socket.socket())
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(8):
+            filler = self.keep(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        return "%s:%d" % listener.getsockname()
 
     def network(self, joined=False):
         """client - proxy - backend in namespaces; see netns.Network."""

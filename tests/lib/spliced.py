@@ -53,12 +53,13 @@ class Spliced:
             config = config_text(config)
         self.config_path.write_text(config, encoding="utf-8")
 
-    def start(self, seconds=20):
-        """Starts it and waits until it answers."""
+    def start(self, seconds=20, output=None):
+        """Starts it and waits until it answers. Its log goes to the descriptor `output`, where
+        that is given: then log() and what builds on it know nothing."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, self.binary, "-c", str(self.config_path)], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, env=self.environment)
+                stdout=output or log, stderr=output or log, env=self.environment)
         wait_until(self._answers, seconds, "splicectl status answers")
         return self
 

@@ -494,7 +494,8 @@ static void table_is_complete(void **state _unused_)
 		assert_true(o->def || o->example);
 		assert_true(o->max > 0 || o->n_choices || o->count || o->type == OPTION_BOOL ||
 			    o->type == OPTION_PATH || o->type == OPTION_USER ||
-			    o->type == OPTION_NAME || o->type == OPTION_TOKEN);
+			    o->type == OPTION_NAME || o->type == OPTION_TOKEN ||
+			    o->type == OPTION_FIELD);
 		assert_ptr_equal(option_find(o->section, o->key), o);
 	}
 }
@@ -631,8 +632,8 @@ static void bad_strings(void **state _unused_)
 	    "section, or empty\n");
 	assert_error(
 	    "[listener l]\nbind = 1.2.3.4:5\npool =\n" POOL,
-	    "t.conf:1: listener l: it has neither a pool nor a route; allowed: at least one "
-	    "of them\n");
+	    "t.conf:1: [listener l] has neither pool nor route; needed: pool = POOL, or route = "
+	    "MATCHERS -> POOL\n");
 }
 
 static void bad_lists(void **state _unused_)
@@ -818,6 +819,8 @@ static void missing_options(void **state _unused_)
 	    "[listener l]\n[pool p]\n",
 	    "t.conf:1: [listener l] has no bind; needed: bind = IPV4:PORT, [IPV6]:PORT, "
 	    "unix:/PATH or unix:@NAME\n"
+	    "t.conf:1: [listener l] has neither pool nor route; needed: pool = POOL, or route = "
+	    "MATCHERS -> POOL\n"
 	    "t.conf:2: [pool p] has no server; needed: server = NAME ADDRESS "
 	    "[weight=1-256] [max_sessions=0-1048576] [backup], where ADDRESS is IPV4:PORT, "
 	    "[IPV6]:PORT, HOST:PORT, unix:/PATH, unix:@NAME or internal:hello\n");

@@ -198,6 +198,42 @@ static void test_no_reader(void **state _unused_)
 	catch_stop(buf, sizeof(buf));
 }
 
+static void *log_long(void *arg _unused_)
+{
+	char text[3000];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	for (int i = 0; i < 3; i++)
+		log_info("%s", text);
+	return NULL;
+}
+
+/* Room for one line, and threads that see it at the same time: none of them waits for a reader. */
+static void test_last_room(void **state _unused_)
+{
+	static char buf[8192];
+	struct timespec deadline;
+	pthread_t threads[4];
+
+	log_setup(LOG_TO_STDERR, LOG_LVL_INFO);
+	(void)clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += 10 * DEADLINE_MS / 1000;
+	for (int round = 0; round < 300; round++) {
+		bool over = true;
+
+		catch_start();
+		assert_int_equal(fcntl(catch_fd, F_SETPIPE_SZ, 4096), 4096);
+		for (int i = 0; i < 4; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, log_long, NULL), 0);
+		for (int i = 0; i < 4; i++)
+			over &= pthread_timedjoin_np(threads[i], NULL, &deadline) == 0;
+		catch_stop(buf, sizeof(buf));
+		assert_true(over);
+		assert_matches(buf, "^" TIME_RE " info x+\n$");
+	}
+}
+
 /* Names stderr's pipe as systemd does, or something else with an offset. */
 static void set_journal_stream(unsigned int offset)
 {
@@ -299,7 +335,7 @@ int main(void)
 	    cmocka_unit_test(test_errno),     cmocka_unit_test(test_forgery),
 	    cmocka_unit_test(test_long),      cmocka_unit_test(test_threads),
 	    cmocka_unit_test(test_no_reader), cmocka_unit_test(test_stderr_to_journal),
-	    cmocka_unit_test(test_journal),
+	    cmocka_unit_test(test_last_room), cmocka_unit_test(test_journal),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);

@@ -322,6 +322,32 @@ static void test_addresses_rotate(void **state _unused_)
 	done(f);
 }
 
+/* Retries go through all addresses, whatever other sessions are given in between. */
+static void test_each_address_is_tried(void **state _unused_)
+{
+	const struct addr addrs[] = {address(21, 80), address(22, 80), address(23, 80)};
+	struct fixture *f = make(1, BALANCE_ROUND_ROBIN);
+	struct addr where;
+
+	open_pool(f);
+	server_set_addrs(&f->pool->servers[0], addrs, 3);
+	for (int others = 0; others < 4; others++) {
+		struct tried tried = {0};
+		unsigned int seen = 0;
+
+		for (int i = 0; i < 3; i++) {
+			assert_non_null(pool_pick(f->pool, &tried, &where));
+			for (unsigned int j = 0; j < 3; j++)
+				seen |= (unsigned int)addr_equal(&where, &addrs[j]) << j;
+			for (int j = 0; j < others; j++)
+				assert_non_null(pick(f));
+		}
+		assert_int_equal(seen, 7);
+		assert_null(pool_pick(f->pool, &tried, &where));
+	}
+	done(f);
+}
+
 /* A name that has not resolved yet, or no longer does. */
 static void test_no_address(void **state _unused_)
 {
@@ -415,6 +441,7 @@ int main(void)
 	    cmocka_unit_test(test_more_servers_than_are_remembered),
 	    cmocka_unit_test(test_empty_pool),
 	    cmocka_unit_test(test_addresses_rotate),
+	    cmocka_unit_test(test_each_address_is_tried),
 	    cmocka_unit_test(test_no_address),
 	    cmocka_unit_test(test_too_many_addresses),
 	    cmocka_unit_test(test_threads),

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Field lines and what is read out of fields. */
+#include "syntax.h"
+
+#define KEY(len, first) ((size_t)(len) << 8 | (first))
+
+/* One comparison of a whole name at most: no two known names share length and first letter. */
+static enum http_field_id field_id(const char *name, size_t len)
+{
+	enum http_field_id id;
+	const char *known;
+
+	switch (KEY(len, (uint8_t)name[0] | 0x20)) {
+#define KNOWN(text, first, field)           \
+	case KEY(sizeof(text) - 1, first):  \
+		known = text, id = (field); \
+		break
+		KNOWN("host", 'h', FIELD_HOST);
+		KNOWN("content-length", 'c', FIELD_CONTENT_LENGTH);
+		KNOWN("transfer-encoding", 't', FIELD_TRANSFER_ENCODING);
+		KNOWN("connection", 'c', FIELD_CONNECTION);
+		KNOWN("keep-alive", 'k', FIELD_KEEP_ALIVE);
+		KNOWN("proxy-connection", 'p', FIELD_PROXY_CONNECTION);
+		KNOWN("upgrade", 'u', FIELD_UPGRADE);
+		KNOWN("te", 't', FIELD_TE);
+		KNOWN("trailer", 't', FIELD_TRAILER);
+		KNOWN("expect", 'e', FIELD_EXPECT);
+		KNOWN("max-forwards", 'm', FIELD_MAX_FORWARDS);
+		KNOWN("x-forwarded-for", 'x', FIELD_X_FORWARDED_FOR);
+		KNOWN("x-forwarded-proto", 'x', FIELD_X_FORWARDED_PROTO);
+		KNOWN("forwarded", 'f', FIELD_FORWARDED);
+		KNOWN("via", 'v', FIELD_VIA);
+		KNOWN("http2-settings", 'h', FIELD_HTTP2_SETTINGS);
+#undef KNOWN
+	default:
+		return FIELD_OTHER;
+	}
+	return token_is(name, len, known) ? id : FIELD_OTHER;
+}
+
+/* Why there is no ':' right after line[0, at), at <= len. */
+static int name_error(const char *line, size_t at, size_t len)
+{
+	size_t i = at;
+
+	if (at == 0)
+		return len > 0 && char_is_blank(line[0]) ? -HTTP_OBS_FOLD : -HTTP_BAD_NAME;
+	while (i < len && char_is_blank(line[i]))
+		i++;
+	return i > at && i < len && line[i] == ':' ? -HTTP_SPACE_BEFORE_COLON : -HTTP_BAD_NAME;
+}
+
+int http_field_parse(const char *line, size_t len, struct http_field *ret)
+{
+	size_t at = 0, end = len;
+
+	while (at < len && char_is(line[at], CHAR_TOKEN))
+		at++;
+	if (at == 0 || at == len || line[at] != ':')
+		return name_error(line, at, len);
+
+	ret->name = (struct http_slice){0, (uint32_t)at};
+	ret->id = (uint8_t)field_id(line, at);
+	for (at++; at < end && char_is_blank(line[at]);)
+		at++;
+	while (end > at && char_is_blank(line[end - 1]))
+		end--;
+	ret->value = (struct http_slice){(uint32_t)at, (uint32_t)(end - at)};
+	return 0;
+}
+
+void http_host_split(const char *host, size_t len, size_t *name_len, uint16_t *port)
+{
+	size_t i = len;
+	uint32_t n = 0;
+
+	*name_len = len;
+	*port = 0;
+	while (i > 0 && char_is(host[i - 1], CHAR_DIGIT))
+		i--;
+	if (i == 0 || host[i - 1] != ':')
+		return;
+	*name_len = i - 1;
+	for (; i < len; i++)
+		n = n * 10 + (uint32_t)(host[i] - '0');
+	*port = (uint16_t)n;
+}
+
+bool list_next(const char *buf, struct http_slice *rest, struct http_slice *ret)
+{
+	const char *text = buf + rest->at, *comma;
+	size_t start = 0, end;
+
+	if (rest->len == 0)
+		return false;
+	comma = memchr(text, ',', rest->len);
+	end = comma ? (size_t)(comma - text) : rest->len;
+	rest->at += (uint32_t)(end + (comma != NULL));
+	rest->len -= (uint32_t)(end + (comma != NULL));
+
+	while (start < end && char_is_blank(text[start]))
+		start++;
+	while (end > start && char_is_blank(text[end - 1]))
+		end--;
+	*ret =
+	    (struct http_slice){(uint32_t)(text - buf + (ptrdiff_t)start), (uint32_t)(end - start)};
+	return true;
+}
+
+bool http_connection_names(const struct http_head *head, const char *buf,
+			   const struct http_field *f)
+{
+	struct http_slice rest, option;
+
+	for (const struct http_field *c = head->fields; c < head->fields + head->n_fields; c++) {
+		if (c->id != FIELD_CONNECTION)
+			continue;
+		rest = c->value;
+		while (list_next(buf, &rest, &option))
+			if (option.len == f->name.len &&
+			    tokens_equal(buf + option.at, buf + f->name.at, option.len))
+				return true;
+	}
+	return false;
+}
+
+bool http_is_hop_by_hop(const struct http_head *head, const char *buf, const struct http_field *f)
+{
+	switch (f->id) {
+	case FIELD_CONNECTION:
+	case FIELD_KEEP_ALIVE:
+	case FIELD_PROXY_CONNECTION:
+	case FIELD_UPGRADE:
+	case FIELD_TE:
+	case FIELD_HTTP2_SETTINGS:
+		return true;
+	case FIELD_OTHER:
+		return head->connection_others && http_connection_names(head, buf, f);
+	default:
+		return false;
+	}
+}
+
+bool http_response_has_body(const struct http_head *head, enum http_method request)
+{
+	if (request == METHOD_HEAD || head->status < 200)
+		return false;
+	if (request == METHOD_CONNECT && head->status < 300)
+		return false;
+	return head->status != 204 && head->status != 304;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "syntax.h"
+
+#include <arpa/inet.h>
+
+#define T CHAR_TOKEN
+#define U CHAR_TARGET
+#define N CHAR_NAME
+
+/*
+ * Targets may hold all visible ASCII but '#': browsers send more of it than RFC 3986 allows, and
+ * nobody splits a request there. Names are RFC 3986's without ',', which is how two Host fields
+ * come when somebody has joined them.
+ */
+const uint8_t http_chars[256] = {
+    ['!'] = T | U | N,
+    ['"'] = U,
+    ['#'] = T,
+    ['$'] = T | U | N,
+    ['%'] = T | U,
+    ['&'] = T | U | N,
+    ['\''] = T | U | N,
+    ['('] = U | N,
+    [')'] = U | N,
+    ['*'] = T | U | N,
+    ['+'] = T | U | N,
+    [','] = U,
+    ['-'] = T | U | N,
+    ['.'] = T | U | N,
+    ['/'] = U,
+    ['0' ... '9'] = T | U | N | CHAR_DIGIT | CHAR_HEX,
+    [':'] = U,
+    [';'] = U | N,
+    ['<'] = U,
+    ['='] = U | N,
+    ['>'] = U,
+    ['?'] = U,
+    ['@'] = U,
+    ['A' ... 'F'] = T | U | N | CHAR_HEX,
+    ['G' ... 'Z'] = T | U | N,
+    ['['] = U,
+    ['\\'] = U,
+    [']'] = U,
+    ['^'] = T | U,
+    ['_'] = T | U | N,
+    ['`'] = T | U,
+    ['a' ... 'f'] = T | U | N | CHAR_HEX,
+    ['g' ... 'z'] = T | U | N,
+    ['{'] = U,
+    ['|'] = T | U,
+    ['}'] = U,
+    ['~'] = T | U | N,
+};
+
+/* The lower case of a letter; other characters of tokens do not become letters, digits or '-'. */
+static char folded(char c)
+{
+	return (char)(c | 0x20);
+}
+
+bool token_is(const char *text, size_t len, const char *lower)
+{
+	if (strlen(lower) != len)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (!char_is(text[i], CHAR_TOKEN) || folded(text[i]) != lower[i])
+			return false;
+	return true;
+}
+
+static char lower_case(char c)
+{
+	return c >= 'A' && c <= 'Z' ? folded(c) : c;
+}
+
+bool tokens_equal(const char *a, const char *b, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (lower_case(a[i]) != lower_case(b[i]))
+			return false;
+	return true;
+}
+
+/* Returns the length of "[...]" at the front of text, 0 if that is no IPv6 address. */
+static size_t take_ipv6(const char *text, size_t len)
+{
+	const char *end = memchr(text, ']', len);
+	char address[INET6_ADDRSTRLEN];
+	struct in6_addr in6;
+	size_t n;
+
+	if (!end)
+		return 0;
+	n = (size_t)(end - text) - 1;
+	if (n >= sizeof(address))
+		return 0;
+	memcpy(address, text + 1, n);
+	address[n] = '\0';
+	return inet_pton(AF_INET6, address, &in6) == 1 ? n + 2 : 0;
+}
+
+/* Returns the length of the name at the front of text, which ends at its end or with a ':'. */
+static size_t take_name(const char *text, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && text[i] != ':') {
+		if (text[i] == '%') {
+			if (len - i < 3 || !char_is(text[i + 1], CHAR_HEX) ||
+			    !char_is(text[i + 2], CHAR_HEX))
+				return 0;
+			i += 3;
+		} else if (char_is(text[i], CHAR_NAME)) {
+			i++;
+		} else {
+			return 0;
+		}
+	}
+	return i <= HTTP_HOST_MAX ? i : 0;
+}
+
+bool authority_is_valid(const char *text, size_t len, bool needs_port)
+{
+	uint32_t port = 0;
+	size_t i;
+
+	if (!len)
+		return false;
+	i = text[0] == '[' ? take_ipv6(text, len) : take_name(text, len);
+	if (i == 0)
+		return false;
+	if (i == len)
+		return !needs_port;
+	if (text[i] != ':' || len - i > sizeof(":65535") - 1)
+		return false;
+	for (i++; i < len; i++) {
+		if (!char_is(text[i], CHAR_DIGIT))
+			return false;
+		port = port * 10 + (uint32_t)(text[i] - '0');
+	}
+	return port <= UINT16_MAX && (port != 0 || !needs_port);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The first request of an HTTP/2 connection: the input as the stream, and as a field block. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../daemon/sniff/h2.h"
+
+#define BLOCK_MAX 16384
+
+static const char lead[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+
+static void must(bool true_of_every_input)
+{
+	if (!true_of_every_input)
+		abort();
+}
+
+static bool is_string(const char *s, size_t size)
+{
+	return memchr(s, '\0', size);
+}
+
+/* In memory of just that size, so that a read beyond its end is seen. */
+static int parse(const uint8_t *bytes, size_t len, struct h2_request *ret)
+{
+	uint8_t *copy = malloc(len ? len : 1);
+	int r;
+
+	must(copy);
+	memcpy(copy, bytes, len);
+	r = h2_request_parse(copy, len, ret);
+	free(copy);
+	return r;
+}
+
+/* A part of a stream says the same as all of it, or that it needs more. */
+static void check_part(const uint8_t *bytes, size_t part, int whole)
+{
+	struct h2_request req;
+	int r = parse(bytes, part, &req);
+
+	if (whole > 0 && part >= (size_t)whole)
+		must(r == whole);
+	else if (whole > 0)
+		must(r == 0);
+	else
+		must(r == 0 || r == whole);
+}
+
+static void check(const uint8_t *bytes, size_t len)
+{
+	struct h2_request req = {.method = ""};
+	int r = parse(bytes, len, &req);
+
+	must(r > -(int)_H2_ERROR_MAX && (r < 0 || (size_t)r <= len) && r <= H2_BYTES_MAX);
+	must(r != 0 || len < H2_BYTES_MAX);
+	must(h2_preface_starts(bytes, len) == (r != -H2_NOT_H2));
+	if (r > 0) {
+		must(req.method[0] != '\0');
+		must(is_string(req.method, sizeof(req.method)));
+		must(is_string(req.authority, sizeof(req.authority)));
+		must(is_string(req.path, sizeof(req.path)));
+		check_part(bytes, (size_t)r, r);
+		check_part(bytes, (size_t)r - 1, r);
+	}
+	check_part(bytes, len / 2, r);
+}
+
+static void check_block(const uint8_t *block, size_t len)
+{
+	static uint8_t stream[sizeof(lead) - 1 + 9 + BLOCK_MAX];
+	const uint8_t header[9] = {0, (uint8_t)(len >> 8), (uint8_t)len, 1, 4, 0, 0, 0, 1};
+	size_t at = sizeof(lead) - 1;
+
+	memcpy(stream, lead, at);
+	memcpy(stream + at, header, sizeof(header));
+	memcpy(stream + at + sizeof(header), block, len);
+	check(stream, at + sizeof(header) + len);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	check(data, len);
+	if (len <= BLOCK_MAX)
+		check_block(data, len);
+	return 0;
+}
