@@ -240,10 +240,10 @@ def ending(reader):
 
 
 class Client:
-    """A connection to somebody who speaks HTTP/1."""
+    """A connection to somebody who speaks HTTP/1; `sock` is one that is there already."""
 
-    def __init__(self, address, source=None, timeout=tcp.TIMEOUT):
-        self.sock = tcp.connect(address, source, Deadline(timeout).seconds)
+    def __init__(self, address, source=None, timeout=tcp.TIMEOUT, sock=None):
+        self.sock = sock or tcp.connect(address, source, Deadline(timeout).seconds)
         if self.sock.family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = Reader(self.sock)
