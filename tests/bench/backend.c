@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The backend: echo, sink and source, told apart by the first byte of a connection. */
+/* The backend: its services are told apart by the first byte of a connection. */
 #define _GNU_SOURCE 1 /* accept4() */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,30 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "backend.h"
 
 #define EVENTS_AT_ONCE 256
-
-struct conn {
-	int fd;
-	bool listening;
-	char service; /* 0 until the first byte has come */
-	char *rest;   /* an echo the socket had no room for */
-	size_t rest_length;
-	size_t rest_sent;
-};
-
-struct backend {
-	struct backend_stats *stats;
-	struct conn *listeners;
-	unsigned listener_count;
-};
-
-struct worker {
-	struct backend *backend;
-	int epoll;
-	char *buffer;
-};
 
 static uint16_t listen_somewhere(struct conn *listener)
 {
@@ -57,9 +36,11 @@ static uint16_t listen_somewhere(struct conn *listener)
 static void conn_close(struct worker *worker, struct conn *conn)
 {
 	close(conn->fd);
+	if (!conn->idle)
+		atomic_fetch_sub_explicit(&worker->backend->stats->active, 1, memory_order_relaxed);
 	free(conn->rest);
+	free(conn->answer);
 	free(conn);
-	atomic_fetch_sub_explicit(&worker->backend->stats->active, 1, memory_order_relaxed);
 }
 
 static void conn_accept(struct worker *worker, int listener)
@@ -110,36 +91,44 @@ static bool echo_resume(struct worker *worker, struct conn *conn)
 	return true;
 }
 
-static bool echo(struct worker *worker, struct conn *conn, size_t length)
+static bool echo(struct worker *worker, struct conn *conn, const char *data, size_t length)
 {
-	ssize_t sent = send(conn->fd, worker->buffer, length, MSG_NOSIGNAL);
+	ssize_t sent = send(conn->fd, data, length, MSG_NOSIGNAL);
 
 	if (sent < 0 && errno != EAGAIN)
 		return false;
 	if (sent < 0)
 		sent = 0;
 	if ((size_t)sent < length)
-		echo_defer(worker, conn, worker->buffer + sent, length - (size_t)sent);
+		echo_defer(worker, conn, data + sent, length - (size_t)sent);
 	return true;
 }
 
-static bool conn_readable(struct worker *worker, struct conn *conn)
+/* The bytes at the front that belong to a ClientHello, or -1 if there is not even its length. */
+static ssize_t preface_skip(struct conn *conn, const char *data, size_t length)
 {
-	ssize_t length = recv(conn->fd, worker->buffer, CHUNK_SIZE, 0);
+	if (conn->preface == 0 && data[0] == PREFACE_TLS) {
+		if (length < TLS_HEADER_SIZE)
+			return -1;
+		conn->preface =
+		    TLS_HEADER_SIZE + ((size_t)(uint8_t)data[3] << 8) + (uint8_t)data[4];
+	}
+	size_t skipped = length < conn->preface ? length : conn->preface;
+	conn->preface -= skipped;
+	return (ssize_t)skipped;
+}
 
-	if (length < 0)
-		return errno == EAGAIN;
-	if (length == 0)
-		return false;
-	if (conn->service == 0)
-		conn->service = worker->buffer[0];
+static bool conn_serve(struct worker *worker, struct conn *conn, const char *data, size_t length)
+{
 	switch (conn->service) {
 	case SERVICE_ECHO:
-		return echo(worker, conn, (size_t)length);
+		return echo(worker, conn, data, length);
 	case SERVICE_SINK:
-		atomic_fetch_add_explicit(&worker->backend->stats->received, (uint64_t)length,
+		atomic_fetch_add_explicit(&worker->backend->stats->received, length,
 					  memory_order_relaxed);
 		return true;
+	case SERVICE_HTTP:
+		return answer_take(worker, conn, data, length);
 	case SERVICE_SOURCE:
 		epoll_set(worker->epoll, EPOLL_CTL_MOD, conn->fd, EPOLLOUT, conn);
 		return true;
@@ -148,8 +137,28 @@ static bool conn_readable(struct worker *worker, struct conn *conn)
 	}
 }
 
+static bool conn_readable(struct worker *worker, struct conn *conn)
+{
+	ssize_t length = recv(conn->fd, worker->buffer, CHUNK_SIZE, 0);
+	ssize_t skipped = 0;
+
+	if (length < 0)
+		return errno == EAGAIN;
+	if (length == 0)
+		return false;
+	if (conn->service == 0) {
+		skipped = preface_skip(conn, worker->buffer, (size_t)length);
+		if (skipped < 0 || skipped == length)
+			return skipped == length;
+		conn->service = worker->buffer[skipped];
+	}
+	return conn_serve(worker, conn, worker->buffer + skipped, (size_t)(length - skipped));
+}
+
 static bool conn_writable(struct worker *worker, struct conn *conn)
 {
+	if (conn->answer != NULL)
+		return answer_resume(worker, conn);
 	if (conn->rest != NULL)
 		return echo_resume(worker, conn);
 	ssize_t sent = send(conn->fd, worker->buffer, CHUNK_SIZE, MSG_NOSIGNAL);

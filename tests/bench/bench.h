@@ -18,7 +18,16 @@ enum service {
 	SERVICE_ECHO = 'E',   /* send back whatever comes */
 	SERVICE_SINK = 'U',   /* read and count */
 	SERVICE_SOURCE = 'D', /* send until the client goes away */
+	SERVICE_HTTP = 'G',   /* of GET: answer requests, keep the connection */
 };
+
+/*
+ * A ClientHello may come before the service byte, for what routes by it: one record, whose
+ * header has its length. Nobody speaks TLS behind it: that would measure OpenSSL.
+ */
+#define PREFACE_TLS     0x16
+#define TLS_HEADER_SIZE 5
+#define PREFACE_MAX     4096
 
 /*
  * What one system call of a stream moves at most. With less, client and backend spend their
@@ -32,7 +41,7 @@ enum service {
  */
 struct backend_stats {
 	_Atomic uint64_t received; /* bytes of SERVICE_SINK connections */
-	_Atomic int64_t active;    /* open connections */
+	_Atomic int64_t active;    /* open connections that are not between two requests */
 	_Atomic uint64_t accepted;
 };
 
@@ -40,6 +49,8 @@ struct options {
 	const char *role;
 	const char *host;
 	const char *stats_path;
+	const char *preface; /* what every connection begins with */
+	size_t preface_size;
 	uint16_t port;
 	unsigned connections;
 	unsigned listeners;
@@ -78,6 +89,7 @@ int backend_main(const struct options *options);
 int idle_main(const struct options *options);
 void echo_load(struct load *load);
 void connrate_load(struct load *load);
+void get_load(struct load *load);
 void upload_load(struct load *load);
 void download_load(struct load *load);
 

@@ -8,7 +8,8 @@ from report import BASE, human
 
 # Colours and grey text that can be read on white and on black; the background stays clear.
 COLOURS = {"direct": "#b4bcc5", "haproxy-splice": "#4c8fd6", "haproxy": "#86b3e3",
-           "nginx": "#3fa66a", "spliced-kernel": "#e0762f", "spliced-copy": "#eba878"}
+           "nginx": "#3fa66a", "sniproxy": "#a884d1",
+           "spliced-kernel": "#e0762f", "spliced-copy": "#eba878"}
 TEXT = "#768390"
 FONT = "font-family='system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif'"
 

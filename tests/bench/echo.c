@@ -32,22 +32,26 @@ struct request {
 
 struct echo {
 	struct load *load;
+	size_t preface; /* its size; it comes before a connection's first message */
 	size_t size;
 	int epoll;
-	char *message;
+	char *message; /* behind the preface */
 	char *answer;
 };
 
 static void echo_init(struct echo *echo, struct load *load)
 {
 	echo->load = load;
+	echo->preface = load->options->preface_size;
 	echo->size = load->options->size;
 	echo->epoll = epoll_create1(EPOLL_CLOEXEC);
-	echo->message = calloc(1, echo->size);
+	echo->message = calloc(1, echo->preface + echo->size);
 	echo->answer = calloc(1, echo->size);
 	if (echo->epoll < 0 || echo->message == NULL || echo->answer == NULL)
 		die("echo");
-	echo->message[0] = SERVICE_ECHO;
+	if (echo->preface > 0)
+		memcpy(echo->message, load->options->preface, echo->preface);
+	echo->message[echo->preface] = SERVICE_ECHO;
 }
 
 static void echo_free(struct echo *echo)
@@ -68,20 +72,23 @@ static void wait_for_room(struct echo *echo, struct request *request, bool waiti
 
 static bool request_send(struct echo *echo, struct request *request)
 {
-	memcpy(echo->message + echo->size - NUMBER_SIZE, &request->number, NUMBER_SIZE);
-	ssize_t sent = send(request->fd, echo->message + request->sent, echo->size - request->sent,
-			    MSG_NOSIGNAL);
+	size_t length = echo->preface + echo->size;
+
+	memcpy(echo->message + length - NUMBER_SIZE, &request->number, NUMBER_SIZE);
+	ssize_t sent =
+	    send(request->fd, echo->message + request->sent, length - request->sent, MSG_NOSIGNAL);
 	if (sent < 0 && errno != EAGAIN)
 		return false;
 	if (sent > 0)
 		request->sent += (size_t)sent;
-	wait_for_room(echo, request, request->sent < echo->size);
+	wait_for_room(echo, request, request->sent < length);
 	return true;
 }
 
 static bool request_start(struct echo *echo, struct request *request)
 {
-	request->sent = request->received = 0;
+	request->sent = request->number == 0 ? 0 : echo->preface;
+	request->received = 0;
 	request->number++;
 	request->started = now_ns();
 	return request_send(echo, request);

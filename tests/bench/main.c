@@ -2,9 +2,9 @@
 /*
  * spliced-bench: the load generator behind `make bench`. Each run is one role:
  *
- *   backend                        serves echo, sink and source; prints its ports
- *   echo | connrate | up | down    loads HOST:PORT and prints one JSON object
- *   idle                           opens connections, reports, holds them until EOF
+ *   backend                              serves echo, sink, source and HTTP; prints its ports
+ *   echo | connrate | up | down | get    loads HOST:PORT and prints one JSON object
+ *   idle | idle-get                      opens connections, reports, holds them until EOF
  */
 #include <errno.h>
 #include <getopt.h>
@@ -24,10 +24,8 @@ struct role {
 };
 
 static const struct role roles[] = {
-    {"echo", echo_load},
-    {"connrate", connrate_load},
-    {"up", upload_load},
-    {"down", download_load},
+    {"echo", echo_load},     {"connrate", connrate_load}, {"up", upload_load},
+    {"down", download_load}, {"get", get_load},
 };
 
 /* What is read at both ends of the measured time. */
@@ -191,12 +189,25 @@ static int run_load(const struct options *options, const struct role *role)
 static void usage(int status)
 {
 	fputs("usage: spliced-bench ROLE --stats FILE [options]\n"
-	      "  backend                      --listeners N --threads N\n"
-	      "  echo | connrate | up | down  --host ADDRESS --port N --connections N\n"
-	      "                               --size BYTES --warmup S --seconds S --threads N\n"
-	      "  idle                         --host ADDRESS --port N --connections N\n",
+	      "  backend                            --listeners N --threads N\n"
+	      "  echo | connrate | up | down | get  --host ADDRESS --port N --connections N\n"
+	      "                                     --size BYTES --warmup S --seconds S\n"
+	      "                                     --threads N --preface FILE\n"
+	      "  idle | idle-get                    --host ADDRESS --port N --connections N\n",
 	      status == 0 ? stdout : stderr);
 	exit(status);
+}
+
+static void read_preface(struct options *options, const char *path)
+{
+	static char preface[PREFACE_MAX];
+	FILE *file = fopen(path, "re");
+
+	if (file == NULL)
+		die(path);
+	options->preface_size = fread(preface, 1, sizeof(preface), file);
+	options->preface = preface;
+	fclose(file);
 }
 
 static void parse_option(struct options *options, int option)
@@ -229,6 +240,9 @@ static void parse_option(struct options *options, int option)
 	case 'd':
 		options->seconds = strtod(optarg, NULL);
 		break;
+	case 'x':
+		read_preface(options, optarg);
+		break;
 	case '?':
 		usage(2);
 		break;
@@ -243,7 +257,7 @@ static void parse(struct options *options, int argc, char **argv)
 	    {"stats", 1, NULL, 'f'},       {"host", 1, NULL, 'h'},      {"port", 1, NULL, 'p'},
 	    {"connections", 1, NULL, 'c'}, {"listeners", 1, NULL, 'l'}, {"threads", 1, NULL, 't'},
 	    {"size", 1, NULL, 's'},        {"warmup", 1, NULL, 'w'},    {"seconds", 1, NULL, 'd'},
-	    {"help", 0, NULL, 'H'},        {NULL, 0, NULL, 0},
+	    {"preface", 1, NULL, 'x'},     {"help", 0, NULL, 'H'},      {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -252,7 +266,7 @@ static void parse(struct options *options, int argc, char **argv)
 	if (optind != argc - 1)
 		usage(2);
 	options->role = argv[optind];
-	/* A message holds at least the service byte and an eight-byte number. */
+	/* A message holds at least the service byte and a number, a body the mark. */
 	if (options->connections == 0 || options->listeners == 0 || options->size < 16 ||
 	    options->threads == 0 || options->threads > options->connections)
 		usage(2);
@@ -271,7 +285,7 @@ int main(int argc, char **argv)
 	parse(&options, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
-	if (strcmp(options.role, "idle") == 0)
+	if (strncmp(options.role, "idle", 4) == 0)
 		return idle_main(&options);
 	if (options.stats_path == NULL)
 		usage(2);

@@ -10,14 +10,35 @@ from dataclasses import dataclass
 from processes import Failure, machine_available, memory
 
 
+GROUPS = ("tcp", "http", "tls")
+BULK = 1 << 20  # bodies from this size on are measured in bytes
+BUSY = 0.3  # CPUs that others may use, for CPU time to be measured
+
+
 @dataclass(frozen=True)
 class Measure:
-    """One kind of load. Its name is what --only takes (or the beginning of it)."""
+    """One kind of load. Its name is what --only takes (or the beginning of it, or the group)."""
 
     name: str
     role: str
     connections: int
     size: int = 64
+    group: str = "tcp"
+
+    @property
+    def bulk(self):
+        """Whether bytes are counted, not requests."""
+        return self.role in ("up", "down") or self.size >= BULK
+
+    @property
+    def idle(self):
+        """Whether it is memory that is measured."""
+        return self.role.startswith("idle")
+
+    @property
+    def redirects(self):
+        """Whether a kernel engine that moves no byte of it is one that does not work."""
+        return self.bulk or self.role == "echo"
 
 
 ECHO_CONNECTIONS = (1, 16, 256)
@@ -26,8 +47,14 @@ MEASURES = (
     *(Measure(f"echo16k-{count}", "echo", count, 16384) for count in ECHO_CONNECTIONS),
     *(Measure(f"{way}-{count}", way, count) for way in ("up", "down") for count in (1, 8)),
     Measure("connrate", "connrate", 32),
+    Measure("idle", "idle", 0),
+    *(Measure(f"http-get-{count}", "get", count, 64, "http") for count in (16, 256)),
+    Measure("http-1m-8", "get", 8, 1 << 20, "http"),
+    Measure("http-100m-8", "get", 8, 100 << 20, "http"),
+    Measure("http-idle", "idle-get", 0, 64, "http"),
+    Measure("tls-connrate", "connrate", 32, group="tls"),
+    *(Measure(f"tls-{way}-8", way, 8, group="tls") for way in ("up", "down")),
 )
-IDLE = "idle"
 
 
 @dataclass
@@ -36,6 +63,7 @@ class Load:
 
     program: str
     stats: str
+    preface: str  # file with what a TLS connection begins with
     warmup: float
     seconds: float
     idle_cost: float = 0.0  # CPU seconds per second the machine uses anyway
@@ -51,7 +79,8 @@ def take(load, measure, port):
     """One sample: what the load generator says, and what follows from it."""
     command = load.command(measure.role, port, "--connections", measure.connections,
                            "--size", measure.size, "--warmup", load.warmup,
-                           "--seconds", load.seconds)
+                           "--seconds", load.seconds,
+                           *(("--preface", load.preface) if measure.group == "tls" else ()))
     limit = load.warmup + load.seconds + 15
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -65,20 +94,34 @@ def take(load, measure, port):
     return sample
 
 
+def cpu_used(sample, idle_cost):
+    """CPU seconds of the machine beyond what it uses anyway, or None.
+
+    All of the machine, because the kernel's workers move bytes for nobody's account. Others get
+    less while we run, so beside others who use more than a little the difference says nothing.
+    """
+    if idle_cost > BUSY:
+        return None
+    used = sample["busy_s"] - idle_cost * sample["seconds"]
+    return used if used > 0 else None
+
+
 def derive(sample, measure, idle_cost):
     """Adds rates and costs to a sample."""
     seconds = sample["seconds"]
-    cpu = max(0.0, sample["busy_s"] - idle_cost * seconds)
-    if measure.role in ("up", "down"):
+    cpu = cpu_used(sample, idle_cost)
+    if measure.bulk:
         if not sample["bytes"]:
             raise Failure("not one byte arrived")
         sample["gbit_s"] = sample["bytes"] * 8 / seconds / 1e9
-        sample["cpu_s_per_gb"] = cpu / (sample["bytes"] / 1e9)
+        if cpu:
+            sample["cpu_s_per_gb"] = cpu / (sample["bytes"] / 1e9)
     else:
         if not sample["requests"]:
             raise Failure("not one request was answered")
         sample["per_s"] = sample["requests"] / seconds
-        sample["cpu_s_per_100k"] = cpu / (sample["requests"] / 1e5)
+        if cpu:
+            sample["cpu_s_per_100k"] = cpu / (sample["requests"] / 1e5)
 
 
 def complaints(sample):
@@ -93,9 +136,9 @@ def complaints(sample):
     return words
 
 
-def hold(load, port, count, meanwhile):
+def hold(load, role, port, count, meanwhile):
     """Opens sessions, calls meanwhile() while they idle, closes them. Returns how many."""
-    command = load.command("idle", port, "--connections", count)
+    command = load.command(role, port, "--connections", count)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
         try:
             answer = client.stdout.readline()
@@ -111,7 +154,7 @@ def hold(load, port, count, meanwhile):
     return json.loads(answer)["established"]
 
 
-def take_idle(load, target):
+def take_idle(load, measure, target):
     """Memory per idle session of a fresh instance of a target."""
     readings = []
 
@@ -121,9 +164,9 @@ def take_idle(load, target):
         readings.append((machine_available(), memory(pid) if pid else None))
 
     # A few sessions first, so that code and first-use tables do not count as sessions.
-    hold(load, target.port, 64, lambda: None)
+    hold(load, measure.role, target.port, 64, lambda: None)
     read()
-    established = hold(load, target.port, load.sessions, read)
+    established = hold(load, measure.role, target.port, load.sessions, read)
     return idle_sample(readings, established, load.sessions)
 
 

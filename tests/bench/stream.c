@@ -2,6 +2,7 @@
 /* Bulk data: upload is counted by the backend, download here. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,10 +18,18 @@ struct stream {
 static void streams_open(struct load *load, struct stream *streams, int epoll, char service,
 			 uint32_t events)
 {
+	const struct options *options = load->options;
+	char start[PREFACE_MAX + 1];
+	ssize_t length = (ssize_t)options->preface_size + 1;
+
+	if (options->preface_size > 0)
+		memcpy(start, options->preface, options->preface_size);
+	start[length - 1] = service;
 	for (unsigned i = 0; i < load->connections; i++) {
 		/* Connects blocking, so that the order of the streams is the same each time. */
-		streams[i].fd = dial(load->options, load->first + i, true);
-		if (streams[i].fd < 0 || send(streams[i].fd, &service, 1, MSG_NOSIGNAL) != 1)
+		streams[i].fd = dial(options, load->first + i, true);
+		if (streams[i].fd < 0 ||
+		    send(streams[i].fd, start, (size_t)length, MSG_NOSIGNAL) != length)
 			die("connect");
 		epoll_set(epoll, EPOLL_CTL_ADD, streams[i].fd, events, &streams[i]);
 	}

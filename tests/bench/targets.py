@@ -4,70 +4,15 @@
 import json
 import pathlib
 import shutil
-import socket
 import subprocess
 import time
 
+import configurations
+import probes
 from processes import Failure, free_port
 
 NGINX_STREAM_MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 START_SECONDS = 10
-
-# The competitors run with what was best for them here: 64 KiB buffers gave HAProxy up to half
-# more stream throughput (also with splice) and nginx a third; more or larger pipes gave nothing,
-# nor did one listening socket for all of nginx's workers instead of one each (reuseport).
-HAPROXY_CONF = """\
-global
-    nbthread 2
-    maxconn {sessions}
-{tuning}
-defaults
-    mode tcp
-    maxconn {sessions}
-    timeout connect 10s
-    timeout client 1h
-    timeout server 1h
-{option}
-listen b
-    bind 127.0.0.1:{port} backlog 4096
-    server a 127.0.0.1:{backend}
-"""
-
-NGINX_CONF = """\
-{module}
-worker_processes 2;
-daemon off;
-user root;
-pid {directory}/nginx.pid;
-error_log stderr crit;
-events {{ worker_connections {connections}; }}
-stream {{
-    access_log off;
-    server {{
-        listen 127.0.0.1:{port} backlog=4096{reuseport};
-        proxy_pass 127.0.0.1:{backend};
-        proxy_buffer_size {buffer};
-        proxy_timeout 1h;
-    }}
-}}
-"""
-
-SPLICED_CONF = """\
-[spliced]
-engine = {engine}
-workers = 2
-control = {directory}/ctl.sock
-access_log = no
-user =
-max_sessions = {sessions}
-
-[listener b]
-bind = 127.0.0.1:0
-pool = p
-
-[pool p]
-server = a 127.0.0.1:{backend}
-"""
 
 
 def find(program):
@@ -85,30 +30,15 @@ def first_line(command):
     return done.stdout.strip().partition("\n")[0]
 
 
-def echoes(port):
-    """Whether a message sent to the port comes back."""
-    message = b"E" + bytes(63)
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as client:
-            client.sendall(message)
-            answer = b""
-            while len(answer) < len(message):
-                piece = client.recv(64)
-                if not piece:
-                    return False
-                answer += piece
-            return answer == message
-    except OSError:
-        return False
-
-
 class Target:
     """One running way to the backend. Start as many instances as wanted."""
 
     name = ""
+    groups = ("tcp", "http", "tls")  # what it can be configured for
     sessions = 10000  # what every proxy is configured to hold
 
-    def __init__(self, processes, directory, backend):
+    def __init__(self, group, processes, directory, backend):
+        self.group = group
         self.processes = processes
         self.directory = directory
         self.backend = backend
@@ -125,22 +55,22 @@ class Target:
         raise NotImplementedError
 
     def start(self):
-        """Launches, and returns when a message has come back through the target."""
+        """Launches, and returns when an answer has come back through the target."""
         self.directory.mkdir(parents=True, exist_ok=True)
         for _ in range(3):  # another program may take the free port first
             self.launch()
-            if self.await_echo():
+            if self.await_answer():
                 return self
             self.stop()
         raise Failure(f"{self.name} does not serve: {self.complaint()}")
 
-    def await_echo(self):
-        """Waits for the first echo; False when the program ended."""
+    def await_answer(self):
+        """Waits for the first answer; False when the program ended."""
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             if self.process and self.process.poll() is not None:
                 return False
-            if self.port and echoes(self.port):
+            if self.port and probes.serves(self.group, self.port):
                 return True
             time.sleep(0.05)
         return False
@@ -206,9 +136,9 @@ class HaproxySplice(Target):
 
     def launch(self):
         self.port = free_port()
-        conf = self.write_conf(HAPROXY_CONF.format(port=self.port, backend=self.backend,
-                                                   option=self.option, tuning=self.tuning,
-                                                   sessions=self.sessions))
+        conf = self.write_conf(configurations.HAPROXY[self.group].format(
+            port=self.port, backend=self.backend, option=self.option, tuning=self.tuning,
+            sessions=self.sessions))
         self.run([find("haproxy"), "-db", "-f", conf])
 
 
@@ -221,11 +151,10 @@ class Haproxy(HaproxySplice):
 
 
 class Nginx(Target):
-    """nginx stream: two workers."""
+    """nginx as a stream or HTTP proxy: two workers."""
 
     name = "nginx"
-    reuseport = " reuseport"
-    buffer = "64k"
+    groups = ("tcp", "http")
 
     @classmethod
     def version(cls):
@@ -239,11 +168,28 @@ class Nginx(Target):
     def launch(self):
         self.port = free_port()
         module = NGINX_STREAM_MODULE
-        conf = self.write_conf(NGINX_CONF.format(
+        conf = self.write_conf(configurations.NGINX[self.group].format(
             module=f"load_module {module};" if module.exists() else "", port=self.port,
-            backend=self.backend, directory=self.directory, reuseport=self.reuseport,
-            buffer=self.buffer, connections=2 * self.sessions + 64))
+            backend=self.backend, directory=self.directory,
+            connections=2 * self.sessions + 64))
         self.run([find("nginx"), "-p", str(self.directory), "-e", "stderr", "-c", conf])
+
+
+class Sniproxy(Target):
+    """sniproxy: one thread, which is all it has."""
+
+    name = "sniproxy"
+    groups = ("tls",)
+
+    @classmethod
+    def version(cls):
+        return first_line([find("sniproxy"), "-V"])
+
+    def launch(self):
+        self.port = free_port()
+        conf = self.write_conf(configurations.SNIPROXY.format(
+            port=self.port, backend=self.backend, directory=self.directory))
+        self.run([find("sniproxy"), "-f", "-c", conf])
 
 
 class SplicedKernel(Target):
@@ -261,9 +207,9 @@ class SplicedKernel(Target):
         return first_line([str(cls.build / "spliced"), "--version"])
 
     def launch(self):
-        conf = self.write_conf(SPLICED_CONF.format(engine=self.engine, backend=self.backend,
-                                                   directory=self.directory,
-                                                   sessions=self.sessions))
+        conf = self.write_conf(configurations.SPLICED[self.group].format(
+            engine=self.engine, backend=self.backend, directory=self.directory,
+            sessions=self.sessions))
         self.run([str(self.build / "spliced"), "-c", conf])
         self.port = self.find_port()
 
@@ -300,4 +246,4 @@ class SplicedCopy(SplicedKernel):
     engine = "copy"
 
 
-ALL = [Direct, HaproxySplice, Haproxy, Nginx, SplicedKernel, SplicedCopy]
+ALL = [Direct, HaproxySplice, Haproxy, Nginx, Sniproxy, SplicedKernel, SplicedCopy]

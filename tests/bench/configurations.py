@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the proxies are configured with, by group.
+
+Each runs with what was best for it here. 64 KiB buffers gave HAProxy up to half more stream
+throughput (also with splice, and for HTTP bodies) and nginx streams a third; more or larger pipes
+gave nothing, nor did one listening socket for all of nginx's workers instead of one each
+(reuseport). HTTP and TLS are routed by the name that the client asks for.
+"""
+
+from probes import HOST
+
+_HAPROXY_GLOBAL = """\
+global
+    nbthread 2
+    maxconn {sessions}
+{tuning}
+defaults
+    maxconn {sessions}
+    timeout connect 10s
+    timeout client 1h
+    timeout server 1h
+{option}
+"""
+
+HAPROXY = {
+    "tcp": _HAPROXY_GLOBAL + """\
+    mode tcp
+listen b
+    bind 127.0.0.1:{port} backlog 4096
+    server a 127.0.0.1:{backend}
+""",
+    "http": _HAPROXY_GLOBAL + f"""\
+    mode http
+    http-reuse always
+    timeout http-request 10s
+    timeout http-keep-alive 1h
+frontend f
+    bind 127.0.0.1:{{port}} backlog 4096
+    use_backend b if {{{{ req.hdr(host) -m str {HOST} }}}}
+backend b
+    server a 127.0.0.1:{{backend}}
+""",
+    "tls": _HAPROXY_GLOBAL + f"""\
+    mode tcp
+frontend f
+    bind 127.0.0.1:{{port}} backlog 4096
+    tcp-request inspect-delay 5s
+    tcp-request content accept if {{{{ req.ssl_hello_type 1 }}}}
+    use_backend b if {{{{ req.ssl_sni -m str {HOST} }}}}
+backend b
+    server a 127.0.0.1:{{backend}}
+""",
+}
+
+_NGINX_GLOBAL = """\
+{module}
+worker_processes 2;
+daemon off;
+user root;
+pid {directory}/nginx.pid;
+error_log stderr crit;
+events {{ worker_connections {connections}; }}
+"""
+
+NGINX = {
+    "tcp": _NGINX_GLOBAL + """\
+stream {{
+    access_log off;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096 reuseport;
+        proxy_pass 127.0.0.1:{backend};
+        proxy_buffer_size 64k;
+        proxy_timeout 1h;
+    }}
+}}
+""",
+    # The least CPU for bodies of 1 and 100 MiB, and none more for small ones; buffering would
+    # use temporary files. A connection would end after 1000 requests by default.
+    "http": _NGINX_GLOBAL + f"""\
+http {{{{
+    access_log off;
+    keepalive_timeout 1h;
+    keepalive_requests 1000000000;
+    upstream b {{{{
+        server 127.0.0.1:{{backend}};
+        keepalive 256;
+        keepalive_timeout 1h;
+        keepalive_requests 1000000000;
+    }}}}
+    server {{{{
+        listen 127.0.0.1:{{port}} backlog=4096 reuseport;
+        server_name {HOST};
+        location / {{{{
+            proxy_pass http://b;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_buffering off;
+            proxy_buffer_size 256k;
+            proxy_buffers 8 256k;
+            proxy_busy_buffers_size 512k;
+            proxy_read_timeout 1h;
+        }}}}
+    }}}}
+}}}}
+""",
+}
+
+SNIPROXY = f"""\
+user root
+pidfile {{directory}}/sniproxy.pid
+error_log {{{{
+    filename {{directory}}/error.log
+    priority notice
+}}}}
+listen 127.0.0.1:{{port}} {{{{
+    proto tls
+    table names
+}}}}
+table names {{{{
+    {HOST} 127.0.0.1:{{backend}}
+}}}}
+"""
+
+_SPLICED_GLOBAL = """\
+[spliced]
+engine = {engine}
+workers = 2
+control = {directory}/ctl.sock
+access_log = no
+user =
+max_sessions = {sessions}
+
+[pool p]
+server = a 127.0.0.1:{backend}
+"""
+
+SPLICED = {
+    "tcp": _SPLICED_GLOBAL + """
+[listener b]
+bind = 127.0.0.1:0
+pool = p
+""",
+    "http": _SPLICED_GLOBAL + f"""\
+keepalive = 256
+keepalive_timeout = 1h
+
+[listener b]
+bind = 127.0.0.1:0
+protocol = http
+route = host:{HOST} -> p
+keepalive_timeout = 1h
+""",
+    "tls": _SPLICED_GLOBAL + f"""
+[listener b]
+bind = 127.0.0.1:0
+protocol = tls
+route = sni:{HOST} -> p
+""",
+}
