@@ -467,7 +467,7 @@ def test_tunnel_timeout(env):
             assert client.reader.exactly(4) == b"ping"
         began = time.monotonic()
         check_times_out(client, began, 0.5)
-    assert daemon.wait_access()[0]["end"] == "idle_timeout"
+    assert wait_requests(daemon)[0]["end"] == "tunnel_timeout"
     wait_until(lambda: origin.opened() == 0, 5, "the server's connection ends")
 
 
