@@ -188,7 +188,10 @@ static void on_timeout(evutil_socket_t fd _unused_, short what _unused_, void *a
 
 void session_dial_timeout(struct session *s, uint64_t ns)
 {
-	session_arm(s, ns);
+	if (s->state == SESSION_HTTP)
+		http_deadline(s, ns);
+	else
+		session_arm(s, ns);
 }
 
 /* ---- life ------------------------------------------------------------------------------- */
