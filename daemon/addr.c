@@ -245,6 +245,18 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 	}
 }
 
+bool addr_is_loopback(const struct addr *a)
+{
+	const struct in6_addr *in6 = &a->in6.sin6_addr;
+
+	if (a->sa.sa_family == AF_INET)
+		return ntohl(a->in4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	if (a->sa.sa_family != AF_INET6)
+		return false;
+	return IN6_IS_ADDR_LOOPBACK(in6) ||
+	       (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == IN_LOOPBACKNET);
+}
+
 uint16_t addr_port(const struct addr *a)
 {
 	if (a->len == 0)

@@ -34,6 +34,8 @@ int addr_parse(const char *text, struct addr *ret, const char **why);
 const char *addr_format(const struct addr *a, char buf[ADDR_STR_MAX]);
 
 bool addr_equal(const struct addr *a, const struct addr *b);
+/* Whether it is one of the loopback's: 127.0.0.0/8, mapped or not, or ::1. */
+bool addr_is_loopback(const struct addr *a);
 /* The port in host order; 0 for unix sockets. */
 uint16_t addr_port(const struct addr *a);
 void addr_set_port(struct addr *a, uint16_t port);

@@ -19,6 +19,13 @@ int conn_listen_options(int fd)
 	return 0;
 }
 
+void conn_local_options(int fd)
+{
+	static const char reno[] = "reno"; /* always there, and allowed to everybody */
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno) - 1);
+}
+
 int conn_dial(const struct addr *where, int (*own)(void *arg, int fd), void *arg)
 {
 	_cleanup_close_ int fd = -1;

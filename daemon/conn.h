@@ -36,6 +36,8 @@ struct conn {
 int conn_dial(const struct addr *where, int (*own)(void *arg, int fd), void *arg);
 /* The options every accepted TCP socket inherits from its listener. 0 or -errno. */
 int conn_listen_options(int fd);
+/* For a connection over the loopback: no pacing. A hint, so it does not fail. */
+void conn_local_options(int fd);
 /* SO_ERROR, as a positive errno; 0: none. */
 int conn_error(int fd);
 /* Closes the descriptor; with `reset` the peer gets RST instead of FIN. */

@@ -50,6 +50,12 @@ static inline int daemon_own(const struct daemon *d, int fd)
 	return maps_own(d->maps, fd, d->config->engage_after ? OWNED_KNOWN : OWNED_COLLECT);
 }
 
+/* Whether a connection to or from `peer` gets conn_local_options(). */
+static inline bool daemon_is_local(const struct daemon *d, const struct addr *peer)
+{
+	return d->config->local_congestion == LOCAL_RENO && addr_is_loopback(peer);
+}
+
 /*
  * Fills in what every set of workers needs: pools, slots and workers for d->config, which the
  * caller has set together with d->maps and d->debug. Nothing listens yet. 0 or a negative errno

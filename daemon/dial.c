@@ -11,24 +11,28 @@
 
 static int own(void *arg, int fd)
 {
-	const struct worker *w = arg;
+	const struct session *s = arg;
+	const struct daemon *d = s->worker->daemon;
 
-	return daemon_own(w->daemon, fd);
+	if (daemon_is_local(d, &s->backend))
+		conn_local_options(fd);
+	return daemon_own(d, fd);
 }
 
 /*
  * A session that was accepted gets its backend socket even when descriptors have just run out: the
  * worker's reserve is given up for it, and the listeners wait until it is filled again.
  */
-static int dial_fd(struct worker *w, const struct addr *where)
+static int dial_fd(struct session *s)
 {
-	bool tcp = where->sa.sa_family != AF_UNIX;
-	int fd = conn_dial(where, tcp ? own : NULL, w);
+	bool tcp = s->backend.sa.sa_family != AF_UNIX;
+	int fd = conn_dial(&s->backend, tcp ? own : NULL, s);
+	struct worker *w = s->worker;
 
 	if ((fd == -EMFILE || fd == -ENFILE) && w->reserve_fd >= 0) {
 		(void)close(w->reserve_fd);
 		w->reserve_fd = -1;
-		fd = conn_dial(where, tcp ? own : NULL, w);
+		fd = conn_dial(&s->backend, tcp ? own : NULL, s);
 	}
 	return fd;
 }
@@ -68,7 +72,7 @@ static int try_server(struct session *s)
 {
 	struct worker *w = s->worker;
 	struct conn *c = &s->conns[SIDE_BACKEND];
-	int fd = dial_fd(w, &s->backend);
+	int fd = dial_fd(s);
 
 	if (fd < 0)
 		return fd;

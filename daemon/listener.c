@@ -134,6 +134,8 @@ static bool accept_one(struct listen_socket *ls)
 	fd = accept4(ls->fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	err = errno;
 	if (fd >= 0 && allowed(l->config, &client)) {
+		if (!ls->local && daemon_is_local(l->daemon, &client))
+			conn_local_options(fd);
 		session_start(ls->worker, l, fd, slot, &client);
 		return true;
 	}
@@ -197,6 +199,8 @@ static int set_options(const struct listener *l, int fd, const struct addr *a)
 	errno = -conn_listen_options(fd);
 	if (errno)
 		return fail(l, a, "TCP_NODELAY, SO_OOBINLINE");
+	if (daemon_is_local(l->daemon, a))
+		conn_local_options(fd); /* and all that it accepts */
 	errno = -daemon_own(l->daemon, fd);
 	return errno ? fail(l, a, "marking for sockops") : 0;
 }
@@ -271,6 +275,7 @@ static int open_bind(struct listener *l, size_t bind)
 		if (err)
 			return err;
 		first = ls->fd;
+		ls->local = addr_is_loopback(a);
 	}
 	return 0;
 }

@@ -24,6 +24,7 @@ struct listen_socket {
 	struct event *retry; /* while accepting is paused */
 	int fd;
 	bool paused;
+	bool local; /* bound to a loopback address: what it accepts inherits conn_local_options() */
 };
 
 struct listener {

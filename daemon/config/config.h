@@ -17,6 +17,8 @@
 enum engine_choice { ENGINE_AUTO, ENGINE_KERNEL, ENGINE_COPY, _ENGINE_CHOICE_MAX };
 extern const char *const engine_choice_str[_ENGINE_CHOICE_MAX];
 
+enum local_congestion { LOCAL_RENO, LOCAL_SYSTEM, _LOCAL_CONGESTION_MAX };
+
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_SESSIONS, _BALANCE_MAX };
 extern const char *const balance_str[_BALANCE_MAX];
 
@@ -100,7 +102,8 @@ struct config {
 	uint64_t splice_low;    /* ... resume it */
 	uint64_t splice_hard;   /* ... take bytes back to user space */
 	uint64_t splice_window; /* receive window of a spliced socket */
-	int numa_node;          /* -1: any */
+	enum local_congestion local_congestion;
+	int numa_node; /* -1: any */
 	struct listener_config *listeners;
 	size_t n_listeners;
 	struct pool_config *pools;

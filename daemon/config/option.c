@@ -30,6 +30,10 @@ static const char *const log_level_choices[_LOG_LVL_MAX] = {
     [LOG_LVL_INFO] = "info",
     [LOG_LVL_DEBUG] = "debug",
 };
+static const char *const local_congestion_choices[_LOCAL_CONGESTION_MAX] = {
+    [LOCAL_RENO] = "reno",
+    [LOCAL_SYSTEM] = "system",
+};
 static const char *const log_target_choices[_LOG_TO_MAX] = {
     [LOG_TO_AUTO] = "auto",
     [LOG_TO_JOURNAL] = "journal",

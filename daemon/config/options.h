@@ -70,6 +70,11 @@ OPTION(SPLICED, splice_window, splice_window, SIZE, "2M", RESTART,
        "The receive window a spliced socket offers to its sender, and what a paused sender may "
        "still have sent. A long path needs its bandwidth times its round-trip time.",
        .min = 64 << 10, .max = 16 << 20)
+OPTION(SPLICED, local_congestion, local_congestion, ENUM, "reno", RESTART,
+       "TCP congestion control of connections over the loopback. There is nothing to probe there, "
+       "and an algorithm that paces (bbr) costs up to a third of the throughput. system: what "
+       "net.ipv4.tcp_congestion_control says, as for all other connections.",
+       CHOICES(local_congestion_choices))
 OPTION(SPLICED, numa_node, numa_node, UINT, "any", RESTART,
        "The NUMA node on which the kernel's tables are allocated.",
        .min = 0, .max = 1023, .word = "any", .word_value = UINT64_MAX)

@@ -326,11 +326,40 @@ static void matching_unix(void **state _unused_)
 	assert_false(cidr_match(&c, &none));
 }
 
+static void loopback(void **state _unused_)
+{
+	static const struct {
+		const char *text;
+		bool is;
+	} cases[] = {
+	    {"127.0.0.1:80", true},
+	    {"127.255.3.4:0", true},
+	    {"128.0.0.1:80", false},
+	    {"10.127.0.1:80", false},
+	    {"[::1]:80", true},
+	    {"[::2]:80", false},
+	    {"[fe80::1]:80", false},
+	    {"[::ffff:127.1.2.3]:80", true},
+	    {"[::ffff:10.0.0.1]:80", false},
+	    {"[7f00::1]:80", false},
+	    {"unix:@name", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *why;
+		struct addr a;
+
+		assert_int_equal(addr_parse(cases[i].text, &a, &why), 0);
+		assert_int_equal(addr_is_loopback(&a), cases[i].is);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(addresses_round_trip),
 	    cmocka_unit_test(parsed_fields),
+	    cmocka_unit_test(loopback),
 	    cmocka_unit_test(bad_addresses),
 	    cmocka_unit_test(unix_path_limits),
 	    cmocka_unit_test(peers_without_a_name),

@@ -171,6 +171,7 @@ static void assert_default_spliced(const struct config *c)
 	assert_int_equal(c->splice_low, 512 << 10);
 	assert_int_equal(c->splice_hard, 16 << 20);
 	assert_int_equal(c->splice_window, 2 << 20);
+	assert_int_equal(c->local_congestion, LOCAL_RENO);
 	assert_int_equal(c->numa_node, -1);
 }
 
@@ -223,6 +224,7 @@ static const char full[] = "[spliced]\n"
 			   "splice_low = 65536\n"
 			   "splice_hard = 1G\n"
 			   "splice_window = 16M\n"
+			   "local_congestion = system\n"
 			   "numa_node = 0\n"
 			   "[ listener\tone ] # comment\n"
 			   "  bind = 0.0.0.0:443, [::]:443\n"
@@ -271,6 +273,7 @@ static void assert_full_spliced(const struct config *c)
 	assert_int_equal(c->splice_low, 64 << 10);
 	assert_int_equal(c->splice_hard, 1 << 30);
 	assert_int_equal(c->splice_window, 16 << 20);
+	assert_int_equal(c->local_congestion, LOCAL_SYSTEM);
 	assert_int_equal(c->numa_node, 0);
 	assert_int_equal(c->n_nameservers, ARRAY_SIZE(nameservers));
 	for (size_t i = 0; i < ARRAY_SIZE(nameservers); i++)
@@ -354,9 +357,9 @@ static void every_option(void **state _unused_)
 
 	assert_full(c);
 	assert_int_equal(c->user_where.line, 9);
-	assert_int_equal(c->listeners[0].where.line, 19);
-	assert_int_equal(c->listeners[0].pool_where.line, 23);
-	assert_int_equal(c->pools[1].servers[3].where.line, 44);
+	assert_int_equal(c->listeners[0].where.line, 20);
+	assert_int_equal(c->listeners[0].pool_where.line, 24);
+	assert_int_equal(c->pools[1].servers[3].where.line, 45);
 }
 
 static void named_user(void **state _unused_)
