@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "balance.h"
 #include "conn.h"
 #include "daemon.h"
 #include "log.h"
@@ -136,7 +137,7 @@ static bool accept_one(struct listen_socket *ls)
 	if (fd >= 0 && allowed(l->config, &client)) {
 		if (!ls->local && daemon_is_local(l->daemon, &client))
 			conn_local_options(fd);
-		session_start(ls->worker, l, fd, slot, &client);
+		balance_start(ls->worker, l, fd, slot, &client);
 		return true;
 	}
 	give_place(l, slot);

@@ -49,6 +49,11 @@ void worker_adopt_now(struct worker *w, struct session *s)
 	kernel_adopt(w, s);
 }
 
+void worker_look(struct worker *w)
+{
+	event_active(w->poll_event, EV_READ, 0);
+}
+
 void worker_session_ended(struct worker *w, struct session *s)
 {
 	if (s->awaiting)
@@ -57,7 +62,7 @@ void worker_session_ended(struct worker *w, struct session *s)
 	TAILQ_REMOVE(&w->sessions, s, link);
 	TAILQ_INSERT_TAIL(&w->ended, s, link);
 	w->n_sessions--;
-	event_active(w->poll_event, EV_READ, 0);
+	worker_look(w);
 }
 
 static void reap(struct worker *w)
@@ -68,7 +73,7 @@ static void reap(struct worker *w)
 		TAILQ_REMOVE(&w->ended, s, link);
 		session_free(s);
 	}
-	if (w->draining && !w->n_sessions && w->drained) {
+	if (w->draining && !w->n_sessions && !w->incoming && w->drained) {
 		w->drained(w);
 		w->drained = NULL;
 	}

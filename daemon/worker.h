@@ -11,6 +11,7 @@
 
 #include <event2/event.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "mailbox.h"
@@ -39,7 +40,9 @@ struct worker {
 	struct session_list ended; /* freed at the end of the turn */
 	struct stream_list waiting, again;
 	uint32_t n_again;
-	uint32_t n_sessions;
+	atomic_uint n_sessions; /* read by others, to spread sessions: see balance.c */
+	atomic_uint incoming;   /* sessions that are on their way here from another worker */
+	unsigned int turn;      /* which worker to look at next */
 	const struct stream *last_paused; /* to tell them apart, never followed */
 	uint64_t company_ns;              /* when two streams were last paused by turns */
 	uint64_t lost_seen; /* the event_lost counter when all lanes were last looked at */
@@ -67,5 +70,7 @@ int worker_watch(struct worker *w, struct conn *c, uint32_t events);
 void worker_adopt_later(struct worker *w, struct session *s);
 void worker_adopt_now(struct worker *w, struct session *s);
 void worker_session_ended(struct worker *w, struct session *s);
+/* Has the loop look once more for what has ended. */
+void worker_look(struct worker *w);
 /* Makes sure the wait list is looked at no later than `at` (monotonic ns). */
 void worker_wake_at(struct worker *w, uint64_t at);
