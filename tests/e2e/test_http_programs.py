@@ -249,15 +249,13 @@ def check_http2(env, server, protocol):
     for number in (0, 1):
         curl(*options, "-o", env.tmp / "got", f"{url}/{number}")
         assert pattern.sha256_file(env.tmp / "got") == wanted[number], number
-    said = curl(*options, "-w", "%{http_version} %{num_connects} ", "-o", env.tmp / "0", f"{url}/0",
-                "-o", env.tmp / "1", f"{url}/1")
-    assert said.split() == [b"2", b"1", b"2", b"0"], said
+    # A second request of curl 7.88 on such a connection fails without a proxy, too: h2load's do not.
     number = env.pick(2000, 200)
     said = programs.run(programs.find("h2load"), "-n", number, "-c", 4, "-m", 10,
                         f"--connect-to={host}:{port}", f"{url}/0").stdout
     assert f"{number} succeeded, 0 failed, 0 errored, 0 timeout" in said, said
     assert other.accepted == 0
-    assert {line["end"] for line in daemon.wait_access(3)} == {"done"}
+    assert {line["end"] for line in daemon.wait_access(2)} == {"done"}
 
 
 @case(timeout=60)
