@@ -148,6 +148,16 @@ def test_committed_files_are_current(env):
         "docs/man/spliced.conf.5 lacks what --print-man prints: make docs"
 
 
+@case(engines=())
+def test_examples_are_valid(env):
+    examples = sorted((Path(__file__).resolve().parents[2] / "conf/examples").glob("*.conf"))
+    assert examples, "conf/examples is empty"
+    for path in examples:
+        done = spliced(env, "-t", "-c", path)
+        assert done.returncode == 0, done
+        assert f"{path}: the configuration is valid" in done.stderr, done
+
+
 def test_sample_is_valid(env):
     sample = spliced(env, "--print-sample")
     assert sample.returncode == 0 and sample.stdout.count("\n") > 50, sample
