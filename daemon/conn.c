@@ -34,6 +34,12 @@ static void set_congestion(int fd, const struct addr *where)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, sizeof(name) - 1);
 }
 
+void conn_accepted(int fd, const struct addr *bound, const struct addr *client)
+{
+	if (!addr_is_loopback(bound))
+		set_congestion(fd, client);
+}
+
 int conn_listen_options(int fd, const struct addr *where)
 {
 	int one = 1;

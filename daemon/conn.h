@@ -50,6 +50,8 @@ struct conn *conn_new(void);
 int conn_dial(const struct addr *where, int (*own)(void *arg, int fd), void *arg);
 /* The options every accepted TCP socket inherits from its listener. 0 or -errno. */
 int conn_listen_options(int fd, const struct addr *where);
+/* An accepted socket of a listener that is bound to `bound`: what it did not inherit. */
+void conn_accepted(int fd, const struct addr *bound, const struct addr *client);
 /*
  * Finds out whether the system's congestion control paces what it sends. Between two sockets of
  * this host there is no path to probe, and the pacing timers cost half of the throughput: such

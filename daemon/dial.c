@@ -19,14 +19,17 @@ static int own(void *arg, int fd)
 }
 
 /*
- * A session that was accepted gets its backend socket even when descriptors have just run out: the
- * worker's reserve is given up for it, and the listeners wait until it is filled again.
+ * A session that was accepted gets its backend socket even when descriptors have just run out: a
+ * connection that is kept for later goes, or the worker's reserve is given up for it, and the
+ * listeners wait until that is filled again.
  */
 static int dial_fd(struct worker *w, const struct addr *where)
 {
 	bool tcp = where->sa.sa_family != AF_UNIX;
 	int fd = conn_dial(where, tcp ? own : NULL, w);
 
+	if ((fd == -EMFILE || fd == -ENFILE) && idle_give_up(w))
+		fd = conn_dial(where, tcp ? own : NULL, w);
 	if ((fd == -EMFILE || fd == -ENFILE) && w->reserve_fd >= 0) {
 		(void)close(w->reserve_fd);
 		w->reserve_fd = -1;

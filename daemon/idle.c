@@ -105,6 +105,15 @@ struct conn *idle_take(struct worker *w, const struct server *server)
 	return c;
 }
 
+bool idle_give_up(struct worker *w)
+{
+	struct conn *c = TAILQ_FIRST(&w->idle_by_age);
+
+	if (c)
+		drop(w, c);
+	return c;
+}
+
 void idle_event(struct conn *c, uint32_t events)
 {
 	if (c->idle_worker && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "conn.h"
 
 struct worker;
@@ -28,5 +30,7 @@ void idle_keep(struct worker *w, struct conn *c);
 /* The connection to the server that was used last, the caller's from now on; NULL: there is none.
  */
 struct conn *idle_take(struct worker *w, const struct server *server);
+/* Closes the one that was not used for longest: its descriptor is needed. False: there is none. */
+bool idle_give_up(struct worker *w);
 /* epoll reports `events` for a kept connection: whatever it is but room to write, it ends it. */
 void idle_event(struct conn *c, uint32_t events);

@@ -149,6 +149,8 @@ static bool accept_one(struct listen_socket *ls)
 	if (fd >= 0 && (!denied || l->config->protocol == PROTOCOL_HTTP)) {
 		if (denied)
 			stat_inc(&ls->worker->stats.denied);
+		conn_accepted(fd, &l->bound[(size_t)(ls - l->sockets) % l->config->n_binds],
+			      &client);
 		balance_start(ls->worker, l, fd, slot, &client, denied);
 		return true;
 	}

@@ -115,12 +115,19 @@ void session_arm(struct session *s, uint64_t ns)
 	(void)evtimer_add(&s->timer, &tv);
 }
 
+static uint64_t idle_limit(const struct session *s)
+{
+	const struct listener_config *c = s->listener->config;
+
+	return s->tunnel ? c->tunnel_timeout : c->idle_timeout;
+}
+
 /* How long the session may be silent in its present state; 0: for ever. */
 static uint64_t silence_limit(const struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
 	uint64_t half = s->state == SESSION_HALF_CLOSED ? c->half_close_timeout : 0;
-	uint64_t idle = s->tunnel ? c->tunnel_timeout : c->idle_timeout;
+	uint64_t idle = idle_limit(s);
 
 	if (half && idle)
 		return MIN(half, idle);
@@ -164,7 +171,7 @@ static void check_silence(struct session *s)
 		session_arm(s, limit - silent + NSEC_PER_MSEC);
 		return;
 	}
-	session_end(s, s->state == SESSION_HALF_CLOSED && limit != s->listener->config->idle_timeout
+	session_end(s, s->state == SESSION_HALF_CLOSED && limit != idle_limit(s)
 			   ? END_HALF_CLOSE_TIMEOUT
 			   : END_IDLE_TIMEOUT);
 }

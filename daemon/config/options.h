@@ -36,7 +36,7 @@ OPTION(SPLICED, log_level, log_level, ENUM, "info", RELOAD,
        "The least important messages that are still logged.",
        CHOICES(log_level_choices))
 OPTION(SPLICED, access_log, access_log, BOOL, "yes", RELOAD,
-       "Log one line at the end of each session, whatever log_level is.")
+       "Log one line at the end of each session, and for each HTTP request, whatever log_level is.")
 OPTION(SPLICED, access_log_format, access_log_format, ENUM, "text", RESTART,
        "How these lines are written: as key=value, or as a JSON object each.",
        CHOICES(log_format_str))
@@ -113,7 +113,7 @@ OPTION_LIST(LISTENER, trusted, trusted, CIDRS, "", RESTART,
        "accept_proxy says so, and nobody otherwise.",
        .may_be_empty = true)
 OPTION(LISTENER, sniff_timeout, sniff_timeout, DURATION, "5s", RESTART,
-       "How long a client may take to send what it is routed by.",
+       "How long a client may take to send what it is routed by; for http, its first bytes.",
        .min = 10 * NSEC_PER_MSEC, .max = 3600 * NSEC_PER_SEC)
 OPTION(LISTENER, auto_wait, auto_wait, DURATION, "500ms", RESTART,
        "protocol = auto: a client that is silent for this long is taken for one whose server speaks "

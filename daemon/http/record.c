@@ -127,6 +127,7 @@ void http_record(struct session *s, enum http_end end)
 
 	stat_inc(&st->http_ends[end == HTTP_END_MISDIRECTED ? HTTP_END_NO_ROUTE : end]);
 	if (!r) {
+		h->n_requests++;
 		none.id = atomic_fetch_add(&s->worker->daemon->next_id, 1) + 1;
 		r = &none;
 	}

@@ -196,7 +196,6 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 
 static void refuse_head(struct session *s, enum http_error error)
 {
-	s->http->n_requests++;
 	stat_inc(&s->worker->stats.http_requests);
 	stat_inc(&s->worker->stats.http_errors[error]);
 	log_debug("session %llu: request: %s", (unsigned long long)s->id, http_error_str[error]);

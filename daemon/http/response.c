@@ -100,8 +100,7 @@ static bool write_head(struct session *s, size_t head_len, const char *in, size_
 	int err;
 
 	if (n < 0) {
-		stat_inc(&s->worker->stats.http_errors[s->http->body[DOWN].chunk.error]);
-		http_answer(s, HTTP_END_BAD_RESPONSE);
+		bad_response(s, (enum http_error)b->chunk.error);
 		return false;
 	}
 	spans.iov[0] = (struct iovec){.iov_base = s->worker->scratch, .iov_len = head_len};
@@ -192,10 +191,10 @@ static bool begin_response(struct session *s, const struct http_head *head, cons
 		bad_response(s, HTTP_HEAD_TOO_LARGE);
 		return false;
 	}
-	http_enter(s, HTTP_ANSWERING);
-	http_deadline(s, s->listener->config->response_timeout);
 	if (!write_head(s, n, in->data + len, tunnel ? 0 : in->len - len, &used))
 		return false;
+	http_enter(s, HTTP_ANSWERING);
+	http_deadline(s, s->listener->config->response_timeout);
 	if (input_used(s, &s->streams[DOWN], in, len + used) < 0) {
 		session_end(s, END_LIMIT);
 		return false;

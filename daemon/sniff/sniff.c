@@ -202,14 +202,12 @@ static bool is_trusted(const struct session *s)
 /* The header is complete: from now on the session is the announced client's. */
 static enum step believe(struct session *s, const struct proxy_header *h)
 {
-	struct session_about *about;
+	struct session_about *about = session_about(s);
 
 	s->proxied = true;
-	if (h->command == PROXY_LOCAL)
-		return STEP_ON;
-	about = session_about(s);
 	if (!about)
 		return STEP_DECIDED;
+	/* LOCAL: the peer speaks for itself, and is allowed or denied like everybody. */
 	if (h->src.len)
 		s->client = h->src;
 	about->dst = h->dst;
