@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 #   make run        install what is needed, build, start the quick start
-#   make check      every test
+#   make check      every test, and the core of them on other kernels
+#   make vmcheck    every test on those kernels, FULL=1: the very long ones, too
 #   make            build/spliced and build/splicectl
 #   make fuzz       every fuzzer for FUZZ_SECONDS=60; ARGS=NAME for one
 #   make help       the rest
@@ -65,7 +66,7 @@ fuzzers: $(FUZZ_BIN)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'fuzzers bench vmcheck docs install clean format lint'
+	@echo 'fuzzers bench docs install clean format lint'
 
 # ---- what is needed -------------------------------------------------------------------------
 
@@ -164,7 +165,7 @@ run: deps
 
 check: check-deps
 	@$(MAKE) --no-print-directory tests fuzzers
-	@SPLICED_BUILD=$(BUILD) ./tests/run $(ARGS)
+	@SPLICED_BUILD=$(BUILD) ./tests/run --kernels core $(ARGS)
 
 fuzz: check-deps
 	@$(MAKE) --no-print-directory fuzzers
@@ -176,7 +177,7 @@ bench: check-deps
 
 vmcheck: check-deps
 	@$(MAKE) --no-print-directory tests fuzzers
-	@./tests/vm/matrix $(if $(FULL),--full)
+	@SPLICED_BUILD=$(BUILD) ./tests/run --kernels all --only vm- $(if $(FULL),--full) $(ARGS)
 
 # A configuration that is there is the administrator's: it is kept. The unit is written for /usr.
 install: all

@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 
-from lib import connect, read_all, reset, wait_until
+from lib import case, connect, read_all, reset, wait_until
 
 ROUNDS = 20
 
@@ -28,6 +28,7 @@ def until_ended(sock):
     return b"".join(parts)
 
 
+@case(core=True)
 def test_answer_before_a_reset_arrives(env):
     """A server answers early and closes with input unread. TCP makes that a reset, but without a
     proxy the client has the answer."""
@@ -45,6 +46,7 @@ def test_answer_before_a_reset_arrives(env):
         assert got == body, f"{len(got)} of {len(body)} bytes of the answer arrived"
 
 
+@case(core=True)
 def test_slow_reader_is_not_silent(env):
     """Who still receives what the other one sent before is not cut off by half_close_timeout."""
     body = pattern(env.pick(3 << 20, 1 << 20))
@@ -90,6 +92,7 @@ def flood(sock, seconds):
     reset(sock)
 
 
+@case(core=True)
 def test_resets_under_a_flood(env):
     """Both streams of a session have work to do when it is reset: whatever list they are on, they
     leave it. Afterwards the worker still serves."""

@@ -12,7 +12,7 @@ import time
 
 from lib import case, connect, process, read_all, read_exactly, reset, wait_until
 from lib.tcp import free_port, serve_echo, serve_name
-from lib.wait import stays
+from lib.wait import Deadline, stays
 
 LONG = 60   # seconds that a test never waits for
 

@@ -37,20 +37,20 @@ def bpf(env):
     return network
 
 
-@case(timeout=75)
+@case(timeout=75, core=True)
 def test_netem_both_ways(env):
     """netem: delay 20 ms, loss 1 %, duplication 1 %, reordering 20 % on both links."""
     run(env, netem(env), 4, "--sessions", 8, "--bytes-up", "1M", "--bytes-down", "1M",
         "--write-size", "1-64K")
 
 
-@case(timeout=75)
+@case(timeout=75, core=True)
 def test_netem_half_close(env):
     run(env, netem(env), 6, "--sessions", 8, "--bytes-up", "512K", "--bytes-down", "1M",
         "--half-close", "client")
 
 
-@case(timeout=75)
+@case(timeout=75, core=True)
 def test_netem_requests(env):
     run(env, netem(env), 4, "--sessions", 16, "--pingpong", "3000", 20)
 
@@ -74,7 +74,7 @@ def test_lossy_requests(env):
     run(env, bpf(env), 4, "--sessions", 16, "--pingpong", "3000", env.pick(300, 30))
 
 
-@case(timeout=75)
+@case(timeout=75, core=True)
 def test_lossy_many_short(env):
     """Many sessions of a few segments: beginnings and ends are lost, too."""
     run(env, bpf(env), 4, "--sessions", env.pick(1000, 60), "--concurrency", 64, "--bytes-up",

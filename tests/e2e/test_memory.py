@@ -30,7 +30,7 @@ def stop_and_resume(env, *options, direction, limit, offered, **config):
     return sent
 
 
-@case(timeout=130, alone=True)
+@case(timeout=130, alone=True, core=True)
 def test_client_never_reads(env):
     size = env.pick(4096, 256)
     sent = stop_and_resume(env, "--never-read", "client", "--bytes-down", f"{size}M", *DOWNLOAD,

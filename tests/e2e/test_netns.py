@@ -118,6 +118,7 @@ def run_three_hosts(env, family, sessions, size):
     check_kernel_used(env, daemon.stats())
 
 
+@case(core=True)
 def test_three_hosts(env):
     run_three_hosts(env, 4, env.pick(6, 3), env.pick(16, 1) * MIB)
 
@@ -250,7 +251,7 @@ def test_slow_link_up(env):
     run_slow_link(env, upload=True)
 
 
-@case(timeout=60)
+@case(timeout=60, core=True)
 def test_slow_link_down(env):
     run_slow_link(env, upload=False)
 
@@ -383,6 +384,7 @@ def test_server_killed_fin(env):
     assert int(line["bytes_down"]) == size, line
 
 
+@case(core=True)
 def test_server_killed_rst(env):
     """It has not read what came: its kernel sends a RST, and the client must see one."""
     network = env.network()

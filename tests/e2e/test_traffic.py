@@ -78,8 +78,19 @@ SCENARIOS = {
 }
 
 
-def scenario_test(share, options):
-    @case(timeout=90)
+# What every kernel is tried with: both ways, readers that do not keep up, ends and resets.
+CORE = {
+    "hundred_sessions", "short_sessions", "echo", "pingpong_small", "pauses", "server_first",
+    "tiny_buffers", "early_data_big", "early_data_and_end", "slow_client", "slow_server",
+    "slow_both", "sleeping_server", "half_close_client", "half_close_server",
+    "half_close_client_concurrent", "half_close_with_backlog_up", "half_close_with_backlog_down",
+    "half_close_while_asleep", "end_after_pause", "reset_by_client", "reset_by_server",
+    "reset_of_slow_reader", "reset_of_sleeping_server",
+}
+
+
+def scenario_test(share, options, core):
+    @case(timeout=90, core=core)
     def test(env):
         _, daemon = through(env, *options)
         check_kernel_share(env, daemon, share)
@@ -87,7 +98,7 @@ def scenario_test(share, options):
 
 
 for _name, (_share, *_options) in SCENARIOS.items():
-    globals()[f"test_{_name}"] = scenario_test(_share, _options)
+    globals()[f"test_{_name}"] = scenario_test(_share, _options, _name in CORE)
 
 
 @case(timeout=90)
@@ -98,7 +109,7 @@ def test_one_gigabyte(env):
     check_kernel_share(env, daemon)
 
 
-@case(timeout=90)
+@case(timeout=90, core=True)
 def test_both_ways_at_full_speed(env):
     size = env.pick("256M", "32M")
     _, daemon = through(env, "--sessions", 4, "--bytes-up", size, "--bytes-down", size,
@@ -115,6 +126,7 @@ def test_thousand_sessions_at_once(env):
 
 # Which engine: from the first byte, after the default pause, in the middle of a stream, never.
 
+@case(core=True)
 def test_default_engage_after(env):
     _, daemon = through(env, "--sessions", 20, "--bytes-up", "8M", "--bytes-down", "8M",
                         spliced={"engage_after": None})
@@ -131,6 +143,7 @@ def test_short_sessions_are_copied_by_default(env):
     assert stats["copy_reasons"][reason] == 400, stats["copy_reasons"]
 
 
+@case(core=True)
 def test_engaged_in_the_middle(env):
     """The hand-over meets streams that are in full flow, both ways, at random moments."""
     for after in ("1ms", "20ms", "100ms"):
@@ -148,6 +161,7 @@ LOW_MARKS = {"splice_low": "64K", "splice_high": "128K", "splice_hard": "256K",
              "splice_window": "64K"}
 
 
+@case(core=True)
 def test_low_marks_slow_reader(env):
     _, daemon = through(env, "--sessions", 8, "--slow-reader", "both", "6M", "--bytes-up", "8M",
                         "--bytes-down", "8M", spliced=LOW_MARKS)
@@ -156,6 +170,7 @@ def test_low_marks_slow_reader(env):
         assert stats["pauses"] > 0 and stats["resumes"] > 0, stats
 
 
+@case(core=True)
 def test_low_marks_sleeping_reader(env):
     _, daemon = through(env, "--sessions", 8, "--sleep-reader", "server", "300K", 0.5,
                         "--bytes-up", "30M", *UPLOAD, spliced=LOW_MARKS)
@@ -169,6 +184,7 @@ def test_low_marks_one_byte_writes(env):
 
 # Every kind of address on either side.
 
+@case(core=True)
 def test_ipv6(env):
     _, daemon = through(env, "--sessions", 20, listen="[::1]:0", bind="[::1]:0")
     check_kernel_share(env, daemon)

@@ -11,13 +11,15 @@ class Skip(Exception):
 class Case:
     """A test's demands, as `case` was given them."""
 
-    def __init__(self, engines=ENGINES, timeout=60.0, slow=False, full=False, vm=True, alone=False):
+    def __init__(self, engines=ENGINES, timeout=60.0, slow=False, full=False, vm=True, alone=False,
+                 core=False):
         self.engines = engines      # () for a test that starts no daemon or chooses itself
         self.timeout = timeout      # hard, in seconds; the VM gets more
         self.slow = slow            # left out by --quick
         self.full = full            # only with --full
         self.vm = vm                # fit for a small emulated machine
         self.alone = alone          # measures the host: nothing else may run beside it
+        self.core = core            # shows what a kernel does: `make check` runs it on several
 
     def reason_to_skip(self, options):
         """Why not with these options, or None."""
