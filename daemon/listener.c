@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "accesslog.h"
+#include "balance.h"
 #include "conn.h"
 #include "daemon.h"
 #include "log.h"
@@ -148,7 +149,7 @@ static bool accept_one(struct listen_socket *ls)
 	if (fd >= 0 && (!denied || l->config->protocol == PROTOCOL_HTTP)) {
 		if (denied)
 			stat_inc(&ls->worker->stats.denied);
-		session_start(ls->worker, l, fd, slot, &client, denied);
+		balance_start(ls->worker, l, fd, slot, &client, denied);
 		return true;
 	}
 	give_place(l, slot);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Listeners: each address is bound once a worker (SO_REUSEPORT; the kernel spreads the
- * connections), unix sockets once for all.
+ * connections, and balance.c evens that out), unix sockets once for all.
  */
 #pragma once
 

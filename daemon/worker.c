@@ -50,6 +50,11 @@ void worker_adopt_now(struct worker *w, struct session *s)
 	kernel_adopt(w, s);
 }
 
+void worker_look(struct worker *w)
+{
+	event_active(w->poll_event, EV_READ, 0);
+}
+
 void worker_session_ended(struct worker *w, struct session *s)
 {
 	if (s->awaiting)
@@ -58,7 +63,7 @@ void worker_session_ended(struct worker *w, struct session *s)
 	TAILQ_REMOVE(&w->sessions, s, link);
 	TAILQ_INSERT_TAIL(&w->ended, s, link);
 	w->n_sessions--;
-	event_active(w->poll_event, EV_READ, 0);
+	worker_look(w);
 }
 
 void worker_conn_gone(struct worker *w, struct conn *c)
@@ -81,7 +86,7 @@ static void reap(struct worker *w)
 		TAILQ_REMOVE(&w->gone, c, link);
 		free(c);
 	}
-	if (w->draining && !w->n_sessions && w->drained) {
+	if (w->draining && !w->n_sessions && !w->incoming && w->drained) {
 		w->drained(w);
 		w->drained = NULL;
 	}

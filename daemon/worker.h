@@ -11,6 +11,7 @@
 
 #include <event2/event.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "http/head.h"
@@ -51,7 +52,9 @@ struct worker {
 	uint32_t n_sniffing;
 	struct stream_list waiting, again;
 	uint32_t n_again;
-	uint32_t n_sessions;
+	atomic_uint n_sessions; /* read by others, to spread sessions: see balance.c */
+	atomic_uint incoming;   /* sessions that are on their way here from another worker */
+	unsigned int turn;      /* which worker to look at next */
 	const struct stream *last_paused; /* to tell them apart, never followed */
 	uint64_t company_ns;              /* when two streams were last paused by turns */
 	uint64_t lost_seen; /* the event_lost counter when all lanes were last looked at */
@@ -82,5 +85,7 @@ void worker_adopt_now(struct worker *w, struct session *s);
 void worker_session_ended(struct worker *w, struct session *s);
 /* A closed connection that no session has: freed when no event can mean it any more. */
 void worker_conn_gone(struct worker *w, struct conn *c);
+/* Has the loop look once more for what has ended. */
+void worker_look(struct worker *w);
 /* Makes sure the wait list is looked at no later than `at` (monotonic ns). */
 void worker_wake_at(struct worker *w, uint64_t at);

@@ -8,6 +8,9 @@
 #include "../worker.h"
 #include "out.h"
 
+/* How long a client has for the last bytes of a response that is cut. */
+#define FAREWELL_NS (2 * NSEC_PER_SEC)
+
 /* What an end is to the client: a status and a sentence; 0: it gets no response. */
 static const struct {
 	uint16_t status;
@@ -120,6 +123,21 @@ static enum session_end session_end_of(enum http_end end)
 	default:
 		return END_ERROR;
 	}
+}
+
+void http_cut(struct session *s, enum http_end end)
+{
+	struct http *h = s->http;
+
+	http_record(s, end);
+	h->cut = true;
+	http_release_server(s, false);
+	if (s->state != SESSION_HTTP)
+		return;
+	s->end = (uint8_t)session_end_of(end);
+	http_enter(s, HTTP_CLOSING);
+	http_deadline(s, FAREWELL_NS);
+	http_pump_closing(s);
 }
 
 void http_abort(struct session *s, enum http_end end)

@@ -101,6 +101,7 @@ struct http {
 	bool close;  /* no further request on this connection */
 	bool keep;   /* the server's connection can be kept after the response */
 	bool polite; /* the client has sent all of the last request */
+	bool cut; /* the response is not complete, which a reset tells when the rest has arrived */
 };
 
 /* The only place a connection changes phase. */
@@ -139,7 +140,10 @@ void http_pump_closing(struct session *s);
 /* The proxy's own response to the request, and the end of the connection after it. Where a part of
  * another response is out already, the connection is cut off. */
 void http_answer(struct session *s, enum http_end end);
-/* Ends the connection in the middle of a response, so that the client sees that it is cut. */
+/* The server has left in the middle of a response: what came of it is still delivered, and then the
+ * connection ends so that the client sees that it is cut. */
+void http_cut(struct session *s, enum http_end end);
+/* The same at once. */
 void http_abort(struct session *s, enum http_end end);
 
 /* ---- record.c --------------------------------------------------------------------------- */

@@ -83,6 +83,10 @@ void http_pump_closing(struct session *s)
 	if (s->http->phase == HTTP_CLOSING) {
 		if (!http_flush(s, SIDE_CLIENT))
 			return;
+		if (s->http->cut) {
+			stream_farewell(s->worker, &s->streams[DOWN]);
+			return;
+		}
 		s->polite = true;
 		if (c->fin_seen || !may_be_sending(s)) {
 			session_end(s, END_DONE);
@@ -104,6 +108,10 @@ void http_finish(struct session *s)
 	struct http *h = s->http;
 	bool complete = h->body[UP].done;
 
+	/* The server has answered before it had all of the request, and goes on reading. */
+	if (!complete && !h->close && !s->conns[SIDE_BACKEND]->failed &&
+	    !s->conns[SIDE_BACKEND]->fin_seen)
+		return;
 	/* The response is the end of it, even of a request that is still being sent. */
 	if (!complete || s->worker->draining)
 		h->close = true;

@@ -288,7 +288,9 @@ static void overdue(struct session *s)
 			http_abort(s, HTTP_END_RESPONSE_TIMEOUT);
 		break;
 	case HTTP_CLOSING:
-		if (!is_moving(s, c->response_timeout))
+		if (h->cut)
+			session_end(s, (enum session_end)s->end);
+		else if (!is_moving(s, c->response_timeout))
 			session_end(s, END_IDLE_TIMEOUT);
 		break;
 	default:

@@ -5,12 +5,22 @@
 #include <sys/socket.h>
 
 #include "../daemon.h"
+#include "../splice/tcpstate.h"
 #include "../worker.h"
 
 static void view_pending(const struct stream *st, struct input *in)
 {
 	*in = (struct input){
 	    .data = st->pending + st->pending_at, .len = st->pending_len, .pending = true};
+}
+
+/* A read gives zero also after a reset whose error another call was told. After a FIN, TCP waits
+ * for our own. */
+static bool was_reset(const struct conn *c)
+{
+	struct tcp_state state;
+
+	return c->tcp && tcp_state_read(c->fd, &state) == 0 && state.closed;
 }
 
 /* One read into the worker's buffer. */
@@ -29,7 +39,7 @@ static enum input_result read_once(struct session *s, struct stream *st, size_t 
 		c->readable = false;
 		return INPUT_NONE;
 	}
-	if (n < 0)
+	if (n < 0 || (n == 0 && was_reset(c)))
 		c->failed = true;
 	if (n <= 0)
 		return INPUT_END;

@@ -68,7 +68,7 @@ static enum move_result one_piece(struct session *s, struct stream *st, struct h
 		return MOVE_BAD;
 	*short_of = used == 0;
 	/* Another stream of the worker has to wait as well: see pause.c. */
-	if (s->worker->company_ns > st->by_hand)
+	if (!stream_stays_by_hand(s->worker, st))
 		st->by_hand = 0;
 	if (write_spans(s, st, &spans))
 		return MOVE_FAILED;

@@ -37,7 +37,7 @@ static bool try_again(struct session *s)
 void http_server_gone(struct session *s)
 {
 	if (s->http->phase == HTTP_ANSWERING)
-		http_abort(s, HTTP_END_SERVER_RESET);
+		http_cut(s, HTTP_END_SERVER_RESET);
 	else if (!try_again(s))
 		http_answer(s, HTTP_END_SERVER_RESET);
 }
@@ -76,8 +76,11 @@ static void begin_body(struct session *s, const struct http_head *head)
 	/* A client of HTTP/1.0 knows no chunks: for it the body lasts until the end. */
 	if (b->kind == BODY_CHUNKED && r->minor == 0)
 		b->plain = true;
-	/* Answered early: whether the rest of the request will come, nobody knows. */
-	if (b->plain || b->kind == BODY_UNTIL_CLOSE || !h->body[UP].done)
+	if (b->plain || b->kind == BODY_UNTIL_CLOSE)
+		h->close = true;
+	/* Answered early, by a server that will not read the rest of the request, or to a client
+	 * that waits for a word which does not come now. */
+	if (!h->body[UP].done && (!h->keep || (r->expect && !h->body[UP].moved)))
 		h->close = true;
 }
 

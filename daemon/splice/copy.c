@@ -86,7 +86,7 @@ static bool wants_kernel(const struct stream *s)
  * side and the stream the kernel's work, or until another one of the worker has to wait as well. */
 static bool stays_by_hand(const struct worker *w, const struct stream *s, enum copy_result r)
 {
-	return s->by_hand && r != COPY_IDLE && w->company_ns <= s->by_hand;
+	return r != COPY_IDLE && stream_stays_by_hand(w, s);
 }
 
 /* One read and the write of what it gave. */

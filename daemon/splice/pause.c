@@ -91,6 +91,7 @@ void kernel_paused(struct worker *w, struct stream *s)
 	stat_inc(&w->stats.resumes);
 	if (is_alone(w, s) && is_fast(w, s, unsent) && !backlog && !s->source->fin_seen) {
 		s->by_hand = w->now;
+		s->hand_from = s->copied;
 		kernel_to_copy(w, s);
 		return;
 	}

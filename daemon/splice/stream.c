@@ -15,6 +15,8 @@
 #include "../worker.h"
 #include "kernel.h"
 
+/* How much is copied before the kernel has another try: it may be the better by then. */
+#define BY_HAND_MAX (UINT64_C(256) << 20)
 #define WAIT_MIN_NS (100 * NSEC_PER_USEC)
 #define WAIT_MAX_NS (250 * NSEC_PER_MSEC)
 /* Waits below this are left to the timer alone: arming EPOLLOUT costs two system calls. */
@@ -82,6 +84,11 @@ uint64_t stream_moved(const struct stream *s)
 const struct engine *stream_by_hand(const struct stream *s)
 {
 	return s->session->state == SESSION_HTTP ? &engine_http : &engine_copy;
+}
+
+bool stream_stays_by_hand(const struct worker *w, const struct stream *s)
+{
+	return s->by_hand && w->company_ns <= s->by_hand && s->copied - s->hand_from < BY_HAND_MAX;
 }
 
 int stream_keep(struct stream *s, const char *data, size_t len)

@@ -66,6 +66,7 @@ struct stream {
 	uint64_t redirected_before, trimmed_before; /* of budgets that are closed */
 	uint64_t released_at;                       /* `copied` when the kernel had to give it up */
 	uint64_t by_hand;     /* COPY: since when, though the kernel could have it; 0: not so */
+	uint64_t hand_from;   /* `copied` at that time */
 	uint64_t paused_at;   /* PAUSED: since when */
 	uint64_t paused_left; /* PAUSED: unsent bytes at that time */
 	uint64_t settling;    /* SERVING: lane->passed when last looked at */
@@ -110,6 +111,9 @@ uint64_t stream_redirected(const struct stream *s);
 
 /* Appends to the pending bytes. 0 or -ENOMEM. */
 int stream_keep(struct stream *s, const char *data, size_t len);
+/* Whether a stream that is copied though the kernel could have it (`by_hand`) goes on being copied.
+ */
+bool stream_stays_by_hand(const struct worker *w, const struct stream *s);
 /* Who reads the source when the kernel does not: the copy engine, or HTTP. */
 const struct engine *stream_by_hand(const struct stream *s);
 

@@ -746,7 +746,7 @@ def test_connect(env):
     assert (line["method"], line["status"], line["end"]) == ("CONNECT", "200", "done"), line
     assert (line["bytes_up"], line["bytes_down"]) == (str(size), str(size)), line
     assert line["engine"] == env.engine, line
-    check_kernel_share(env, daemon, 0.2)
+    check_kernel_share(env, daemon, 0.01)
 
 
 def test_tunnel_ends_one_side_at_a_time(env):

@@ -120,7 +120,7 @@ def test_who_moves_them(env):
         client.send(upload(content(size), (MIB,)))
         check_echo(client, content(size))
     assert [line["engine"] for line in wait_requests(daemon, 4)[2:]] == [env.engine] * 2
-    check_kernel_share(env, daemon, 0.2)
+    check_kernel_share(env, daemon, 0.02)
     assert len(origin.connections) == 1, "a connection was not kept"
 
 
@@ -290,7 +290,7 @@ def test_large(env):
     lines = wait_requests(daemon, 3)
     assert lines[0]["bytes_up"] == lines[1]["bytes_down"] == str(size), lines
     assert [line["engine"] for line in lines] == [env.engine, env.engine, "copy"], lines
-    check_kernel_share(env, daemon, 0.2)
+    check_kernel_share(env, daemon, 0.01)
 
 
 @case(timeout=60)

@@ -101,7 +101,7 @@ def test_curl_large_download(env):
         assert client.returncode == 0 and got == wanted[0]
         line = wait_requests(daemon)[0]
         assert (line["bytes_down"], line["engine"]) == (str(size), env.engine), line
-        check_kernel_share(env, daemon, 0.2)
+        check_kernel_share(env, daemon, 0.01)
 
 
 @case(timeout=120, slow=True)
@@ -123,7 +123,7 @@ def test_curl_large_upload(env):
         lines = wait_requests(daemon, 2)
         assert [line["bytes_up"] for line in lines] == [str(size), str(len(piece))], lines
         assert lines[0]["engine"] == env.engine, lines[0]
-        check_kernel_share(env, daemon, 0.2)
+        check_kernel_share(env, daemon, 0.01)
 
 
 @case(timeout=60)

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "balance.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "daemon.h"
+#include "listener.h"
+#include "worker.h"
+
+/* Workers that are looked at for one connection, in turn: with many of them that is enough. */
+#define CANDIDATES 4
+/* A difference of less than one in so many is not worth a letter. */
+#define TOLERANCE 4
+/* The daemon's descriptors that no session has, generously. */
+#define OWN_FDS        64
+#define OWN_FDS_WORKER 16
+
+struct handover {
+	struct listener *listener;
+	struct addr client;
+	uint32_t slot;
+	int fd;
+	bool denied;
+};
+
+static unsigned int load_of(struct worker *w)
+{
+	return atomic_load_explicit(&w->n_sessions, memory_order_relaxed) +
+	       atomic_load_explicit(&w->incoming, memory_order_relaxed);
+}
+
+/* The least busy of a few others, if `w` is clearly busier; else `w`. */
+static struct worker *choose(struct worker *w)
+{
+	struct daemon *d = w->daemon;
+	unsigned int others = d->n_workers - 1, mine = load_of(w), least = mine;
+	struct worker *best = w;
+
+	for (unsigned int i = 0; i < MIN(others, CANDIDATES); i++) {
+		struct worker *o = &d->workers[(w->index + 1 + w->turn++ % others) % d->n_workers];
+		unsigned int load = load_of(o);
+
+		if (load < least) {
+			least = load;
+			best = o;
+		}
+	}
+	return mine > least + least / TOLERANCE ? best : w;
+}
+
+static void on_handover(void *owner, void *arg)
+{
+	struct worker *w = owner;
+	struct handover *h = arg;
+
+	w->now = now_ns();
+	session_start(w, h->listener, h->fd, h->slot, &h->client, h->denied);
+	atomic_fetch_sub(&w->incoming, 1);
+	free(h);
+	worker_look(w);
+}
+
+static void on_retracted(void *owner, void *arg _unused_)
+{
+	struct worker *w = owner;
+
+	atomic_fetch_sub(&w->incoming, 1);
+	worker_look(w);
+}
+
+/*
+ * A worker that drains is done when it has no session and none is `incoming`. Therefore that is
+ * counted first, and `draining` looked at after.
+ */
+static bool post(struct worker *to, struct handover *h)
+{
+	atomic_fetch_add(&to->incoming, 1);
+	if (!atomic_load(&to->daemon->draining) && mailbox_post(&to->mail, on_handover, h) == 0)
+		return true;
+	if (mailbox_post(&to->mail, on_retracted, NULL) < 0)
+		atomic_fetch_sub(&to->incoming, 1);
+	return false;
+}
+
+/*
+ * Whether descriptors are plenty. When they run out, the worker that accepts must not accept more
+ * than can be dialled, and it has the reserve for that: so its sessions stay with it.
+ */
+static bool plenty(struct daemon *d)
+{
+	uint64_t used =
+	    OWN_FDS + (uint64_t)OWN_FDS_WORKER * d->n_workers + 2 * slots_used(&d->slots);
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && used < limit.rlim_cur / 4 * 3;
+}
+
+/* False: it stays here. */
+static bool hand_over(struct worker *to, const struct handover *what)
+{
+	struct daemon *d = to->daemon;
+	struct handover *h = atomic_load(&d->draining) || !plenty(d) ? NULL : malloc(sizeof(*h));
+
+	if (!h)
+		return false;
+	*h = *what;
+	if (post(to, h))
+		return true;
+	free(h);
+	return false;
+}
+
+void balance_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
+		   const struct addr *client, bool denied)
+{
+	struct handover h = {
+	    .listener = l, .client = *client, .slot = slot, .fd = fd, .denied = denied};
+	struct worker *to = choose(w);
+
+	if (to == w || !hand_over(to, &h))
+		session_start(w, l, fd, slot, client, denied);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Spreads sessions over the workers. The kernel chooses a worker for a connection by a hash of its
+ * addresses: of eight busy clients six may well meet at one worker while another one idles.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "addr.h"
+
+struct listener;
+struct worker;
+
+/*
+ * Begins the session of a connection that `w` accepted, like session_start(): here, or at a worker
+ * with fewer sessions.
+ */
+void balance_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
+		   const struct addr *client, bool denied);
