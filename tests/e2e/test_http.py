@@ -728,6 +728,7 @@ def test_connect(env):
     size, exchanges = env.pick(24, 2) * MIB, []
 
     def serve(connection):
+        assert tcp.read_exactly(connection.sock, 2) == b"go"
         exchanges.append(pattern.Exchange(connection.sock, (2, size), (1, size)))
         exchanges[-1].join(40)
 
@@ -737,6 +738,7 @@ def test_connect(env):
         answer = client.send(connect_request()).response("CONNECT")
         assert answer.status == 200 and not answer.all("Transfer-Encoding"), answer.raw
         assert not client.reader.buffer
+        client.send(b"go")
         pattern.Exchange(client.sock, (1, size), (2, size)).join(Deadline(40).seconds)
     exchanges[0].join(10)
     assert [asked.target for asked in origin.heads] == ["a.test:443"]
