@@ -110,7 +110,9 @@ static struct http_request *make_request(struct session *s, const struct http_he
 {
 	struct worker *w = s->worker;
 	size_t n = rewrite_request(s, head, in, w->scratch, HTTP_SCRATCH);
-	uint32_t path_len = MIN(head->path.len, (uint32_t)LOG_PATH_MAX);
+	/* CONNECT has no path: what it asks for is shown. */
+	struct http_slice path = head->form == TARGET_AUTHORITY ? head->target : head->path;
+	uint32_t path_len = MIN(path.len, (uint32_t)LOG_PATH_MAX);
 	struct http_request *r;
 	char *at;
 
@@ -133,7 +135,7 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	};
 	at = add_text(r->text, in + head->method.at, r->method_len);
 	at = add_text(at, in + head->host.at, r->host_len);
-	at = add_text(at, in + head->path.at, r->path_len);
+	at = add_text(at, in + path.at, r->path_len);
 	memcpy(at, w->scratch, n);
 	return r;
 }

@@ -150,6 +150,20 @@ static int meet(struct stage *st, int listener)
 	return 0;
 }
 
+/* The session is the kernel's before a byte or an end is sent: a slow daemon would otherwise see
+ * the end first, and copy. */
+static int await_kernel(struct stage *st)
+{
+	const struct stats *stats = &st->daemon.workers[0].stats;
+	uint64_t deadline = now_ns() + DEADLINE_NS;
+
+	while (!stat_read(&stats->sessions_kernel) && now_ns() < deadline)
+		(void)poll(NULL, 0, 1);
+	if (!stat_read(&stats->sessions_kernel))
+		return fail(st, "the session was not given to the kernel");
+	return 0;
+}
+
 static int stage_open(struct stage *st, struct maps *maps, enum canary_check check)
 {
 	_cleanup_close_ int listener = -1;
@@ -178,7 +192,9 @@ static int stage_open(struct stage *st, struct maps *maps, enum canary_check che
 		d->budget = 100001;
 	if (daemon_listen(d) < 0 || daemon_start(d) < 0)
 		return fail(st, "the worker did not start, see the log");
-	return meet(st, listener);
+	if (meet(st, listener) < 0)
+		return -1;
+	return check == CANARY_PARTIAL ? 0 : await_kernel(st);
 }
 
 static void stage_close(struct stage *st)
