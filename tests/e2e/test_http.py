@@ -147,8 +147,9 @@ def test_target_forms(env):
 def test_http_1_0(env):
     """Closed after the answer unless asked to keep it; never a chunk."""
     body = b"x" * 5000
-    origin = Origin(env, lambda asked: head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked")
-                    + chunked(body[:100], body[100:]) if asked.target == "/chunked" else reply(body))
+    in_chunks = head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") \
+        + chunked(body[:100], body[100:])
+    origin = Origin(env, lambda asked: in_chunks if asked.target == "/chunked" else reply(body))
     daemon = proxy(env, origin.address)
     for target in ("/", "/chunked"):
         with Client(daemon.address()) as client:
@@ -352,7 +353,8 @@ def test_early_answer_then_body(env):
         except (BadMessage, ConnectionError):   # closed instead, which the head should have said
             return
         assert answer.body == b"/2"
-        wait_until(lambda: [asked.size for asked in origin.check()] == [50_000, 0], 5, "both bodies")
+        wait_until(lambda: [asked.size for asked in origin.check()] == [50_000, 0], 5,
+                   "both bodies")
 
 
 def test_interim_answers(env):
@@ -546,7 +548,8 @@ def test_hop_by_hop_fields(env):
     plain = ["Accept: a, b", "X-Stays: 1", "Cookie: a=b; c=d", "x-odd:  spaces ", "X-Stays: 2"]
     wanted = [("Accept", "a, b"), ("X-Stays", "1"), ("Cookie", "a=b; c=d"), ("x-odd", "spaces"),
               ("X-Stays", "2")]
-    answers = {"/hops": reply(b"x", *HOP_BY_HOP[:4], "X-Stays: here"), "/plain": reply(b"x", *plain)}
+    answers = {"/hops": reply(b"x", *HOP_BY_HOP[:4], "X-Stays: here"),
+               "/plain": reply(b"x", *plain)}
     origin = Origin(env, lambda asked: answers[asked.target])
     daemon = proxy(env, origin.address)
     with Client(daemon.address()) as client:

@@ -68,8 +68,8 @@ def check_echo(client, data, what=""):
 
 # ---- sizes -------------------------------------------------------------------------------------
 
-SIZES = (0, 1, 2, 1000, MIN - 1, MIN, MIN + 1, MIN + 1460, 2 * MIN, 4 * MIN - 1, 4 * MIN, 4 * MIN + 1,
-         100_000, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1, MIB + 7)
+SIZES = (0, 1, 2, 1000, MIN - 1, MIN, MIN + 1, MIN + 1460, 2 * MIN, 4 * MIN - 1, 4 * MIN,
+         4 * MIN + 1, 100_000, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1, MIB + 7)
 CHUNKS = (None, (MIN,), (MIN + 1, 1), (1000, MIN - 1, MIN, 70_000), (MIB,), (7, 300_000, 7))
 
 
@@ -172,6 +172,24 @@ def test_trailers_split_at_every_byte(env):
             send_in_pieces(client.sock, message[:at], message[at:])
             got = client.response()
             assert got.body == b"hello" and len(got.trailers) == 2, (at, got.trailers)
+
+
+@case(timeout=60)
+def test_answer_split_at_every_byte(env):
+    """An answer with a length from a server, while the next request is there already."""
+    answer, cuts = framed("HTTP/1.1 200 OK", content(100)), []
+
+    def serve(connection):
+        while connection.request():
+            send_in_pieces(connection.sock, answer[:cuts[-1]], answer[cuts[-1]:])
+
+    daemon = proxy(env, Origin(env, serve=serve).address, {"body_splice_min": 1})
+    with Client(daemon.address()) as client:
+        for at in range(1, len(answer)):
+            cuts.append(at)
+            client.send(request(), request())
+            for _ in range(2):
+                check_echo(client, content(100), f"cut at {at}")
 
 
 def edges(size, *behind):
@@ -383,7 +401,8 @@ def test_both_ways_at_once(env):
     with Client(daemon.address(), timeout=30) as client:
         for _ in range(2):
             client.send(request("POST", "/", f"Content-Length: {size}"))
-            sender = pattern.Stream(client.sock, 1, 0).start(send_pattern, client.sock, stream, size)
+            sender = pattern.Stream(client.sock, 1, 0)
+            sender.start(send_pattern, client.sock, stream, size)
             answer = client.response()
             sender.join(10)
             assert answer.size == size and answer.sha.hexdigest() == pattern_sha(stream, size)
@@ -434,7 +453,8 @@ def test_client_dies_in_an_upload(env):
     origin = Origin(env)
     daemon = proxy(env, origin.address, OPTIONS, spliced={"workers": 1})
     for number, (start, leave) in enumerate((
-            (f"Content-Length: {size}", tcp.reset), (f"Content-Length: {size}", socket.socket.close),
+            (f"Content-Length: {size}", tcp.reset),
+            (f"Content-Length: {size}", socket.socket.close),
             ("Transfer-Encoding: chunked", tcp.reset),
             ("Transfer-Encoding: chunked", socket.socket.close)), 1):
         client = Client(daemon.address())

@@ -240,7 +240,8 @@ def test_server_ends_in_a_body(env):
     """What came is passed on, and it does not look whole."""
     starts = (head("HTTP/1.1 200 OK", "Content-Length: 100") + b"x" * 60,
               head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + b"40\r\n" + b"x" * 60,
-              head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + b"3c\r\n" + b"x" * 60 + b"\r\n")
+              head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + b"3c\r\n" + b"x" * 60
+              + b"\r\n")
     for start in starts:
         daemon = answers_with(env, start)
         with Client(daemon.address()) as client:
@@ -277,7 +278,8 @@ def test_server_resets_an_answer_until_close(env):
 
 
 def test_bad_chunks_from_a_server(env):
-    for bad in (b"xyz\r\n", b"-1\r\n", b"5\nhello\r\n", b"5\r\nhelloX\r\n", b"fffffffffffffffff\r\n"):
+    for bad in (b"xyz\r\n", b"-1\r\n", b"5\nhello\r\n", b"5\r\nhelloX\r\n",
+                b"fffffffffffffffff\r\n"):
         daemon = answers_with(env, head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked")
                               + b"2\r\nok\r\n" + bad + b"0\r\n\r\n")
         with Client(daemon.address()) as client:
@@ -582,7 +584,8 @@ def test_log_cannot_be_forged(env):
     for raw in (request("GET", '/a"b'), request("GET", "/a\\b"), request("GET", "/end=fake"),
                 request("GET", "/%0a%20end=fake"), request("GET", "/x?y=\xe4\xf6"),
                 request("GET", "/", "X: \x1b[2J"), request("GE|T", "/"),
-                request("GET", "/", host="a\xe4b"), request("GET", "/a\tb"), request("GET", "/a b")):
+                request("GET", "/", host="a\xe4b"), request("GET", "/a\tb"),
+                request("GET", "/a b")):
         with Client(daemon.address()) as client:
             assert client.send(raw).response().status in (200, 400), raw
     for line in wait_requests(daemon, 10):

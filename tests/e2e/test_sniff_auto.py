@@ -105,7 +105,7 @@ def test_bad_http(env):
     """What is HTTP is held to its rules, and does not become something unknown."""
     all_kinds = Everything(env)
     for data in (b"GET / HTTP/1.1\r\nHost : a.test\r\n\r\n",
-                 b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"):
+                 request("POST", "/", "Content-Length: 1", "Content-Length: 2")):
         with Client(all_kinds.address) as client:
             assert client.send(data).response().status == 400
             assert client.ending() == (b"", "eof")

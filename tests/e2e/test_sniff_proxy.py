@@ -92,8 +92,8 @@ BAD_V2 = [
     v2(A4, B4, tlv(NOOP, bytes(5000))), SIGNATURE + b"\x21\x11\xff\xff",    # too much
     SIGNATURE[:-1] + b"X", b"\r\n\r\n\0\r\nQUIX", b"\r\n\r\n\r\n",
 ]
-NOT_PROXY = [b"GET / HTTP/1.1\r\n\r\n", records(usual("a.test")), b"SSH-2.0-x\r\n", b"P\0", b"\r\n\r\n\1",
-             b"PUT ", b"\n"]
+NOT_PROXY = [b"GET / HTTP/1.1\r\n\r\n", records(usual("a.test")), b"SSH-2.0-x\r\n", b"P\0",
+             b"\r\n\r\n\1", b"PUT ", b"\n"]
 
 
 def test_good_headers(env):
@@ -428,11 +428,12 @@ def test_haproxy_in_front(env):
         assert server.headers[-1].tlvs.get(UNIQUE_ID) == b"id-%d" % names[0][1]
 
 
+WORDS = ("src", "src_port", "dst", "dst_port", "fc_pp_authority", "fc_pp_unique_id")
 BEHIND = """
 frontend behind
     bind {address} accept-proxy
-    http-request return status 200 content-type text/plain lf-string "%[src] %[src_port] %[dst] %[dst_port] %[fc_pp_authority] %[fc_pp_unique_id]\\n"
-"""
+    http-request return status 200 content-type text/plain lf-string "%s"
+""" % " ".join(f"%[{word}]" for word in WORDS)
 
 
 def test_haproxy_behind(env):
@@ -454,7 +455,8 @@ def test_haproxy_behind(env):
 PROXIED_NGINX = """
     server {{
         listen {address} proxy_protocol;
-        location / {{ return 200 "$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_addr\\n"; }}
+        set $client "$proxy_protocol_addr $proxy_protocol_port";
+        location / {{ return 200 "$client $proxy_protocol_server_addr\\n"; }}
     }}
 """
 

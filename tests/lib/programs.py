@@ -266,5 +266,5 @@ class Node(Program):
     def __init__(self, env, script, name="node", port=8082):
         path, host = env.tmp / f"{name}.js", own_address()
         path.write_text(script, encoding="utf-8")
-        super().__init__(env, name, [find("env"), f"HOST={host}", f"PORT={port}", find("node"), path],
-                         f"{host}:{port}")
+        command = [find("env"), f"HOST={host}", f"PORT={port}", find("node"), path]
+        super().__init__(env, name, command, f"{host}:{port}")
