@@ -92,6 +92,13 @@ int conn_error(int fd)
 	return err;
 }
 
+bool conn_is_quiet(const struct conn *c)
+{
+	char byte;
+
+	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 void conn_close(struct conn *c, bool reset)
 {
 	const struct linger hard = {.l_onoff = 1, .l_linger = 0};

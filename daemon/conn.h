@@ -60,5 +60,7 @@ void conn_accepted(int fd, const struct addr *bound, const struct addr *client);
 void conn_setup(bool keep_system_congestion);
 /* SO_ERROR, as a positive errno; 0: none. */
 int conn_error(int fd);
+/* Whether there is nothing to read, not even an end: the state of a connection between requests. */
+bool conn_is_quiet(const struct conn *c);
 /* Closes the descriptor; with `reset` the peer gets RST instead of FIN. */
 void conn_close(struct conn *c, bool reset);

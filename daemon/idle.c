@@ -98,11 +98,17 @@ void idle_keep(struct worker *w, struct conn *c)
 
 struct conn *idle_take(struct worker *w, const struct server *server)
 {
-	struct conn *c = TAILQ_FIRST(&list_of(w, server)->conns);
+	struct conn *c;
 
-	if (c)
-		forget(w, c);
-	return c;
+	while ((c = TAILQ_FIRST(&list_of(w, server)->conns))) {
+		if (conn_is_quiet(c)) {
+			forget(w, c);
+			return c;
+		}
+		/* It has ended, or says what nobody asked for; the event is on its way. */
+		drop(w, c);
+	}
+	return NULL;
 }
 
 bool idle_give_up(struct worker *w)

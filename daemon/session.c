@@ -112,7 +112,8 @@ void session_arm(struct session *s, uint64_t ns)
 	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
 			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
 
-	(void)evtimer_add(&s->timer, &tv);
+	if (s->state != SESSION_ENDED)
+		(void)evtimer_add(&s->timer, &tv);
 }
 
 static uint64_t idle_limit(const struct session *s)
@@ -375,6 +376,13 @@ void session_tunnel(struct session *s)
 	struct worker *w = s->worker;
 	enum copy_reason why = first_reason(s);
 
+	for (int i = 0; i < 2; i++) {
+		if (s->streams[i].lane ||
+		    (s->streams[i].state != STREAM_NEW && s->streams[i].state != STREAM_COPY)) {
+			session_end(s, END_ERROR);
+			return;
+		}
+	}
 	s->opened_ns = w->now;
 	session_enter(s, SESSION_OPEN);
 	for (int i = 0; i < 2; i++) {
@@ -410,6 +418,8 @@ static void sniffing_event(struct session *s, uint32_t events)
 {
 	int err = events & EPOLLERR ? conn_error(s->client_conn.fd) : 0;
 
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		s->client_conn.fin_seen = true;
 	if (err)
 		session_end(s, err == ECONNRESET ? END_CLIENT_RESET : END_ERROR);
 	else if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))

@@ -11,9 +11,9 @@ static enum http_field_id field_id(const char *name, size_t len)
 	const char *known;
 
 	switch (KEY(len, (uint8_t)name[0] | 0x20)) {
-#define KNOWN(text, first, field)           \
-	case KEY(sizeof(text) - 1, first):  \
-		known = text, id = (field); \
+#define KNOWN(text, first, field)             \
+	case KEY(sizeof(text) - 1, first):    \
+		known = (text), id = (field); \
 		break
 		KNOWN("host", 'h', FIELD_HOST);
 		KNOWN("content-length", 'c', FIELD_CONTENT_LENGTH);

@@ -11,7 +11,8 @@
 #include "out.h"
 
 /* How long a client may go on sending after it got its last response. */
-#define LINGER_NS (2 * NSEC_PER_SEC)
+#define TURN_READS 8
+#define LINGER_NS  (2 * NSEC_PER_SEC)
 
 /* Whether the connection is as if it were new: nothing of this request is left in it. */
 static bool is_clean(const struct session *s)
@@ -21,7 +22,8 @@ static bool is_clean(const struct session *s)
 
 	return h->keep && h->body[UP].done && h->body[DOWN].done && !h->out[SIDE_BACKEND].len &&
 	       s->streams[UP].drained && !s->streams[DOWN].pending_len && !s->streams[DOWN].lane &&
-	       !s->streams[UP].lane && !c->fin_seen && !c->failed;
+	       !s->streams[UP].lane && !c->fin_seen && !c->failed &&
+	       (!c->readable || conn_is_quiet(c));
 }
 
 void http_release_server(struct session *s, bool keep)
@@ -88,7 +90,8 @@ void http_pump_closing(struct session *s)
 			return;
 		}
 		s->polite = true;
-		if (c->fin_seen || !may_be_sending(s)) {
+		/* Unread bytes would make the close a reset, which throws the response away. */
+		if (!c->fin_seen && !may_be_sending(s)) {
 			session_end(s, END_DONE);
 			return;
 		}
@@ -96,11 +99,15 @@ void http_pump_closing(struct session *s)
 		http_enter(s, HTTP_LINGERING);
 		http_deadline(s, LINGER_NS);
 	}
-	do
+	for (int i = 0; i < TURN_READS; i++) {
 		n = recv(c->fd, s->worker->buffer, s->worker->daemon->read_size, 0);
-	while (n > 0 || (n < 0 && errno == EINTR));
-	if (n == 0 || errno != EAGAIN)
-		session_end(s, END_DONE);
+		if (n > 0 || (n < 0 && errno == EINTR))
+			continue;
+		if (n == 0 || errno != EAGAIN)
+			session_end(s, END_DONE);
+		return;
+	}
+	stream_again(s->worker, &s->streams[UP]);
 }
 
 void http_finish(struct session *s)
@@ -122,6 +129,8 @@ void http_finish(struct session *s)
 	h->polite = complete;
 	http_record(s, HTTP_END_DONE);
 	http_release_server(s, true);
+	if (s->state != SESSION_HTTP)
+		return;
 	if (h->close) {
 		http_enter(s, HTTP_CLOSING);
 		http_deadline(s, s->listener->config->response_timeout);

@@ -203,6 +203,9 @@ static void server_failed(struct session *s, struct conn *c)
 	c->readable = true;
 	if (s->http->phase != HTTP_WAITING && s->http->phase != HTTP_ANSWERING)
 		return;
+	/* A body that is read is not always delivered: no further request behind it. */
+	if (s->http->body[UP].kind != BODY_NONE)
+		s->http->close = true;
 	kernel_abandon(s->worker, down);
 	stream_again(s->worker, down);
 }
@@ -218,7 +221,7 @@ void http_fail(struct session *s, struct conn *c, int err)
 		return;
 	}
 	c->failed = true;
-	if (s->http->phase >= HTTP_CLOSING || (s->http->phase == HTTP_IDLE && !s->http->request)) {
+	if (s->http->phase >= HTTP_CLOSING || s->http->phase == HTTP_IDLE || !s->http->request) {
 		session_end(s, END_CLIENT_RESET);
 		return;
 	}

@@ -63,6 +63,7 @@ static enum move_result one_piece(struct session *s, struct stream *st, struct h
 {
 	struct body_spans spans = {.n = 0};
 	ssize_t used = body_take(b, in->data, in->len, &spans);
+	bool failed;
 
 	if (used < 0)
 		return MOVE_BAD;
@@ -70,12 +71,16 @@ static enum move_result one_piece(struct session *s, struct stream *st, struct h
 	/* Another stream of the worker has to wait as well: see pause.c. */
 	if (!stream_stays_by_hand(s->worker, st))
 		st->by_hand = 0;
-	if (write_spans(s, st, &spans))
+	failed = write_spans(s, st, &spans) != 0;
+	if (s->state != SESSION_HTTP)
 		return MOVE_FAILED;
+	/* Also where the target has failed: they are no part of the next request. */
 	if (input_used(s, st, in, (size_t)used) < 0) {
 		session_end(s, END_LIMIT);
 		return MOVE_FAILED;
 	}
+	if (failed)
+		return MOVE_FAILED;
 	return b->done ? MOVE_DONE : MOVE_WAIT;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "out.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -65,6 +66,7 @@ int http_write(struct session *s, enum side side, struct iovec *iov, int n)
 	size_t total = 0;
 	ssize_t sent;
 
+	assert(!out->len);
 	for (int i = 0; i < n; i++)
 		total += iov[i].iov_len;
 	if (!total)

@@ -264,6 +264,16 @@ bool http_next_request(struct session *s)
 		return false;
 	if (h->phase == HTTP_IDLE)
 		h->began_ns = s->worker->now;
+	/* A line end behind the last body is no request that has begun. */
+	if (h->phase == HTTP_IDLE && in.len <= 2 && memcmp(in.data, "\r\n", in.len) == 0 &&
+	    h->n_requests) {
+		h->scanned[UP] = in.len == 1; /* the other half of it is awaited */
+		if (input_used(s, up, &in, in.len == 1 ? 0 : in.len) < 0)
+			session_end(s, END_LIMIT);
+		return s->state == SESSION_HTTP;
+	}
+	if (h->phase == HTTP_IDLE)
+		h->scanned[UP] = 0;
 	n = http_request_parse(in.data, in.len, &h->scanned[UP], &limits, s->worker->fields, &head);
 	if (n == 0) {
 		h->scanned[UP] = MAX(h->scanned[UP], (size_t)1);
@@ -320,6 +330,9 @@ void http_send_request(struct session *s)
 		http_deadline(s, s->listener->config->request_timeout);
 		stream_again(s->worker, &s->streams[UP]);
 	}
+	/* It may have spoken, or left, together with the connection. */
+	if (c->readable)
+		stream_again(s->worker, &s->streams[DOWN]);
 }
 
 static void body_failed(struct session *s, enum move_result r)
@@ -351,7 +364,8 @@ void http_pump_request(struct session *s)
 	r = move_body(s, &s->streams[UP], b);
 	if (s->state != SESSION_HTTP)
 		return;
-	if (c->body_max && b->moved > c->body_max && r != MOVE_END) {
+	/* The size of a chunk is known before the kernel moves it. */
+	if (c->body_max && b->moved + body_run(b) > c->body_max && r != MOVE_END) {
 		http_answer(s, HTTP_END_BODY_TOO_LARGE);
 		return;
 	}

@@ -172,6 +172,14 @@ static bool pass_interim(struct session *s, const struct http_head *head, const 
 	return s->state == SESSION_HTTP;
 }
 
+/* Whether the response says that it is chunked: also to HEAD, but not where no body can be. */
+static bool is_chunked(const struct http *h, const struct http_head *head)
+{
+	return head->chunked && h->request->minor > 0 && head->status >= 200 &&
+	       head->status != 204 && head->status != 304 &&
+	       !(h->request->method_id == METHOD_CONNECT && head->status < 300);
+}
+
 /* The final response begins. False: nothing more to do now. */
 static bool begin_response(struct session *s, const struct http_head *head, const struct input *in,
 			   size_t len)
@@ -183,10 +191,10 @@ static bool begin_response(struct session *s, const struct http_head *head, cons
 	h->request->status = head->status;
 	if (!tunnel)
 		begin_body(s, head);
-	n = rewrite_response(
-	    s, head, in->data,
-	    head->status == 101 ? SAY_UPGRADE : (tunnel ? SAY_NOTHING : what_to_say(h)),
-	    head->chunked && !tunnel && !h->body[DOWN].plain, s->worker->scratch, HTTP_SCRATCH);
+	n = rewrite_response(s, head, in->data,
+			     head->status == 101 ? SAY_UPGRADE
+						 : (tunnel ? SAY_NOTHING : what_to_say(h)),
+			     is_chunked(h, head), s->worker->scratch, HTTP_SCRATCH);
 	if (!n) {
 		bad_response(s, HTTP_HEAD_TOO_LARGE);
 		return false;
@@ -237,7 +245,8 @@ static bool read_head(struct session *s)
 		bad_response(s, (enum http_error) - n);
 		return false;
 	}
-	if (head.status == 101 && !h->request->upgrade) {
+	/* Nor before the request is complete (RFC 9110, 7.8). */
+	if (head.status == 101 && (!h->request->upgrade || !h->body[UP].done)) {
 		bad_response(s, HTTP_BAD_STATUS);
 		return false;
 	}
@@ -299,8 +308,9 @@ void http_pump_response(struct session *s)
 
 	if (!http_flush(s, SIDE_CLIENT))
 		return;
+	/* Not before an interim response is written. */
 	while (s->state == SESSION_HTTP && h->phase == HTTP_WAITING)
-		if (!read_head(s))
+		if (h->out[SIDE_CLIENT].len || !read_head(s))
 			return;
 	if (s->state != SESSION_HTTP || h->phase != HTTP_ANSWERING)
 		return;

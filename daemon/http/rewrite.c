@@ -46,7 +46,10 @@ static void put_fmt(struct writer *w, const char *fmt, ...)
 	va_start(args, fmt);
 	n = vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
-	put(w, line, MIN((size_t)n, sizeof(line) - 1));
+	if (n < 0 || (size_t)n >= sizeof(line))
+		w->full = true;
+	else
+		put(w, line, (size_t)n);
 }
 
 static void put_field(struct writer *w, const char *in, const struct http_field *f)
@@ -205,6 +208,8 @@ size_t rewrite_response(const struct session *s, const struct http_head *head, c
 {
 	const struct listener_config *c = s->listener->config;
 	struct writer w = {.at = out, .end = out + size};
+	/* No body can follow, whatever a length says. */
+	bool bodiless = head->status < 200 || head->status == 204;
 
 	put_fmt(&w, "HTTP/1.1 %03u ", head->status);
 	put_slice(&w, in, head->reason);
@@ -214,7 +219,8 @@ size_t rewrite_response(const struct session *s, const struct http_head *head, c
 
 		if (f->id == FIELD_UPGRADE && say == SAY_UPGRADE)
 			put_field(&w, in, f);
-		else if (f->id != FIELD_TRANSFER_ENCODING && !http_is_hop_by_hop(head, in, f))
+		else if (f->id != FIELD_TRANSFER_ENCODING && !http_is_hop_by_hop(head, in, f) &&
+			 !(bodiless && f->id == FIELD_CONTENT_LENGTH))
 			put_field(&w, in, f);
 	}
 	if (chunked)

@@ -139,7 +139,7 @@ static void engaged(struct worker *w, struct stream *s)
 		kernel_start_serving(w, s);
 		return;
 	}
-	if (budgeted && budget_spent(s) && !s->source->fin_seen) {
+	if (budgeted && (budget_spent(s) || s->target->fd < 0) && !s->source->fin_seen) {
 		budget_revoke(w, s);
 		return;
 	}

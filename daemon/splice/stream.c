@@ -260,6 +260,8 @@ void stream_finish(struct worker *w, struct stream *s)
 	struct stream *other = opposite(s);
 	int err;
 
+	/* Only HTTP is without a server at times, and it has no ENDING. */
+	assert(s->target);
 	if (!(w->maps && w->maps->debug & SPLICE_DEBUG_NO_PROOF) && !stream_target_drained(w, s))
 		return;
 	if (s->source->failed) {

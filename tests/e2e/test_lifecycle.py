@@ -121,10 +121,10 @@ def test_second_sigterm_ends_at_once(env):
     assert daemon.access_log()[-1]["end"] == "shutdown"
 
 
-@case(engines=("copy",))
+@case(engines=("copy",), timeout=120)
 def test_signals_up_to_the_end(env):
     """However many come, and when: it ends as after one."""
-    for _ in range(env.pick(30, 5)):
+    for _ in range(env.pick(15, 3)):
         daemon = env.spliced(env.backend().address)
         while daemon.running:
             for number in (signal.SIGTERM, signal.SIGINT) * 50:
