@@ -115,10 +115,11 @@ class Spliced:
         raise AssertionError(f"no listener {listener} in the status")
 
     def log(self):
-        """The lines written so far."""
+        """The lines written so far. The last one may be there in part only, where a page ends."""
         if not self.log_path.exists():
             return []
-        return self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = self.log_path.read_text(encoding="utf-8", errors="replace")
+        return text[:text.rfind("\n") + 1].splitlines()
 
     def log_tail(self, lines=30):
         return "\n".join(self.log()[-lines:])
