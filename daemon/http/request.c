@@ -154,6 +154,22 @@ static void begin_body(struct session *s, const struct http_head *head)
 	s->http->body[DOWN].done = false;
 }
 
+/* An upgrade to HTTP/2 would take all further requests past the routes, and RFC 9113 knows it no
+ * more: the request is forwarded without it. */
+static bool asks_for_h2c(const struct http_head *head, const char *in)
+{
+	for (unsigned int i = 0; i < head->n_fields; i++) {
+		const struct http_field *f = &head->fields[i];
+
+		if (f->id != FIELD_UPGRADE)
+			continue;
+		for (uint32_t at = 0; at + 3 <= f->value.len; at++)
+			if (strncasecmp(in + f->value.at + at, "h2c", 3) == 0)
+				return true;
+	}
+	return false;
+}
+
 /* CONNECT has no body that means anything (RFC 9110, 9.3.6). */
 static void refuse_body(struct session *s)
 {
@@ -291,6 +307,8 @@ bool http_next_request(struct session *s)
 		refuse_head(s, (enum http_error) - n);
 		return false;
 	}
+	if (head.upgrade && asks_for_h2c(&head, in.data))
+		head.upgrade = false;
 	pool = accept_head(s, &head, in.data);
 	if (input_used(s, up, &in, (size_t)n) < 0) {
 		session_end(s, END_LIMIT);

@@ -27,6 +27,18 @@ def test_switch_before_the_body(env):
     assert daemon.running
 
 
+def test_upgrade_to_http2_is_not_passed_on(env):
+    """It would be a tunnel past the routes."""
+    origin = Origin(env)
+    daemon = proxy(env, origin.address)
+    with Client(daemon.address()) as client:
+        client.send(request("GET", "/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: H2C",
+                            "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"))
+        assert client.response().status == 200
+    raw = origin.heads[0].raw.lower()
+    assert b"h2c" not in raw and b"upgrade" not in raw and b"http2-settings" not in raw, raw
+
+
 def test_one_chunk_beyond_body_max(env):
     """Refused by its size, not when the kernel has moved it."""
     origin = Origin(env, serve=lambda connection: connection.head() and connection.reader.rest())
