@@ -42,10 +42,7 @@ int http_error_status(enum http_error error)
 		return 414;
 	case HTTP_HEAD_TOO_LARGE:
 	case HTTP_TOO_MANY_FIELDS:
-	case HTTP_TRAILERS_TOO_LARGE:
 		return 431;
-	case HTTP_BAD_TRANSFER_ENCODING:
-		return 501;
 	case HTTP_UNSUPPORTED_VERSION:
 		return 505;
 	default:

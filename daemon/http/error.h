@@ -44,5 +44,5 @@ enum http_error {
 /* "two_lengths" */
 extern const char *const http_error_str[_HTTP_ERROR_MAX];
 
-/* The status that a request with this error is answered with: 400, 414, 431, 501 or 505. */
+/* The status that a request with this error is answered with: 400, 414, 431 or 505. */
 int http_error_status(enum http_error error);

@@ -60,22 +60,6 @@ bool kernel_proved(struct worker *w, struct stream *s)
 	return !err && complete;
 }
 
-/* Room for `want` more bytes behind what is pending. */
-static int grow_pending(struct stream *s, size_t want)
-{
-	char *bigger;
-
-	if (s->pending_at) {
-		memmove(s->pending, s->pending + s->pending_at, s->pending_len);
-		s->pending_at = 0;
-	}
-	bigger = realloc(s->pending, s->pending_len + want);
-	if (!bigger)
-		return -ENOMEM;
-	s->pending = bigger;
-	return 0;
-}
-
 /*
  * Reads what was handed up, all of it with one call where it can: the receive window opens again
  * only then. It is never more than the source's receive buffer. Returns recv()'s result or -errno.
@@ -85,7 +69,7 @@ static ssize_t take_up(struct stream *s)
 	size_t want = kernel_passed(s) - s->taken;
 	ssize_t n;
 
-	if (grow_pending(s, want) < 0)
+	if (stream_room(s, want) < 0)
 		return -ENOMEM;
 	n = recv(s->source->fd, s->pending + s->pending_len, want, 0);
 	if (n < 0)

@@ -91,7 +91,7 @@ bool stream_stays_by_hand(const struct worker *w, const struct stream *s)
 	return s->by_hand && w->company_ns <= s->by_hand && s->copied - s->hand_from < BY_HAND_MAX;
 }
 
-int stream_keep(struct stream *s, const char *data, size_t len)
+int stream_room(struct stream *s, size_t want)
 {
 	char *bigger;
 
@@ -99,10 +99,17 @@ int stream_keep(struct stream *s, const char *data, size_t len)
 		memmove(s->pending, s->pending + s->pending_at, s->pending_len);
 		s->pending_at = 0;
 	}
-	bigger = realloc(s->pending, s->pending_len + len);
+	bigger = realloc(s->pending, s->pending_len + want);
 	if (!bigger)
 		return -ENOMEM;
 	s->pending = bigger;
+	return 0;
+}
+
+int stream_keep(struct stream *s, const char *data, size_t len)
+{
+	if (stream_room(s, len) < 0)
+		return -ENOMEM;
 	memcpy(s->pending + s->pending_len, data, len);
 	s->pending_len += (uint32_t)len;
 	return 0;

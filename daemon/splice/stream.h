@@ -109,6 +109,8 @@ uint64_t stream_trimmed(const struct stream *s);
 /* The same of the present lane alone. */
 uint64_t stream_redirected(const struct stream *s);
 
+/* Makes room for `want` more bytes behind what is pending. 0 or -ENOMEM. */
+int stream_room(struct stream *s, size_t want);
 /* Appends to the pending bytes. 0 or -ENOMEM. */
 int stream_keep(struct stream *s, const char *data, size_t len);
 /* Whether a stream that is copied though the kernel could have it (`by_hand`) goes on being copied.

@@ -543,7 +543,7 @@ static void errors_have_names_and_statuses(void **state _unused_)
 	assert_int_equal(http_error_status(HTTP_URI_TOO_LONG), 414);
 	assert_int_equal(http_error_status(HTTP_HEAD_TOO_LARGE), 431);
 	assert_int_equal(http_error_status(HTTP_TOO_MANY_FIELDS), 431);
-	assert_int_equal(http_error_status(HTTP_BAD_TRANSFER_ENCODING), 501);
+	assert_int_equal(http_error_status(HTTP_BAD_TRANSFER_ENCODING), 400);
 	assert_int_equal(http_error_status(HTTP_UNSUPPORTED_VERSION), 505);
 }
 
