@@ -92,6 +92,19 @@ int conn_error(int fd)
 	return err;
 }
 
+int conn_end_output(struct conn *c)
+{
+	int err;
+
+	if (shutdown(c->fd, SHUT_WR) == 0)
+		return 0;
+	if (errno != ENOTCONN)
+		return -errno;
+	/* Its peer's reset was there first; whoever read the error before took it. */
+	err = conn_error(c->fd);
+	return err ? -err : -ECONNRESET;
+}
+
 bool conn_is_quiet(const struct conn *c)
 {
 	char byte;

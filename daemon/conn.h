@@ -60,6 +60,11 @@ void conn_accepted(int fd, const struct addr *bound, const struct addr *client);
 void conn_setup(bool keep_system_congestion);
 /* SO_ERROR, as a positive errno; 0: none. */
 int conn_error(int fd);
+/*
+ * Ends what is sent on it, with a FIN. 0 or a negative errno; a connection that its peer has reset
+ * by now gives the reset's error, not ENOTCONN.
+ */
+int conn_end_output(struct conn *c);
 /* Whether there is nothing to read, not even an end: the state of a connection between requests. */
 bool conn_is_quiet(const struct conn *c);
 /* Closes the descriptor; with `reset` the peer gets RST instead of FIN. */

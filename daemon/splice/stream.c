@@ -284,8 +284,9 @@ void stream_finish(struct worker *w, struct stream *s)
 			stream_wait(w, s, false);
 		if (err)
 			return;
-		if (shutdown(s->target->fd, SHUT_WR) < 0) {
-			session_fail(s->session, s->target, errno);
+		err = conn_end_output(s->target);
+		if (err) {
+			session_fail(s->session, s->target, -err);
 			return;
 		}
 	}

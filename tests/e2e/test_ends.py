@@ -2,6 +2,7 @@
 """A session ends as its peers ended it: nothing that one of them sent is lost on the way."""
 
 import select
+import signal
 import socket
 import struct
 import threading
@@ -90,6 +91,35 @@ def flood(sock, seconds):
     except OSError:
         pass
     reset(sock)
+
+
+@case(core=True)
+def test_end_told_to_a_server_that_reset(env):
+    """The client's end is read before the server's reset is: passing the end on fails, and that is
+    the server's reset."""
+    told, gone = threading.Event(), threading.Event()
+
+    def reset_when_told(sock):
+        sock.sendall(sock.recv(7))
+        told.wait(10)
+        reset(sock)
+        gone.set()
+
+    daemon = env.spliced(env.backend(reset_when_told).address, spliced={"workers": 1})
+    for rounds in range(ROUNDS):
+        told.clear()
+        gone.clear()
+        with connect(daemon.address()) as client:
+            client.sendall(b"request")
+            assert client.recv(7) == b"request"
+            daemon.signal(signal.SIGSTOP)
+            client.shutdown(socket.SHUT_WR)
+            told.set()
+            assert gone.wait(10)
+            daemon.signal(signal.SIGCONT)
+            assert until_ended(client) == b""
+        ends = [line["end"] for line in daemon.wait_access(rounds + 1)]
+        assert set(ends) == {"server_reset"}, ends
 
 
 @case(core=True)

@@ -227,10 +227,11 @@ def test_overlapping_retransmissions(env):
 
 @case(engines=("kernel",), timeout=90, core=True)
 def test_overlapping_retransmissions_without_trim(env):
-    """The same bytes reach the server twice."""
+    """The same bytes reach the server twice. The kernel also counts them as read twice: streams
+    that go on for long are left out, since 6.1 writes a warning when it finds itself ahead."""
     stage = Stage(env, "no-trim")
     for name, scenario in SCENARIOS.items():
-        if not scenario.trimmed:
+        if not scenario.trimmed or callable(scenario.steps):
             continue
         peer, content = stage.begin(scenario), scenario.content()
         wait_until(lambda: len(stage.data) > len(content) or
@@ -304,7 +305,11 @@ def test_ends_without_proof(env):
     def truncated(result, _):
         return any(error["kind"] == "truncated" for error in result["errors"])
 
-    assert goes_wrong(env, ["no-proof"], ends(env)[:1] * 5, truncated), \
+    # A reader that is asleep when the end comes has what is left wait in the kernel.
+    asleep = ("--sessions", 8, "--half-close", "client", "--concurrent", "--bytes-up", "6M",
+              "--sleep-reader", "server", "1M", 1)
+    assert goes_wrong(env, ["no-proof"], [asleep] * 3, truncated,
+                      spliced={"splice_high": "12M", "splice_hard": "16M"}), \
         "no stream was truncated by an early shutdown()"
 
 
