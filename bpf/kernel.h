@@ -23,6 +23,10 @@ struct sk_buff {
 	unsigned int truesize;
 } __attribute__((preserve_access_index));
 
+struct task_struct {
+	int tgid; /* of the process, in the initial namespace */
+} __attribute__((preserve_access_index));
+
 #pragma clang attribute pop
 
 #endif

@@ -9,11 +9,12 @@
  *   lanes    mmap-able array of struct lane.
  *   lane_of  hash, source cookie -> struct lane_ref.
  *   events   array of ring buffers, one a worker, of struct lane_event.
- *   owned    socket storage; its presence says "this socket, or its listener, is the daemon's".
- *            Its value is OWNED_COLLECT where sockops is to put it into `sockets` at once.
- *   verdicts per-CPU array of counters, indexed by enum verdict_why.
- *   leaving  (a variable) how many threads of the daemon want a source out of `engaged` right now.
- *            sockops is called for every segment that is sent; while this is 0 it looks no further.
+ *   owned    socket storage; its presence says "put this socket, or what this listener accepts,
+ * into `sockets` as soon as it is established". verdicts per-CPU array of counters, indexed by enum
+ * verdict_why. leaving  (a variable) how many threads of the daemon want a source out of `engaged`
+ * right now. sockops is called for every segment that is sent; while this is 0 it looks no further.
+ *   daemon   (a variable) the daemon's process id in the initial namespace; set by `introduce`,
+ *            which the daemon runs once.
  */
 #ifndef SPLICE_API_H
 #define SPLICE_API_H
@@ -99,8 +100,6 @@ struct lane_ref {
 	__u32 lane;   /* index into `lanes` */
 	__u32 reserved;
 };
-
-enum owned_value { OWNED_KNOWN = 1, OWNED_COLLECT = 2 };
 
 enum lane_event_kind {
 	LANE_EVENT_PASSED, /* bytes were handed up and none had been waiting */

@@ -16,9 +16,12 @@ char LICENSE[] SEC("license") = "GPL";
 
 /* Fixed before load, so that switched-off branches cost nothing. */
 const volatile __u32 debug_flags = 0;
+const volatile __u32 collecting = 0; /* sockets marked in `owned` go into `sockets` at once */
 
 /* How many of the daemon's threads want a source out of `engaged` right now: see leave(). */
 volatile __u32 leaving = 0;
+
+volatile __u32 daemon = 0;
 
 /* Sizes are placeholders: the daemon sets them from max_sessions before load. */
 struct {
@@ -89,18 +92,38 @@ static __always_inline void count(enum verdict_why why)
 
 /* ---- sockops ---------------------------------------------------------------------------- */
 
-/*
- * A socket of the daemon has been established. Where it is wanted, it is put into `sockets`. From
- * now on the program is called under the socket's lock whenever its MSS is computed: see leave().
- */
-static __always_inline void established(struct bpf_sock_ops *ops, __u32 owned_value)
+/* Run by the daemon itself. In a namespace of its own it does not know the id that counts here. */
+SEC("syscall")
+int introduce(void *context __attribute__((unused)))
 {
-	__u64 cookie = bpf_get_socket_cookie(ops);
+	daemon = bpf_get_current_pid_tgid() >> 32;
+	return 0;
+}
 
-	bpf_sock_ops_cb_flags_set(ops,
-				  ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
-	if (owned_value != OWNED_COLLECT)
+/*
+ * A process of the cgroup connects a socket, or listens on one: its own thread is running. From now
+ * on the program is called under the lock of the daemon's socket, and of all that a listener
+ * accepts, whenever the MSS is computed: see leave().
+ */
+static __always_inline void begin(struct bpf_sock_ops *ops)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	int tgid = 0;
+
+	(void)bpf_probe_read_kernel(&tgid, sizeof(tgid), &task->tgid);
+	if (tgid && (__u32)tgid == daemon)
+		bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags |
+						   BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+}
+
+static __always_inline void established(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	__u64 cookie;
+
+	if (!sk || !bpf_sk_storage_get(&owned, sk, 0, 0))
 		return;
+	cookie = bpf_get_socket_cookie(ops);
 	if (bpf_sock_hash_update(ops, &sockets, &cookie, BPF_ANY))
 		count(VERDICT_SOCKET_REFUSED);
 	else
@@ -139,22 +162,21 @@ static __always_inline void leave(struct bpf_sock_ops *ops)
 }
 
 /*
- * The program sees every TCP connection of its cgroup; only those marked in `owned` are touched, so
- * no other program's socket gets a sockmap's behaviour.
+ * The program sees every TCP connection of its cgroup; only the daemon's are touched, so no other
+ * program's socket gets a sockmap's behaviour.
  */
 SEC("sockops")
 int collect(struct bpf_sock_ops *ops)
 {
-	struct bpf_sock *sk;
-	__u32 *value;
-
 	switch (ops->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		begin(ops);
+		break;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		sk = ops->sk;
-		value = sk ? bpf_sk_storage_get(&owned, sk, 0, 0) : 0;
-		if (value)
-			established(ops, *value);
+		if (collecting)
+			established(ops);
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
 		if (leaving && ops->args[0] == BPF_WRITE_HDR_TCP_CURRENT_MSS)

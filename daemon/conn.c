@@ -62,7 +62,22 @@ struct conn *conn_new(void)
 	return c;
 }
 
-int conn_dial(const struct addr *where, int (*own)(void *arg, int fd), void *arg)
+static void set_quickack(int fd, int on)
+{
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+}
+
+void conn_ack_with_answer(int fd)
+{
+	set_quickack(fd, 0);
+}
+
+void conn_ack_at_once(int fd)
+{
+	set_quickack(fd, 1);
+}
+
+int conn_dial(const struct addr *where, bool speaks, int (*own)(void *arg, int fd), void *arg)
 {
 	_cleanup_close_ int fd = -1;
 	int err = 0;
@@ -76,6 +91,9 @@ int conn_dial(const struct addr *where, int (*own)(void *arg, int fd), void *arg
 		err = own(arg, fd);
 	if (err)
 		return err;
+	/* Undone by the kernel when the server's SYN comes (tcp_rcv_synsent_state_process). */
+	if (speaks && where->sa.sa_family != AF_UNIX)
+		set_quickack(fd, 0);
 	/* A unix socket whose backlog is full says EAGAIN and cannot be waited for. */
 	if (connect(fd, &where->sa, where->len) < 0 && errno != EINPROGRESS)
 		return -errno;

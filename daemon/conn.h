@@ -45,9 +45,10 @@ struct conn *conn_new(void);
 /*
  * Creates a non-blocking socket for `where` and starts connecting: TCP_NODELAY, urgent data in
  * line. Returns the descriptor, or a negative errno; -EINPROGRESS is not an error. `own` may mark
- * the socket before it connects.
+ * the socket before it connects. With `speaks` there is something to send at once, which then
+ * carries the acknowledgement of the server's SYN: one segment less.
  */
-int conn_dial(const struct addr *where, int (*own)(void *arg, int fd), void *arg);
+int conn_dial(const struct addr *where, bool speaks, int (*own)(void *arg, int fd), void *arg);
 /* The options every accepted TCP socket inherits from its listener. 0 or -errno. */
 int conn_listen_options(int fd, const struct addr *where);
 /* An accepted socket of a listener that is bound to `bound`: what it did not inherit. */
@@ -58,6 +59,14 @@ void conn_accepted(int fd, const struct addr *bound, const struct addr *client);
  * connections then use one without. Called once, before any socket is made.
  */
 void conn_setup(bool keep_system_congestion);
+/*
+ * For a socket that listens already, and whose clients begin with a request: what it accepts does
+ * not acknowledge the first segments, because the answer will. A client that turns out to have more
+ * to say may be waiting for that (Nagle's algorithm): conn_ack_at_once() sends what is due and does
+ * so from then on.
+ */
+void conn_ack_with_answer(int fd);
+void conn_ack_at_once(int fd);
 /* SO_ERROR, as a positive errno; 0: none. */
 int conn_error(int fd);
 /*

@@ -38,17 +38,17 @@ struct daemon {
 };
 
 /*
- * Marks a listening or not yet connected TCP socket for sockops. It is put into `sockets` as soon
- * as it is established only where sessions go to the kernel at once: a socket in a sockhash costs
- * its set-up and above all its close much more than the session of a short-lived client is worth
- * (half of the connections a second), so with engage_after the daemon adds those that live long
- * enough.
+ * Has sockops put a listening or not yet connected TCP socket into `sockets` as soon as it is
+ * established, but only where sessions go to the kernel at once: a socket in a sockhash costs its
+ * set-up and above all its close much more than the session of a short-lived client is worth (half
+ * of the connections a second), so with engage_after the daemon adds those that live long enough.
+ * The mark alone has its price, too.
  */
 static inline int daemon_own(const struct daemon *d, int fd)
 {
-	if (!d->maps || !d->maps->collected)
+	if (!d->maps || !d->maps->collected || d->config->engage_after)
 		return 0;
-	return maps_own(d->maps, fd, d->config->engage_after ? OWNED_KNOWN : OWNED_COLLECT);
+	return maps_own(d->maps, fd);
 }
 
 /*

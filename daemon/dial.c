@@ -2,7 +2,9 @@
 #include "dial.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "daemon.h"
 #include "http/http.h"
@@ -23,17 +25,17 @@ static int own(void *arg, int fd)
  * connection that is kept for later goes, or the worker's reserve is given up for it, and the
  * listeners wait until that is filled again.
  */
-static int dial_fd(struct worker *w, const struct addr *where)
+static int dial_fd(struct worker *w, const struct addr *where, bool speaks)
 {
 	bool tcp = where->sa.sa_family != AF_UNIX;
-	int fd = conn_dial(where, tcp ? own : NULL, w);
+	int fd = conn_dial(where, speaks, tcp ? own : NULL, w);
 
 	if ((fd == -EMFILE || fd == -ENFILE) && idle_give_up(w))
-		fd = conn_dial(where, tcp ? own : NULL, w);
+		fd = conn_dial(where, speaks, tcp ? own : NULL, w);
 	if ((fd == -EMFILE || fd == -ENFILE) && w->reserve_fd >= 0) {
 		(void)close(w->reserve_fd);
 		w->reserve_fd = -1;
-		fd = conn_dial(where, tcp ? own : NULL, w);
+		fd = conn_dial(where, speaks, tcp ? own : NULL, w);
 	}
 	return fd;
 }
@@ -68,6 +70,16 @@ static bool next_try(struct session *s, int err)
 	return true;
 }
 
+/* Whether the server gets something as soon as it is connected. */
+static bool has_spoken(const struct session *s)
+{
+	int waiting = 0;
+
+	if (s->state == SESSION_HTTP || s->streams[UP].pending_len)
+		return true;
+	return ioctl(s->client_conn.fd, SIOCINQ, &waiting) == 0 && waiting > 0;
+}
+
 /* One try. 0, or a negative errno: it has failed at once. */
 static int try_server(struct session *s)
 {
@@ -81,7 +93,7 @@ static int try_server(struct session *s)
 			return -ENOMEM;
 		session_attach(s, c);
 	}
-	fd = dial_fd(w, &s->backend);
+	fd = dial_fd(w, &s->backend, has_spoken(s));
 	if (fd < 0)
 		return fd;
 	c->fd = fd;

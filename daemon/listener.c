@@ -258,6 +258,8 @@ static int open_socket(struct listener *l, size_t bind_index, int *ret)
 		return fail(l, a, "bind");
 	if (listen(fd, (int)l->config->backlog) < 0)
 		return fail(l, a, "listen");
+	if (tcp && (l->config->protocol == PROTOCOL_HTTP || l->config->protocol == PROTOCOL_TLS))
+		conn_ack_with_answer(fd);
 	if (tcp && getsockname(fd, &a->sa, &a->len) < 0)
 		return fail(l, a, "getsockname");
 	*ret = TAKE_FD(fd);

@@ -222,7 +222,8 @@ static int open_engine(struct run *r)
 	struct maps_options o = {.max_sessions = c->max_sessions,
 				 .workers = worker_count(c),
 				 .numa_node = c->numa_node,
-				 .debug = r->daemon.debug};
+				 .debug = r->daemon.debug,
+				 .collecting = !c->engage_after};
 
 	doctor_begin(doctor, c->engine);
 	if (c->engine == ENGINE_COPY)

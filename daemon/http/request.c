@@ -196,6 +196,8 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 	}
 	h->close = h->close || !head->keep_alive || s->worker->draining;
 	begin_body(s, head);
+	if (!h->body[UP].done)
+		conn_ack_at_once(s->client_conn.fd);
 	h->request->replayable = h->body[UP].done && is_idempotent(h->request->method_id);
 	pool = choose(s, head, in, &known_host);
 	if (s->denied)
@@ -242,6 +244,7 @@ static void head_incomplete(struct session *s)
 {
 	if (s->http->phase != HTTP_IDLE)
 		return;
+	conn_ack_at_once(s->client_conn.fd);
 	http_enter(s, HTTP_HEAD);
 	s->http->began_ns = s->worker->now;
 	http_deadline(s, s->listener->config->head_timeout);

@@ -326,6 +326,7 @@ void sniff_readable(struct session *s)
 {
 	struct stream *up = &s->streams[UP];
 	struct conn *c = &s->client_conn;
+	enum step step;
 	ssize_t n;
 
 	do {
@@ -352,7 +353,10 @@ void sniff_readable(struct session *s)
 			session_end(s, END_LIMIT);
 			return;
 		}
-	} while (look(s) == STEP_MORE);
+		step = look(s);
+		if (step == STEP_MORE)
+			conn_ack_at_once(c->fd);
+	} while (step == STEP_MORE);
 }
 
 void sniff_timeout(struct session *s)

@@ -118,6 +118,7 @@ static int map_lanes(struct maps *m)
 
 static int attach_collect(struct maps *m, char why[256])
 {
+	LIBBPF_OPTS(bpf_test_run_opts, once);
 	_cleanup_close_ int fd = -1;
 	char path[512];
 	struct bpf_link *link;
@@ -132,6 +133,11 @@ static int attach_collect(struct maps *m, char why[256])
 	if (fd < 0) {
 		err = -errno;
 		snprintf(why, 256, "opening %.180s: %s", path, strerror(-err));
+		return err;
+	}
+	if (bpf_prog_test_run_opts(bpf_program__fd(m->skeleton->progs.introduce), &once) < 0) {
+		err = -errno;
+		snprintf(why, 256, "telling sockops the daemon's process: %s", strerror(-err));
 		return err;
 	}
 	link = bpf_program__attach_cgroup(m->skeleton->progs.collect, fd);
@@ -161,6 +167,7 @@ static int load(struct maps *m, const struct maps_options *o, char why[256])
 	err = m->skeleton ? set_sizes(m->skeleton, o) : -errno;
 	if (!err) {
 		m->skeleton->rodata->debug_flags = o->debug;
+		m->skeleton->rodata->collecting = o->collecting;
 		step = "loading the programs";
 		err = splice_bpf__load(m->skeleton);
 	}
@@ -225,11 +232,11 @@ void maps_close(struct maps *m)
 	free(m);
 }
 
-int maps_own(const struct maps *m, int fd, enum owned_value value)
+int maps_own(const struct maps *m, int fd)
 {
-	uint32_t v = value;
+	uint32_t marked = 1;
 
-	return bpf_map_update_elem(m->owned_fd, &fd, &v, BPF_ANY) < 0 ? -errno : 0;
+	return bpf_map_update_elem(m->owned_fd, &fd, &marked, BPF_ANY) < 0 ? -errno : 0;
 }
 
 int maps_socket_add(const struct maps *m, uint64_t cookie, int fd)

@@ -27,6 +27,7 @@ struct maps_options {
 	unsigned int workers;
 	int numa_node; /* -1: any */
 	uint32_t debug;
+	bool collecting; /* sockets marked by maps_own() go into `sockets` at once */
 };
 
 /*
@@ -37,8 +38,12 @@ struct maps_options {
 int maps_open(const struct maps_options *options, struct maps **ret, char why[256]);
 void maps_close(struct maps *m); /* NULL is allowed */
 
-/* Marks a listening or not yet connected socket as the daemon's, for sockops. 0 or -errno. */
-int maps_own(const struct maps *m, int fd, enum owned_value value);
+/*
+ * Marks a listening or not yet connected socket, so that sockops puts it, or what it accepts, into
+ * `sockets`. 0 or -errno. Without it sockops knows the daemon's sockets, too, by the process that
+ * calls connect() or listen(), and can take them out of `engaged`.
+ */
+int maps_own(const struct maps *m, int fd);
 
 /* The entries of the lane protocol. All return 0 or a negative errno; removing what is not
  * there is -ENOENT. `fd` must be ESTABLISHED to be added (kernel: sock_map_sk_state_allowed). */
