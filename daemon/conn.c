@@ -2,6 +2,7 @@
 #include "conn.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
@@ -121,6 +122,17 @@ int conn_end_output(struct conn *c)
 	/* Its peer's reset was there first; whoever read the error before took it. */
 	err = conn_error(c->fd);
 	return err ? -err : -ECONNRESET;
+}
+
+size_t conn_room(const struct conn *c)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(c->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ||
+	    info[SK_MEMINFO_SNDBUF] <= info[SK_MEMINFO_WMEM_QUEUED])
+		return 0;
+	return info[SK_MEMINFO_SNDBUF] - info[SK_MEMINFO_WMEM_QUEUED];
 }
 
 bool conn_is_quiet(const struct conn *c)

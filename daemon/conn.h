@@ -74,6 +74,8 @@ int conn_error(int fd);
  * by now gives the reset's error, not ENOTCONN.
  */
 int conn_end_output(struct conn *c);
+/* Bytes of memory that its write queue may still take; 0 when that is not known. */
+size_t conn_room(const struct conn *c);
 /* Whether there is nothing to read, not even an end: the state of a connection between requests. */
 bool conn_is_quiet(const struct conn *c);
 /* Closes the descriptor; with `reset` the peer gets RST instead of FIN. */

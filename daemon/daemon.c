@@ -31,7 +31,7 @@ int daemon_init(struct daemon *d, unsigned int n_workers)
 	d->started_ns = now_ns();
 	if (getrandom(&d->instance, sizeof(d->instance), 0) != (ssize_t)sizeof(d->instance))
 		d->instance = d->started_ns;
-	d->read_size = COPY_BUFFER;
+	d->read_size = COPY_READ;
 	d->early_bytes = COPY_EARLY_BYTES;
 	d->budget = UINT64_MAX;
 	atomic_store(&d->access_log, d->config->access_log);

@@ -31,7 +31,7 @@ struct daemon {
 	uint64_t started_ns;
 	uint64_t instance; /* random: makes ids of this run unlike those of another */
 	uint32_t debug;    /* enum splice_debug */
-	size_t read_size;  /* the copy engine reads at most this much at once */
+	size_t read_size;  /* bytes of one read by hand; see stream_read_size() */
 	uint64_t
 	    early_bytes; /* a session that moved this much goes to the kernel before its time */
 	uint64_t budget; /* of a new lane: how much the kernel may move on its own */

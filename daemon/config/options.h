@@ -167,7 +167,7 @@ OPTION(LISTENER, fields_max, fields_max, UINT, "128", RESTART,
 OPTION(LISTENER, body_max, body_max, SIZE, "0", RESTART,
        "http: the largest body of a request (413). 0: no limit.",
        .min = 0, .max = UINT64_C(1) << 40)
-OPTION(LISTENER, body_splice_min, body_splice_min, SIZE, "256K", RESTART,
+OPTION(LISTENER, body_splice_min, body_splice_min, SIZE, "1M", RESTART,
        "http: bodies, and chunks of bodies, of which this much is still to come are moved by the "
        "kernel; smaller ones are cheaper to copy.",
        .min = 1, .max = UINT64_C(1) << 40)

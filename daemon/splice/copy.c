@@ -92,7 +92,7 @@ static bool stays_by_hand(const struct worker *w, const struct stream *s, enum c
 /* One read and the write of what it gave. */
 static enum copy_result step(struct worker *w, struct stream *s)
 {
-	size_t size = w->daemon->read_size;
+	size_t size = stream_read_size(w, s);
 	ssize_t n = recv(s->source->fd, w->buffer, size, 0);
 	size_t written;
 	int err;
@@ -113,7 +113,8 @@ static enum copy_result step(struct worker *w, struct stream *s)
 	}
 	/* A short read has emptied the queue and the next byte raises a new edge; but a FIN that
 	 * was announced together with these bytes does not. */
-	if ((size_t)n < size && !s->source->fin_seen)
+	s->plenty = (size_t)n == size;
+	if (!s->plenty && !s->source->fin_seen)
 		s->source->readable = false;
 	s->source->received += (uint64_t)n;
 	s->session->active_ns = w->now;

@@ -9,10 +9,12 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "../daemon.h"
 #include "../http/http.h"
 #include "../log.h"
 #include "../session.h"
 #include "../worker.h"
+#include "copy.h"
 #include "kernel.h"
 
 /* How much is copied before the kernel has another try: it may be the better by then. */
@@ -89,6 +91,15 @@ const struct engine *stream_by_hand(const struct stream *s)
 bool stream_stays_by_hand(const struct worker *w, const struct stream *s)
 {
 	return s->by_hand && w->company_ns <= s->by_hand && s->copied - s->hand_from < BY_HAND_MAX;
+}
+
+size_t stream_read_size(const struct worker *w, const struct stream *s)
+{
+	size_t usual = w->daemon->read_size;
+
+	if (!s->plenty || usual < COPY_READ || !s->target || conn_room(s->target) < COPY_BUFFER)
+		return usual;
+	return COPY_BUFFER;
 }
 
 int stream_room(struct stream *s, size_t want)

@@ -80,6 +80,7 @@ struct stream {
 	bool eof;     /* the source's end was read or proved */
 	bool drained; /* the kernel holds nothing for the target that it has not written */
 	bool waiting; /* on the worker's list */
+	bool plenty;  /* the last read by hand gave all it was asked for */
 	bool again;   /* on the worker's list of streams with more to do at once */
 	TAILQ_ENTRY(stream) wait_link;
 	TAILQ_ENTRY(stream) again_link;
@@ -109,6 +110,8 @@ uint64_t stream_trimmed(const struct stream *s);
 /* The same of the present lane alone. */
 uint64_t stream_redirected(const struct stream *s);
 
+/* How much the next read by hand takes, at most COPY_BUFFER bytes. */
+size_t stream_read_size(const struct worker *w, const struct stream *s);
 /* Makes room for `want` more bytes behind what is pending. 0 or -ENOMEM. */
 int stream_room(struct stream *s, size_t want);
 /* Appends to the pending bytes. 0 or -ENOMEM. */

@@ -119,7 +119,7 @@ static void assert_default_http(const struct listener_config *l)
 	assert_int_equal(l->head_max, 32 << 10);
 	assert_int_equal(l->fields_max, 128);
 	assert_int_equal(l->body_max, 0);
-	assert_int_equal(l->body_splice_min, 256 << 10);
+	assert_int_equal(l->body_splice_min, 1 << 20);
 	assert_int_equal(l->x_forwarded_for, FORWARD_NO);
 	assert_false(l->x_forwarded_proto);
 	assert_int_equal(l->forwarded, FORWARD_NO);
@@ -176,7 +176,7 @@ static const char full[] = "[spliced]\n"
 			   "head_max = 64K\n"
 			   "fields_max = 1000\n"
 			   "body_max = 1G\n"
-			   "body_splice_min = 1M\n"
+			   "body_splice_min = 512K\n"
 			   "x_forwarded_for = append\n"
 			   "x_forwarded_proto = yes\n"
 			   "forwarded = replace\n"
@@ -201,7 +201,7 @@ static void assert_full_http(const struct listener_config *l)
 	assert_int_equal(l->head_max, 64 << 10);
 	assert_int_equal(l->fields_max, 1000);
 	assert_int_equal(l->body_max, 1 << 30);
-	assert_int_equal(l->body_splice_min, 1 << 20);
+	assert_int_equal(l->body_splice_min, 512 << 10);
 	assert_int_equal(l->x_forwarded_for, FORWARD_APPEND);
 	assert_true(l->x_forwarded_proto);
 	assert_int_equal(l->forwarded, FORWARD_REPLACE);
