@@ -113,8 +113,8 @@ static enum copy_result step(struct worker *w, struct stream *s)
 	}
 	/* A short read has emptied the queue and the next byte raises a new edge; but a FIN that
 	 * was announced together with these bytes does not. */
-	s->plenty = (size_t)n == size;
-	if (!s->plenty && !s->source->fin_seen)
+	s->plenty = (size_t)n >= w->daemon->read_size;
+	if ((size_t)n < size && !s->source->fin_seen)
 		s->source->readable = false;
 	s->source->received += (uint64_t)n;
 	s->session->active_ns = w->now;

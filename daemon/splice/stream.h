@@ -80,7 +80,7 @@ struct stream {
 	bool eof;     /* the source's end was read or proved */
 	bool drained; /* the kernel holds nothing for the target that it has not written */
 	bool waiting; /* on the worker's list */
-	bool plenty;  /* the last read by hand gave all it was asked for */
+	bool plenty;  /* the last read by hand gave as much as one usually takes */
 	bool again;   /* on the worker's list of streams with more to do at once */
 	TAILQ_ENTRY(stream) wait_link;
 	TAILQ_ENTRY(stream) again_link;
