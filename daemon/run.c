@@ -29,6 +29,7 @@ struct run {
 	struct hello *hello;
 	struct addr hello_at;
 	unsigned int busy_workers; /* that still have sessions while draining */
+	bool hurried;              /* sessions were told to end at once */
 };
 
 /* ---- shutting down ---------------------------------------------------------------------- */
@@ -74,7 +75,8 @@ static void on_grace(evutil_socket_t fd _unused_, short what _unused_, void *arg
 	to_workers(r, end_letter);
 }
 
-/* First: no new sessions, the others may end within shutdown_grace. Second: the end. */
+/* First: no new sessions, the others may end within shutdown_grace. Second: the end. More: nothing.
+ */
 static void on_terminate(evutil_socket_t sig, short what _unused_, void *arg)
 {
 	struct run *r = arg;
@@ -82,7 +84,10 @@ static void on_terminate(evutil_socket_t sig, short what _unused_, void *arg)
 	struct timeval tv = {.tv_sec = (time_t)(grace / NSEC_PER_SEC),
 			     .tv_usec = (suseconds_t)(grace % NSEC_PER_SEC / 1000)};
 
+	if (r->hurried)
+		return; /* no number of signals makes it faster, so none may make it slower */
 	if (atomic_exchange(&r->daemon.draining, true)) {
+		r->hurried = true;
 		log_warn("signal %d again: ending %u sessions at once", (int)sig,
 			 slots_used(&r->daemon.slots));
 		to_workers(r, end_letter);
