@@ -9,10 +9,11 @@
  *   lanes    mmap-able array of struct lane.
  *   lane_of  hash, source cookie -> struct lane_ref.
  *   events   array of ring buffers, one a worker, of struct lane_event.
- *   owned    socket storage; its presence says "put this socket, or what this listener accepts,
- * into `sockets` as soon as it is established". verdicts per-CPU array of counters, indexed by enum
- * verdict_why. leaving  (a variable) how many threads of the daemon want a source out of `engaged`
- * right now. sockops is called for every segment that is sent; while this is 0 it looks no further.
+ *   owned    socket storage; its presence says: put this socket, or what this listener accepts,
+ *            into `sockets` as soon as it is established.
+ *   verdicts per-CPU array of counters, indexed by enum verdict_why.
+ *   leaving  (a variable) how many threads of the daemon want a source out of `engaged` right now.
+ *            sockops is called for every segment that is sent; while this is 0 it looks no further.
  *   daemon   (a variable) the daemon's process id in the initial namespace; set by `introduce`,
  *            which the daemon runs once.
  */

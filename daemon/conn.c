@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 /*
@@ -111,6 +112,22 @@ int conn_error(int fd)
 	return err;
 }
 
+void conn_input_event(struct conn *c, uint32_t events)
+{
+	if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP))
+		c->readable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		c->fin_seen = true;
+	if (events & EPOLLPRI)
+		c->urgent = true;
+}
+
+void conn_short_read(struct conn *c)
+{
+	if (!c->fin_seen && !c->failed && !c->urgent)
+		c->readable = false;
+}
+
 int conn_end_output(struct conn *c)
 {
 	int err;
@@ -129,7 +146,8 @@ size_t conn_room(const struct conn *c)
 	uint32_t info[SK_MEMINFO_VARS] = {0};
 	socklen_t len = sizeof(info);
 
-	if (getsockopt(c->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ||
+	/* A unix socket's peer holds what was written, and the queue here stays empty. */
+	if (!c->tcp || getsockopt(c->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ||
 	    info[SK_MEMINFO_SNDBUF] <= info[SK_MEMINFO_WMEM_QUEUED])
 		return 0;
 	return info[SK_MEMINFO_SNDBUF] - info[SK_MEMINFO_WMEM_QUEUED];

@@ -21,6 +21,7 @@ struct conn {
 	bool readable;  /* edge-triggered: true until a read finds nothing */
 	bool writable;  /* true until a write finds no room */
 	bool fin_seen;  /* EPOLLRDHUP: the peer will send no more */
+	bool urgent;    /* EPOLLPRI: an urgent byte came; reading stops at such a byte */
 	bool based;     /* `base` is valid */
 	bool failed;    /* it was reset or broke; what it sent before may still be delivered */
 	bool collected; /* it is in `sockets` (see splice-api.h), under its cookie */
@@ -69,6 +70,14 @@ void conn_ack_with_answer(int fd);
 void conn_ack_at_once(int fd);
 /* SO_ERROR, as a positive errno; 0: none. */
 int conn_error(int fd);
+/* Takes note of what epoll says of its input: EPOLLIN, EPOLLPRI, EPOLLRDHUP, EPOLLHUP. */
+void conn_input_event(struct conn *c, uint32_t events);
+/*
+ * A read gave less than was asked for: the queue was emptied, and the next byte raises a new edge.
+ * That is not so at an urgent byte; and an end that was announced together with the bytes raises
+ * none of its own.
+ */
+void conn_short_read(struct conn *c);
 /*
  * Ends what is sent on it, with a FIN. 0 or a negative errno; a connection that its peer has reset
  * by now gives the reset's error, not ENOTCONN.

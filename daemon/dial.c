@@ -2,9 +2,7 @@
 #include "dial.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "daemon.h"
 #include "http/http.h"
@@ -73,11 +71,10 @@ static bool next_try(struct session *s, int err)
 /* Whether the server gets something as soon as it is connected. */
 static bool has_spoken(const struct session *s)
 {
-	int waiting = 0;
-
-	if (s->state == SESSION_HTTP || s->streams[UP].pending_len)
+	if (s->state == SESSION_HTTP || s->streams[UP].pending_len ||
+	    s->pool->config->send_proxy != PROXY_SEND_NO)
 		return true;
-	return ioctl(s->client_conn.fd, SIOCINQ, &waiting) == 0 && waiting > 0;
+	return !conn_is_quiet(&s->client_conn);
 }
 
 /* One try. 0, or a negative errno: it has failed at once. */
@@ -100,7 +97,7 @@ static int try_server(struct session *s)
 	c->server = s->server;
 	c->tcp = s->backend.sa.sa_family != AF_UNIX;
 	c->armed = 0;
-	c->readable = c->writable = c->fin_seen = c->failed = false;
+	c->readable = c->writable = c->fin_seen = c->urgent = c->failed = false;
 	session_dial_timeout(s, s->pool->config->connect_timeout);
 	stream_watch(w, &s->streams[DOWN]);
 	return 0;

@@ -42,8 +42,8 @@ struct listener {
 	atomic_uint_fast64_t total;
 };
 
-/* Binds and listens, for all workers; marks the sockets for sockops. Returns 0, or a negative errno
- * after logging the listener, address and call. */
+/* Binds and listens, for all workers. Returns 0, or a negative errno after logging the listener,
+ * address and call. */
 int listener_open(struct listener *l, struct daemon *d, const struct listener_config *config);
 /* Closes everything and unlinks unix sockets; the workers must not run. */
 void listener_close(struct listener *l);

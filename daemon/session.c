@@ -418,8 +418,7 @@ static void sniffing_event(struct session *s, uint32_t events)
 {
 	int err = events & EPOLLERR ? conn_error(s->client_conn.fd) : 0;
 
-	if (events & (EPOLLRDHUP | EPOLLHUP))
-		s->client_conn.fin_seen = true;
+	conn_input_event(&s->client_conn, events);
 	if (err)
 		session_end(s, err == ECONNRESET ? END_CLIENT_RESET : END_ERROR);
 	else if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
@@ -463,10 +462,7 @@ void session_event(struct conn *c, uint32_t events)
 	}
 	if (events & EPOLLOUT)
 		c->writable = true;
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
-		c->readable = true;
-	if (events & (EPOLLRDHUP | EPOLLHUP))
-		c->fin_seen = true;
+	conn_input_event(c, events);
 	if (s->state == SESSION_DIALING) {
 		/* A connect() that failed raises EPOLLERR: see above. */
 		if (c->side == SIDE_BACKEND && events & EPOLLOUT)

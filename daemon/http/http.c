@@ -147,10 +147,7 @@ void http_event(struct session *s, struct conn *c, uint32_t events)
 	}
 	if (events & EPOLLOUT)
 		c->writable = true;
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
-		c->readable = true;
-	if (events & (EPOLLRDHUP | EPOLLHUP))
-		c->fin_seen = true;
+	conn_input_event(c, events);
 	if (err) {
 		http_fail(s, c, err);
 		return;

@@ -43,11 +43,9 @@ static enum input_result read_once(struct session *s, struct stream *st, size_t 
 		c->failed = true;
 	if (n <= 0)
 		return INPUT_END;
-	/* A short read has emptied the queue, and the next byte raises a new edge; but an end that
-	 * was announced together with these bytes does not. */
 	st->plenty = (size_t)n >= s->worker->daemon->read_size;
-	if ((size_t)n < size && !c->fin_seen && !c->failed)
-		c->readable = false;
+	if ((size_t)n < size)
+		conn_short_read(c);
 	c->received += (uint64_t)n;
 	s->active_ns = s->worker->now;
 	*ret = (size_t)n;

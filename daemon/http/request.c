@@ -196,8 +196,6 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 	}
 	h->close = h->close || !head->keep_alive || s->worker->draining;
 	begin_body(s, head);
-	if (!h->body[UP].done)
-		conn_ack_at_once(s->client_conn.fd);
 	h->request->replayable = h->body[UP].done && is_idempotent(h->request->method_id);
 	pool = choose(s, head, in, &known_host);
 	if (s->denied)
@@ -313,6 +311,8 @@ bool http_next_request(struct session *s)
 	if (head.upgrade && asks_for_h2c(&head, in.data))
 		head.upgrade = false;
 	pool = accept_head(s, &head, in.data);
+	if (head.chunked || head.content_length > in.len - (size_t)n)
+		conn_ack_at_once(s->client_conn.fd);
 	if (input_used(s, up, &in, (size_t)n) < 0) {
 		session_end(s, END_LIMIT);
 		return false;

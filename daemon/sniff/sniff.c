@@ -334,8 +334,7 @@ void sniff_readable(struct session *s)
 			session_end(s, END_SNIFF_LIMIT);
 			return;
 		}
-		n = recv(c->fd, s->worker->buffer, MIN(COPY_BUFFER, SNIFF_MAX - up->pending_len),
-			 0);
+		n = recv(c->fd, s->worker->buffer, SNIFF_MAX - up->pending_len, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)

@@ -40,6 +40,7 @@ struct stage {
 	struct config *config;
 	int client, backend;
 	struct canary_result *result;
+	uint64_t left; /* VERDICT_LEFT before it began */
 };
 
 static int fail(struct stage *st, const char *fmt, ...) _printf_(2, 3);
@@ -289,8 +290,15 @@ static int flow_run(struct stage *st, struct flow *f)
 static int check_burst(struct stage *st)
 {
 	struct flow down = {.from = st->backend, .to = st->client, .total = 6 << 20, .late = true};
+	const struct maps *maps = st->daemon.maps;
 
-	return flow_run(st, &down);
+	if (flow_run(st, &down) < 0)
+		return -1;
+	/* The source was paused, and each pause takes it out of the verdict map. */
+	if (maps->collected && maps_verdicts(maps, VERDICT_LEFT) == st->left)
+		return fail(st, "no source left under its lock: sockops does not see the daemon's "
+				"sockets");
+	return 0;
 }
 
 static int check_half_close(struct stage *st)
@@ -355,7 +363,8 @@ static int judge(struct stage *st)
 
 static void run_once(struct maps *maps, enum canary_check check, struct canary_result *ret)
 {
-	struct stage st = {.client = -1, .backend = -1, .result = ret};
+	struct stage st = {
+	    .client = -1, .backend = -1, .result = ret, .left = maps_verdicts(maps, VERDICT_LEFT)};
 	uint64_t began = now_ns();
 
 	*ret = (struct canary_result){0};

@@ -111,17 +111,17 @@ static enum copy_result step(struct worker *w, struct stream *s)
 		session_fail(s->session, s->source, errno);
 		return s->source->failed ? COPY_MORE : COPY_FAILED;
 	}
-	/* A short read has emptied the queue and the next byte raises a new edge; but a FIN that
-	 * was announced together with these bytes does not. */
 	s->plenty = (size_t)n >= w->daemon->read_size;
-	if ((size_t)n < size && !s->source->fin_seen)
-		s->source->readable = false;
+	if ((size_t)n < size)
+		conn_short_read(s->source);
 	s->source->received += (uint64_t)n;
 	s->session->active_ns = w->now;
 
 	err = write_some(s, w->buffer, (size_t)n, &written);
 	if (!err && written < (size_t)n)
 		err = keep(s, w->buffer + written, (size_t)n - written);
+	if (written < (size_t)n)
+		s->plenty = false;
 	if (err) {
 		session_fail(s->session, s->target, -err);
 		return COPY_FAILED;

@@ -31,7 +31,8 @@ static void check_privileges(struct doctor *d)
 	} needed[] = {
 	    {"cap_bpf", CAP_BPF, "loading programs and maps"},
 	    {"cap_net_admin", CAP_NET_ADMIN, "sockhashes, sockops and stream verdict programs"},
-	    {"cap_perfmon", CAP_PERFMON, "reading a segment's sequence number"},
+	    {"cap_perfmon", CAP_PERFMON,
+	     "reading a segment's sequence number and a thread's process"},
 	};
 	cap_t caps = cap_get_proc();
 
@@ -136,7 +137,8 @@ void doctor_end(struct doctor *d)
 
 int doctor_command(bool json)
 {
-	struct maps_options o = {.max_sessions = 16, .workers = 1, .numa_node = -1};
+	struct maps_options o = {
+	    .max_sessions = 16, .workers = 1, .numa_node = -1, .collecting = true};
 	struct maps *maps = NULL;
 	struct doctor d;
 	json_t *answer;

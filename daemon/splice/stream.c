@@ -228,7 +228,7 @@ static void watch_conn(struct worker *w, struct conn *c)
 	if (c->fd < 0)
 		return;
 	if (wants_source(out))
-		events |= EPOLLIN;
+		events |= EPOLLIN | EPOLLPRI;
 	if (wants_target(in))
 		events |= EPOLLOUT;
 	err = worker_watch(w, c, events);

@@ -65,27 +65,27 @@ def check_prompt(env, protocol, *writes):
     assert statistics.median(took) < DELAYED, took
 
 
-@case()
+@case(vm=False, alone=True)
 def test_head_in_two_writes(env):
     check_prompt(env, "http", REQUEST[:20], REQUEST[20:])
 
 
-@case()
+@case(vm=False, alone=True)
 def test_body_in_two_writes(env):
     check_prompt(env, "http", POST, b"x" * 100, b"x" * 200)
 
 
-@case()
+@case(vm=False, alone=True)
 def test_hello_in_two_writes(env):
     check_prompt(env, "tls", HELLO[:20], HELLO[20:])
 
 
-@case()
+@case(vm=False, alone=True)
 def test_stream_in_two_writes(env):
     check_prompt(env, "tcp", b"x" * 100, b"x" * 200)
 
 
-@case()
+@case(vm=False, alone=True)
 def test_server_that_speaks_first(env):
     """Its connection is acknowledged although the client says nothing."""
     server = env.backend(lambda sock: sock.sendall(b"220 hello, you!") or sock.recv(1))
@@ -120,7 +120,7 @@ def segments_of(env, protocol, data):
     return (segments_sent(network.proxy) - before) / ROUNDS
 
 
-@case()
+@case(vm=False, alone=True)
 def test_no_segment_for_an_acknowledgement_alone(env):
     """The answer acknowledges the request, and the request the server's SYN."""
     # To the client: SYN, the answer, FIN; to the server: SYN, the hello, FIN, the acknowledgement of

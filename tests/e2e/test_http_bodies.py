@@ -473,7 +473,7 @@ def test_client_dies_in_an_upload(env):
 @case(timeout=60)
 def test_client_dies_in_a_download(env):
     """The next client of the same server gets its own answer, and nothing of the other's."""
-    size, sink = 8 * MIB, Sink()
+    size, sink = 64 * MIB, Sink()   # more than all the buffers on its way
     origin = Origin(env, serve=sink.serve)
     daemon = proxy(env, origin.address, OPTIONS, spliced={"workers": 1})
     for number in range(1, 5):

@@ -2,6 +2,7 @@
 """Start and end, of the daemon and of sessions; what happens when something is missing."""
 
 import fcntl
+import json
 import os
 import re
 import resource
@@ -726,6 +727,16 @@ def test_spliced_bytes_wake_nobody(env):
     load.ok()
     used = daemon.cpu_seconds() - cpu
     assert used <= env.pick(0.1, 1), f"{used:.2f} s of CPU for 40 000 round trips"
+
+
+@case(engines=("kernel",), core=True)
+def test_process_namespace(env):
+    """As in a container: sockops knows the daemon's sockets by a process id that the daemon cannot
+    see. (That sources leave the map under their lock is what the canary wants to see.)"""
+    done = process.run("unshare", "--pid", "--fork", "--kill-child",
+                       env.binary("spliced"), "doctor", "--json")
+    checks = {check["name"]: check["answer"] for check in json.loads(done.stdout)["checks"]}
+    assert checks["sockops"] == "yes" and checks["canary_burst"] == "yes", done.stdout
 
 
 @case(engines=())

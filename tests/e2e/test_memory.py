@@ -73,9 +73,9 @@ def bound_of_one_session(env):
       kernel: 2 splice_window   the proxy's receive queue, ...
       copy: tcp_rmem[2]         ... which the kernel tunes itself where it is not spliced
       2 BUFFER             the sender's send queue
-      256 KiB              the copy engine's buffer, and the sockets and maps' entries themselves
+      640 KiB              the copy engine's buffer, and the sockets and maps' entries themselves
     """
-    bound = 4 * BUFFER + int(sysctl("net.ipv4.tcp_wmem").split()[2]) + (256 << 10)
+    bound = 4 * BUFFER + int(sysctl("net.ipv4.tcp_wmem").split()[2]) + (640 << 10)
     if env.engine == "kernel":
         return bound + MARKS["splice_hard"] + 2 * MARKS["splice_window"]
     return bound + int(sysctl("net.ipv4.tcp_rmem").split()[2])
