@@ -326,7 +326,7 @@ void sniff_readable(struct session *s)
 {
 	struct stream *up = &s->streams[UP];
 	struct conn *c = &s->client_conn;
-	enum step step;
+	enum step step = STEP_MORE;
 	ssize_t n;
 
 	do {
