@@ -419,6 +419,10 @@ def browse(env, url, address):
                         env={**os.environ, "HOME": str(env.tmp)}).stdout
 
 
+# On an emulated machine a browser takes its time between a connection and a request.
+PATIENT = {"sniff_timeout": "60s", "head_timeout": "60s"}
+
+
 def check_page(text):
     assert f'data-count="{ASSETS} loaded, 0 failed"' in text, text[-500:]
 
@@ -428,8 +432,8 @@ def test_browser(env):
     """A page with many parts over connections that are kept."""
     write_page(env)
     with programs.Nginx(env, BROWSER % ("", "")) as nginx:
-        daemon = proxy(env, Recorder(env, "other").address, {"route": "host:page.test -> page"},
-                       {"page": nginx.address})
+        daemon = proxy(env, Recorder(env, "other").address,
+                       {"route": "host:page.test -> page", **PATIENT}, {"page": nginx.address})
         host, port = programs.split(daemon.address())
         check_page(browse(env, f"http://page.test:{port}/index.html", host))
         lines = [line for line in request_log(daemon) if line["path"] != "/favicon.ico"]
@@ -446,7 +450,7 @@ def test_browser_tls(env):
     with programs.Nginx(env, BROWSER % ("ssl http2", f"ssl_certificate {cert};"
                                         f" ssl_certificate_key {key};")) as nginx:
         daemon = env.spliced(Recorder(env, "other").address, listener={
-            "protocol": "tls", "route": "sni:page.test -> page"},
+            "protocol": "tls", "route": "sni:page.test -> page", "sniff_timeout": "60s"},
             more={"pool page": {"server": f"s {nginx.address}"}})
         host, port = programs.split(daemon.address())
         check_page(browse(env, f"https://page.test:{port}/index.html", host))
