@@ -199,19 +199,35 @@ static bool all_hold(const struct route_config *r, const struct route_query *q)
 	return true;
 }
 
-/* The first route of the list that matches, if it is before `best`. */
-static uint32_t first_of(const struct routes *r, const uint32_t *list, size_t n,
+/* Whether it is a route for requests to that host, whatever else it asks of them. */
+static bool host_fits(const struct route_config *r, const struct route_query *q)
+{
+	for (size_t i = 0; i < r->n_matches; i++) {
+		const struct route_match *m = &r->matches[i];
+
+		if (m->kind == MATCH_SNI || m->kind == MATCH_ALPN)
+			return false; /* for TLS only */
+		if (m->kind == MATCH_HOST && !host_holds(m, q->host))
+			return false;
+	}
+	return true;
+}
+
+typedef bool (*fits_fn)(const struct route_config *r, const struct route_query *q);
+
+/* The first route of the list that fits, if it is before `best`. */
+static uint32_t first_of(const struct routes *r, const uint32_t *list, size_t n, fits_fn fits,
 			 const struct route_query *q, uint32_t best)
 {
 	for (size_t i = 0; i < n && list[i] < best; i++)
-		if (all_hold(&r->all[list[i]], q))
+		if (fits(&r->all[list[i]], q))
 			return list[i];
 	return best;
 }
 
 /* Looks the name up, and each of its suffixes: a.b.c is a.b.c, .b.c and .c. */
 static uint32_t by_name(const struct routes *r, enum match_kind kind, const char *name,
-			const struct route_query *q, uint32_t best)
+			fits_fn fits, const struct route_query *q, uint32_t best)
 {
 	const char *at = name;
 	char key[KEY_MAX];
@@ -222,7 +238,7 @@ static uint32_t by_name(const struct routes *r, enum match_kind kind, const char
 
 		HASH_FIND(hh, r->buckets, key, len, b);
 		if (b)
-			best = first_of(r, b->routes, b->n, q, best);
+			best = first_of(r, b->routes, b->n, fits, q, best);
 		at = strchr(at + 1, '.');
 	}
 	return best;
@@ -230,29 +246,17 @@ static uint32_t by_name(const struct routes *r, enum match_kind kind, const char
 
 size_t routes_find(const struct routes *r, const struct route_query *q)
 {
-	uint32_t best = first_of(r, r->others, r->n_others, q, UINT32_MAX);
+	uint32_t best = first_of(r, r->others, r->n_others, all_hold, q, UINT32_MAX);
 
-	best = by_name(r, MATCH_SNI, q->sni, q, best);
-	best = by_name(r, MATCH_HOST, q->host, q, best);
+	best = by_name(r, MATCH_SNI, q->sni, all_hold, q, best);
+	best = by_name(r, MATCH_HOST, q->host, all_hold, q, best);
 	return best == UINT32_MAX ? SIZE_MAX : r->all[best].pool_index;
 }
 
 bool routes_know_host(const struct routes *r, const char *host)
 {
-	for (size_t i = 0; i < r->n; i++) {
-		const struct route_config *route = &r->all[i];
-		bool may = true;
+	struct route_query q = {.host = host};
+	uint32_t first = first_of(r, r->others, r->n_others, host_fits, &q, UINT32_MAX);
 
-		for (size_t j = 0; j < route->n_matches; j++) {
-			const struct route_match *m = &route->matches[j];
-
-			if (m->kind == MATCH_HOST)
-				may &= host_holds(m, host);
-			else if (m->kind == MATCH_SNI || m->kind == MATCH_ALPN)
-				may = false; /* for TLS only */
-		}
-		if (may)
-			return true;
-	}
-	return r->n == 0;
+	return r->n == 0 || by_name(r, MATCH_HOST, host, host_fits, &q, first) != UINT32_MAX;
 }

@@ -389,11 +389,14 @@ static double cost(const struct fixture *f, size_t n)
 	for (int run = 0; run < 50; run++) {
 		uint64_t start = now_ns();
 
-		for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
+		for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
 			assert_true(routes_find(f->routes, &(struct route_query){.host = hosts[i],
 										 .path = "/",
 										 .path_len = 1}) <
 				    10);
+			assert_true(routes_know_host(f->routes, hosts[i]));
+			assert_false(routes_know_host(f->routes, "unknown.example"));
+		}
 		best = MIN(best, now_ns() - start);
 	}
 	return (double)best / ARRAY_SIZE(hosts);
