@@ -11,6 +11,8 @@
 #include "session.h"
 #include "worker.h"
 
+#define STARVED_RETRY_NS (50 * NSEC_PER_MSEC)
+
 static int own(void *arg, int fd)
 {
 	const struct worker *w = arg;
@@ -93,6 +95,7 @@ static int try_server(struct session *s)
 	fd = dial_fd(w, &s->backend, has_spoken(s));
 	if (fd < 0)
 		return fd;
+	s->starved_ns = 0;
 	c->fd = fd;
 	c->server = s->server;
 	c->tcp = s->backend.sa.sa_family != AF_UNIX;
@@ -120,6 +123,28 @@ static bool reuse(struct session *s)
 	return true;
 }
 
+/* Ours, not the server's. */
+static bool is_shortage(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
+}
+
+/*
+ * The session was accepted: it waits for what others give back, as long as a server may take to be
+ * connected. Nobody is accepted meanwhile (see listener.c). The server stays chosen.
+ */
+static void await_descriptor(struct session *s)
+{
+	uint64_t now = s->worker->now;
+
+	if (!s->starved_ns)
+		s->starved_ns = now;
+	if (now - s->starved_ns >= s->pool->config->connect_timeout)
+		session_no_server(s, END_LIMIT);
+	else
+		session_dial_timeout(s, MIN(STARVED_RETRY_NS, s->pool->config->connect_timeout));
+}
+
 void dial(struct session *s)
 {
 	int err;
@@ -137,12 +162,31 @@ void dial(struct session *s)
 		if (s->failed)
 			stat_inc(&s->worker->stats.retries);
 		err = try_server(s);
-		if (err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS) {
-			/* Ours, not the server's. */
-			session_no_server(s, END_LIMIT);
+		if (is_shortage(err)) {
+			await_descriptor(s);
 			return;
 		}
 	} while (err && next_try(s, -err));
+}
+
+void dial_timeout(struct session *s)
+{
+	int err;
+
+	if (!s->starved_ns) {
+		dial_failed(s, ETIMEDOUT);
+		return;
+	}
+	if (reuse(s)) {
+		s->starved_ns = 0;
+		session_opened(s);
+		return;
+	}
+	err = try_server(s);
+	if (is_shortage(err))
+		await_descriptor(s);
+	else if (err && next_try(s, -err))
+		dial(s);
 }
 
 void dial_failed(struct session *s, int err)

@@ -10,3 +10,6 @@ void dial(struct session *s);
 void dial_connected(struct session *s);
 /* This try has failed with `err` (positive errno): on to the next. */
 void dial_failed(struct session *s, int err);
+/* The time of session_dial_timeout() is up: this try has failed; or, when descriptors had run out,
+ * the next look whether there is one. */
+void dial_timeout(struct session *s);

@@ -187,7 +187,7 @@ static void on_timeout(evutil_socket_t fd _unused_, short what _unused_, void *a
 	else if (s->state == SESSION_HTTP)
 		http_timeout(s);
 	else if (s->state == SESSION_DIALING)
-		dial_failed(s, ETIMEDOUT);
+		dial_timeout(s);
 	else if (session_failed(s))
 		session_end(s, (enum session_end)s->end);
 	else if (s->state != SESSION_ENDED)

@@ -85,9 +85,10 @@ struct session {
 	struct tried tried;
 	uint64_t id;
 	uint64_t began_ns, opened_ns;
-	uint64_t active_ns; /* the copy engine's last movement; the kernel's is in the lanes */
-	uint64_t progress;  /* sum of what both peers had acknowledged when last looked at */
-	uint64_t preamble;  /* bytes of the PROXY header for the server: not the client's */
+	uint64_t active_ns;  /* the copy engine's last movement; the kernel's is in the lanes */
+	uint64_t progress;   /* sum of what both peers had acknowledged when last looked at */
+	uint64_t starved_ns; /* dialling: waits for a descriptor since; 0: it does not */
+	uint64_t preamble;   /* bytes of the PROXY header for the server: not the client's */
 	uint32_t slot, generation;
 	uint16_t retries_left;
 	uint8_t state;

@@ -275,7 +275,7 @@ static void overdue(struct session *s)
 		http_answer(s, HTTP_END_HEAD_TIMEOUT);
 		break;
 	case HTTP_CONNECTING:
-		dial_failed(s, ETIMEDOUT);
+		dial_timeout(s);
 		break;
 	case HTTP_WAITING:
 		if (h->body[UP].done)

@@ -12,6 +12,8 @@ import socket
 import time
 
 from lib import case, connect, process, read_all, read_exactly, reset, wait_until
+from lib.http import Client, Origin, request, request_log
+from lib.http import proxy as http_proxy
 from lib.tcp import free_port, serve_echo, serve_name
 from lib.wait import Deadline, stays
 
@@ -391,6 +393,38 @@ def test_out_of_descriptors(env):
     assert daemon.stats()["accept_failures"] > 0
     assert len(pauses(daemon)) == 1, pauses(daemon)
     open_session(env, proxy)
+
+
+def test_out_of_descriptors_for_servers(env):
+    """Clients that were accepted before descriptors ran out wait for those of others."""
+    origin = Origin(env)
+    daemon = http_proxy(env, origin.address)
+    with Client(daemon.address()) as client:
+        assert client.ask().status == 200
+    daemon.wait_sessions(0)
+    descriptors_for(daemon, 10)
+    clients = [Client(daemon.address()) for _ in range(14)]
+    daemon.wait_sessions(len(clients))
+    for client in clients:
+        client.send(request("GET", "/", "Connection: close"))
+    assert [client.response().status for client in clients] == [200] * len(clients)
+    for client in clients:
+        client.close()
+    daemon.wait_sessions(0)
+
+
+def test_out_of_descriptors_for_long(env):
+    """Not for longer than a server may take."""
+    origin = Origin(env, serve=lambda connection: connection.reader.rest())
+    daemon = http_proxy(env, origin.address, pool={"connect_timeout": "500ms"})
+    descriptors_for(daemon, 10)
+    clients = [Client(daemon.address()) for _ in range(14)]
+    daemon.wait_sessions(len(clients))
+    for client in clients:
+        client.send(request("GET", "/"))
+    ended = wait_until(lambda: request_log(daemon), 5, "a request ends")
+    assert {line["end"] for line in ended} == {"limit"}, ended
+    assert all(int(line["total_ms"]) >= 500 for line in ended), ended
 
 
 def test_global_session_limit(env):
