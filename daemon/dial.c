@@ -11,6 +11,7 @@
 #include "session.h"
 #include "worker.h"
 
+/* How often a session that waits for a descriptor looks whether there is one: nothing tells it. */
 #define STARVED_RETRY_NS (50 * NSEC_PER_MSEC)
 
 static int own(void *arg, int fd)
@@ -120,6 +121,7 @@ static bool reuse(struct session *s)
 	if (closed)
 		worker_conn_gone(s->worker, closed);
 	session_attach(s, c);
+	s->starved_ns = 0;
 	return true;
 }
 
@@ -178,7 +180,6 @@ void dial_timeout(struct session *s)
 		return;
 	}
 	if (reuse(s)) {
-		s->starved_ns = 0;
 		session_opened(s);
 		return;
 	}
