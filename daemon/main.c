@@ -41,7 +41,7 @@ static void print_help(FILE *out)
 	    "      --json           as JSON\n"
 	    "\n"
 	    "Exit codes: 0 well, 1 failure at run time, 2 usage or configuration.\n"
-	    "SIGTERM drains, a second SIGTERM ends at once, SIGHUP reads the file again.\n",
+	    "SIGTERM and SIGQUIT drain, a second one ends at once, SIGHUP reads the file again.\n",
 	    out);
 }
 

@@ -2,7 +2,6 @@
 /* The main thread: set-up in order, signals, drain, tear-down. */
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
@@ -13,6 +12,7 @@
 #include "privileges.h"
 #include "report.h"
 #include "resolve.h"
+#include "signals.h"
 #include "splice/canary.h"
 #include "splice/doctor.h"
 
@@ -21,7 +21,8 @@ struct run {
 	struct config *config;
 	struct identity identity;
 	struct event_base *base;
-	struct event *on_term, *on_int, *on_hup, *grace;
+	struct signals signals;
+	struct event *grace;
 	struct mailbox mail; /* its letters' owner is the run */
 	struct control *control;
 	struct report report;
@@ -77,9 +78,8 @@ static void on_grace(evutil_socket_t fd _unused_, short what _unused_, void *arg
 
 /* First: no new sessions, the others may end within shutdown_grace. Second: the end. More: nothing.
  */
-static void on_terminate(evutil_socket_t sig, short what _unused_, void *arg)
+static void terminate(struct run *r, int sig)
 {
-	struct run *r = arg;
 	uint64_t grace = r->config->shutdown_grace;
 	struct timeval tv = {.tv_sec = (time_t)(grace / NSEC_PER_SEC),
 			     .tv_usec = (suseconds_t)(grace % NSEC_PER_SEC / 1000)};
@@ -88,12 +88,12 @@ static void on_terminate(evutil_socket_t sig, short what _unused_, void *arg)
 		return; /* no number of signals makes it faster, so none may make it slower */
 	if (atomic_exchange(&r->daemon.draining, true)) {
 		r->hurried = true;
-		log_warn("signal %d again: ending %u sessions at once", (int)sig,
+		log_warn("signal %d again: ending %u sessions at once", sig,
 			 slots_used(&r->daemon.slots));
 		to_workers(r, end_letter);
 		return;
 	}
-	log_info("signal %d: draining %u sessions", (int)sig, slots_used(&r->daemon.slots));
+	log_info("signal %d: draining %u sessions", sig, slots_used(&r->daemon.slots));
 	(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
 	(void)evtimer_add(r->grace, &tv);
 	to_workers(r, drain_letter);
@@ -103,9 +103,8 @@ static void on_terminate(evutil_socket_t sig, short what _unused_, void *arg)
  * Reads and checks the file. What can change while sessions run is the log; the rest is told, so
  * that nobody believes it has taken effect.
  */
-static void on_hangup(evutil_socket_t sig _unused_, short what _unused_, void *arg)
+static void reload(struct run *r)
 {
-	struct run *r = arg;
 	_cleanup_config_ struct config *fresh = NULL;
 	char *errors = NULL, *line, *rest;
 	size_t size = 0;
@@ -128,13 +127,26 @@ static void on_hangup(evutil_socket_t sig _unused_, short what _unused_, void *a
 	free(errors);
 }
 
-/* ---- set-up ----------------------------------------------------------------------------- */
-
-static int signal_event(struct run *r, int sig, event_callback_fn fn, struct event **ret)
+static void on_signal(enum signal_action action, int sig, void *arg)
 {
-	*ret = evsignal_new(r->base, sig, fn, r);
-	return *ret && event_add(*ret, NULL) == 0 ? 0 : -ENOMEM;
+	struct run *r = arg;
+
+	switch (action) {
+	case SIGNAL_END:
+		terminate(r, sig);
+		break;
+	case SIGNAL_RELOAD:
+		reload(r);
+		break;
+	case SIGNAL_REOPEN:
+		log_info("signal %d: no log file is open", sig);
+		break;
+	case SIGNAL_IGNORE:
+		break;
+	}
 }
+
+/* ---- set-up ----------------------------------------------------------------------------- */
 
 static int open_base(struct run *r)
 {
@@ -145,11 +157,7 @@ static int open_base(struct run *r)
 		return log_errno(-ENOMEM, "event base");
 	err = mailbox_init(&r->mail, r->base, r);
 	if (!err)
-		err = signal_event(r, SIGTERM, on_terminate, &r->on_term);
-	if (!err)
-		err = signal_event(r, SIGINT, on_terminate, &r->on_int);
-	if (!err)
-		err = signal_event(r, SIGHUP, on_hangup, &r->on_hup);
+		err = signals_open(&r->signals, r->base, on_signal, r);
 	r->grace = evtimer_new(r->base, on_grace, r);
 	if (!err && !r->grace)
 		err = -ENOMEM;
@@ -313,9 +321,7 @@ static void say_ready(const struct run *r)
 
 static void tear_down(struct run *r)
 {
-	struct event *events[] = {r->on_term, r->on_int, r->on_hup, r->grace};
 	struct maps *maps = r->daemon.maps;
-	sigset_t ours;
 
 	report_close(&r->report);
 	daemon_fini(&r->daemon);
@@ -324,15 +330,9 @@ static void tear_down(struct run *r)
 	maps_close(maps);
 	doctor_end(&r->report.doctor);
 	mailbox_fini(&r->mail);
-	/* One that comes now must not find the default action, which is to be killed by it. */
-	(void)sigemptyset(&ours);
-	(void)sigaddset(&ours, SIGTERM);
-	(void)sigaddset(&ours, SIGINT);
-	(void)sigaddset(&ours, SIGHUP);
-	(void)pthread_sigmask(SIG_BLOCK, &ours, NULL);
-	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
-		if (events[i])
-			event_free(events[i]);
+	signals_close(&r->signals);
+	if (r->grace)
+		event_free(r->grace);
 	if (r->base) {
 		/* Callbacks that libevent has queued for what was freed above. */
 		(void)event_base_loop(r->base, EVLOOP_NONBLOCK);
@@ -353,6 +353,7 @@ int daemon_run(struct config *config, uint32_t debug)
 	r->config = config;
 	r->daemon.config = config;
 	r->daemon.debug = debug;
+	signals_block();
 	log_setup(config->log_target, config->log_level);
 	err = set_up(r);
 	if (!err) {
