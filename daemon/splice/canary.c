@@ -11,6 +11,7 @@
 
 #include "../daemon.h"
 
+/* Of one try of one check. */
 #define DEADLINE_NS (5 * NSEC_PER_SEC)
 /* A starved machine may let bytes arrive too late for what a check wants to see; wrong bytes are
  * never excused. */
@@ -40,7 +41,8 @@ struct stage {
 	struct config *config;
 	int client, backend;
 	struct canary_result *result;
-	uint64_t left; /* VERDICT_LEFT before it began */
+	uint64_t left;  /* VERDICT_LEFT before it began */
+	uint64_t until; /* every wait ends here */
 };
 
 static int fail(struct stage *st, const char *fmt, ...) _printf_(2, 3);
@@ -128,27 +130,41 @@ static int listen_backend(struct stage *st, struct addr *where)
 }
 
 /* Waits until one descriptor is ready. False at the deadline. */
-static bool ready(int fd, short events)
+static bool ready(const struct stage *st, int fd, short events)
 {
 	struct pollfd p = {.fd = fd, .events = events};
+	uint64_t now = now_ns();
 
-	return poll(&p, 1, (int)(DEADLINE_NS / NSEC_PER_MSEC)) == 1;
+	return poll(&p, 1, now < st->until ? (int)((st->until - now) / NSEC_PER_MSEC) : 0) == 1;
+}
+
+static int connect_client(struct stage *st)
+{
+	const struct addr *proxy = &st->daemon.listeners[0].bound[0];
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	st->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (st->client < 0)
+		return fail(st, "a socket: %s", strerror(errno));
+	if (connect(st->client, &proxy->sa, proxy->len) < 0 && errno != EINPROGRESS)
+		return fail(st, "connecting over loopback: %s", strerror(errno));
+	if (!ready(st, st->client, POLLOUT))
+		return fail(st, "connecting over loopback: no answer");
+	if (getsockopt(st->client, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		err = errno;
+	return err ? fail(st, "connecting over loopback: %s", strerror(err)) : 0;
 }
 
 /* The client connects to the worker, which dials the backend. */
 static int meet(struct stage *st, int listener)
 {
-	const struct addr *proxy = &st->daemon.listeners[0].bound[0];
-
-	st->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (st->client < 0 || connect(st->client, &proxy->sa, proxy->len) < 0)
-		return fail(st, "connecting over loopback: %s", strerror(errno));
-	if (!ready(listener, POLLIN))
+	if (connect_client(st) < 0)
+		return -1;
+	if (!ready(st, listener, POLLIN))
 		return fail(st, "the backend was not dialled");
 	st->backend = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (st->backend < 0 || fcntl(st->client, F_SETFL, O_NONBLOCK) < 0)
-		return fail(st, "accepting: %s", strerror(errno));
-	return 0;
+	return st->backend < 0 ? fail(st, "accepting: %s", strerror(errno)) : 0;
 }
 
 /* The session is the kernel's before a byte or an end is sent: a slow daemon would otherwise see
@@ -156,9 +172,8 @@ static int meet(struct stage *st, int listener)
 static int await_kernel(struct stage *st)
 {
 	const struct stats *stats = &st->daemon.workers[0].stats;
-	uint64_t deadline = now_ns() + DEADLINE_NS;
 
-	while (!stat_read(&stats->sessions_kernel) && now_ns() < deadline)
+	while (!stat_read(&stats->sessions_kernel) && now_ns() < st->until)
 		(void)poll(NULL, 0, 1);
 	if (!stat_read(&stats->sessions_kernel))
 		return fail(st, "the session was not given to the kernel");
@@ -262,14 +277,12 @@ static int flow_receive(struct stage *st, struct flow *f)
 /* Runs the flow until every byte has arrived, and the end too if it is sent. */
 static int flow_run(struct stage *st, struct flow *f)
 {
-	uint64_t deadline = now_ns() + DEADLINE_NS;
-
 	while (f->received < f->total || (f->shut && !f->ended)) {
 		struct pollfd p[2] = {{.fd = f->sent < f->total ? f->from : -1, .events = POLLOUT},
 				      {.fd = f->late ? -1 : f->to, .events = POLLIN}};
 		int n = poll(p, 2, f->late ? BLOCKED_MS : 100);
 
-		if (now_ns() > deadline || (f->ended && f->received < f->total))
+		if (now_ns() > st->until || (f->ended && f->received < f->total))
 			return fail(st, "%llu of %llu bytes arrived",
 				    (unsigned long long)f->received, (unsigned long long)f->total);
 		if (n == 0)
@@ -330,7 +343,7 @@ static int check_reset(struct stage *st)
 	(void)setsockopt(st->client, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 	closep_(&st->client);
 	st->client = -1;
-	if (!ready(st->backend, POLLIN))
+	if (!ready(st, st->backend, POLLIN))
 		return fail(st, "the reset did not arrive");
 	if (recv(st->backend, &byte, 1, 0) >= 0)
 		return fail(st, "the reset arrived as an end");
@@ -361,11 +374,15 @@ static int judge(struct stage *st)
 	return 0;
 }
 
-static void run_once(struct maps *maps, enum canary_check check, struct canary_result *ret)
+static void run_once(struct maps *maps, enum canary_check check, uint64_t until,
+		     struct canary_result *ret)
 {
-	struct stage st = {
-	    .client = -1, .backend = -1, .result = ret, .left = maps_verdicts(maps, VERDICT_LEFT)};
 	uint64_t began = now_ns();
+	struct stage st = {.client = -1,
+			   .backend = -1,
+			   .result = ret,
+			   .left = maps_verdicts(maps, VERDICT_LEFT),
+			   .until = MIN(until, began + DEADLINE_NS)};
 
 	*ret = (struct canary_result){0};
 	ret->ok = stage_open(&st, maps, check) == 0 && checks[check](&st) == 0 && judge(&st) == 0;
@@ -373,14 +390,15 @@ static void run_once(struct maps *maps, enum canary_check check, struct canary_r
 	ret->took_ns = now_ns() - began;
 }
 
-void canary_run(struct maps *maps, enum canary_check check, struct canary_result *ret)
+void canary_run(struct maps *maps, enum canary_check check, uint64_t until,
+		struct canary_result *ret)
 {
 	uint64_t before = 0;
 
 	for (int i = 0; i < TRIES; i++) {
-		run_once(maps, check, ret);
+		run_once(maps, check, until, ret);
 		ret->took_ns += before;
-		if (ret->ok || ret->wrong_bytes)
+		if (ret->ok || ret->wrong_bytes || now_ns() >= until)
 			return;
 		before = ret->took_ns;
 	}
