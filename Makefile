@@ -165,7 +165,7 @@ run: deps
 
 check: check-deps
 	@$(MAKE) --no-print-directory tests fuzzers
-	@SPLICED_BUILD=$(BUILD) ./tests/run --kernels core $(ARGS)
+	@SPLICED_BUILD=$(BUILD) ./tests/run --debug --kernels core $(ARGS)
 
 fuzz: check-deps
 	@$(MAKE) --no-print-directory fuzzers

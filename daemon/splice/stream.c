@@ -57,8 +57,9 @@ bool stream_may_enter(enum stream_state from, enum stream_state next)
 void stream_enter(struct stream *s, enum stream_state next)
 {
 	assert(stream_may_enter(s->state, next));
+	/* In HTTP a stream is without a source, or a target, between requests. */
 	log_debug("session %llu %s: %s -> %s", (unsigned long long)s->session->id,
-		  s->source->side == SIDE_CLIENT ? "up" : "down", stream_state_str[s->state],
+		  s == &s->session->streams[UP] ? "up" : "down", stream_state_str[s->state],
 		  stream_state_str[next]);
 	s->state = next;
 }

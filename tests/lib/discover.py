@@ -9,10 +9,10 @@ from .case import case_of
 
 
 class Test:
-    """One function with one engine."""
+    """One function with one engine; `debug`: the daemons log what they can."""
 
-    def __init__(self, name, function, engine):
-        self.name, self.function, self.engine = name, function, engine
+    def __init__(self, name, function, engine, debug=False):
+        self.name, self.function, self.engine, self.debug = name, function, engine, debug
         self.case = case_of(function)
 
     def reason_to_skip(self, options):
@@ -36,8 +36,10 @@ def functions(path):
     return sorted(found, key=lambda item: inspect.unwrap(item[1]).__code__.co_firstlineno)
 
 
-def tests(root, engines):
-    """The tests of tests/selftest (no engine), then those of tests/e2e for each engine."""
+def tests(root, engines, debug=False):
+    """The tests of tests/selftest (no engine), then those of tests/e2e for each engine; with
+    `debug` once more for the kernel engine at log_level = debug. Those that measure are left out
+    there: a log that long is a part of what they would measure."""
     found = []
     for path in sorted((root / "selftest").glob("test_*.py")):
         found += [Test(f"selftest/{path.stem}::{name}", function, None)
@@ -49,4 +51,7 @@ def tests(root, engines):
                 found.append(Test(f"any/{path.stem}::{name}", function, None))
             found += [Test(f"{engine}/{path.stem}::{name}", function, engine)
                       for engine in wanted if engine in engines]
+            if debug and "kernel" in wanted and "kernel" in engines \
+                    and not case_of(function).alone:
+                found.append(Test(f"debug/{path.stem}::{name}", function, "kernel", debug=True))
     return found

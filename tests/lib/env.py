@@ -31,10 +31,10 @@ def merge(base, more):
 class Env:
     """One test's surroundings. Everything made through it is ended by close()."""
 
-    def __init__(self, tmp, engine=None, vm=False, quick=False, full=False):
+    def __init__(self, tmp, engine=None, vm=False, quick=False, full=False, debug=False):
         self.tmp = Path(tmp)
         self.engine = engine
-        self.vm, self.quick, self.full = vm, quick, full
+        self.vm, self.quick, self.full, self.debug = vm, quick, full, debug
         self.build = build_dir()
         self.sanitized = is_sanitized()
         self.daemons, self.loads, self.backends, self.sockets = [], [], [], []
@@ -95,6 +95,8 @@ class Env:
         sections = config or merge(self.sections(servers, spliced, listener, pool), more)
         sections["spliced"] = merge(sections.get("spliced", {}),
                                     {"control": self.tmp / f"{name}.sock"})
+        if self.debug:
+            sections["spliced"].setdefault("log_level", "debug")
         daemon = Spliced(self.binary("spliced"), self.binary("splicectl"), self.tmp, name,
                          sections, prefix=prefix, environment=self.environment())
         self.daemons.append(daemon)

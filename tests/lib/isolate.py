@@ -96,7 +96,7 @@ class Running:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.set_inheritable(writer, False)
             env = Env(self.tmp, self.test.engine, vm=self.options.vm, quick=self.options.quick,
-                      full=self.options.full)
+                      full=self.options.full, debug=self.test.debug)
             result = perform(self.test.function, env)
             left = process.descendants(os.getpid())
             process.kill_descendants(os.getpid())
