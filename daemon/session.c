@@ -136,22 +136,23 @@ static uint64_t silence_limit(const struct session *s)
 }
 
 /* Nothing is read from a side that is paused, or has ended, while the other one still receives. */
+uint64_t session_taken(const struct session *s, enum side side)
+{
+	const struct conn *c = s->conns[side];
+	struct tcp_state state;
+	int queued;
+
+	if (c && c->tcp && tcp_state_read(c->fd, &state) == 0)
+		return state.acked;
+	if (c && !c->tcp && ioctl(c->fd, SIOCOUTQ, &queued) == 0)
+		return (uint64_t)queued;
+	return 0;
+}
+
 bool session_progress(struct session *s)
 {
-	uint64_t sum = 0;
+	uint64_t sum = session_taken(s, SIDE_CLIENT) + session_taken(s, SIDE_BACKEND);
 
-	for (int i = 0; i < 2; i++) {
-		const struct conn *c = s->conns[i];
-		struct tcp_state state;
-		int queued;
-
-		if (!c)
-			continue;
-		if (c->tcp && tcp_state_read(c->fd, &state) == 0)
-			sum += state.acked;
-		else if (!c->tcp && ioctl(c->fd, SIOCOUTQ, &queued) == 0)
-			sum += (uint64_t)queued;
-	}
 	if (sum == s->progress)
 		return false;
 	s->progress = sum;

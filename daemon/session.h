@@ -135,6 +135,9 @@ struct conn *session_detach(struct session *s);
 void session_dial_timeout(struct session *s, uint64_t ns);
 /* Calls the session's timer in so many nanoseconds, whatever it was set to. */
 void session_arm(struct session *s, uint64_t ns);
+/* A number that changes when the peer on that side takes bytes: how many it has acknowledged, or,
+ * of a unix socket, has not read. 0 without a connection. */
+uint64_t session_taken(const struct session *s, enum side side);
 /* Whether a peer has taken bytes since the last call. */
 bool session_progress(struct session *s);
 

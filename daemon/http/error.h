@@ -38,6 +38,8 @@ enum http_error {
 	HTTP_BAD_CHUNK_END, /* a chunk's data is not followed by CR LF */
 	HTTP_BAD_TRAILER,   /* a trailer field that frames or routes */
 	HTTP_TRAILERS_TOO_LARGE,
+	/* exchanges */
+	HTTP_TOO_MANY_INTERIM, /* responses of 1xx, and never the final one */
 	_HTTP_ERROR_MAX,
 };
 

@@ -73,9 +73,10 @@ struct http_request {
 	struct pool *pool;     /* NULL: not routed */
 	struct server *server; /* NULL: none was connected */
 	struct addr backend;
-	uint16_t status;   /* of the response; 0: none yet */
-	uint8_t method_id; /* enum http_method */
-	uint8_t minor;     /* of the client's version */
+	uint16_t status;    /* of the response; 0: none yet */
+	uint16_t n_interim; /* responses of 1xx before it */
+	uint8_t method_id;  /* enum http_method */
+	uint8_t minor;      /* of the client's version */
 	bool upgrade, expect;
 	bool replayable; /* may be sent again: idempotent and without a body */
 	bool retried;
@@ -94,9 +95,10 @@ struct http {
 	uint64_t deadline, armed;     /* monotonic ns; the timer may fire sooner. 0: none */
 	uint64_t began_ns;            /* when the first byte of the request came */
 	uint64_t n_requests;
+	uint64_t taken; /* of the request, by the server's TCP, at the last look: see http.c */
 	uint64_t tunnel_base[2]; /* by enum direction: bytes that were not the tunnel's */
 	uint16_t status; /* of the proxy's own answer, where there is no request to keep it in */
-	uint8_t refused; /* enum http_error: what was wrong with the request; 0: nothing */
+	uint8_t refused; /* enum http_error: what was wrong with either message; 0: nothing */
 	uint8_t phase;
 	bool close;  /* no further request on this connection */
 	bool keep;   /* the server's connection can be kept after the response */

@@ -248,12 +248,28 @@ void http_deadline(struct session *s, uint64_t ns)
 	session_arm(s, ns);
 }
 
+/* Whether a peer has taken bytes since the last look. While the response is awaited, what the
+ * client takes are interim responses: no progress of the request. */
+static bool has_taken(struct session *s)
+{
+	struct http *h = s->http;
+	uint64_t taken;
+
+	if (h->phase != HTTP_WAITING)
+		return session_progress(s);
+	taken = session_taken(s, SIDE_BACKEND);
+	if (taken == h->taken)
+		return false;
+	h->taken = taken;
+	return true;
+}
+
 /* Whether a byte has moved since the deadline was set; then it is moved as well. */
 static bool is_moving(struct session *s, uint64_t limit)
 {
 	uint64_t active = session_active_ns(s), now = s->worker->now;
 
-	if (session_progress(s))
+	if (has_taken(s))
 		active = now;
 	if (now - active >= limit)
 		return false;

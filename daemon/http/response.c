@@ -14,6 +14,14 @@
 #include "out.h"
 #include "rewrite.h"
 
+/*
+ * Heads in one turn, so that a server that repeats interim responses does not starve the others,
+ * and interim responses to one request: a server that says each second that it is at work has some
+ * minutes, and one that never says anything else is no server.
+ */
+#define TURN_HEADS  8
+#define INTERIM_MAX 512
+
 /* ---- the server's end ------------------------------------------------------------------- */
 
 /* A kept connection may be closed by the server at the moment a request is sent on it: nothing has
@@ -47,6 +55,7 @@ static void bad_response(struct session *s, enum http_error error)
 	log_warn("pool %s: server %s: response: %s", s->pool->config->name,
 		 s->server ? s->server->config->name : "-", http_error_str[error]);
 	stat_inc(&s->worker->stats.http_errors[error]);
+	s->http->refused = (uint8_t)error;
 	http_answer(s, HTTP_END_BAD_RESPONSE);
 }
 
@@ -157,6 +166,10 @@ static bool pass_interim(struct session *s, const struct http_head *head, const 
 	struct iovec iov = {.iov_base = s->worker->scratch};
 	int err = 0;
 
+	if (++s->http->request->n_interim > INTERIM_MAX) {
+		bad_response(s, HTTP_TOO_MANY_INTERIM);
+		return false;
+	}
 	if (s->http->request->minor > 0) {
 		iov.iov_len = rewrite_response(s, head, in->data, SAY_NOTHING, false,
 					       s->worker->scratch, HTTP_SCRATCH);
@@ -294,12 +307,31 @@ static void move_down(struct session *s)
 		source_ended(s);
 		break;
 	case MOVE_BAD:
-		stat_inc(&s->worker->stats.http_errors[s->http->body[DOWN].chunk.error]);
+		s->http->refused = s->http->body[DOWN].chunk.error;
+		stat_inc(&s->worker->stats.http_errors[s->http->refused]);
 		http_abort(s, HTTP_END_BAD_RESPONSE);
 		break;
 	default:
 		break;
 	}
+}
+
+/* What the server says before its response is no progress of the request: request_timeout is about
+ * the client's bytes. */
+static void await_head(struct session *s)
+{
+	struct http *h = s->http;
+	uint64_t active = s->active_ns;
+	bool more = true;
+
+	/* Not before an interim response is written. */
+	for (int i = 0; i < TURN_HEADS && more && h->phase == HTTP_WAITING; i++)
+		more = !h->out[SIDE_CLIENT].len && read_head(s);
+	if (s->state != SESSION_HTTP || h->phase != HTTP_WAITING)
+		return;
+	s->active_ns = active;
+	if (more)
+		stream_again(s->worker, &s->streams[DOWN]);
 }
 
 void http_pump_response(struct session *s)
@@ -308,10 +340,8 @@ void http_pump_response(struct session *s)
 
 	if (!http_flush(s, SIDE_CLIENT))
 		return;
-	/* Not before an interim response is written. */
-	while (s->state == SESSION_HTTP && h->phase == HTTP_WAITING)
-		if (h->out[SIDE_CLIENT].len || !read_head(s))
-			return;
+	if (h->phase == HTTP_WAITING)
+		await_head(s);
 	if (s->state != SESSION_HTTP || h->phase != HTTP_ANSWERING)
 		return;
 	if (h->body[DOWN].done)
