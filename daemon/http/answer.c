@@ -42,6 +42,8 @@ static const char *bad_request(const struct http *h, unsigned int *status)
 	switch (*status) {
 	case 414:
 		return "URI Too Long";
+	case 501:
+		return "Not Implemented";
 	case 505:
 		return "HTTP Version Not Supported";
 	default:

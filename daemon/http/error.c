@@ -25,8 +25,10 @@ const char *const http_error_str[_HTTP_ERROR_MAX] = {
     [HTTP_BAD_LENGTH] = "bad_length",
     [HTTP_LENGTH_AND_CHUNKED] = "length_and_chunked",
     [HTTP_BAD_TRANSFER_ENCODING] = "bad_transfer_encoding",
+    [HTTP_UNKNOWN_TRANSFER_ENCODING] = "unknown_transfer_encoding",
     [HTTP_CHUNKED_IN_1_0] = "chunked_in_1_0",
     [HTTP_BAD_CONNECTION] = "bad_connection",
+    [HTTP_BAD_MAX_FORWARDS] = "bad_max_forwards",
     [HTTP_BAD_CHUNK_SIZE] = "bad_chunk_size",
     [HTTP_BAD_CHUNK_EXTENSION] = "bad_chunk_extension",
     [HTTP_CHUNK_LINE_TOO_LONG] = "chunk_line_too_long",
@@ -44,6 +46,8 @@ int http_error_status(enum http_error error)
 	case HTTP_HEAD_TOO_LARGE:
 	case HTTP_TOO_MANY_FIELDS:
 		return 431;
+	case HTTP_UNKNOWN_TRANSFER_ENCODING:
+		return 501;
 	case HTTP_UNSUPPORTED_VERSION:
 		return 505;
 	default:

@@ -28,9 +28,11 @@ enum http_error {
 	HTTP_TWO_LENGTHS,
 	HTTP_BAD_LENGTH,
 	HTTP_LENGTH_AND_CHUNKED,
-	HTTP_BAD_TRANSFER_ENCODING, /* anything but one `chunked` */
+	HTTP_BAD_TRANSFER_ENCODING,     /* no list of codings, or `chunked` before its end */
+	HTTP_UNKNOWN_TRANSFER_ENCODING, /* another coding than `chunked` */
 	HTTP_CHUNKED_IN_1_0,
-	HTTP_BAD_CONNECTION, /* more options than anybody needs */
+	HTTP_BAD_CONNECTION,   /* more options than anybody needs */
+	HTTP_BAD_MAX_FORWARDS, /* of OPTIONS and TRACE: no number, or two */
 	/* chunked bodies */
 	HTTP_BAD_CHUNK_SIZE,
 	HTTP_BAD_CHUNK_EXTENSION,
@@ -46,5 +48,5 @@ enum http_error {
 /* "two_lengths" */
 extern const char *const http_error_str[_HTTP_ERROR_MAX];
 
-/* The status that a request with this error is answered with: 400, 414, 431 or 505. */
+/* The status that a request with this error is answered with: 400, 414, 431, 501 or 505. */
 int http_error_status(enum http_error error);

@@ -5,11 +5,12 @@
 #define KEY(len, first) ((size_t)(len) << 8 | (first))
 
 /* One comparison of a whole name at most: no two known names share length and first letter. */
-static enum http_field_id field_id(const char *name, size_t len)
+static void name_field(const char *name, size_t len, struct http_field *f)
 {
 	enum http_field_id id;
 	const char *known;
 
+	f->id = f->alias = FIELD_OTHER;
 	switch (KEY(len, (uint8_t)name[0] | 0x20)) {
 #define KNOWN(text, first, field)             \
 	case KEY(sizeof(text) - 1, first):    \
@@ -21,6 +22,7 @@ static enum http_field_id field_id(const char *name, size_t len)
 		KNOWN("connection", 'c', FIELD_CONNECTION);
 		KNOWN("keep-alive", 'k', FIELD_KEEP_ALIVE);
 		KNOWN("proxy-connection", 'p', FIELD_PROXY_CONNECTION);
+		KNOWN("proxy", 'p', FIELD_PROXY);
 		KNOWN("upgrade", 'u', FIELD_UPGRADE);
 		KNOWN("te", 't', FIELD_TE);
 		KNOWN("trailer", 't', FIELD_TRAILER);
@@ -30,12 +32,16 @@ static enum http_field_id field_id(const char *name, size_t len)
 		KNOWN("x-forwarded-proto", 'x', FIELD_X_FORWARDED_PROTO);
 		KNOWN("forwarded", 'f', FIELD_FORWARDED);
 		KNOWN("via", 'v', FIELD_VIA);
+		KNOWN("date", 'd', FIELD_DATE);
 		KNOWN("http2-settings", 'h', FIELD_HTTP2_SETTINGS);
 #undef KNOWN
 	default:
-		return FIELD_OTHER;
+		return;
 	}
-	return token_is(name, len, known) ? id : FIELD_OTHER;
+	if (token_is(name, len, known))
+		f->id = (uint8_t)id;
+	else if (names_alike(name, known, len))
+		f->alias = (uint8_t)id;
 }
 
 /* Why there is no ':' right after line[0, at), at <= len. */
@@ -53,14 +59,16 @@ static int name_error(const char *line, size_t at, size_t len)
 int http_field_parse(const char *line, size_t len, struct http_field *ret)
 {
 	size_t at = 0, end = len;
+	uint8_t seen = 0;
 
-	while (at < len && char_is(line[at], CHAR_TOKEN))
-		at++;
+	for (; at < len && char_is(line[at], CHAR_TOKEN); at++)
+		seen |= http_chars[(uint8_t)line[at]];
 	if (at == 0 || at == len || line[at] != ':')
 		return name_error(line, at, len);
 
 	ret->name = (struct http_slice){0, (uint32_t)at};
-	ret->id = (uint8_t)field_id(line, at);
+	ret->underscore = (seen & CHAR_UNDERSCORE) != 0;
+	name_field(line, at, ret);
 	for (at++; at < end && char_is_blank(line[at]);)
 		at++;
 	while (end > at && char_is_blank(line[end - 1]))

@@ -16,6 +16,7 @@ struct parser {
 	bool option_keep_alive;
 	bool option_upgrade;
 	bool has_upgrade;
+	bool has_host_field;
 };
 
 /* ---- the first line ---- */
@@ -170,11 +171,11 @@ static int host_field(struct parser *p, const struct http_field *f)
 
 	if (h->is_response)
 		return 0;
-	if (h->has_host)
+	if (p->has_host_field)
 		return -HTTP_TWO_HOSTS;
 	if (!authority_is_valid(p->buf + f->value.at, f->value.len, false))
 		return -HTTP_BAD_HOST;
-	h->has_host = true;
+	p->has_host_field = true;
 	if (h->form == TARGET_ORIGIN || h->form == TARGET_ASTERISK)
 		h->host = f->value;
 	return 0;
@@ -203,14 +204,40 @@ static int length_field(struct parser *p, const struct http_field *f)
 	return h->chunked ? -HTTP_LENGTH_AND_CHUNKED : 0;
 }
 
+/*
+ * A list of transfer codings that is not just `chunked`. One that names another coding would be
+ * fine if that were known; but nothing may follow `chunked`, which ends the message.
+ */
+static int other_codings(const char *buf, struct http_slice rest)
+{
+	struct http_slice coding;
+	size_t n;
+
+	while (list_next(buf, &rest, &coding)) {
+		const char *text = buf + coding.at;
+
+		for (n = 0; n < coding.len && char_is(text[n], CHAR_TOKEN);)
+			n++;
+		if (n == 0 || (token_is(text, n, "chunked") && (n < coding.len || rest.len)))
+			return -HTTP_BAD_TRANSFER_ENCODING;
+		while (n < coding.len && char_is_blank(text[n]))
+			n++;
+		if (n < coding.len && text[n] != ';')
+			return -HTTP_BAD_TRANSFER_ENCODING;
+	}
+	return -HTTP_UNKNOWN_TRANSFER_ENCODING;
+}
+
 static int encoding_field(struct parser *p, const struct http_field *f)
 {
 	struct http_head *h = p->head;
 
 	if (h->minor == 0)
 		return -HTTP_CHUNKED_IN_1_0;
-	if (h->chunked || !token_is(p->buf + f->value.at, f->value.len, "chunked"))
+	if (h->chunked || f->value.len == 0)
 		return -HTTP_BAD_TRANSFER_ENCODING;
+	if (!token_is(p->buf + f->value.at, f->value.len, "chunked"))
+		return other_codings(p->buf, f->value);
 	h->chunked = true;
 	return h->has_length ? -HTTP_LENGTH_AND_CHUNKED : 0;
 }
@@ -237,6 +264,38 @@ static int connection_field(struct parser *p, const struct http_field *f)
 	return 0;
 }
 
+static void expect_field(struct parser *p, const struct http_field *f)
+{
+	struct http_slice rest = f->value, expectation;
+
+	while (list_next(p->buf, &rest, &expectation))
+		if (token_is(p->buf + expectation.at, expectation.len, "100-continue"))
+			p->head->expect_continue = true;
+}
+
+/* It means something to a proxy with two methods only: RFC 9110 7.6.2. */
+static int max_forwards_field(struct parser *p, const struct http_field *f)
+{
+	const char *text = p->buf + f->value.at;
+	struct http_head *h = p->head;
+	uint64_t n = 0;
+
+	if (h->is_response || (h->method_id != METHOD_OPTIONS && h->method_id != METHOD_TRACE))
+		return 0;
+	if (h->has_max_forwards || f->value.len == 0)
+		return -HTTP_BAD_MAX_FORWARDS;
+	for (size_t i = 0; i < f->value.len; i++) {
+		if (!char_is(text[i], CHAR_DIGIT))
+			return -HTTP_BAD_MAX_FORWARDS;
+		n = n * 10 + (uint64_t)(text[i] - '0');
+		if (n > UINT32_MAX)
+			n = UINT32_MAX;
+	}
+	h->max_forwards = (uint32_t)n;
+	h->has_max_forwards = true;
+	return 0;
+}
+
 static int known_field(struct parser *p, const struct http_field *f)
 {
 	switch (f->id) {
@@ -249,9 +308,10 @@ static int known_field(struct parser *p, const struct http_field *f)
 	case FIELD_CONNECTION:
 		return connection_field(p, f);
 	case FIELD_EXPECT:
-		if (token_is(p->buf + f->value.at, f->value.len, "100-continue"))
-			p->head->expect_continue = true;
+		expect_field(p, f);
 		return 0;
+	case FIELD_MAX_FORWARDS:
+		return max_forwards_field(p, f);
 	case FIELD_UPGRADE:
 		p->has_upgrade = true;
 		return 0;
@@ -281,8 +341,9 @@ static int finish(struct parser *p)
 {
 	struct http_head *h = p->head;
 
-	if (!h->is_response && h->minor > 0 && !h->has_host)
+	if (!h->is_response && h->minor > 0 && !p->has_host_field)
 		return -HTTP_NO_HOST;
+	h->has_host = h->host.len > 0;
 	h->keep_alive = !h->connection_close && (h->minor > 0 || p->option_keep_alive);
 	h->upgrade = h->minor > 0 && p->option_upgrade && p->has_upgrade;
 	h->expect_continue = h->expect_continue && h->minor > 0;
@@ -324,10 +385,14 @@ static int stop_error(const struct parser *p, size_t start, size_t stop, bool fi
 	return -(int)(p->head->is_response ? of_response : of_request)[spaces];
 }
 
-/* An empty line before a request is a client's that ended its last body with one: RFC 9112 2.2. */
+/* Empty lines before a request are a client's that ended its last body with them: RFC 9112 2.2. */
 static size_t leading_bytes(const struct parser *p)
 {
-	return !p->head->is_response && is_complete(p, 0) ? 2 : 0;
+	size_t n = 0;
+
+	while (!p->head->is_response && n < (size_t)2 * HTTP_EMPTY_LINES && is_complete(p, n))
+		n += 2;
+	return n;
 }
 
 static int parse_whole(struct parser *p, size_t *scanned)
@@ -338,7 +403,7 @@ static int parse_whole(struct parser *p, size_t *scanned)
 
 	*p->head = (struct http_head){.is_response = p->head->is_response, .fields = p->fields};
 	p->options = 0;
-	p->option_keep_alive = p->option_upgrade = p->has_upgrade = false;
+	p->option_keep_alive = p->option_upgrade = p->has_upgrade = p->has_host_field = false;
 
 	if (p->len == 0)
 		return 0;
@@ -376,7 +441,7 @@ static bool line_passes(const struct parser *p, size_t at, size_t end)
 	if (http_field_parse(p->buf + at, end - at, &f) < 0)
 		return false;
 	return f.id != FIELD_HOST && f.id != FIELD_CONTENT_LENGTH &&
-	       f.id != FIELD_TRANSFER_ENCODING;
+	       f.id != FIELD_TRANSFER_ENCODING && f.id != FIELD_MAX_FORWARDS;
 }
 
 /* Up to *scanned no line was wrong, and no line ended but those that pass. */

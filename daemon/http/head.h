@@ -26,6 +26,7 @@ enum http_field_id {
 	FIELD_CONNECTION,
 	FIELD_KEEP_ALIVE,
 	FIELD_PROXY_CONNECTION,
+	FIELD_PROXY, /* no field of HTTP, but HTTP_PROXY is a variable that programs obey */
 	FIELD_UPGRADE,
 	FIELD_TE,
 	FIELD_TRAILER,
@@ -35,6 +36,7 @@ enum http_field_id {
 	FIELD_X_FORWARDED_PROTO,
 	FIELD_FORWARDED,
 	FIELD_VIA,
+	FIELD_DATE,
 	FIELD_HTTP2_SETTINGS,
 	_FIELD_MAX,
 };
@@ -43,6 +45,13 @@ struct http_field {
 	struct http_slice name;
 	struct http_slice value; /* without the blanks around it */
 	uint8_t id;              /* enum http_field_id */
+	/*
+	 * Another spelling of a known name, such as X_Forwarded_For: its enum http_field_id, while
+	 * id is FIELD_OTHER. It means nothing, but programs may take it for that: see
+	 * names_alike().
+	 */
+	uint8_t alias;
+	bool underscore; /* in the name */
 };
 
 enum http_method {
@@ -66,13 +75,13 @@ enum http_target {
 };
 
 struct http_limits {
-	uint32_t
-	    head_max; /* bytes of a head, its empty line and an empty line before it included */
+	uint32_t head_max; /* bytes of a head, its empty line and empty lines before it included */
 	uint16_t fields_max;
 };
 
 #define HTTP_HOST_MAX           255 /* bytes of a host's name, the port not counted */
 #define HTTP_CONNECTION_OPTIONS 64  /* in all Connection fields of a head */
+#define HTTP_EMPTY_LINES        2   /* that may come before a request */
 
 struct http_head {
 	uint8_t minor; /* HTTP/1.minor: 0 or 1 */
@@ -90,9 +99,11 @@ struct http_head {
 	struct http_slice path;
 	bool path_absent; /* absolute form: left out. OPTIONS without a query is then "*" (RFC
 			     9112 3.2.4) */
-	bool has_host;    /* always in 1.1 */
 	/* The authority of an absolute or authority form, else Host's value; may have a port. */
 	struct http_slice host;
+	bool has_host; /* there is one: always in 1.1 */
+	bool has_max_forwards;
+	uint32_t max_forwards; /* of OPTIONS and TRACE; a larger one is UINT32_MAX */
 
 	/* responses */
 	uint16_t status; /* 100 to 999 */
@@ -114,7 +125,7 @@ struct http_head {
 
 /*
  * Parses the head at the front of buf[len]. Returns
- *   > 0  the length of the head with its empty line, and of an empty line before a request;
+ *   > 0  the length of the head with its empty line, and of the empty lines before a request;
  *     0  it needs more. *scanned, 0 for a new head, lets the next call go on with the same bytes
  * and some more; ret and fields mean nothing yet and need not be kept; < 0  -enum http_error, as
  * early as it is certain: a line is judged when it is complete, a control byte at once. Which error

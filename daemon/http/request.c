@@ -261,6 +261,14 @@ static void send_to(struct session *s, struct pool *pool)
 	dial(s);
 }
 
+/* Line ends behind the last body are no request that has begun; what follows them will be one. */
+static bool is_empty_lines(const struct input *in)
+{
+	static const char lines[] = "\r\n\r\n";
+
+	return in->len <= (size_t)2 * HTTP_EMPTY_LINES && memcmp(in->data, lines, in->len) == 0;
+}
+
 bool http_next_request(struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
@@ -281,11 +289,9 @@ bool http_next_request(struct session *s)
 		return false;
 	if (h->phase == HTTP_IDLE)
 		h->began_ns = s->worker->now;
-	/* A line end behind the last body is no request that has begun. */
-	if (h->phase == HTTP_IDLE && in.len <= 2 && memcmp(in.data, "\r\n", in.len) == 0 &&
-	    h->n_requests) {
-		h->scanned[UP] = in.len == 1; /* the other half of it is awaited */
-		if (input_used(s, up, &in, in.len == 1 ? 0 : in.len) < 0)
+	if (h->phase == HTTP_IDLE && h->n_requests && is_empty_lines(&in)) {
+		h->scanned[UP] = 1;
+		if (input_used(s, up, &in, 0) < 0)
 			session_end(s, END_LIMIT);
 		return s->state == SESSION_HTTP;
 	}

@@ -9,30 +9,29 @@
 
 /*
  * Targets may hold all visible ASCII but '#': browsers send more of it than RFC 3986 allows, and
- * nobody splits a request there. Names are RFC 3986's without ',', which is how two Host fields
- * come when somebody has joined them.
+ * nobody splits a request there. Names are RFC 3986's reg-name.
  */
 const uint8_t http_chars[256] = {
-    ['!'] = T | U,
+    ['!'] = T | U | N,
     ['"'] = U,
     ['#'] = T,
-    ['$'] = T | U,
+    ['$'] = T | U | N,
     ['%'] = T | U,
-    ['&'] = T | U,
-    ['\''] = T | U,
-    ['('] = U,
-    [')'] = U,
-    ['*'] = T | U,
-    ['+'] = T | U,
-    [','] = U,
+    ['&'] = T | U | N,
+    ['\''] = T | U | N,
+    ['('] = U | N,
+    [')'] = U | N,
+    ['*'] = T | U | N,
+    ['+'] = T | U | N,
+    [','] = U | N,
     ['-'] = T | U | N,
     ['.'] = T | U | N,
     ['/'] = U,
     ['0' ... '9'] = T | U | N | CHAR_DIGIT | CHAR_HEX,
     [':'] = U,
-    [';'] = U,
+    [';'] = U | N,
     ['<'] = U,
-    ['='] = U,
+    ['='] = U | N,
     ['>'] = U,
     ['?'] = U,
     ['@'] = U,
@@ -42,7 +41,7 @@ const uint8_t http_chars[256] = {
     ['\\'] = U,
     [']'] = U,
     ['^'] = T | U,
-    ['_'] = T | U | N,
+    ['_'] = T | U | N | CHAR_UNDERSCORE,
     ['`'] = T | U,
     ['a' ... 'f'] = T | U | N | CHAR_HEX,
     ['g' ... 'z'] = T | U | N,
@@ -99,12 +98,35 @@ static size_t take_ipv6(const char *text, size_t len)
 	return inet_pton(AF_INET6, address, &in6) == 1 ? n + 2 : 0;
 }
 
-/* Returns the length of the name at the front of text, which ends at its end or with a ':'. */
+/* What a CGI program makes of a character of a name: all but letters and digits is one and the
+ * same.
+ */
+static char cgi_char(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return folded(c);
+	return (c >= 'a' && c <= 'z') || char_is(c, CHAR_DIGIT) ? c : '_';
+}
+
+bool names_alike(const char *a, const char *b, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (cgi_char(a[i]) != cgi_char(b[i]))
+			return false;
+	return true;
+}
+
+/*
+ * Returns the length of the name at the front of text, which ends at its end or with a ':'; 0: it
+ * is none. A dot may end it; other labels are not empty.
+ */
 static size_t take_name(const char *text, size_t len)
 {
 	size_t i = 0;
 
 	while (i < len && text[i] != ':') {
+		if (text[i] == '.' && (i == 0 || text[i - 1] == '.'))
+			return 0;
 		if (text[i] == '%') {
 			if (len - i < 3 || !char_is(text[i + 1], CHAR_HEX) ||
 			    !char_is(text[i + 2], CHAR_HEX))

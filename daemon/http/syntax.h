@@ -15,6 +15,7 @@ enum char_class {
 	CHAR_NAME = 4,   /* of a host name, without the '%' of an escaped byte */
 	CHAR_DIGIT = 8,
 	CHAR_HEX = 16,
+	CHAR_UNDERSCORE = 32,
 };
 
 extern const uint8_t http_chars[256];
@@ -65,6 +66,13 @@ static inline size_t line_scan(const char *buf, size_t from, size_t len)
 bool token_is(const char *text, size_t len, const char *lower);
 /* Two texts of tokens in any case. */
 bool tokens_equal(const char *a, const char *b, size_t len);
+
+/*
+ * Two names of fields that programs behind CGI, FastCGI, WSGI and their like cannot tell apart:
+ * they get them as variables, in which letters have one case, and everything that is neither letter
+ * nor digit is an underscore.
+ */
+bool names_alike(const char *a, const char *b, size_t len);
 
 /* host [":" port], as in Host and in targets: a name, an IPv4 address or [IPv6 address]. */
 bool authority_is_valid(const char *text, size_t len, bool needs_port);

@@ -226,6 +226,9 @@ LINES = {
     "cr_cr_lf": Refused(start(b"GET /x HTTP/1.1\r\r\n"), None),
     "tls": Refused(b"\x16\3\1\2\0\1\0\1\xfc\3\3" + bytes(100)),
     "empty_line_first": Accepted(b"\r\n" + get(), PLAIN),
+    "two_empty_lines_first": Accepted(b"\r\n\r\n" + get(), PLAIN),
+    "three_empty_lines_first": Refused(b"\r\n\r\n\r\n" + get(), "bad_method"),
+    "two_empty_lines_between": Accepted(get() + b"\r\n\r\n" + get(), PLAIN, PLAIN),
     "empty_line_between": Accepted(get() + b"\r\n" + get(), PLAIN, PLAIN),
     "absolute": Accepted(get(target=b"http://a.test/x"), PLAIN),
     "odd_method": Accepted(start(b"x-y!z /x HTTP/1.1\r\n"), ("x-y!z", "/x", b"")),
@@ -274,6 +277,8 @@ FIELDS = {
     "host_quote": Refused(host(b' a"b'), "bad_host"),
     "host_query": Refused(host(b" a.test?x"), "bad_host"),
     "host_fragment": Refused(host(b" a.test#x"), "bad_host"),
+    "host_empty_label": Refused(host(b" a..test"), "bad_host"),
+    "host_dots": Refused(host(b" .."), "bad_host"),
     "host_control": Refused(host(b" a\x01b")),
     "obs_text": Accepted(get(b"X: \xe4\xff\r\n"), PLAIN),
     "empty_value": Accepted(get(b"X:\r\n", b"Y: \t \r\n"), PLAIN),
@@ -281,8 +286,10 @@ FIELDS = {
     "colons": Accepted(get(b"X: y: z:\r\n"), PLAIN),
     "host_ipv6": Accepted(host(b" [::1]:8080"), PLAIN),
     "host_case": Accepted(host(b" A.Test"), PLAIN),
+    "host_sub_delims": Accepted(host(b" a=b!$&'()*+,;c"), PLAIN),
     "host_underscore": Accepted(host(b" a_b.test"), PLAIN),
     "no_host_http_1_0": Accepted(get(first=b"", version=b"1.0"), PLAIN),
+    "absolute_http_1_0": Accepted(get(first=b"", version=b"1.0", target=b"http://a.test/x"), PLAIN),
     "many_fields": Accepted(get(*[b"X-%d: y\r\n" % i for i in range(100)]), PLAIN),
 }
 
@@ -461,6 +468,9 @@ STRANGE = (b"\0", b"\r", b"\n", b" ", b"\t", b"\x0b", b",", b":", b";", b"\xa0",
 
 # Valid around a value, but nginx takes no tab there.
 TAB_AS_BLANK = re.compile(rb":[ \t]*\t|\t *\r\n")
+# Valid in a name by RFC 3986, but not everybody's; and HAProxy wants Host to be what an absolute
+# target says, where RFC 9112 (3.2.2) has it ignored.
+ODD_NAME = re.compile(rb"(?:://|Host: )[a-z.0-9:]*[,;]")
 
 
 @case(timeout=120, slow=True)
@@ -470,7 +480,7 @@ def test_strange_bytes_anywhere(env):
     dice = random.Random(20)
     mutants = [base[:at] + strange + base[at:] for base in BASES for at in range(len(base) + 1)
                for strange in STRANGE]
-    mutants = [raw for raw in mutants if not TAB_AS_BLANK.search(raw)]
+    mutants = [raw for raw in mutants if not TAB_AS_BLANK.search(raw) and not ODD_NAME.search(raw)]
     compare(env, dice.sample(mutants, env.pick(500, 100)))
 
 

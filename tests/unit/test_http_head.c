@@ -127,7 +127,7 @@ static void the_table_provokes_every_error(void **state _unused_)
 /* Two pieces, cut everywhere, with a body behind: the cut does not show in what was parsed. */
 static void a_cut_does_not_show(void **state _unused_)
 {
-	static const char text[] = "\r\nPOST http://h:1/p?q HTTP/1.1\r\nHost: x\r\nA:\t1 \r\n"
+	static const char text[] = "\r\n\r\nPOST http://h:1/p?q HTTP/1.1\r\nHost: x\r\nA:\t1 \r\n"
 				   "Connection: close, upgrade, A\r\nUpgrade: b\r\n"
 				   "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n123GET";
 	struct http_field once_fields[HTTP_CASES_FIELDS_MAX];
@@ -258,6 +258,39 @@ static void other_forms(void **state _unused_)
 	h = parsed(http_request_parse, "GET / HTTP/1.0\r\n\r\n");
 	assert_false(h.has_host);
 	assert_int_equal(h.host.len, 0);
+
+	t = "GET http://b:81/c HTTP/1.0\r\n\r\n";
+	h = parsed(http_request_parse, t);
+	assert_true(h.has_host);
+	assert_slice(t, h.host, "b:81");
+	t = "CONNECT b:443 HTTP/1.0\r\n\r\n";
+	h = parsed(http_request_parse, t);
+	assert_true(h.has_host);
+	assert_slice(t, h.host, "b:443");
+}
+
+static void max_forwards(void **state _unused_)
+{
+	static const struct {
+		const char *text;
+		bool has;
+		uint32_t number;
+	} all[] = {
+	    {"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n", true, 0},
+	    {"TRACE / HTTP/1.0\r\nMax-Forwards: 007\r\n\r\n", true, 7},
+	    {"TRACE / HTTP/1.0\r\nMax-Forwards: 4294967295\r\n\r\n", true, UINT32_MAX},
+	    {"TRACE / HTTP/1.0\r\nMax-Forwards: 4294967296\r\n\r\n", true, UINT32_MAX},
+	    {"TRACE / HTTP/1.0\r\nMax-Forwards: 18446744073709551617\r\n\r\n", true, UINT32_MAX},
+	    {"TRACE / HTTP/1.0\r\nMax_Forwards: 1\r\n\r\n", false, 0},
+	    {"GET / HTTP/1.0\r\nMax-Forwards: 1\r\n\r\n", false, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		struct http_head h = parsed(http_request_parse, all[i].text);
+
+		assert_int_equal(h.has_max_forwards, all[i].has);
+		assert_int_equal(h.max_forwards, all[i].number);
+	}
 }
 
 static void methods(void **state _unused_)
@@ -291,6 +324,7 @@ static void field_ids(void **state _unused_)
 	    {"Connection", FIELD_CONNECTION},
 	    {"Keep-Alive", FIELD_KEEP_ALIVE},
 	    {"Proxy-Connection", FIELD_PROXY_CONNECTION},
+	    {"Proxy", FIELD_PROXY},
 	    {"Upgrade", FIELD_UPGRADE},
 	    {"TE", FIELD_TE},
 	    {"Trailer", FIELD_TRAILER},
@@ -300,6 +334,7 @@ static void field_ids(void **state _unused_)
 	    {"X-Forwarded-Proto", FIELD_X_FORWARDED_PROTO},
 	    {"Forwarded", FIELD_FORWARDED},
 	    {"Via", FIELD_VIA},
+	    {"Date", FIELD_DATE},
 	    {"HTTP2-Settings", FIELD_HTTP2_SETTINGS},
 	};
 	struct http_field f;
@@ -324,9 +359,47 @@ static void field_ids(void **state _unused_)
 			line[j] = '_';
 			assert_int_equal(http_field_parse(line, len, &f), 0);
 			assert_int_equal(f.id, FIELD_OTHER);
+			assert_int_equal(f.alias, was == '-' ? all[i].id : FIELD_OTHER);
+			assert_true(f.underscore);
 			line[j] = was;
 		}
 	}
+}
+
+/* What a CGI program cannot tell from a known name is no such field, but known for that. */
+static void other_spellings(void **state _unused_)
+{
+	static const struct {
+		const char *name;
+		enum http_field_id alias;
+		bool underscore;
+	} all[] = {
+	    {"X_Forwarded_For", FIELD_X_FORWARDED_FOR, true},
+	    {"x-forwarded_for", FIELD_X_FORWARDED_FOR, true},
+	    {"X.FORWARDED-FOR", FIELD_X_FORWARDED_FOR, false},
+	    {"x~forwarded!proto", FIELD_X_FORWARDED_PROTO, false},
+	    {"Content_Length", FIELD_CONTENT_LENGTH, true},
+	    {"TRANSFER_ENCODING", FIELD_TRANSFER_ENCODING, true},
+	    {"keep+alive", FIELD_KEEP_ALIVE, false},
+	    {"http2_settings", FIELD_HTTP2_SETTINGS, true},
+	    {"http2_setting_", FIELD_OTHER, true},
+	    {"XForwardedFor", FIELD_OTHER, false},
+	    {"X__Forwarded_For", FIELD_OTHER, true},
+	    {"_", FIELD_OTHER, true},
+	};
+	struct http_field f;
+	char line[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		size_t len = (size_t)snprintf(line, sizeof(line), "%s: x_y", all[i].name);
+
+		assert_int_equal(http_field_parse(line, len, &f), 0);
+		if (f.id != FIELD_OTHER || f.alias != all[i].alias ||
+		    f.underscore != all[i].underscore)
+			fail_msg("%s: %d, %d, %d", all[i].name, f.id, f.alias, f.underscore);
+	}
+	assert_int_equal(http_field_parse("a: _", 4, &f), 0);
+	assert_false(f.underscore);
 }
 
 static void field_lines(void **state _unused_)
@@ -385,6 +458,8 @@ static void upgrades_and_expectations(void **state _unused_)
 	assert_true(parsed(http_request_parse, REQUEST(1, EXPECT)).expect_continue);
 	assert_false(parsed(http_request_parse, REQUEST(0, EXPECT)).expect_continue);
 	assert_false(parsed(http_request_parse, REQUEST(1, "Expect: x\r\n")).expect_continue);
+	assert_true(
+	    parsed(http_request_parse, REQUEST(1, "Expect: x, 100-continue\r\n")).expect_continue);
 }
 
 static void hop_by_hop(void **state _unused_)
@@ -544,6 +619,7 @@ static void errors_have_names_and_statuses(void **state _unused_)
 	assert_int_equal(http_error_status(HTTP_HEAD_TOO_LARGE), 431);
 	assert_int_equal(http_error_status(HTTP_TOO_MANY_FIELDS), 431);
 	assert_int_equal(http_error_status(HTTP_BAD_TRANSFER_ENCODING), 400);
+	assert_int_equal(http_error_status(HTTP_UNKNOWN_TRANSFER_ENCODING), 501);
 	assert_int_equal(http_error_status(HTTP_UNSUPPORTED_VERSION), 505);
 }
 
@@ -590,8 +666,10 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(origin_form),
 	    cmocka_unit_test(absolute_form),
 	    cmocka_unit_test(other_forms),
+	    cmocka_unit_test(max_forwards),
 	    cmocka_unit_test(methods),
 	    cmocka_unit_test(field_ids),
+	    cmocka_unit_test(other_spellings),
 	    cmocka_unit_test(field_lines),
 	    cmocka_unit_test(persistence),
 	    cmocka_unit_test(upgrades_and_expectations),
