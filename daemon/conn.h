@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "addr.h"
+#include "timer.h"
 
 struct server;
 struct session;
@@ -34,7 +35,7 @@ struct conn {
 	struct session *session; /* NULL: nobody's: a server connection that is kept, or closed */
 	struct server *server;   /* what a backend's socket is connected to */
 	struct worker *idle_worker; /* that keeps it for a later request; NULL: nobody */
-	uint64_t idle_ns;           /* since when */
+	struct timer idle_timer;    /* when it has been kept for long enough */
 	TAILQ_ENTRY(conn) link;     /* kept connections of a server; or those to be freed */
 	TAILQ_ENTRY(conn) age_link;
 };

@@ -7,8 +7,6 @@
 #include "daemon.h"
 #include "worker.h"
 
-static const struct timeval sweep_period = {.tv_sec = 1};
-
 static struct idle_list *list_of(struct worker *w, const struct server *s)
 {
 	return &w->idle[s->index];
@@ -20,6 +18,7 @@ static void forget(struct worker *w, struct conn *c)
 
 	TAILQ_REMOVE(&l->conns, c, link);
 	TAILQ_REMOVE(&w->idle_by_age, c, age_link);
+	worker_timer_cancel(w, &c->idle_timer);
 	l->n--;
 	c->idle_worker = NULL;
 }
@@ -31,20 +30,12 @@ static void drop(struct worker *w, struct conn *c)
 	worker_conn_gone(w, c);
 }
 
-/* Once a second while there is any: those that were not used for keepalive_timeout. */
-static void sweep(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+/* It was not used for keepalive_timeout. */
+static void on_expired(struct timer *t)
 {
-	struct worker *w = arg;
-	struct conn *c, *next;
+	struct conn *c = container_of(t, struct conn, idle_timer);
 
-	w->now = now_ns();
-	for (c = TAILQ_FIRST(&w->idle_by_age); c; c = next) {
-		next = TAILQ_NEXT(c, age_link);
-		if (w->now - c->idle_ns >= c->server->pool->config->keepalive_timeout)
-			drop(w, c);
-	}
-	if (!TAILQ_EMPTY(&w->idle_by_age))
-		(void)evtimer_add(w->idle_sweep, &sweep_period);
+	drop(c->idle_worker, c);
 }
 
 int idle_init(struct worker *w)
@@ -53,8 +44,7 @@ int idle_init(struct worker *w)
 
 	TAILQ_INIT(&w->idle_by_age);
 	w->idle = calloc(n + 1, sizeof(*w->idle));
-	w->idle_sweep = evtimer_new(w->base, sweep, w);
-	if (!w->idle || !w->idle_sweep)
+	if (!w->idle)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		TAILQ_INIT(&w->idle[i].conns);
@@ -67,11 +57,8 @@ void idle_fini(struct worker *w)
 
 	while (w->idle && (c = TAILQ_FIRST(&w->idle_by_age)))
 		drop(w, c);
-	if (w->idle_sweep)
-		event_free(w->idle_sweep);
 	free(w->idle);
 	w->idle = NULL;
-	w->idle_sweep = NULL;
 }
 
 void idle_keep(struct worker *w, struct conn *c)
@@ -86,10 +73,9 @@ void idle_keep(struct worker *w, struct conn *c)
 	}
 	if (l->n >= max)
 		drop(w, TAILQ_LAST(&l->conns, conn_list));
-	if (TAILQ_EMPTY(&w->idle_by_age))
-		(void)evtimer_add(w->idle_sweep, &sweep_period);
 	c->idle_worker = w;
-	c->idle_ns = w->now;
+	c->idle_timer.fire = on_expired;
+	worker_timer_set(w, &c->idle_timer, w->now + c->server->pool->config->keepalive_timeout);
 	c->used = true;
 	l->n++;
 	TAILQ_INSERT_HEAD(&l->conns, c, link);

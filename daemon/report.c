@@ -179,12 +179,12 @@ static const struct {
 	{                                             \
 #field, offsetof(struct stats, field) \
 	}
-    COUNTER(sessions_total),   COUNTER(sessions_kernel), COUNTER(sessions_copy),
-    COUNTER(bytes_redirected), COUNTER(bytes_copied),    COUNTER(bytes_trimmed),
-    COUNTER(pauses),           COUNTER(resumes),         COUNTER(served),
-    COUNTER(integrity_aborts), COUNTER(accept_failures), COUNTER(denied),
-    COUNTER(retries),          COUNTER(events_lost),     COUNTER(http_requests),
-    COUNTER(backend_reused),
+    COUNTER(sessions_total),   COUNTER(sessions_kernel),  COUNTER(sessions_copy),
+    COUNTER(bytes_redirected), COUNTER(bytes_copied),     COUNTER(bytes_trimmed),
+    COUNTER(pauses),           COUNTER(resumes),          COUNTER(looks),
+    COUNTER(served),           COUNTER(integrity_aborts), COUNTER(accept_failures),
+    COUNTER(denied),           COUNTER(retries),          COUNTER(events_lost),
+    COUNTER(http_requests),    COUNTER(backend_reused),
 #undef COUNTER
 };
 

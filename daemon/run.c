@@ -95,6 +95,7 @@ static void terminate(struct run *r, int sig)
 	}
 	log_info("signal %d: draining %u sessions", sig, slots_used(&r->daemon.slots));
 	(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
+	/* It cannot fail: open_base() has reserved its place in the heap. */
 	(void)evtimer_add(r->grace, &tv);
 	to_workers(r, drain_letter);
 }
@@ -150,6 +151,7 @@ static void on_signal(enum signal_action action, int sig, void *arg)
 
 static int open_base(struct run *r)
 {
+	static const struct timeval never = {.tv_sec = 1000000000};
 	int err;
 
 	r->base = event_base_new();
@@ -158,8 +160,9 @@ static int open_base(struct run *r)
 	err = mailbox_init(&r->mail, r->base, r);
 	if (!err)
 		err = signals_open(&r->signals, r->base, on_signal, r);
+	/* A timer that is set already is set anew without memory: see on_terminate(). */
 	r->grace = evtimer_new(r->base, on_grace, r);
-	if (!err && !r->grace)
+	if (!err && (!r->grace || evtimer_add(r->grace, &never) < 0))
 		err = -ENOMEM;
 	return err ? log_errno(err, "signals") : 0;
 }

@@ -109,11 +109,8 @@ static bool session_failed(const struct session *s)
 
 void session_arm(struct session *s, uint64_t ns)
 {
-	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
-			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
-
 	if (s->state != SESSION_ENDED)
-		(void)evtimer_add(&s->timer, &tv);
+		worker_timer_set(s->worker, &s->timer, s->worker->now + ns);
 }
 
 static uint64_t idle_limit(const struct session *s)
@@ -178,11 +175,10 @@ static void check_silence(struct session *s)
 			   : END_IDLE_TIMEOUT);
 }
 
-static void on_timeout(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+static void on_timeout(struct timer *t)
 {
-	struct session *s = arg;
+	struct session *s = container_of(t, struct session, timer);
 
-	s->worker->now = now_ns();
 	if (s->state == SESSION_SNIFFING)
 		sniff_timeout(s);
 	else if (s->state == SESSION_HTTP)
@@ -279,7 +275,7 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	d->owners[slot] = s;
 	TAILQ_INSERT_TAIL(&w->sessions, s, link);
 	w->n_sessions++;
-	(void)evtimer_assign(&s->timer, w->base, on_timeout, s);
+	s->timer.fire = on_timeout;
 
 	stream_watch(w, &s->streams[UP]);
 	if (s->state != SESSION_ENDED)
@@ -404,7 +400,7 @@ void session_tunnel(struct session *s)
 	if (silence_limit(s))
 		session_arm(s, silence_limit(s));
 	else
-		(void)evtimer_del(&s->timer);
+		worker_timer_cancel(w, &s->timer);
 
 	if (why == COPY_YOUNG && !w->daemon->config->engage_after)
 		kernel_adopt(w, s);
@@ -602,7 +598,7 @@ void session_end(struct session *s, enum session_end end)
 		return;
 	s->end = (uint8_t)end;
 	session_enter(s, SESSION_ENDED);
-	(void)evtimer_del(&s->timer);
+	worker_timer_cancel(w, &s->timer);
 	sniff_done(s);
 	if (s->http)
 		http_ended(s);

@@ -8,12 +8,10 @@
  */
 #pragma once
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
-
 #include "addr.h"
 #include "pool.h"
 #include "splice/stream.h"
+#include "timer.h"
 
 struct listener;
 struct worker;
@@ -80,7 +78,7 @@ struct session {
 	struct conn *conns[2];       /* by enum side; the backend's is NULL when there is none */
 	struct conn client_conn;
 	struct stream streams[2]; /* by enum direction */
-	struct event timer;
+	struct timer timer;
 	struct addr client, backend;
 	struct tried tried;
 	uint64_t id;
@@ -133,7 +131,8 @@ void session_attach(struct session *s, struct conn *c);
 struct conn *session_detach(struct session *s);
 /* A dial has this long, from now on. */
 void session_dial_timeout(struct session *s, uint64_t ns);
-/* Calls the session's timer in so many nanoseconds, whatever it was set to. */
+/* Calls the session's timer in so many nanoseconds from the beginning of this turn, whatever it was
+ * set to. It cannot fail. */
 void session_arm(struct session *s, uint64_t ns);
 /* A number that changes when the peer on that side takes bytes: how many it has acknowledged, or,
  * of a unix socket, has not read. 0 without a connection. */

@@ -10,7 +10,7 @@
 struct stats {
 	uint64_t sessions_total, sessions_kernel, sessions_copy;
 	uint64_t bytes_redirected, bytes_copied, bytes_trimmed; /* of sessions that have ended */
-	uint64_t pauses, resumes, served, integrity_aborts;
+	uint64_t pauses, resumes, looks, served, integrity_aborts;
 	uint64_t accept_failures, denied, retries, events_lost;
 	uint64_t http_requests, backend_reused;
 	uint64_t http_responses[6]; /* by the status' first digit */

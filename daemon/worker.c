@@ -18,28 +18,18 @@
 #include "splice/kernel.h"
 
 #define POLL_BATCH 128
-/* A wake-up of the wait list serves all that is due within this time. */
-#define WAIT_SLACK_NS (20 * NSEC_PER_USEC)
+/* A wake-up serves all that is due within this time. */
+#define TIMER_SLACK_NS (20 * NSEC_PER_USEC)
 
 /* ---- lists ------------------------------------------------------------------------------ */
-
-void worker_wake_at(struct worker *w, uint64_t at)
-{
-	struct itimerspec when = {0};
-
-	if (w->timer_at && w->timer_at <= at)
-		return;
-	w->timer_at = at;
-	when.it_value.tv_sec = (time_t)(at / NSEC_PER_SEC);
-	when.it_value.tv_nsec = (long)(at % NSEC_PER_SEC);
-	(void)timerfd_settime(w->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
-}
 
 void worker_adopt_later(struct worker *w, struct session *s)
 {
 	s->awaiting = true;
 	TAILQ_INSERT_TAIL(&w->awaiting, s, adopt_link);
-	worker_wake_at(w, s->opened_ns + w->daemon->config->engage_after);
+	if (!w->adopt_timer.set)
+		worker_timer_set(w, &w->adopt_timer,
+				 s->opened_ns + w->daemon->config->engage_after);
 }
 
 void worker_adopt_now(struct worker *w, struct session *s)
@@ -92,34 +82,6 @@ static void reap(struct worker *w)
 	}
 }
 
-/* The timer: sessions that are old enough for the kernel, streams whose wait is over. */
-static void on_timer(struct worker *w)
-{
-	uint64_t expirations, next = UINT64_MAX, due = w->now + WAIT_SLACK_NS;
-	uint64_t age = w->daemon->config->engage_after;
-	struct stream *st, *next_st;
-	struct session *s;
-
-	(void)!read(w->timer_fd, &expirations, sizeof(expirations));
-	w->timer_at = 0;
-
-	while ((s = TAILQ_FIRST(&w->awaiting)) && s->opened_ns + age <= due)
-		worker_adopt_now(w, s);
-	if (s)
-		next = MAX(s->opened_ns + age, w->now + NSEC_PER_MSEC);
-
-	/* They stay on the list while they are pumped: each pump renews or ends its wait. */
-	for (st = TAILQ_FIRST(&w->waiting); st; st = next_st) {
-		next_st = TAILQ_NEXT(st, wait_link);
-		if (st->check_at <= due)
-			stream_again(w, st);
-		else
-			next = MIN(next, st->check_at);
-	}
-	if (next != UINT64_MAX)
-		worker_wake_at(w, next);
-}
-
 /* Those that are on the list now; what they put there waits for the next turn. */
 static void run_again(struct worker *w)
 {
@@ -128,7 +90,61 @@ static void run_again(struct worker *w)
 	for (uint32_t n = w->n_again; n && (s = TAILQ_FIRST(&w->again)); n--) {
 		stream_not_again(w, s);
 		stream_pump(w, s);
+		stream_pumped(w, s);
 	}
+}
+
+/* ---- timers ----------------------------------------------------------------------------- */
+
+/* Makes sure that the loop wakes up for the first of the timers. It may wake too soon: one that was
+ * cancelled is not worth a system call. */
+static void wake_in_time(struct worker *w)
+{
+	const struct timer *first = w->timers.first;
+	struct itimerspec when = {0};
+
+	if (!first || (w->timer_at && w->timer_at <= first->at))
+		return;
+	w->timer_at = MAX(first->at, UINT64_C(1));
+	when.it_value.tv_sec = (time_t)(w->timer_at / NSEC_PER_SEC);
+	when.it_value.tv_nsec = (long)(w->timer_at % NSEC_PER_SEC);
+	/* It fails for an invalid descriptor or time only, and allocates nothing. */
+	(void)timerfd_settime(w->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+void worker_timer_set(struct worker *w, struct timer *t, uint64_t at)
+{
+	timer_set(&w->timers, t, at);
+	if (!w->in_turn)
+		wake_in_time(w);
+}
+
+void worker_timer_cancel(struct worker *w, struct timer *t)
+{
+	timer_cancel(&w->timers, t);
+}
+
+static void on_timer(struct worker *w)
+{
+	uint64_t expirations;
+
+	/* What it says is of no interest, and that it may say nothing neither. */
+	(void)!read(w->timer_fd, &expirations, sizeof(expirations));
+	w->timer_at = 0;
+	(void)timers_fire(&w->timers, w->now + TIMER_SLACK_NS);
+}
+
+/* Sessions that are old enough for the kernel. */
+static void on_adopt(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, adopt_timer);
+	uint64_t age = w->daemon->config->engage_after;
+	struct session *s;
+
+	while ((s = TAILQ_FIRST(&w->awaiting)) && s->opened_ns + age <= w->now + TIMER_SLACK_NS)
+		worker_adopt_now(w, s);
+	if (s)
+		worker_timer_set(w, t, MAX(s->opened_ns + age, w->now + NSEC_PER_MSEC));
 }
 
 /* ---- lane events ------------------------------------------------------------------------ */
@@ -200,6 +216,7 @@ static void on_poll(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	run_again(w);
 	reap(w);
 	w->in_turn = false;
+	wake_in_time(w);
 	if (!TAILQ_EMPTY(&w->again))
 		event_active(w->poll_event, EV_READ, 0);
 }
@@ -299,13 +316,13 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	    .timer_fd = -1,
 	    .reserve_fd = -1,
 	    .ring_fd = -1,
+	    .adopt_timer.fire = on_adopt,
 	};
 	TAILQ_INIT(&w->sessions);
 	TAILQ_INIT(&w->awaiting);
 	TAILQ_INIT(&w->ended);
 	TAILQ_INIT(&w->sniffing);
 	TAILQ_INIT(&w->gone);
-	TAILQ_INIT(&w->waiting);
 	TAILQ_INIT(&w->again);
 	w->now = now_ns();
 

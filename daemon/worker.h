@@ -20,6 +20,7 @@
 #include "session.h"
 #include "splice/maps.h"
 #include "stats.h"
+#include "timer.h"
 
 struct daemon;
 struct ring_buffer;
@@ -38,6 +39,8 @@ struct worker {
 	int poll_fd, timer_fd, ring_fd;
 	int reserve_fd;            /* given up for a dial when descriptors run out */
 	uint64_t timer_at;         /* what timer_fd is set to; 0: off */
+	struct timers timers;      /* of sessions, streams and connections, and the next one */
+	struct timer adopt_timer;  /* when the first of `awaiting` is old enough */
 	uint64_t now;              /* monotonic ns of this turn */
 	char *buffer;              /* COPY_BUFFER bytes, empty between turns */
 	char *scratch;             /* HTTP_SCRATCH bytes: heads that are being written; the same */
@@ -48,9 +51,8 @@ struct worker {
 	struct conn_list gone;        /* closed connections, freed at the end of the turn */
 	struct idle_list *idle;       /* of each server */
 	struct conn_list idle_by_age;
-	struct event *idle_sweep;
 	uint32_t n_sniffing;
-	struct stream_list waiting, again;
+	struct stream_list again;
 	uint32_t n_again;
 	atomic_uint n_sessions; /* read by others, to spread sessions: see balance.c */
 	atomic_uint incoming;   /* sessions that are on their way here from another worker */
@@ -87,5 +89,7 @@ void worker_session_ended(struct worker *w, struct session *s);
 void worker_conn_gone(struct worker *w, struct conn *c);
 /* Has the loop look once more for what has ended. */
 void worker_look(struct worker *w);
-/* Makes sure the wait list is looked at no later than `at` (monotonic ns). */
-void worker_wake_at(struct worker *w, uint64_t at);
+/* Calls t->fire in this worker's turn at `at` (monotonic ns) or soon after, instead of when it was
+ * set to. It cannot fail. */
+void worker_timer_set(struct worker *w, struct timer *t, uint64_t at);
+void worker_timer_cancel(struct worker *w, struct timer *t);

@@ -146,17 +146,23 @@ void stream_pump(struct worker *w, struct stream *s)
 	}
 }
 
+static void on_wait(struct timer *t)
+{
+	struct stream *s = container_of(t, struct stream, wait);
+	struct worker *w = s->session->worker;
+
+	stat_inc(&w->stats.looks);
+	stream_again(w, s);
+}
+
 static void wait_for(struct worker *w, struct stream *s, uint64_t ns)
 {
 	if (s->session->state == SESSION_ENDED)
 		return;
-	if (!s->waiting) {
-		s->waiting = true;
-		TAILQ_INSERT_TAIL(&w->waiting, s, wait_link);
-	}
+	s->waiting = true;
 	s->backoff = (uint32_t)MAX(WAIT_MIN_NS, MIN(ns, WAIT_MAX_NS));
-	s->check_at = w->now + s->backoff;
-	worker_wake_at(w, s->check_at);
+	s->wait.fire = on_wait;
+	worker_timer_set(w, &s->wait, w->now + s->backoff);
 	stream_watch(w, s);
 }
 
@@ -184,7 +190,13 @@ void stream_unwait(struct worker *w, struct stream *s)
 	if (!s->waiting)
 		return;
 	s->waiting = false;
-	TAILQ_REMOVE(&w->waiting, s, wait_link);
+	worker_timer_cancel(w, &s->wait);
+}
+
+void stream_pumped(struct worker *w, struct stream *s)
+{
+	if (s->waiting && !s->wait.set && !s->again)
+		wait_for(w, s, (uint64_t)s->backoff * 2);
 }
 
 void stream_again(struct worker *w, struct stream *s)

@@ -21,6 +21,7 @@
 #include "splice-api.h"
 
 #include "../conn.h"
+#include "../timer.h"
 
 struct worker;
 
@@ -70,7 +71,7 @@ struct stream {
 	uint64_t paused_at;   /* PAUSED: since when */
 	uint64_t paused_left; /* PAUSED: unsent bytes at that time */
 	uint64_t settling;    /* SERVING: lane->passed when last looked at */
-	uint64_t check_at;    /* waiting: when to look again (monotonic ns) */
+	struct timer wait;    /* waiting: when to look again */
 	uint64_t wait_since;  /* waiting for a proof that does not come: since when; 0: not */
 	uint64_t left;        /* bytes waited for at the last look; 0: not waiting for bytes */
 	uint32_t backoff;     /* ns */
@@ -79,10 +80,9 @@ struct stream {
 	uint8_t why_copy;
 	bool eof;     /* the source's end was read or proved */
 	bool drained; /* the kernel holds nothing for the target that it has not written */
-	bool waiting; /* on the worker's list */
+	bool waiting; /* for something that is looked for when `wait` fires */
 	bool plenty;  /* the last read by hand gave as much as one usually takes */
 	bool again;   /* on the worker's list of streams with more to do at once */
-	TAILQ_ENTRY(stream) wait_link;
 	TAILQ_ENTRY(stream) again_link;
 };
 TAILQ_HEAD(stream_list, stream);
@@ -130,19 +130,22 @@ bool stream_may_enter(enum stream_state from, enum stream_state next);
 /* Calls the engine; ends the session when both of its streams have ended. */
 void stream_pump(struct worker *w, struct stream *s);
 
-/* Puts the stream on the wait list: it is pumped again soon, then ever more rarely, and at once
- * when the target gets room. `restart` begins again with short waits. */
+/* Has the stream wait: it is pumped again soon, then ever more rarely, and at once when the target
+ * gets room. `restart` begins again with short waits. */
 void stream_wait(struct worker *w, struct stream *s, bool restart);
 /* The same for a backlog of which `left` bytes must go: looks again when they should have gone. */
 void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left);
 void stream_unwait(struct worker *w, struct stream *s);
+/* After a pump that its timer has brought about: a wait that it neither renewed nor ended goes on.
+ */
+void stream_pumped(struct worker *w, struct stream *s);
 /* Pumps it again after the other sessions have had their turn. */
 void stream_again(struct worker *w, struct stream *s);
 void stream_not_again(struct worker *w, struct stream *s);
 
 /*
  * Whether the target's TCP has taken every byte the kernel was given for it, so that the daemon may
- * write or shut it down. If not, the stream is on the wait list now (or its session has failed).
+ * write or shut it down. If not, the stream waits for that now (or its session has failed).
  */
 bool stream_target_drained(struct worker *w, struct stream *s);
 

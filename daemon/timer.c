@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "timer.h"
+
+/* Joins two heaps, of which neither root has a sibling. The earlier root stays one. */
+static struct timer *join(struct timer *a, struct timer *b)
+{
+	struct timer *later;
+
+	if (!a || !b)
+		return a ? a : b;
+	if (b->at < a->at) {
+		later = a;
+		a = b;
+	} else {
+		later = b;
+	}
+	later->prev = a;
+	later->next = a->child;
+	if (a->child)
+		a->child->prev = later;
+	a->child = later;
+	return a;
+}
+
+/*
+ * Makes one heap of a list of siblings: joins them by twos, then the pairs from the last to the
+ * first. Without recursion, however long the list is.
+ */
+static struct timer *join_all(struct timer *list)
+{
+	struct timer *pairs = NULL, *all = NULL;
+
+	while (list) {
+		struct timer *a = list, *b = a->next;
+
+		list = b ? b->next : NULL;
+		a->next = a->prev = NULL;
+		if (b)
+			b->next = b->prev = NULL;
+		a = join(a, b);
+		a->next = pairs;
+		pairs = a;
+	}
+	while (pairs) {
+		struct timer *next = pairs->next;
+
+		pairs->next = NULL;
+		all = join(all, pairs);
+		pairs = next;
+	}
+	return all;
+}
+
+/* Takes a heap out of its siblings' list, with its root. */
+static void cut(struct timer *t)
+{
+	if (t->prev->child == t)
+		t->prev->child = t->next;
+	else
+		t->prev->next = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
+	t->next = t->prev = NULL;
+}
+
+void timer_cancel(struct timers *all, struct timer *t)
+{
+	struct timer *rest;
+
+	if (!t->set)
+		return;
+	rest = join_all(t->child);
+	t->child = NULL;
+	if (t == all->first) {
+		all->first = rest;
+	} else {
+		cut(t);
+		all->first = join(all->first, rest);
+	}
+	t->set = false;
+	all->n--;
+}
+
+void timer_set(struct timers *all, struct timer *t, uint64_t at)
+{
+	timer_cancel(all, t);
+	t->at = at;
+	t->set = true;
+	all->first = join(all->first, t);
+	all->n++;
+}
+
+size_t timers_fire(struct timers *all, uint64_t now)
+{
+	size_t max = all->n, n = 0;
+	struct timer *t;
+
+	while (n < max && (t = all->first) && t->at <= now) {
+		timer_cancel(all, t);
+		n++;
+		t->fire(t);
+	}
+	return n;
+}
