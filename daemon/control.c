@@ -272,6 +272,7 @@ static void on_accept_again(evutil_socket_t fd _unused_, short what _unused_, vo
 /* On success the caller owns *ret_fd. */
 static int listen_unix(const char *path, struct addr *where, struct unix_file *file, int *ret_fd)
 {
+	const struct unix_access access = {.mode = SOCKET_MODE, .uid = (uid_t)-1, .gid = (gid_t)-1};
 	_cleanup_close_ int fd = -1;
 	int r;
 
@@ -285,7 +286,7 @@ static int listen_unix(const char *path, struct addr *where, struct unix_file *f
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	r = unix_file_bind(fd, where, SOCKET_MODE, file);
+	r = unix_file_bind(fd, where, &access, file);
 	if (r < 0)
 		return r;
 	if (listen(fd, CLIENTS_MAX) < 0) {
@@ -351,6 +352,11 @@ int control_open(struct event_base *base, const char *path, const struct control
 	}
 	*ret = c;
 	return 0;
+}
+
+int control_chown(const struct control *c, uid_t uid, gid_t gid)
+{
+	return unix_file_chown(&c->file, uid, gid);
 }
 
 void control_close(struct control *c)

@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 #include <jansson.h>
+#include <sys/types.h>
 
 struct control;
 struct control_request;
@@ -26,6 +27,8 @@ struct control_command {
  */
 int control_open(struct event_base *base, const char *path, const struct control_command *commands,
 		 void *arg, struct control **ret);
+/* Gives the socket's file to somebody, -1: as it is. 0 or a negative errno. */
+int control_chown(const struct control *c, uid_t uid, gid_t gid);
 /* Closes and unlinks the socket; requests not yet answered are dropped. NULL is allowed. */
 void control_close(struct control *c);
 

@@ -10,6 +10,7 @@
 #include "conn.h"
 #include "daemon.h"
 #include "log.h"
+#include "privileges.h"
 #include "route.h"
 #include "unixfile.h"
 #include "worker.h"
@@ -237,6 +238,16 @@ static int check_unused(const struct listener *l, const struct addr *a)
 	return bind(fd, &a->sa, a->len) < 0 ? fail(l, a, "bind") : 0;
 }
 
+static int bind_unix(struct listener *l, size_t bind_index, int fd)
+{
+	const struct listener_config *c = l->config;
+	struct unix_access access = {.mode = c->unix_mode};
+	int err = privileges_owner(c->unix_user, c->unix_group, &access.uid, &access.gid);
+
+	return err ? err
+		   : unix_file_bind(fd, &l->bound[bind_index], &access, &l->files[bind_index]);
+}
+
 /* Binds one descriptor; a->port becomes the one the kernel chose. */
 static int open_socket(struct listener *l, size_t bind_index, int *ret)
 {
@@ -252,8 +263,7 @@ static int open_socket(struct listener *l, size_t bind_index, int *ret)
 		err = set_options(l, fd, a);
 	if (err)
 		return err;
-	errno = tcp ? (bind(fd, &a->sa, a->len) < 0 ? errno : 0)
-		    : -unix_file_bind(fd, a, l->config->unix_mode, &l->files[bind_index]);
+	errno = tcp ? (bind(fd, &a->sa, a->len) < 0 ? errno : 0) : -bind_unix(l, bind_index, fd);
 	if (errno)
 		return fail(l, a, "bind");
 	if (listen(fd, (int)l->config->backlog) < 0)

@@ -45,10 +45,50 @@ static int drop_capabilities(void)
 	return err;
 }
 
+int privileges_owner(const char *user, const char *group, uid_t *uid, gid_t *gid)
+{
+	const struct passwd *pw;
+	const struct group *gr;
+
+	*uid = (uid_t)-1;
+	*gid = (gid_t)-1;
+	errno = 0;
+	if (user[0]) {
+		pw = getpwnam(user);
+		if (!pw)
+			return errno ? -errno : -ENOENT;
+		*uid = pw->pw_uid;
+		*gid = pw->pw_gid;
+	}
+	if (group[0]) {
+		gr = getgrnam(group);
+		if (!gr)
+			return errno ? -errno : -ENOENT;
+		*gid = gr->gr_gid;
+	}
+	return 0;
+}
+
+/* What no program that this process might execute could get back, however it is marked. Without
+ * CAP_SETPCAP the set stays as it was given. */
+static int drop_bounding_set(void)
+{
+	for (cap_value_t cap = 0; CAP_IS_SUPPORTED(cap); cap++) {
+		if (cap_get_bound(cap) == 0 || cap_drop_bound(cap) == 0)
+			continue;
+		if (errno == EPERM)
+			return 0;
+		return -errno;
+	}
+	return 0;
+}
+
 int privileges_drop(const struct identity *who, const char *name)
 {
-	int err;
+	int err = drop_bounding_set();
 
+	if (err)
+		return log_errno(err, "dropping the capability bounding set");
 	if (who->change) {
 		if (initgroups(name, who->gid) < 0)
 			return log_errno(-errno, "user %s: initgroups", name);

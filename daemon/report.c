@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -354,11 +355,16 @@ static const struct control_command commands[] = {
     {NULL, NULL},
 };
 
-/* /run/spliced is made by systemd or tmpfiles.d; a daemon started by hand makes it itself. */
+/*
+ * /run/spliced is made by systemd or tmpfiles.d; a daemon started by hand makes it itself. It is
+ * given away through a descriptor: by then the name may be another folder's.
+ */
 static int make_directory(const char *path, const struct identity *owner)
 {
 	_cleanup_free_ char *dir = strdup(path);
 	char *slash = dir ? strrchr(dir, '/') : NULL;
+	_cleanup_close_ int fd = -1;
+	struct stat st;
 
 	if (!dir)
 		return log_errno(-ENOMEM, "control %s", path);
@@ -367,7 +373,14 @@ static int make_directory(const char *path, const struct identity *owner)
 	*slash = '\0';
 	if (mkdir(dir, 0755) < 0)
 		return errno == EEXIST ? 0 : log_errno(-errno, "control %s: mkdir %s", path, dir);
-	if (owner && lchown(dir, owner->uid, owner->gid) < 0)
+	if (!owner)
+		return 0;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return log_errno(-errno, "control %s: opening %s", path, dir);
+	if (st.st_uid != geteuid())
+		return log_errno(-ESTALE, "control %s: %s was replaced", path, dir);
+	if (fchown(fd, owner->uid, owner->gid) < 0)
 		return log_errno(-errno, "control %s: chown %s", path, dir);
 	return 0;
 }
@@ -383,9 +396,10 @@ int report_open(struct report *r, struct daemon *d, struct event_base *base, str
 	err = make_directory(path, owner);
 	if (!err)
 		err = control_open(base, path, commands, r, &r->control);
-	if (!err && owner && lchown(path, owner->uid, owner->gid) < 0)
-		err = log_errno(-errno, "control %s: chown", path);
-	return err;
+	if (err || !owner)
+		return err;
+	err = control_chown(r->control, owner->uid, owner->gid);
+	return err ? log_errno(err, "control %s: chown", path) : 0;
 }
 
 void report_close(struct report *r)

@@ -3,10 +3,31 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 
 static bool is_abstract(const struct addr *a)
 {
 	return a->un.sun_path[0] == '\0';
+}
+
+static const char *name_of(const struct addr *a)
+{
+	const char *slash = strrchr(a->un.sun_path, '/');
+
+	return slash ? slash + 1 : a->un.sun_path;
+}
+
+/* The directory of the path, as O_PATH; or a negative errno. */
+static int open_directory(const struct addr *a)
+{
+	char path[sizeof(a->un.sun_path) + 1];
+	size_t len = (size_t)(name_of(a) - a->un.sun_path);
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%.*s", (int)len, a->un.sun_path);
+	fd = open(len ? path : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 /* Does nobody answer at this socket any more? */
@@ -17,17 +38,30 @@ static bool is_stale(const struct addr *a)
 	return fd >= 0 && connect(fd, &a->sa, a->len) < 0 && errno == ECONNREFUSED;
 }
 
-static int remove_stale(const struct addr *a)
+/* Whether the name in the directory still is the file that `pin` holds. */
+static bool is_same(int dir, const char *name, const struct stat *want)
 {
 	struct stat st;
 
-	if (lstat(a->un.sun_path, &st) < 0)
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == want->st_dev &&
+	       st.st_ino == want->st_ino;
+}
+
+static int remove_stale(int dir, const struct addr *a)
+{
+	const char *name = name_of(a);
+	_cleanup_close_ int pin = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (pin < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (fstat(pin, &st) < 0)
 		return -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -ENOTSOCK;
-	if (!is_stale(a))
+	if (!is_stale(a) || !is_same(dir, name, &st))
 		return -EADDRINUSE;
-	return unlink(a->un.sun_path) < 0 && errno != ENOENT ? -errno : 0;
+	return unlinkat(dir, name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 static int bind_masked(int fd, const struct addr *a, mode_t mode)
@@ -39,36 +73,72 @@ static int bind_masked(int fd, const struct addr *a, mode_t mode)
 	return err;
 }
 
-int unix_file_bind(int fd, const struct addr *a, mode_t mode, struct unix_file *ret)
+/* Takes hold of the file that bind() made: a socket of our own with one name, and no other file. */
+static int pin_file(int dir, const char *name, struct unix_file *f)
 {
-	_cleanup_close_ int pin = -1;
+	_cleanup_close_ int pin = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
-	int err;
 
-	err = bind_masked(fd, a, mode);
-	if (err == -EADDRINUSE && !is_abstract(a)) {
-		err = remove_stale(a);
-		if (!err)
-			err = bind_masked(fd, a, mode);
-	}
-	if (err || is_abstract(a))
-		return err;
-	pin = open(a->un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (pin < 0 || fstat(pin, &st) < 0)
 		return -errno;
-	*ret = (struct unix_file){.dev = st.st_dev, .ino = st.st_ino, .pin = TAKE_FD(pin)};
+	if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1)
+		return -ESTALE;
+	*f = (struct unix_file){
+	    .ours = true, .dev = st.st_dev, .ino = st.st_ino, .dir = dir, .pin = TAKE_FD(pin)};
+	return 0;
+}
+
+int unix_file_chown(const struct unix_file *f, uid_t uid, gid_t gid)
+{
+	if (!f->ours || (uid == (uid_t)-1 && gid == (gid_t)-1))
+		return 0;
+	return fchownat(f->pin, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+int unix_file_bind(int fd, const struct addr *a, const struct unix_access *access,
+		   struct unix_file *ret)
+{
+	_cleanup_close_ int dir = -1;
+	const char *name = name_of(a);
+	struct unix_file f = {0};
+	int err;
+
+	if (is_abstract(a))
+		return bind_masked(fd, a, access->mode);
+	dir = open_directory(a);
+	if (dir < 0)
+		return dir;
+	err = bind_masked(fd, a, access->mode);
+	if (err == -EADDRINUSE) {
+		err = remove_stale(dir, a);
+		if (!err)
+			err = bind_masked(fd, a, access->mode);
+	}
+	if (!err)
+		err = pin_file(dir, name, &f);
+	if (err)
+		return err;
+	(void)TAKE_FD(dir);
+	err = unix_file_chown(&f, access->uid, access->gid);
+	if (err) {
+		unix_file_remove(a, &f);
+		return err;
+	}
+	*ret = f;
 	return 0;
 }
 
 void unix_file_remove(const struct addr *a, struct unix_file *f)
 {
-	struct stat st;
+	const struct stat bound = {.st_dev = f->dev, .st_ino = f->ino};
 
-	if (!f->ino)
+	if (!f->ours)
 		return;
-	/* The path may be another daemon's by now. */
-	if (lstat(a->un.sun_path, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino)
-		(void)unlink(a->un.sun_path);
-	(void)close(f->pin);
-	f->ino = 0;
+	/* The path may be another daemon's by now. A failure leaves a stale file, which the next
+	 * start replaces: the user that the daemon became may not be allowed to remove it. */
+	if (is_same(f->dir, name_of(a), &bound))
+		(void)unlinkat(f->dir, name_of(a), 0);
+	closep_(&f->pin);
+	closep_(&f->dir);
+	f->ours = false;
 }

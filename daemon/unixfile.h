@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The file of a listening unix socket: taking over a stale one, and removing only one's own. */
+/*
+ * The file of a listening unix socket: taking over a stale one, whom it belongs to, and removing
+ * only one's own. The directory is opened once, and everything but the bind itself goes through
+ * that descriptor and the file's own: whoever may write to the path's folders cannot have another
+ * file removed, or given away, in the place of the socket.
+ */
 #pragma once
 
 #include <sys/stat.h>
@@ -8,18 +13,29 @@
 #include "addr.h"
 
 struct unix_file {
+	bool ours;
 	dev_t dev;
-	ino_t ino; /* 0: not ours */
-	int pin;   /* keeps the number from being given to another file while we compare it */
+	ino_t ino;
+	int dir; /* O_PATH: where it is */
+	int pin; /* O_PATH: keeps the number from being given to another file while we compare it */
+};
+
+/* Whom a new socket file belongs to, and who may connect. */
+struct unix_access {
+	mode_t mode;
+	uid_t uid; /* -1: who the process is */
+	gid_t gid;
 };
 
 /*
- * Binds `fd` to a path, with these permissions from its birth on (no path is ever chmod()ed: it may
- * lie in a folder of the user the daemon runs as). A socket file that refuses connections is
- * replaced, a live one is -EADDRINUSE, another kind of file -ENOTSOCK. Abstract names are bound as
- * they are. Call it while the process has one thread: it sets the umask for a moment.
- * 0 or a negative errno; on success *ret tells the file.
+ * Binds `fd` to a path, with these permissions from its birth on; the owner is set right after it.
+ * A socket file that refuses connections is replaced, a live one is -EADDRINUSE, another kind of
+ * file -ENOTSOCK. Abstract names are bound as they are. Call it while the process has one thread:
+ * it sets the umask for a moment. 0 or a negative errno; on success *ret tells the file.
  */
-int unix_file_bind(int fd, const struct addr *a, mode_t mode, struct unix_file *ret);
+int unix_file_bind(int fd, const struct addr *a, const struct unix_access *access,
+		   struct unix_file *ret);
+/* 0 or a negative errno. Allowed on a file that is not ours, and does nothing then. */
+int unix_file_chown(const struct unix_file *f, uid_t uid, gid_t gid);
 /* Removes the file if it is still the one that was bound; then *f is not ours any more. */
 void unix_file_remove(const struct addr *a, struct unix_file *f);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What only the whole file shows to be wrong. */
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <string.h>
 
@@ -226,21 +227,45 @@ static void check_order(struct config_file *f, enum option_id low, enum option_i
 		   value_format_size(high_value, high_text));
 }
 
+/* What getpwnam() says of an unknown name differs with the databases it asked. */
+static void unknown_name(struct config_file *f, int line, const char *key, const char *what,
+			 const char *name, int err)
+{
+	file_error(f, line, "%s: there is no %s \"%s\"%s%s; allowed: a %s of this system, or empty",
+		   key, what, name, err ? ": " : "", err ? strerror(err) : "", what);
+}
+
+static void check_user_name(struct config_file *f, const char *key, const char *name, int line)
+{
+	if (!name || !*name)
+		return;
+	errno = 0;
+	if (!getpwnam(name))
+		unknown_name(f, line, key, "user", name, errno);
+}
+
+static void check_group_name(struct config_file *f, const char *key, const char *name, int line)
+{
+	if (!name || !*name)
+		return;
+	errno = 0;
+	if (!getgrnam(name))
+		unknown_name(f, line, key, "group", name, errno);
+}
+
 /* A default that does not exist is no error: the daemon then keeps the user it has. */
-static void check_user(struct config_file *f)
+static void check_owners(struct config_file *f)
 {
 	const struct config *c = f->config;
 
-	if (c->user_where.line == 0 || f->lines[OPTION_ID_SPLICED_user] < 0 || !*c->user)
-		return;
-	errno = 0;
-	if (getpwnam(c->user))
-		return;
+	if (c->user_where.line && f->lines[OPTION_ID_SPLICED_user] >= 0)
+		check_user_name(f, "user", c->user, c->user_where.line);
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		const struct listener_config *l = &c->listeners[i];
 
-	/* What getpwnam() says of an unknown user differs with the databases it asked. */
-	file_error(f, c->user_where.line,
-		   "user: there is no user \"%s\"%s%s; allowed: a user of this system, or empty",
-		   c->user, errno ? ": " : "", errno ? strerror(errno) : "");
+		check_user_name(f, "unix_user", l->unix_user, l->unix_user_where.line);
+		check_group_name(f, "unix_group", l->unix_group, l->unix_group_where.line);
+	}
 }
 
 void check_file(struct config_file *f)
@@ -250,7 +275,7 @@ void check_file(struct config_file *f)
 	check_binds(f);
 	check_order(f, OPTION_ID_SPLICED_splice_low, OPTION_ID_SPLICED_splice_high);
 	check_order(f, OPTION_ID_SPLICED_splice_high, OPTION_ID_SPLICED_splice_hard);
-	check_user(f);
+	check_owners(f);
 
 	/* A listener whose section was not understood has been blamed. */
 	if (!f->config->n_listeners && !f->n_errors)

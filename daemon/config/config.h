@@ -124,7 +124,9 @@ struct listener_config {
 	size_t n_deny;
 	unsigned int max_sessions; /* 0: only the global limit */
 	unsigned int backlog;
-	unsigned int unix_mode; /* permissions of a unix socket, octal in the file */
+	unsigned int unix_mode;       /* permissions of a unix socket, octal in the file */
+	char *unix_user, *unix_group; /* "": as it comes */
+	struct config_where unix_user_where, unix_group_where;
 	uint64_t idle_timeout;
 	uint64_t half_close_timeout;
 	struct route_config *routes;

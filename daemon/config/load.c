@@ -25,6 +25,8 @@ static void listener_clear(struct listener_config *l)
 	free(l->deny);
 	free(l->trusted);
 	free(l->via);
+	free(l->unix_user);
+	free(l->unix_group);
 	free(l->request_id);
 	for (size_t i = 0; i < l->n_routes; i++)
 		route_clear(&l->routes[i]);

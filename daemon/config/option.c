@@ -100,6 +100,7 @@ const struct option options[_OPTION_ID_MAX] = {
 #define C_TYPE_ENUM        unsigned int
 #define C_TYPE_PATH        char *
 #define C_TYPE_USER        char *
+#define C_TYPE_GROUP       char *
 #define C_TYPE_NAME        char *
 #define C_TYPE_TOKEN       char *
 #define C_TYPE_FIELD       char *
@@ -125,7 +126,7 @@ static const value_parse_fn value_parse[_OPTION_TYPE_MAX] = {
     [OPTION_MODE] = value_parse_mode,         [OPTION_ENUM] = value_parse_enum,
     [OPTION_PATH] = value_parse_path,         [OPTION_USER] = value_parse_user,
     [OPTION_NAME] = value_parse_name,         [OPTION_TOKEN] = value_parse_token,
-    [OPTION_FIELD] = value_parse_field,
+    [OPTION_FIELD] = value_parse_field,       [OPTION_GROUP] = value_parse_group,
 };
 
 void text_add(struct text *t, const char *fmt, ...)
@@ -238,6 +239,7 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_BOOL] = "yes or no",
     [OPTION_PATH] = "an absolute path of at most 107 bytes",
     [OPTION_USER] = "the name of a user",
+    [OPTION_GROUP] = "the name of a group",
     [OPTION_NAME] = "the NAME of a [pool NAME] section",
     [OPTION_TOKEN] = "1 to 63 letters, digits or any of !#$%&'*+-.^_`|~",
     [OPTION_FIELD] = "the name of a field that HTTP and the other options do not use",
@@ -369,6 +371,7 @@ void option_format(const struct option *o, const void *base, size_t i, FILE *out
 		break;
 	case OPTION_PATH:
 	case OPTION_USER:
+	case OPTION_GROUP:
 	case OPTION_NAME:
 	case OPTION_TOKEN:
 	case OPTION_FIELD:

@@ -135,6 +135,12 @@ OPTION(LISTENER, backlog, backlog, UINT, "4096", RESTART,
 OPTION(LISTENER, unix_mode, unix_mode, MODE, "0666", RESTART,
        "The permissions of a unix socket that is bound.",
        .min = 0, .max = 0777)
+OPTION(LISTENER, unix_user, unix_user, USER, "", RESTART,
+       "The user it belongs to. Empty: who the daemon is when it binds it.",
+       .may_be_empty = true, .where = offsetof(struct listener_config, unix_user_where))
+OPTION(LISTENER, unix_group, unix_group, GROUP, "", RESTART,
+       "The group it belongs to. Empty: that of unix_user, or of the daemon when it binds it.",
+       .may_be_empty = true, .where = offsetof(struct listener_config, unix_group_where))
 OPTION(LISTENER, idle_timeout, idle_timeout, DURATION, "10m", RESTART,
        "Close a session in which no byte has moved for this long. 0: never.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)

@@ -178,6 +178,14 @@ int value_parse_path(const struct option *o, const char *text, void *field, stru
 	return replace_string(field, text);
 }
 
+int value_parse_group(const struct option *o _unused_, const char *text, void *field,
+		      struct text *why)
+{
+	if (strpbrk(text, " \t:/"))
+		return invalid(why, text, "is not a group name");
+	return replace_string(field, text);
+}
+
 /* Whether there is such a user is for the check to find out. */
 int value_parse_user(const struct option *o _unused_, const char *text, void *field,
 		     struct text *why)

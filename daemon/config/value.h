@@ -16,6 +16,7 @@ int value_parse_enum(const struct option *o, const char *text, void *field, stru
 /* These replace an owned string; -ENOMEM is possible. */
 int value_parse_path(const struct option *o, const char *text, void *field, struct text *why);
 int value_parse_user(const struct option *o, const char *text, void *field, struct text *why);
+int value_parse_group(const struct option *o, const char *text, void *field, struct text *why);
 int value_parse_token(const struct option *o, const char *text, void *field, struct text *why);
 int value_parse_field(const struct option *o, const char *text, void *field, struct text *why);
 int value_parse_name(const struct option *o, const char *text, void *field, struct text *why);

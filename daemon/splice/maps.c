@@ -2,6 +2,7 @@
 #include "maps.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -194,6 +195,24 @@ static int load(struct maps *m, const struct maps_options *o, char why[256])
 	return err;
 }
 
+/*
+ * Closes what only loading needs. A program's descriptor is all it takes to attach the program
+ * elsewhere (to the root cgroup, say), in the hands of whoever takes over a worker. The programs
+ * themselves live on: the verdict program in its map, the sockops program in its link, which must
+ * stay open for that, and to which nothing can be done without a program but to detach it.
+ */
+static void drop_programs(struct maps *m)
+{
+	struct btf *btf = bpf_object__btf(m->skeleton->obj);
+	struct bpf_program *p;
+
+	bpf_object__for_each_program(p, m->skeleton->obj) bpf_program__unload(p);
+	if (btf && btf__fd(btf) >= 0) {
+		(void)close(btf__fd(btf));
+		btf__set_fd(btf, -1);
+	}
+}
+
 int maps_open(const struct maps_options *options, struct maps **ret, char why[256])
 {
 	struct maps *m = calloc(1, sizeof(*m));
@@ -216,6 +235,7 @@ int maps_open(const struct maps_options *options, struct maps **ret, char why[25
 		return err;
 	}
 	m->collected = attach_collect(m, why) == 0;
+	drop_programs(m);
 	*ret = m;
 	return 0;
 }

@@ -494,8 +494,8 @@ static void table_is_complete(void **state _unused_)
 		assert_true(o->def || o->example);
 		assert_true(o->max > 0 || o->n_choices || o->count || o->type == OPTION_BOOL ||
 			    o->type == OPTION_PATH || o->type == OPTION_USER ||
-			    o->type == OPTION_NAME || o->type == OPTION_TOKEN ||
-			    o->type == OPTION_FIELD);
+			    o->type == OPTION_NAME || o->type == OPTION_GROUP ||
+			    o->type == OPTION_TOKEN || o->type == OPTION_FIELD);
 		assert_ptr_equal(option_find(o->section, o->key), o);
 	}
 }
