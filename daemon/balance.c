@@ -17,11 +17,13 @@
 #define OWN_FDS_WORKER 16
 
 struct handover {
+	struct letter letter;
 	struct listener *listener;
 	struct addr client;
 	uint32_t slot;
 	int fd;
 	bool denied;
+	bool retracted; /* it stayed where it was */
 };
 
 static unsigned int load_of(struct worker *w)
@@ -55,32 +57,26 @@ static void on_handover(void *owner, void *arg)
 	struct handover *h = arg;
 
 	w->now = now_ns();
-	session_start(w, h->listener, h->fd, h->slot, &h->client, h->denied);
+	if (!h->retracted)
+		session_start(w, h->listener, h->fd, h->slot, &h->client, h->denied);
 	atomic_fetch_sub(&w->incoming, 1);
 	free(h);
 	worker_look(w);
 }
 
-static void on_retracted(void *owner, void *arg _unused_)
-{
-	struct worker *w = owner;
-
-	atomic_fetch_sub(&w->incoming, 1);
-	worker_look(w);
-}
-
 /*
  * A worker that drains is done when it has no session and none is `incoming`. Therefore that is
- * counted first, and `draining` looked at after.
+ * counted first, and `draining` looked at after; a worker that was counted wrongly is told. Takes
+ * `h`. False: retracted.
  */
 static bool post(struct worker *to, struct handover *h)
 {
+	bool retracted;
+
 	atomic_fetch_add(&to->incoming, 1);
-	if (!atomic_load(&to->daemon->draining) && mailbox_post(&to->mail, on_handover, h) == 0)
-		return true;
-	if (mailbox_post(&to->mail, on_retracted, NULL) < 0)
-		atomic_fetch_sub(&to->incoming, 1);
-	return false;
+	h->retracted = retracted = atomic_load(&to->daemon->draining);
+	mailbox_post(&to->mail, &h->letter, on_handover, h);
+	return !retracted;
 }
 
 /*
@@ -105,10 +101,7 @@ static bool hand_over(struct worker *to, const struct handover *what)
 	if (!h)
 		return false;
 	*h = *what;
-	if (post(to, h))
-		return true;
-	free(h);
-	return false;
+	return post(to, h);
 }
 
 void balance_start(struct worker *w, struct listener *l, int fd, uint32_t slot,

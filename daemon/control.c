@@ -228,8 +228,9 @@ static int request_new(struct control *c, evutil_socket_t fd)
 	bufferevent_setcb(req->bev, on_readable, on_written, on_event, req);
 	/* Enough to tell that a line is too long, and no more. */
 	bufferevent_setwatermark(req->bev, EV_READ, 0, LINE_BYTES + 3);
-	(void)event_add(req->deadline, &client_patience);
-	if (bufferevent_enable(req->bev, EV_READ) < 0) {
+	/* Without a deadline a silent client would stay for ever. */
+	if (event_add(req->deadline, &client_patience) < 0 ||
+	    bufferevent_enable(req->bev, EV_READ) < 0) {
 		request_free(req);
 		return -ENOMEM;
 	}
@@ -258,15 +259,18 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 
 	/* The listener stays readable, so without a rest the loop would spin. */
 	log_warn("cannot accept on %s, trying again in a second: %s", c->path, strerror(err));
-	(void)evconnlistener_disable(listener);
-	(void)event_add(c->accept_again, &accept_rest);
+	/* Without the timer it would rest for ever: rather let it spin. */
+	if (event_add(c->accept_again, &accept_rest) == 0)
+		(void)evconnlistener_disable(listener); /* fails: it is tried again at once */
 }
 
 static void on_accept_again(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct control *c = arg;
 
-	(void)evconnlistener_enable(c->listener);
+	/* Its timer has just given its place free: it has one again. */
+	if (evconnlistener_enable(c->listener) < 0)
+		(void)event_add(c->accept_again, &accept_rest);
 }
 
 /* On success the caller owns *ret_fd. */

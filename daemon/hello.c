@@ -41,6 +41,12 @@ static const char page[] = "This is the hello server inside spliced.\n"
 			   "\n"
 			   "You are %s, port %u.\n";
 
+/*
+ * The server of this thread. evhttp gives the callbacks of its listener a pointer of its own, and
+ * has no way to ours.
+ */
+static _Thread_local struct hello *serving;
+
 struct hello {
 	struct event_base *base;
 	struct evhttp *http;
@@ -267,7 +273,9 @@ static void on_second(evutil_socket_t fd _unused_, short what _unused_, void *ar
 		stop_reading(r->req);
 		evbuffer_free(line);
 	}
-	(void)event_add(r->timer, &stream_pause);
+	/* Without its timer the reply would stand still: the client sees that it is cut. */
+	if (event_add(r->timer, &stream_pause) < 0)
+		evhttp_connection_free(evhttp_request_get_connection(r->req));
 }
 
 static void send_stream(struct hello *h, struct evhttp_request *req)
@@ -356,20 +364,23 @@ static void on_request(struct evhttp_request *req, void *arg)
 
 /* ---- the server ---- */
 
-static void on_accept_error(struct evconnlistener *listener, void *arg)
+/* No descriptors left, say. The listener stays readable: without a rest this would spin. */
+static void on_accept_error(struct evconnlistener *listener, void *evhttp _unused_)
 {
-	struct hello *h = arg;
+	struct hello *h = serving;
 
-	/* No descriptors left, say. The listener stays readable: without a rest this would spin. */
-	(void)evconnlistener_disable(listener);
-	(void)event_add(h->accept_again, &accept_rest);
+	/* Without the timer it would rest for ever: rather let it spin. */
+	if (event_add(h->accept_again, &accept_rest) == 0)
+		(void)evconnlistener_disable(listener); /* fails: it is tried again at once */
 }
 
 static void on_accept_again(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct hello *h = arg;
 
-	(void)evconnlistener_enable(h->listener);
+	/* Its timer has just given its place free: it has one again. */
+	if (evconnlistener_enable(h->listener) < 0)
+		(void)event_add(h->accept_again, &accept_rest);
 }
 
 static void on_stop(evutil_socket_t fd _unused_, short what _unused_, void *arg)
@@ -383,6 +394,7 @@ static void *hello_main(void *arg)
 {
 	struct hello *h = arg;
 
+	serving = h;
 	(void)event_base_dispatch(h->base);
 	return NULL;
 }

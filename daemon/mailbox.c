@@ -6,39 +6,42 @@
 
 #include "util.h"
 
-struct letter {
-	struct letter *next;
-	letter_fn fn;
-	void *arg;
-};
+/* Letters that are read in one turn of the loop. */
+#define TURN_LETTERS 256
 
-static struct letter *take_all(struct mailbox *m)
+/* The first that waits, with its meaning in *ret; it may be posted again from here on. */
+static bool take(struct mailbox *m, struct letter *ret)
 {
-	struct letter *head;
+	struct letter *l;
 
 	(void)pthread_mutex_lock(&m->lock);
-	head = m->head;
-	m->head = NULL;
-	m->tail = &m->head;
+	l = m->head;
+	if (l) {
+		*ret = *l;
+		m->head = l->next;
+		if (!m->head)
+			m->tail = &m->head;
+		l->queued = false;
+	}
 	(void)pthread_mutex_unlock(&m->lock);
-	return head;
+	return l != NULL;
 }
 
 static void on_mail(evutil_socket_t fd, short what _unused_, void *arg)
 {
 	struct mailbox *m = arg;
-	struct letter *l;
+	struct letter l;
 	uint64_t n;
 
+	/* It is level-triggered: a read that fails is tried again. */
 	(void)!read(fd, &n, sizeof(n));
-	l = take_all(m);
-	while (l) {
-		struct letter *next = l->next;
-
-		l->fn(m->owner, l->arg);
-		free(l);
-		l = next;
+	for (int i = 0; i < TURN_LETTERS; i++) {
+		if (!take(m, &l))
+			return;
+		l.fn(m->owner, l.arg);
 	}
+	/* The others' turn first. */
+	event_active(m->event, EV_READ, 0);
 }
 
 int mailbox_init(struct mailbox *m, struct event_base *base, void *owner)
@@ -66,17 +69,8 @@ int mailbox_init(struct mailbox *m, struct event_base *base, void *owner)
 
 void mailbox_fini(struct mailbox *m)
 {
-	struct letter *l;
-
 	if (!m->tail)
 		return;
-	l = take_all(m);
-	while (l) {
-		struct letter *next = l->next;
-
-		free(l);
-		l = next;
-	}
 	if (m->event)
 		event_free(m->event);
 	(void)close(m->fd);
@@ -84,19 +78,17 @@ void mailbox_fini(struct mailbox *m)
 	m->tail = NULL;
 }
 
-int mailbox_post(struct mailbox *m, letter_fn fn, void *arg)
+void mailbox_post(struct mailbox *m, struct letter *l, letter_fn fn, void *arg)
 {
-	struct letter *l = malloc(sizeof(*l));
 	uint64_t one = 1;
 
-	if (!l)
-		return -ENOMEM;
-	*l = (struct letter){.fn = fn, .arg = arg};
 	(void)pthread_mutex_lock(&m->lock);
-	*m->tail = l;
-	m->tail = &l->next;
+	if (!l->queued) {
+		*l = (struct letter){.fn = fn, .arg = arg, .queued = true};
+		*m->tail = l;
+		m->tail = &l->next;
+	}
 	(void)pthread_mutex_unlock(&m->lock);
 	/* EAGAIN would mean that 2^64 - 1 letters wait: the reader is awake anyway. */
 	(void)!write(m->fd, &one, sizeof(one));
-	return 0;
 }

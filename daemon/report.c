@@ -23,9 +23,11 @@ struct session_view {
 };
 
 struct worker_view {
+	struct letter letter; /* to the worker */
 	struct session_view *sessions;
 	size_t n_sessions;
 	uint32_t active, sniffing;
+	bool incomplete;    /* there was no memory for the sessions */
 	struct stats stats; /* with the live sessions' bytes added */
 };
 
@@ -36,6 +38,7 @@ struct gather {
 	json_t *(*build)(struct gather *g);
 	bool with_sessions;
 	atomic_uint remaining;
+	struct letter answer; /* from the last of them */
 	unsigned int n_workers;
 	struct worker_view views[];
 };
@@ -71,6 +74,7 @@ static void view_worker(struct worker *w, struct worker_view *v, bool with_sessi
 	v->sniffing = w->n_sniffing;
 	if (with_sessions)
 		v->sessions = calloc(w->n_sessions + 1, sizeof(*v->sessions));
+	v->incomplete = with_sessions && !v->sessions;
 	TAILQ_FOREACH (s, &w->sessions, link) {
 		for (int i = 0; i < 2; i++) {
 			const struct stream *st = &s->streams[i];
@@ -88,8 +92,12 @@ static void view_worker(struct worker *w, struct worker_view *v, bool with_sessi
 static void gathered(void *owner _unused_, void *arg)
 {
 	struct gather *g = arg;
-	json_t *answer = g->build(g);
+	bool complete = true;
+	json_t *answer;
 
+	for (unsigned int i = 0; i < g->n_workers; i++)
+		complete = complete && !g->views[i].incomplete;
+	answer = complete ? g->build(g) : NULL;
 	if (answer)
 		control_reply(g->request, answer);
 	else
@@ -106,7 +114,7 @@ static void gather_letter(void *owner, void *arg)
 
 	view_worker(w, &g->views[w->index], g->with_sessions);
 	if (atomic_fetch_sub(&g->remaining, 1) == 1)
-		(void)mailbox_post(g->report->mail, gathered, g);
+		mailbox_post(g->report->mail, &g->answer, gathered, g);
 }
 
 static void gather(struct control_request *req, struct report *r, bool with_sessions,
@@ -125,15 +133,8 @@ static void gather(struct control_request *req, struct report *r, bool with_sess
 	g->with_sessions = with_sessions;
 	g->n_workers = n;
 	atomic_store(&g->remaining, n);
-	for (unsigned int i = 0; i < n; i++) {
-		if (mailbox_post(&r->daemon->workers[i].mail, gather_letter, g) == 0)
-			continue;
-		/* Its part stays empty; whoever is last still finishes. */
-		if (atomic_fetch_sub(&g->remaining, 1) == 1) {
-			gathered(NULL, g);
-			return;
-		}
-	}
+	for (unsigned int i = 0; i < n; i++)
+		mailbox_post(&r->daemon->workers[i].mail, &g->views[i].letter, gather_letter, g);
 }
 
 /* ---- sessions --------------------------------------------------------------------------- */

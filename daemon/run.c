@@ -48,7 +48,7 @@ static void worker_drained(struct worker *w)
 {
 	struct run *r = container_of(w->daemon, struct run, daemon);
 
-	(void)mailbox_post(&r->mail, on_worker_drained, NULL);
+	mailbox_post(&r->mail, &w->letters.drained, on_worker_drained, NULL);
 }
 
 static void drain_letter(void *owner, void *arg _unused_)
@@ -61,11 +61,22 @@ static void end_letter(void *owner, void *arg _unused_)
 	worker_end_all(owner, END_SHUTDOWN);
 }
 
-static void to_workers(struct run *r, letter_fn fn)
+static void drain_workers(struct run *r)
 {
-	for (unsigned int i = 0; i < r->daemon.n_workers; i++)
-		if (mailbox_post(&r->daemon.workers[i].mail, fn, NULL) < 0)
-			(void)event_base_loopbreak(r->base); /* no memory to be polite with */
+	for (unsigned int i = 0; i < r->daemon.n_workers; i++) {
+		struct worker *w = &r->daemon.workers[i];
+
+		mailbox_post(&w->mail, &w->letters.drain, drain_letter, NULL);
+	}
+}
+
+static void end_sessions(struct run *r)
+{
+	for (unsigned int i = 0; i < r->daemon.n_workers; i++) {
+		struct worker *w = &r->daemon.workers[i];
+
+		mailbox_post(&w->mail, &w->letters.end, end_letter, NULL);
+	}
 }
 
 static void on_grace(evutil_socket_t fd _unused_, short what _unused_, void *arg)
@@ -73,7 +84,7 @@ static void on_grace(evutil_socket_t fd _unused_, short what _unused_, void *arg
 	struct run *r = arg;
 
 	log_warn("shutdown_grace is over: ending %u sessions", slots_used(&r->daemon.slots));
-	to_workers(r, end_letter);
+	end_sessions(r);
 }
 
 /* First: no new sessions, the others may end within shutdown_grace. Second: the end. More: nothing.
@@ -90,14 +101,14 @@ static void terminate(struct run *r, int sig)
 		r->hurried = true;
 		log_warn("signal %d again: ending %u sessions at once", sig,
 			 slots_used(&r->daemon.slots));
-		to_workers(r, end_letter);
+		end_sessions(r);
 		return;
 	}
 	log_info("signal %d: draining %u sessions", sig, slots_used(&r->daemon.slots));
 	(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
 	/* It cannot fail: open_base() has reserved its place in the heap. */
 	(void)evtimer_add(r->grace, &tv);
-	to_workers(r, drain_letter);
+	drain_workers(r);
 }
 
 /*

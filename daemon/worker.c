@@ -399,8 +399,10 @@ static void stop(void *owner, void *arg _unused_)
 
 void worker_stop(struct worker *w)
 {
-	if (w->started && mailbox_post(&w->mail, stop, NULL) == 0)
+	if (w->started) {
+		mailbox_post(&w->mail, &w->letters.stop, stop, NULL);
 		(void)pthread_join(w->thread, NULL);
+	}
 	w->started = false;
 }
 

@@ -64,6 +64,10 @@ struct worker {
 	bool in_turn; /* on_poll() runs, and will look at `again` before it is over */
 	void (*drained)(struct worker *w); /* called once, when draining and empty */
 	struct mailbox mail;               /* its letters' owner is the worker */
+	struct {
+		struct letter drain, end, stop; /* to the worker, from the main thread */
+		struct letter drained;          /* from the worker */
+	} letters;
 	struct stats stats;
 };
 

@@ -782,3 +782,26 @@ def test_engine_auto(env):
     assert status["engine_reason"], status
     assert (status["engine"] == "kernel") == (status["canary"] == "passed"), status
     open_session(env, daemon.address())
+
+
+@case(engines=("copy",))
+def test_hello_server_runs_out_of_descriptors(env):
+    """The server inside the daemon accepts again when there are descriptors."""
+    daemon = env.spliced("internal:hello", listener={"protocol": "http"},
+                         spliced={"max_sessions": 64, "workers": 1},
+                         prefix=("prlimit", "--nofile=64:64"))
+    proxy = daemon.address()
+    clients = [Client(proxy) for _ in range(40)]
+    for client in clients:
+        client.send(request("GET", "/stream"))
+    wait_until(lambda: daemon.fds() >= 63, 10, "descriptors have run out")
+    stays(lambda: daemon.running, 1, "it lives")
+    for client in clients:
+        client.close()
+
+    def answers():
+        with Client(proxy) as client:
+            client.send(request("GET", "/"))
+            return client.response().status == 200
+    wait_until(answers, 15, "the server inside answers again")
+    assert not [line for line in daemon.log() if "[warn]" in line or "event_base" in line]
