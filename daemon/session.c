@@ -242,7 +242,7 @@ struct session_about *session_about(struct session *s)
 	if (!s->about)
 		s->about = calloc(1, sizeof(*s->about));
 	if (!s->about)
-		session_end(s, END_ERROR);
+		session_end(s, END_LIMIT);
 	return s->about;
 }
 
@@ -417,7 +417,7 @@ static void sniffing_event(struct session *s, uint32_t events)
 
 	conn_input_event(&s->client_conn, events);
 	if (err)
-		session_end(s, err == ECONNRESET ? END_CLIENT_RESET : END_ERROR);
+		session_end(s, session_end_by(SIDE_CLIENT, err));
 	else if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
 		sniff_readable(s);
 }
@@ -483,6 +483,29 @@ void session_stream_done(struct session *s)
 		session_arm(s, silence_limit(s));
 }
 
+enum session_end session_end_by(enum side side, int err)
+{
+	switch (err) {
+	case ECONNRESET:
+	case ECONNABORTED:
+	case EPIPE: /* reset after it had ended its stream */
+	/* It is there no more, or there is no way to it. */
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ENETUNREACH:
+	case ENETDOWN:
+	case ENETRESET:
+	case ECONNREFUSED:
+		return side == SIDE_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET;
+	case ENOMEM:
+	case ENOBUFS:
+		return END_LIMIT;
+	default:
+		return END_ERROR;
+	}
+}
+
 void session_fail(struct session *s, struct conn *c, int err)
 {
 	struct stream *out = &s->streams[c->side == SIDE_CLIENT ? UP : DOWN];
@@ -496,10 +519,7 @@ void session_fail(struct session *s, struct conn *c, int err)
 	}
 	log_debug("session %llu: %s: %s", (unsigned long long)s->id,
 		  c->side == SIDE_CLIENT ? "client" : "server", strerror(err));
-	if (err != ECONNRESET && err != EPIPE)
-		end = END_ERROR;
-	else
-		end = c->side == SIDE_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET;
+	end = session_end_by(c->side, err);
 	if (session_failed(s) || out->state == STREAM_NEW || out->state == STREAM_DONE) {
 		session_end(s, end);
 		return;

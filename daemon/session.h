@@ -10,6 +10,7 @@
 
 #include "addr.h"
 #include "pool.h"
+#include "sniff/state.h"
 #include "splice/stream.h"
 #include "timer.h"
 
@@ -78,6 +79,7 @@ struct session {
 	struct conn *conns[2];       /* by enum side; the backend's is NULL when there is none */
 	struct conn client_conn;
 	struct stream streams[2]; /* by enum direction */
+	struct sniff_state sniff;
 	struct timer timer;
 	struct addr client, backend;
 	struct tried tried;
@@ -147,6 +149,8 @@ bool session_may_enter(enum session_state from, enum session_state next);
 /* epoll reports `events` for one of the two sockets. */
 void session_event(struct conn *c, uint32_t events);
 
+/* What is said of a session that ends because the socket of one side failed with `err` (errno). */
+enum session_end session_end_by(enum side side, int err);
 /* Ends it. A peer whose incoming stream has not ended properly gets RST, so that no truncation
  * looks like an end. */
 void session_end(struct session *s, enum session_end end);

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "../util.h"
+
 #define TLS_HANDSHAKE 22
 #define METHOD_MAX    24
 
@@ -28,7 +30,7 @@ static size_t method_length(const uint8_t *buf, size_t len, bool *more)
 	return n < len && n < METHOD_MAX && buf[n] == ' ' ? n : 0;
 }
 
-enum guess guess_protocol(const uint8_t *buf, size_t len)
+enum guess guess_protocol(const uint8_t *buf, size_t len, size_t *scanned)
 {
 	const uint8_t *end;
 	size_t n;
@@ -41,9 +43,12 @@ enum guess guess_protocol(const uint8_t *buf, size_t len)
 	n = method_length(buf, len, &more);
 	if (!n)
 		return more ? GUESS_MORE : GUESS_OTHER;
-	end = memchr(buf, '\n', len);
-	if (!end)
-		return len > GUESS_LINE_MAX ? GUESS_OTHER : GUESS_MORE;
+	/* Beyond that it is no line of HTTP, whether its end came along or comes later. */
+	end = memchr(buf + *scanned, '\n', MIN(len, GUESS_LINE_MAX) - *scanned);
+	if (!end) {
+		*scanned = MIN(len, GUESS_LINE_MAX);
+		return len >= GUESS_LINE_MAX ? GUESS_OTHER : GUESS_MORE;
+	}
 	if (end > buf && end[-1] == '\r')
 		end--;
 	return ends_as_http(buf, (size_t)(end - buf)) ? GUESS_HTTP : GUESS_OTHER;

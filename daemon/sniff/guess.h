@@ -15,7 +15,10 @@ enum guess {
 /*
  * Says nothing about whether the rest is well-formed. HTTP is told by its whole first line, which
  * must be no longer than GUESS_LINE_MAX: other protocols begin with upper-case words, too.
+ *
+ * buf is all that has come. *scanned is how much of it was looked at before without finding the
+ * line's end, 0 at the beginning: whatever the pieces, each byte is looked at once.
  */
-enum guess guess_protocol(const uint8_t *buf, size_t len);
+enum guess guess_protocol(const uint8_t *buf, size_t len, size_t *scanned);
 
 #define GUESS_LINE_MAX 16384

@@ -41,16 +41,6 @@ struct frame {
 	const uint8_t *payload;
 };
 
-/* The field block of the first HEADERS: what that frame and its CONTINUATIONs hold of it. */
-struct block {
-	struct {
-		const uint8_t *at;
-		uint32_t len;
-	} parts[FRAMES_MAX];
-	size_t n_parts;
-	uint32_t stream; /* 0: no HEADERS so far */
-};
-
 enum pseudo { PSEUDO_METHOD, PSEUDO_SCHEME, PSEUDO_AUTHORITY, PSEUDO_PATH, _PSEUDO_MAX };
 
 static const char *const pseudo_str[_PSEUDO_MAX] = {
@@ -118,16 +108,16 @@ static int check_lead(const struct frame *f)
 	}
 }
 
-static int check_frame_header(const struct frame *f, bool first, const struct block *b)
+static int check_frame_header(const struct frame *f, const struct h2_reader *r)
 {
 	if (f->len > FRAME_MAX)
 		return -H2_BAD_FRAME;
-	if (b->stream != 0)
-		return f->type == NGHTTP2_CONTINUATION && f->stream == b->stream
+	if (r->head_at)
+		return f->type == NGHTTP2_CONTINUATION && f->stream == r->stream
 			   ? 0
 			   : -H2_UNEXPECTED_FRAME;
 	/* The SETTINGS that belong to the preface acknowledge nothing. */
-	if (first && (f->type != NGHTTP2_SETTINGS || (f->flags & NGHTTP2_FLAG_ACK)))
+	if (!r->frames && (f->type != NGHTTP2_SETTINGS || (f->flags & NGHTTP2_FLAG_ACK)))
 		return -H2_UNEXPECTED_FRAME;
 	return check_lead(f);
 }
@@ -156,52 +146,57 @@ static int strip_headers(struct frame *f)
 	return 0;
 }
 
-/* A frame with its payload; 1: the block is complete. */
-static int take_frame(struct frame *f, struct block *b)
+/* A frame with its payload; 1: the head ends with it. */
+static int take_frame(const struct frame *f, struct h2_reader *r)
 {
+	struct frame bare = *f;
+	int err;
+
 	if (f->type == NGHTTP2_WINDOW_UPDATE)
 		return frame_if((read_u32(f->payload) & STREAM_MASK) != 0);
 	if (f->type != NGHTTP2_HEADERS && f->type != NGHTTP2_CONTINUATION)
 		return 0;
 	if (f->type == NGHTTP2_HEADERS) {
-		int r = strip_headers(f);
-
-		if (r < 0)
-			return r;
-		b->stream = f->stream;
+		err = strip_headers(&bare);
+		if (err)
+			return err;
+		r->head_at = r->at;
+		r->stream = f->stream;
 	}
-	b->parts[b->n_parts].at = f->payload;
-	b->parts[b->n_parts++].len = f->len;
 	return f->flags & NGHTTP2_FLAG_END_HEADERS ? 1 : 0;
 }
 
-/* Walks the frames; > 0: where the block's last frame ends, 0: needs more, < 0: -enum h2_error. */
-static int find_block(const uint8_t *buf, size_t len, struct block *b)
+/*
+ * Walks the frames; > 0: where the head's last frame ends, 0: needs more, < 0: -enum h2_error. A
+ * frame is done with, and *r moves behind it, when all of it is there.
+ */
+static int find_head(struct h2_reader *r, const uint8_t *buf, size_t len)
 {
-	size_t at = PREFACE_LEN;
-
-	for (unsigned int n = 0; n < FRAMES_MAX; n++) {
+	while (r->frames < FRAMES_MAX) {
 		struct frame f;
-		int r;
+		size_t end;
+		int err;
 
-		if (len - at < FRAME_HEADER)
+		r->looks++;
+		if (len - r->at < FRAME_HEADER)
 			return 0;
-		f = read_frame_header(buf + at);
-		r = check_frame_header(&f, n == 0, b);
-		if (r < 0)
-			return r;
-		at += FRAME_HEADER;
-		if (at + f.len > H2_BYTES_MAX)
+		f = read_frame_header(buf + r->at);
+		err = check_frame_header(&f, r);
+		if (err)
+			return err;
+		end = r->at + FRAME_HEADER + f.len;
+		if (end > H2_BYTES_MAX)
 			return -H2_TOO_LARGE;
-		if (len - at < f.len)
+		if (end > len)
 			return 0;
-		f.payload = buf + at;
-		at += f.len;
-		r = take_frame(&f, b);
-		if (r < 0)
-			return r;
-		if (r > 0)
-			return (int)at;
+		f.payload = buf + r->at + FRAME_HEADER;
+		err = take_frame(&f, r);
+		if (err < 0)
+			return err;
+		r->at = (uint32_t)end;
+		r->frames++;
+		if (err > 0)
+			return (int)end;
 	}
 	return -H2_TOO_MANY_FRAMES;
 }
@@ -393,15 +388,24 @@ static int inflate_part(nghttp2_hd_inflater *hd, const uint8_t *p, size_t len, b
 	return 0;
 }
 
-static int inflate_block(const struct block *b, struct head *h)
+/* The frames from the HEADERS at buf + at to `end` are all there, and in order. */
+static int inflate_head(const uint8_t *buf, size_t at, size_t end, struct head *h)
 {
 	nghttp2_hd_inflater *hd;
 	int r = 0;
 
 	if (nghttp2_hd_inflate_new(&hd) != 0)
 		return -H2_NO_MEMORY;
-	for (size_t i = 0; i < b->n_parts && r == 0; i++)
-		r = inflate_part(hd, b->parts[i].at, b->parts[i].len, i + 1 == b->n_parts, h);
+	while (at < end && r == 0) {
+		struct frame f = read_frame_header(buf + at);
+
+		f.payload = buf + at + FRAME_HEADER;
+		at += FRAME_HEADER + f.len;
+		if (f.type == NGHTTP2_HEADERS)
+			r = strip_headers(&f);
+		if (r == 0)
+			r = inflate_part(hd, f.payload, f.len, at == end, h);
+	}
 	nghttp2_hd_inflate_del(hd);
 	return r;
 }
@@ -413,27 +417,34 @@ bool h2_preface_starts(const uint8_t *buf, size_t len)
 	return memcmp(buf, PREFACE, MIN(len, PREFACE_LEN)) == 0;
 }
 
-int h2_request_parse(const uint8_t *buf, size_t len, struct h2_request *ret)
+int h2_request_read(struct h2_reader *r, const uint8_t *buf, size_t len, struct h2_request *ret)
 {
-	struct block block = {.stream = 0};
 	struct head head = {.bytes = 0};
-	int end, r;
+	int end, err;
 
 	len = MIN(len, H2_BYTES_MAX);
-	if (!h2_preface_starts(buf, len))
-		return -H2_NOT_H2;
-	if (len < PREFACE_LEN)
-		return 0;
-	end = find_block(buf, len, &block);
+	if (!r->at) {
+		if (!h2_preface_starts(buf, len))
+			return -H2_NOT_H2;
+		if (len < PREFACE_LEN)
+			return 0;
+		r->at = PREFACE_LEN;
+	}
+	end = find_head(r, buf, len);
 	if (end == 0)
 		return len == H2_BYTES_MAX ? -H2_TOO_LARGE : 0;
 	if (end < 0)
 		return end;
-	r = inflate_block(&block, &head);
-	if (r == 0)
-		r = finish_head(&head);
-	if (r < 0)
-		return r;
+	err = inflate_head(buf, r->head_at, (size_t)end, &head);
+	if (!err)
+		err = finish_head(&head);
+	if (err)
+		return err;
 	*ret = head.request;
 	return end;
+}
+
+int h2_request_parse(const uint8_t *buf, size_t len, struct h2_request *ret)
+{
+	return h2_request_read(&(struct h2_reader){0}, buf, len, ret);
 }

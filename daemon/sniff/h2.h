@@ -40,11 +40,28 @@ enum h2_error {
 extern const char *const h2_error_str[_H2_ERROR_MAX];
 
 /*
- * buf is the stream from its first byte on. > 0: *ret is the request, and its head ends there;
- * 0: needs more, never for H2_BYTES_MAX and up; < 0: -enum h2_error, as early as it is certain.
- * *ret is written for > 0 only. Memory for HPACK (some 10 KiB) is allocated and freed inside, once
- * the head is complete: the calls before that cost a look at each frame's header.
+ * A reading that is under way: where it stopped for want of bytes. All zeros at the beginning of a
+ * stream; to be asked again only after an answer of 0.
  */
+struct h2_reader {
+	uint32_t at;      /* the frame that was not all there begins here; 0: at the preface */
+	uint32_t head_at; /* the first HEADERS; 0: none has come */
+	uint32_t stream;  /* its stream */
+	uint32_t frames;  /* that are behind us */
+	uint32_t looks;   /* at frames: a reading costs these and one pass over the head */
+};
+
+/*
+ * Reads on in a stream, of which buf holds everything from its first byte on. > 0: *ret is the
+ * request, and its head ends there; 0: needs more, never for H2_BYTES_MAX and up; < 0: -enum
+ * h2_error, as early as it is certain. *ret is written for > 0 only. The answer for a stream never
+ * changes once it is not 0, whatever the pieces it came in. Memory for HPACK (some 10 KiB) is
+ * allocated and freed inside, once the head is complete: the calls before that cost a look at each
+ * frame that has become complete, and at one more.
+ */
+int h2_request_read(struct h2_reader *r, const uint8_t *buf, size_t len, struct h2_request *ret);
+
+/* The same of a stream that is read for the first time. */
 int h2_request_parse(const uint8_t *buf, size_t len, struct h2_request *ret);
 
 /* The bytes so far are a beginning of the client's preface, or begin with all of it. */

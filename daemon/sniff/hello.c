@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "hello.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "../util.h"
@@ -138,64 +139,53 @@ static int record_length(const uint8_t *buf, size_t len, bool first)
 	return length == 0 || length > RECORD_MAX ? -HELLO_BAD_RECORD : length;
 }
 
-/* The message's header as it comes together, fragment by fragment. */
-struct message {
-	uint8_t head[MESSAGE_HEADER];
-	size_t got;  /* bytes of the message in the records before */
-	size_t size; /* with its header; 0: not known yet */
-};
-
-/* Looks at the bytes of the next fragment that are there. */
-static int message_look(struct message *m, const uint8_t *data, size_t n)
+/* Looks at the n bytes of the next fragment that are there, for the message's header. */
+static int message_look(struct hello_reader *r, const uint8_t *data, size_t n)
 {
-	for (size_t i = 0; i < n && m->got + i < MESSAGE_HEADER; i++)
-		m->head[m->got + i] = data[i];
+	for (size_t i = 0; i < n && r->got + i < MESSAGE_HEADER; i++)
+		r->head[r->got + i] = data[i];
 
-	if (m->got + n > 0 && m->head[0] != MESSAGE_CLIENT_HELLO)
+	if (r->got + n > 0 && r->head[0] != MESSAGE_CLIENT_HELLO)
 		return -HELLO_NOT_HELLO;
-	if (m->got + n >= MESSAGE_HEADER)
-		m->size = MESSAGE_HEADER + ((size_t)m->head[1] << 16 | be16(m->head + 2));
+	if (r->got + n >= MESSAGE_HEADER)
+		r->size = MESSAGE_HEADER + ((uint32_t)r->head[1] << 16 | be16(r->head + 2));
 	return 0;
 }
 
 /*
  * Where do the records end that hold the whole message? > 0: there; 0: further than len; or an
  * error. The order of the checks is the order in which bytes make them certain, so that more
- * bytes never change an answer.
+ * bytes never change an answer. A record is done with, and *r moves behind it, when all of it is
+ * there.
  */
-static int find_end(const uint8_t *buf, size_t len, size_t *message_size)
+static int find_end(struct hello_reader *r, const uint8_t *buf, size_t len)
 {
-	struct message m = {0};
-	size_t at = 0;
-
 	for (;;) {
-		int err, length = record_length(buf + at, len - at, at == 0);
-		size_t end, there;
+		int err, length = record_length(buf + r->at, len - r->at, r->at == 0);
+		size_t from = r->at + RECORD_HEADER, end, got;
 
+		r->looks++;
 		if (length <= 0)
 			return length;
-		at += RECORD_HEADER;
-		end = at + (size_t)length;
+		end = from + (size_t)length;
 		if (end > HELLO_MAX)
 			return -HELLO_TOO_LARGE;
 
-		there = MIN((size_t)length, len - at);
-		err = message_look(&m, buf + at, there);
+		err = message_look(r, buf + from, MIN((size_t)length, len - from));
 		if (err)
 			return err;
-		m.got += (size_t)length;
-		if (m.size && m.got > m.size)
+		got = r->got + (size_t)length;
+		if (r->size && got > r->size)
 			return -HELLO_MALFORMED;
-		if (m.size > m.got && end + RECORD_HEADER + m.size - m.got > HELLO_MAX)
+		if (r->size > got && end + RECORD_HEADER + r->size - got > HELLO_MAX)
 			return -HELLO_TOO_LARGE;
 		if (end > len)
 			return 0;
 
-		at = end;
-		if (m.got == m.size) {
-			*message_size = m.size;
-			return (int)at;
-		}
+		r->at = (uint32_t)end;
+		r->got = (uint32_t)got;
+		if (got == r->size)
+			return (int)end;
 	}
 }
 
@@ -211,51 +201,109 @@ static bool is_letter(uint8_t c)
 	return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
 }
 
-/* Host names as they are in use (with underscores), and both kinds of IP literals. */
+/* Host names as they are in use: with underscores. */
 static bool is_name_byte(uint8_t c)
 {
-	return is_letter(c) || is_digit(c) || (c && strchr("-_.:[]", c));
+	return is_letter(c) || is_digit(c) || c == '-' || c == '_' || c == '.';
 }
 
-/* In place: lower case, the trailing dot gone. False: no name. */
-static bool normalise_name(char *name, size_t len)
+/* With brackets or without. IPv4 literals look like names. */
+static bool is_ipv6(const char *name, size_t len)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr unused;
+
+	if (len >= 2 && name[0] == '[' && name[len - 1] == ']') {
+		name++;
+		len -= 2;
+	}
+	if (len >= sizeof(text) || memchr(name, '\0', len))
+		return false;
+	memcpy(text, name, len);
+	text[len] = '\0';
+	return inet_pton(AF_INET6, text, &unused) == 1;
+}
+
+/* Labels with dots between, none of them empty. */
+static bool is_host_name(const char *name, size_t len)
 {
 	char before = '.';
 
-	if (len && name[len - 1] == '.')
-		len--;
-	name[len] = '\0';
-
 	for (size_t i = 0; i < len; i++) {
-		if (!is_name_byte((uint8_t)name[i]))
+		if (!is_name_byte((uint8_t)name[i]) || (name[i] == '.' && before == '.'))
 			return false;
-		if (name[i] == '.' && before == '.')
-			return false; /* an empty label */
-		if (is_letter((uint8_t)name[i]))
-			name[i] |= 0x20;
 		before = name[i];
 	}
-	return before != '.'; /* nor an empty name */
+	return before != '.';
 }
 
-/* A list that may hold one host name, and of which no other kind of name was ever defined. */
+/* In place: lower case, the trailing dot gone. False: no name, and nothing was changed. */
+static bool normalise_name(char *name, size_t len)
+{
+	if (len && name[len - 1] == '.')
+		len--;
+	if (!is_host_name(name, len) && !is_ipv6(name, len))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (is_letter((uint8_t)name[i]))
+			name[i] |= 0x20;
+	name[len] = '\0';
+	return true;
+}
+
+/* What was sent instead of a name, as a string for who is to be told of it. */
+static void show_name(const struct cursor *name, char ret[sizeof(((struct client_hello *)0)->sni)])
+{
+	static const char nul[] = "%00";
+	struct cursor c = *name;
+	size_t n = 0;
+	uint8_t byte;
+
+	while (take_u8(&c, &byte)) {
+		size_t step = byte ? 1 : sizeof(nul) - 1;
+
+		if (n + step >= sizeof(((struct client_hello *)0)->sni))
+			break;
+		memcpy(ret + n, byte ? (const char *)&byte : nul, step);
+		n += step;
+	}
+	ret[n] = '\0';
+}
+
+static int parse_name(struct cursor *name, struct client_hello *h)
+{
+	size_t len = name->left;
+	struct cursor sent = *name;
+
+	if (len < sizeof(h->sni) && take(name, h->sni, len) && normalise_name(h->sni, len))
+		return 0;
+	show_name(&sent, h->sni);
+	return -HELLO_BAD_SNI;
+}
+
+/*
+ * A list that may hold one host name, and of which no other kind of name was ever defined. Some
+ * clients that know no name say so by an extension, a list or a name without contents.
+ */
 static int parse_sni(struct cursor body, struct client_hello *h)
 {
 	struct cursor list, name;
 	uint8_t type;
-	size_t len;
 
+	if (!body.left)
+		return 0;
 	if (!take_vector16(&body, &list) || body.left)
 		return -HELLO_BAD_SNI;
+	if (!list.left)
+		return 0;
 	if (!take_u8(&list, &type) || type != NAME_TYPE_HOST)
 		return -HELLO_BAD_SNI;
 	if (!take_vector16(&list, &name) || list.left)
 		return -HELLO_BAD_SNI;
+	if (!name.left)
+		return 0;
 
-	len = name.left;
-	if (len >= sizeof(h->sni) || !take(&name, h->sni, len))
-		return -HELLO_BAD_SNI;
-	return normalise_name(h->sni, len) ? 0 : -HELLO_BAD_SNI;
+	return parse_name(&name, h);
 }
 
 static int parse_alpn(struct cursor body, struct client_hello *h)
@@ -381,19 +429,28 @@ static int parse_message(struct cursor *c, struct client_hello *h)
 	return c->left ? parse_extensions(c, h) : 0;
 }
 
-int client_hello_parse(const uint8_t *buf, size_t len, struct client_hello *ret)
+int client_hello_read(struct hello_reader *r, const uint8_t *buf, size_t len,
+		      struct client_hello *ret)
 {
 	struct client_hello h = {0};
 	struct cursor c = {.at = buf};
-	int err, end = find_end(buf, len, &c.left);
+	int err, end = find_end(r, buf, len);
 
 	if (end <= 0)
 		return end;
+	c.left = r->size;
 	err = parse_message(&c, &h);
+	if (err == -HELLO_BAD_SNI)
+		memcpy(ret->sni, h.sni, sizeof(ret->sni));
 	if (err)
 		return err;
 	*ret = h;
 	return end;
+}
+
+int client_hello_parse(const uint8_t *buf, size_t len, struct client_hello *ret)
+{
+	return client_hello_read(&(struct hello_reader){0}, buf, len, ret);
 }
 
 bool client_hello_has_alpn(const struct client_hello *h, const char *name)

@@ -33,10 +33,14 @@ static uint16_t be16(const uint8_t *p)
 
 /* ---- version 1, reading -------------------------------------------------------------------- */
 
-/* The line's length with its CRLF; 0: it needs more; or an error. */
-static int line_length(const uint8_t *buf, size_t len)
+/* The line's length with its CRLF; 0: it needs more; or an error. Nothing before *scanned is looked
+ * at again. */
+static int line_length(const uint8_t *buf, size_t len, size_t *scanned)
 {
-	for (size_t i = V1_SIGNATURE_SIZE; i < MIN(len, PROXY_V1_MAX); i++) {
+	size_t i;
+
+	for (i = MAX(*scanned, V1_SIGNATURE_SIZE); i < MIN(len, PROXY_V1_MAX); i++) {
+		*scanned = i;
 		if (buf[i] == '\r' && i + 1 < PROXY_V1_MAX) {
 			if (i + 1 == len)
 				return 0;
@@ -45,6 +49,7 @@ static int line_length(const uint8_t *buf, size_t len)
 		if (buf[i] != '\r' && (buf[i] < ' ' || buf[i] > '~'))
 			return -PROXY_BAD_LINE;
 	}
+	*scanned = i;
 	return len < PROXY_V1_MAX ? 0 : -PROXY_LINE_TOO_LONG;
 }
 
@@ -109,10 +114,10 @@ static int parse_line(char *text, struct proxy_header *h)
 	return err ? err : parse_end(family, field[1], field[3], &h->dst);
 }
 
-static int parse_v1(const uint8_t *buf, size_t len, struct proxy_header *h)
+static int parse_v1(const uint8_t *buf, size_t len, size_t *scanned, struct proxy_header *h)
 {
 	char text[PROXY_V1_MAX];
-	int err, length = line_length(buf, len);
+	int err, length = line_length(buf, len, scanned);
 	size_t n;
 
 	if (length <= 0)
@@ -374,8 +379,8 @@ static bool begins(const uint8_t *buf, size_t len, const char *signature, size_t
 	return len == 0 || memcmp(buf, signature, MIN(len, size)) == 0;
 }
 
-int proxy_header_parse(const uint8_t *buf, size_t len, enum proxy_accept versions,
-		       struct proxy_header *ret)
+int proxy_header_read(size_t *scanned, const uint8_t *buf, size_t len, enum proxy_accept versions,
+		      struct proxy_header *ret)
 {
 	bool v1 = begins(buf, len, V1_SIGNATURE, V1_SIGNATURE_SIZE);
 	bool v2 = begins(buf, len, V2_SIGNATURE, V2_SIGNATURE_SIZE);
@@ -391,14 +396,28 @@ int proxy_header_parse(const uint8_t *buf, size_t len, enum proxy_accept version
 	if (versions != PROXY_ACCEPT_ANY && versions != version)
 		return -PROXY_WRONG_VERSION;
 
-	length = v1 ? parse_v1(buf, len, &h) : parse_v2(buf, len, &h);
+	length = v1 ? parse_v1(buf, len, scanned, &h) : parse_v2(buf, len, &h);
 	if (length > 0)
 		*ret = h;
 	return length;
+}
+
+int proxy_header_parse(const uint8_t *buf, size_t len, enum proxy_accept versions,
+		       struct proxy_header *ret)
+{
+	size_t scanned = 0;
+
+	return proxy_header_read(&scanned, buf, len, versions, ret);
 }
 
 bool proxy_header_starts(const uint8_t *buf, size_t len)
 {
 	return begins(buf, len, V1_SIGNATURE, V1_SIGNATURE_SIZE) ||
 	       begins(buf, len, V2_SIGNATURE, V2_SIGNATURE_SIZE);
+}
+
+bool proxy_header_is(const uint8_t *buf, size_t len)
+{
+	return (len >= V1_SIGNATURE_SIZE && begins(buf, len, V1_SIGNATURE, V1_SIGNATURE_SIZE)) ||
+	       (len >= V2_SIGNATURE_SIZE && begins(buf, len, V2_SIGNATURE, V2_SIGNATURE_SIZE));
 }

@@ -54,22 +54,31 @@ enum proxy_error {
 extern const char *const proxy_error_str[_PROXY_ERROR_MAX];
 
 /*
- * Reads the header at the beginning of a connection. Returns
+ * Reads the header at the beginning of a connection, of which buf holds all that has come. Returns
  *   > 0  its length; *ret is written;
  *     0  so far so good, but it needs more (never with PROXY_V2_MAX bytes or more);
  *   < 0  -enum proxy_error.
- * *ret is written on success only. The answer for a stream never changes once it is not 0.
+ * *ret is written on success only. The answer for a stream never changes once it is not 0,
+ * whatever the pieces it came in. *scanned is how much of a line was looked at before, 0 at the
+ * beginning: whatever the pieces, each byte of a header is looked at once.
  *
  * v1 UNKNOWN and v2 with an unspecified family are PROXY_PROXIED with both addresses unset. What
  * else is in them, and in a LOCAL header, is not looked at, as the protocol demands. Of TLVs, ALPN,
  * AUTHORITY and UNIQUE_ID are kept (an empty one is none), CRC32C is verified, all others are
  * passed over.
  */
+int proxy_header_read(size_t *scanned, const uint8_t *buf, size_t len, enum proxy_accept versions,
+		      struct proxy_header *ret);
+
+/* The same of a stream that is read for the first time. */
 int proxy_header_parse(const uint8_t *buf, size_t len, enum proxy_accept versions,
 		       struct proxy_header *ret);
 
 /* Could these first bytes (maybe none yet) be those of a header of either version? */
 bool proxy_header_starts(const uint8_t *buf, size_t len);
+/* Are they, for certain: a whole signature? Of less, other things begin, too: POST, an empty line.
+ */
+bool proxy_header_is(const uint8_t *buf, size_t len);
 
 /*
  * Writes the header of `version` (1 or 2) for h; h->version says nothing here. Returns its length,

@@ -13,6 +13,7 @@
 #include "../http/http.h"
 #include "../log.h"
 #include "../session.h"
+#include "../sniff/sniff.h"
 #include "../worker.h"
 #include "copy.h"
 #include "kernel.h"
@@ -136,6 +137,9 @@ void stream_pump(struct worker *w, struct stream *s)
 		return;
 	switch (s->state) {
 	case STREAM_NEW:
+		if (s->session->state == SESSION_SNIFFING)
+			sniff_readable(s->session);
+		return;
 	case STREAM_DONE:
 		return;
 	case STREAM_ENDING:

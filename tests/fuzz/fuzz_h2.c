@@ -48,11 +48,29 @@ static void check_part(const uint8_t *bytes, size_t part, int whole)
 		must(r == 0 || r == whole);
 }
 
+/* Read on in pieces, as they come: the same answer as of all at once. */
+static void check_pieces(const uint8_t *bytes, size_t len, int whole, const struct h2_request *req)
+{
+	size_t step = 1 + (len ? bytes[len - 1] : 0), part = 0;
+	struct h2_request again = {.method = ""};
+	struct h2_reader reader = {0};
+	int r = 0;
+
+	while (r == 0 && part < len) {
+		part = len - part < step ? len : part + step;
+		r = h2_request_read(&reader, bytes, part, &again);
+	}
+	must(r == whole && strcmp(again.method, req->method) == 0);
+	must(strcmp(again.authority, req->authority) == 0 && strcmp(again.path, req->path) == 0);
+	must(reader.looks <= len / step + len / 9 + 2);
+}
+
 static void check(const uint8_t *bytes, size_t len)
 {
 	struct h2_request req = {.method = ""};
 	int r = parse(bytes, len, &req);
 
+	check_pieces(bytes, len, r, &req);
 	must(r > -(int)_H2_ERROR_MAX && (r < 0 || (size_t)r <= len) && r <= H2_BYTES_MAX);
 	must(r != 0 || len < H2_BYTES_MAX);
 	must(h2_preface_starts(bytes, len) == (r != -H2_NOT_H2));

@@ -75,10 +75,28 @@ static void check_parts(const uint8_t *bytes, size_t len, int whole)
 		must(parse(bytes, (size_t)whole - 1, &h) == 0);
 }
 
+/* Read on in pieces, as they come: the same answer as of all at once. */
+static void check_pieces(const uint8_t *bytes, size_t len, int whole, const struct client_hello *h)
+{
+	size_t step = 1 + (len ? bytes[len - 1] : 0), part = 0;
+	struct hello_reader reader = {0};
+	struct client_hello again;
+	int r = 0;
+
+	memset(&again, 0x5a, sizeof(again));
+	while (r == 0 && part < len) {
+		part = len - part < step ? len : part + step;
+		r = client_hello_read(&reader, bytes, part, &again);
+	}
+	must(r == whole && memcmp(&again, h, sizeof(again)) == 0);
+	must(reader.looks <= len / step + len / 6 + 2);
+}
+
 static int check(const uint8_t *bytes, size_t len, struct client_hello *ret)
 {
 	int r = parse(bytes, len, ret);
 
+	check_pieces(bytes, len, r, ret);
 	must(r > -(int)_HELLO_ERROR_MAX && (r < 0 || (size_t)r <= len) && r <= HELLO_MAX);
 	must(r != 0 || len < HELLO_MAX);
 	must(r > 0 || hello_error_str[-r]);

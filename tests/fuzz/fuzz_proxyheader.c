@@ -137,15 +137,34 @@ static void check_parts(const uint8_t *bytes, size_t len, enum proxy_accept vers
 		must(parse(bytes, (size_t)whole - 1, versions, &h) == 0);
 }
 
+/* Read on in pieces, as they come: the same answer as of all at once. */
+static void check_pieces(const uint8_t *bytes, size_t len, enum proxy_accept versions, int whole,
+			 const struct proxy_header *h)
+{
+	size_t step = 1 + (len ? bytes[len - 1] : 0), part = 0, scanned = 0;
+	struct proxy_header again = {0};
+	int r = 0;
+
+	while (r == 0 && part < len) {
+		part = len - part < step ? len : part + step;
+		r = proxy_header_read(&scanned, bytes, part, versions, &again);
+		must(scanned <= part);
+	}
+	must(r == whole && same(&again, h));
+}
+
 static int check(const uint8_t *bytes, size_t len, enum proxy_accept versions,
 		 struct proxy_header *ret)
 {
 	int r = parse(bytes, len, versions, ret);
 
+	check_pieces(bytes, len, versions, r, ret);
 	must(r > -(int)_PROXY_ERROR_MAX && (r < 0 || (size_t)r <= len) && r <= PROXY_V2_MAX);
 	must(r != 0 || len < PROXY_V2_MAX);
 	must(r > 0 || proxy_error_str[-r]);
 	must(proxy_header_starts(bytes, len) == (r != -PROXY_NO_HEADER));
+	must(!proxy_header_is(bytes, len) || proxy_header_starts(bytes, len));
+	must(r <= 0 || proxy_header_is(bytes, len));
 	check_parts(bytes, len, versions, r);
 	return r;
 }

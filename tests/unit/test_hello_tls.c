@@ -283,6 +283,7 @@ static void names(void **state)
 	assert_sni("192.0.2.1", 9, "192.0.2.1");
 	assert_sni("2001:DB8::1", 11, "2001:db8::1");
 	assert_sni("[::1]", 5, "[::1]");
+	assert_sni("", 0, "");
 
 	memset(longest, 'a', 255);
 	assert_sni(longest, 255, longest);
@@ -292,7 +293,6 @@ static void names(void **state)
 static void bad_names(void **state)
 {
 	(void)state;
-	assert_sni("", 0, NULL);
 	assert_sni(".", 1, NULL);
 	assert_sni("..", 2, NULL);
 	assert_sni(".a", 2, NULL);
@@ -302,9 +302,48 @@ static void bad_names(void **state)
 	assert_sni("a b", 3, NULL);
 	assert_sni("a\nb", 3, NULL);
 	assert_sni("*.example", 9, NULL);
+	assert_sni("a.example:443", 13, NULL);
+	assert_sni("[a.example]", 11, NULL);
+	assert_sni("[::1", 4, NULL);
+	assert_sni("::1]", 4, NULL);
+	assert_sni("1::2::3", 7, NULL);
+	assert_sni("[]", 2, NULL);
 	assert_sni("b\xc3\xbc"
 		   "cher.example",
 		   14, NULL);
+}
+
+/* What was sent instead of a name is told. */
+static void bad_name_is_shown(void **state)
+{
+	struct client_hello h;
+	char longest[300];
+
+	(void)state;
+	ext.len = 0;
+	put_sni(&ext, "A b\0\nc\xff", 7);
+	assert_int_equal(parse_extensions(&h), -HELLO_BAD_SNI);
+	assert_string_equal(h.sni, "A b%00\nc\xff");
+
+	memset(longest, '\0', sizeof(longest));
+	ext.len = 0;
+	put_sni(&ext, longest, sizeof(longest));
+	assert_int_equal(parse_extensions(&h), -HELLO_BAD_SNI);
+	assert_int_equal(strlen(h.sni), 255);
+}
+
+/* Nothing in the extension, the list or the name: no name was sent. */
+static void empty_names(void **state)
+{
+	struct client_hello h;
+
+	(void)state;
+	for (size_t len = 0; len <= 5; len += len ? 3 : 2) {
+		ext.len = 0;
+		put_extension(&ext, 0, len == 5 ? "\0\3\0\0\0" : "\0\0", len);
+		assert_true(parse_extensions(&h) > 0);
+		assert_string_equal(h.sni, "");
+	}
 }
 
 /* The extension's own frame. */
@@ -314,8 +353,6 @@ static void bad_name_lists(void **state)
 		const char *body;
 		size_t len;
 	} bad[] = {
-	    {"", 0},                     /* nothing, as only servers may answer */
-	    {"\0\0", 2},                 /* an empty list */
 	    {"\0\4\0\0\1a\0", 7},        /* bytes after the list */
 	    {"\0\5\0\0\1a", 6},          /* a list beyond the extension */
 	    {"\0\4\0\0\2a", 6},          /* a name beyond the list */
@@ -683,6 +720,8 @@ int main(void)
 	    cmocka_unit_test(without_extensions),
 	    cmocka_unit_test(names),
 	    cmocka_unit_test(bad_names),
+	    cmocka_unit_test(bad_name_is_shown),
+	    cmocka_unit_test(empty_names),
 	    cmocka_unit_test(bad_name_lists),
 	    cmocka_unit_test(protocols),
 	    cmocka_unit_test(bad_protocols),

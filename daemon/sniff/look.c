@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What a session's client speaks, and where that leads. */
+#include "look.h"
+
+#include <string.h>
+
+#include "../http/http.h"
+#include "../listener.h"
+#include "../log.h"
+#include "../route.h"
+#include "../session.h"
+#include "sniff.h"
+
+/* On its way: nothing more is looked at. */
+static enum step go(struct session *s, struct route_query *query)
+{
+	sniff_done(s);
+	s->client_conn.readable = s->client_conn.writable = true;
+	query->src = &s->client;
+	session_to_pool(s, listener_route(s->listener, query));
+	return STEP_DECIDED;
+}
+
+enum step sniff_refuse(struct session *s, enum session_end end, const char *what, const char *why)
+{
+	log_debug("session %llu: %s: %s", (unsigned long long)s->id, what, why);
+	session_refuse(s, end);
+	return STEP_DECIDED;
+}
+
+enum step sniff_as_tcp(struct session *s)
+{
+	return go(s, &(struct route_query){0});
+}
+
+const uint8_t *sniff_at_hand(const struct session *s, size_t *len)
+{
+	const struct stream *up = &s->streams[UP];
+
+	*len = up->pending_len;
+	return (const uint8_t *)up->pending + up->pending_at;
+}
+
+void sniff_consume(struct session *s, size_t n)
+{
+	struct stream *up = &s->streams[UP];
+
+	up->pending_at += (uint32_t)n;
+	up->pending_len -= (uint32_t)n;
+	if (up->pending_len)
+		return;
+	stream_fini(up);
+	s->sniff.room = 0;
+}
+
+/* A name that is none is told in the log's line, as the client sent it. */
+static enum step refuse_hello(struct session *s, enum hello_error error, const char *sni)
+{
+	struct session_about *about = error == HELLO_BAD_SNI ? session_about(s) : NULL;
+
+	if (error == HELLO_BAD_SNI && !about)
+		return STEP_DECIDED;
+	if (about) {
+		about->protocol = "tls";
+		memcpy(about->sni, sni, sizeof(about->sni));
+		about->alpn_len = 0;
+	}
+	return sniff_refuse(s, error == HELLO_NOT_TLS ? END_NOT_TLS : END_BAD_HELLO, "ClientHello",
+			    hello_error_str[error]);
+}
+
+static enum step look_for_hello(struct session *s)
+{
+	struct client_hello hello = {.sni = ""};
+	struct session_about *about;
+	const uint8_t *buf;
+	size_t len;
+	int r;
+
+	buf = sniff_at_hand(s, &len);
+	r = client_hello_read(&s->sniff.hello, buf, len, &hello);
+	if (r == 0)
+		return STEP_MORE;
+	if (r < 0)
+		return refuse_hello(s, (enum hello_error) - r, hello.sni);
+	about = session_about(s);
+	if (!about)
+		return STEP_DECIDED;
+	about->protocol = "tls";
+	memcpy(about->sni, hello.sni, sizeof(about->sni));
+	memcpy(about->alpn, hello.alpn, hello.alpn_len);
+	about->alpn_len = hello.alpn_len;
+	return go(s, &(struct route_query){.sni = *about->sni ? about->sni : NULL,
+					   .alpn = about->alpn,
+					   .alpn_len = about->alpn_len});
+}
+
+/* HTTP/2 with prior knowledge: routed by its first request, then a tunnel. */
+static enum step look_for_h2(struct session *s)
+{
+	char host[sizeof(((struct h2_request *)0)->authority)];
+	struct session_about *about;
+	struct h2_request request;
+	const uint8_t *buf;
+	size_t len;
+	int r;
+
+	buf = sniff_at_hand(s, &len);
+	r = h2_request_read(&s->sniff.h2, buf, len, &request);
+	if (r == 0)
+		return STEP_MORE;
+	if (r < 0)
+		return sniff_refuse(s, END_BAD_HTTP, "HTTP/2", h2_error_str[-r]);
+	if (s->denied)
+		return sniff_refuse(s, END_DENIED, "HTTP/2", "its client is denied");
+	about = session_about(s);
+	if (!about)
+		return STEP_DECIDED;
+	about->protocol = "h2c";
+	s->tunnel = true;
+	http_host_name(request.authority, strlen(request.authority), host, sizeof(host));
+	return go(s, &(struct route_query){.host = host,
+					   .path = request.path,
+					   .path_len = strlen(request.path),
+					   .method = request.method,
+					   .method_len = strlen(request.method)});
+}
+
+static enum step look_for_http(struct session *s)
+{
+	const uint8_t *buf;
+	size_t len;
+
+	buf = sniff_at_hand(s, &len);
+	if (!len)
+		return STEP_MORE;
+	if (h2_preface_starts(buf, len))
+		return look_for_h2(s);
+	http_start(s);
+	return STEP_DECIDED;
+}
+
+static enum step look_for_anything(struct session *s)
+{
+	const uint8_t *buf;
+	size_t len;
+
+	buf = sniff_at_hand(s, &len);
+	if (!len)
+		return STEP_MORE;
+	if (s->sniff.guessed == GUESS_MORE)
+		s->sniff.guessed = (uint8_t)guess_protocol(buf, len, &s->sniff.scanned);
+	switch ((enum guess)s->sniff.guessed) {
+	case GUESS_MORE:
+		return STEP_MORE;
+	case GUESS_TLS:
+		return look_for_hello(s);
+	case GUESS_HTTP:
+		return look_for_http(s);
+	default:
+		return sniff_as_tcp(s);
+	}
+}
+
+enum step sniff_protocol(struct session *s)
+{
+	switch (s->listener->config->protocol) {
+	case PROTOCOL_TLS:
+		return look_for_hello(s);
+	case PROTOCOL_HTTP:
+		return look_for_http(s);
+	case PROTOCOL_AUTO:
+		return look_for_anything(s);
+	default:
+		return sniff_as_tcp(s);
+	}
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A PROXY header that comes in: whether it is taken, and what it changes. */
+#include <string.h>
+
+#include "../listener.h"
+#include "../session.h"
+#include "../worker.h"
+#include "look.h"
+#include "proxyheader.h"
+
+/* Whether the peer's word about the client counts. */
+static bool is_trusted(const struct session *s)
+{
+	const struct listener_config *c = s->listener->config;
+
+	for (size_t i = 0; i < c->n_trusted; i++)
+		if (cidr_match(&c->trusted[i], &s->client))
+			return true;
+	return c->n_trusted == 0 && c->accept_proxy != PROXY_ACCEPT_NO;
+}
+
+/*
+ * The peer speaks for itself, say to see whether anybody is here: `allow` and `deny` are about the
+ * clients that it announces. Version 1 has no other word for that than UNKNOWN.
+ */
+static bool speaks_for_itself(const struct proxy_header *h)
+{
+	return h->command == PROXY_LOCAL || (h->version == 1 && !h->src.len);
+}
+
+/* The header is complete: from now on the session is the announced client's. */
+static enum step believe(struct session *s, const struct proxy_header *h)
+{
+	struct session_about *about = session_about(s);
+
+	s->proxied = true;
+	if (!about)
+		return STEP_DECIDED;
+	if (h->src.len)
+		s->client = h->src;
+	about->dst = h->dst;
+	memcpy(about->sni, h->authority, sizeof(about->sni));
+	if (h->alpn_len && h->alpn_len < sizeof(about->alpn)) {
+		about->alpn[0] = (char)h->alpn_len;
+		memcpy(about->alpn + 1, h->alpn, h->alpn_len);
+		about->alpn_len = (uint16_t)(h->alpn_len + 1);
+	}
+	memcpy(about->unique_id, h->unique_id, h->unique_id_len);
+	about->unique_id_len = h->unique_id_len;
+	if (!speaks_for_itself(h) && !listener_allows(s->listener, &s->client)) {
+		stat_inc(&s->worker->stats.denied);
+		s->denied = s->listener->config->protocol == PROTOCOL_HTTP;
+		if (s->denied)
+			return STEP_ON;
+		return sniff_refuse(s, END_DENIED, "PROXY header", "its client is denied");
+	}
+	return STEP_ON;
+}
+
+enum step sniff_proxy(struct session *s)
+{
+	const struct listener_config *c = s->listener->config;
+	enum proxy_accept versions = c->accept_proxy;
+	struct proxy_header h;
+	const uint8_t *buf;
+	enum step step;
+	size_t len;
+	int r;
+
+	if (s->proxied || (versions == PROXY_ACCEPT_NO && c->protocol != PROTOCOL_AUTO))
+		return STEP_ON;
+	buf = sniff_at_hand(s, &len);
+	if (!len)
+		return STEP_MORE;
+	/* protocol = auto finds it out, like everything else. */
+	if (versions == PROXY_ACCEPT_NO) {
+		if (!proxy_header_starts(buf, len))
+			return STEP_ON;
+		if (!proxy_header_is(buf, len))
+			return STEP_MORE;
+		versions = PROXY_ACCEPT_ANY;
+	}
+	if (!is_trusted(s))
+		return sniff_refuse(s, END_UNTRUSTED_PROXY, "PROXY header",
+				    "the peer is not trusted");
+	r = proxy_header_read(&s->sniff.scanned, buf, len, versions, &h);
+	if (r == 0)
+		return STEP_MORE;
+	if (r < 0)
+		return sniff_refuse(s, END_BAD_PROXY, "PROXY header", proxy_error_str[-r]);
+	step = believe(s, &h);
+	if (step != STEP_ON)
+		return step;
+	sniff_consume(s, (size_t)r);
+	s->sniff.scanned = 0;
+	/* It may be that now the server speaks. */
+	s->sniff.heard_ns = s->worker->now;
+	return STEP_ON;
+}

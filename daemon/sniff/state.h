@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How far a session's first bytes have been read, so that the next ones are not read from the
+ * beginning again. All zeros at the beginning of a session.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guess.h"
+#include "h2.h"
+#include "hello.h"
+
+struct sniff_state {
+	union { /* one of them follows: never both */
+		struct hello_reader hello;
+		struct h2_reader h2;
+	};
+	size_t scanned;    /* of a line: of a PROXY header, and after that of HTTP */
+	uint64_t heard_ns; /* when the last byte came, or what was before was dealt with */
+	uint32_t room;     /* bytes that the pending buffer has */
+	uint8_t guessed;   /* enum guess; GUESS_MORE: nothing so far */
+	bool acking;       /* its segments are acknowledged at once */
+};
