@@ -26,27 +26,40 @@ struct http_body {
 	bool owes;      /* chunked: the line end after the data of the present chunk is not sent */
 	bool last;      /* chunked: the last chunk's line is sent */
 	bool in_data;   /* chunked: data of the present chunk is to come */
+	uint8_t error;  /* enum http_error: it is no valid body, and nothing more is taken */
 	uint64_t left;  /* BODY_LENGTH: bytes to come */
 	uint64_t moved; /* payload so far */
 	struct chunk_parser chunk;
 };
 
-/* What goes to the target: pieces of the input, and of lines that were written for it. */
+/*
+ * What goes to the target: pieces of the input, and, one after the other in a buffer of the
+ * caller's, lines that were written for it and pieces that are too short to be worth one of their
+ * own. So a body of tiny chunks is one write for each piece of input, and not one for each few
+ * chunks.
+ */
 #define BODY_SPANS 64
 struct body_spans {
 	struct iovec iov[BODY_SPANS];
 	int n;
-	size_t line_at;
-	char lines[BODY_SPANS * 20];
+	char *gathered;
+	size_t at, size; /* of it: written, in all */
 };
+
+/* What body_settle() needs of a buffer. */
+#define BODY_SETTLE_ROOM 8
 
 void body_begin(struct http_body *b, enum http_body_kind kind, uint64_t length);
 
+/* Empty ones, with that buffer, which lasts as long as they do. */
+void body_spans_init(struct body_spans *s, char *buffer, size_t size);
+
 /*
- * Takes as much of the input as there is room for spans. Returns how many bytes of it were used, or
- * -EPROTO: it is no valid chunked body. The spans point into `in` and `spans`.
+ * Takes as much of the input as there is room for spans. Returns how many bytes of it were used;
+ * what was good before an error (b->error) is used as well, so that what a peer gets of such a body
+ * does not depend on the pieces in which it came. The spans point into `in` and their buffer.
  */
-ssize_t body_take(struct http_body *b, const char *in, size_t len, struct body_spans *spans);
+size_t body_take(struct http_body *b, const char *in, size_t len, struct body_spans *spans);
 
 /* Bytes of payload that will certainly come next, without any framing between them: what the kernel
  * may move on its own. UINT64_MAX: everything. */

@@ -100,26 +100,21 @@ static enum rewrite_connection what_to_say(const struct http *h)
 	return h->request->minor == 0 ? SAY_KEEP_ALIVE : SAY_NOTHING;
 }
 
-/* Writes the head, and the part of the body that came with it, with one call. False: failed. */
+/* Writes the head, and the part of the body that came with it, with one call. False: failed. What
+ * is wrong with a body cuts it, as it would if it had come later. */
 static bool write_head(struct session *s, size_t head_len, const char *in, size_t len, size_t *used)
 {
-	struct body_spans spans = {.n = 1};
-	struct http_body *b = &s->http->body[DOWN];
-	ssize_t n = body_take(b, in, len, &spans);
+	char *scratch = s->worker->scratch;
+	struct body_spans spans;
 	int err;
 
-	if (n < 0) {
-		bad_response(s, (enum http_error)b->chunk.error);
-		return false;
-	}
-	spans.iov[0] = (struct iovec){.iov_base = s->worker->scratch, .iov_len = head_len};
+	body_spans_init(&spans, scratch + head_len, HTTP_SCRATCH - head_len);
+	spans.iov[spans.n++] = (struct iovec){.iov_base = scratch, .iov_len = head_len};
+	*used = body_take(&s->http->body[DOWN], in, len, &spans);
 	err = http_write(s, SIDE_CLIENT, spans.iov, spans.n);
-	if (err) {
+	if (err)
 		http_fail(s, s->conns[SIDE_CLIENT], -err);
-		return false;
-	}
-	*used = (size_t)n;
-	return true;
+	return !err;
 }
 
 /* What is kept for a side goes before what is pending for it. */
@@ -309,7 +304,7 @@ static void move_down(struct session *s)
 	case MOVE_BAD:
 		s->http->refused = s->http->body[DOWN].chunk.error;
 		stat_inc(&s->worker->stats.http_errors[s->http->refused]);
-		http_abort(s, HTTP_END_BAD_RESPONSE);
+		http_cut(s, HTTP_END_BAD_RESPONSE);
 		break;
 	default:
 		break;

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from lib.http import (Client, Origin, proxy, reply, request, request_log, wait_end,
+from lib.http import (Client, Origin, chunked, head, proxy, reply, request, request_log, wait_end,
                       wait_requests)
 from lib.wait import SCALE, Deadline
 
@@ -158,6 +158,42 @@ def test_dripped_head_renews_no_timeout(env):
 
 def test_dripped_head_and_half_a_request(env):
     check_drip(env, SLOW_HEAD, HALF, 408, "request_timeout")
+
+
+def test_floods_of_small_chunks(env):
+    """Chunks of one byte, both ways, as fast as they go."""
+    small = chunked(*[b"x"] * 200_000)
+
+    def answer(asked):
+        if asked.target == "/quick":
+            return reply(b"quick")
+        return head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + small
+
+    def serve(connection):
+        while asked := connection.head():
+            if asked.method == "POST":
+                for _ in connection.reader.pieces(len(small)):
+                    pass
+                connection.send(reply(b"taken"))
+            else:
+                connection.send(answer(asked))
+
+    origin = Origin(env, serve=serve)
+    daemon = proxy(env, origin.address, spliced=ONE_WORKER)
+
+    def upload():
+        with Client(daemon.address()) as client:
+            client.send(request("POST", "/", "Transfer-Encoding: chunked"), small)
+            assert client.response().body == b"taken"
+
+    def download():
+        with Client(daemon.address()) as client:
+            client.send(request("GET", "/small"))
+            assert client.head().status == 200
+            for _ in client.reader.pieces(len(small)):
+                pass
+    with busy(upload, download):
+        check_prompt(daemon, innocent(daemon))
 
 
 def test_floods_of_pipelined_requests(env):
