@@ -130,6 +130,8 @@ enum splice_debug {
 	SPLICE_DEBUG_NO_PROOF = 1 << 3,  /* daemon: end of stream without waiting for the backlog */
 	SPLICE_DEBUG_NO_CANARY = 1 << 4, /* daemon: no canary */
 	SPLICE_DEBUG_PASS_FIN = 1 << 5,  /* bpf: an empty FIN segment is passed, not dropped */
+	/* The other way round: one more protection. Daemon: see ledger.h. */
+	SPLICE_DEBUG_CHECK_BYTES = 1 << 6,
 };
 
 #endif

@@ -9,6 +9,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "ledger.h"
+
 /*
  * SO_OOBINLINE: the kernel's own path moves an urgent byte as part of the stream, so the copy
  * engine must not leave it out either.
@@ -132,8 +134,10 @@ int conn_end_output(struct conn *c)
 {
 	int err;
 
-	if (shutdown(c->fd, SHUT_WR) == 0)
+	if (shutdown(c->fd, SHUT_WR) == 0) {
+		c->ended = true;
 		return 0;
+	}
 	if (errno != ENOTCONN)
 		return -errno;
 	/* Its peer's reset was there first; whoever read the error before took it. */
@@ -166,6 +170,7 @@ void conn_close(struct conn *c, bool reset)
 
 	if (c->fd < 0)
 		return;
+	ledger_close(c);
 	if (reset)
 		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 	(void)close(c->fd);

@@ -27,11 +27,13 @@ struct conn {
 	bool failed;    /* it was reset or broke; what it sent before may still be delivered */
 	bool collected; /* it is in `sockets` (see splice-api.h), under its cookie */
 	bool used;      /* it has served a request before */
+	bool ended;     /* its output was ended: the FIN counts as a byte */
 	uint32_t armed; /* what epoll watches */
 	uint64_t cookie;
 	uint64_t sent;           /* bytes the daemon wrote */
 	uint64_t received;       /* bytes the daemon read */
 	uint64_t base;           /* acked + queued of tcp_state that stand for zero written bytes */
+	uint64_t claimed;        /* counted as moved up to here: see ledger.h */
 	struct session *session; /* NULL: nobody's: a server connection that is kept, or closed */
 	struct server *server;   /* what a backend's socket is connected to */
 	struct worker *idle_worker; /* that keeps it for a later request; NULL: nobody */
@@ -88,5 +90,6 @@ int conn_end_output(struct conn *c);
 size_t conn_room(const struct conn *c);
 /* Whether there is nothing to read, not even an end: the state of a connection between requests. */
 bool conn_is_quiet(const struct conn *c);
-/* Closes the descriptor; with `reset` the peer gets RST instead of FIN. */
+/* Closes the descriptor; with `reset` the peer gets RST instead of FIN. What was counted as moved
+ * to it must have been taken: see ledger.h. */
 void conn_close(struct conn *c, bool reset);

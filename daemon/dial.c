@@ -101,7 +101,7 @@ static int try_server(struct session *s)
 	c->server = s->server;
 	c->tcp = s->backend.sa.sa_family != AF_UNIX;
 	c->armed = 0;
-	c->readable = c->writable = c->fin_seen = c->urgent = c->failed = false;
+	c->readable = c->writable = c->fin_seen = c->urgent = c->failed = c->ended = false;
 	session_dial_timeout(s, s->pool->config->connect_timeout);
 	stream_watch(w, &s->streams[DOWN]);
 	return 0;

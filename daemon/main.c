@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "daemon.h"
+#include "ledger.h"
 #include "splice/doctor.h"
 
 #define DEFAULT_CONFIG "/etc/spliced/spliced.conf"
@@ -61,9 +62,10 @@ static int parse_debug(const char *text, uint32_t *ret)
 		const char *name;
 		uint32_t flag;
 	} names[] = {
-	    {"no-trim", SPLICE_DEBUG_NO_TRIM},     {"no-rcvlowat", SPLICE_DEBUG_NO_RCVLOWAT},
-	    {"no-marks", SPLICE_DEBUG_NO_MARKS},   {"no-proof", SPLICE_DEBUG_NO_PROOF},
-	    {"no-canary", SPLICE_DEBUG_NO_CANARY}, {"pass-fin", SPLICE_DEBUG_PASS_FIN},
+	    {"no-trim", SPLICE_DEBUG_NO_TRIM},         {"no-rcvlowat", SPLICE_DEBUG_NO_RCVLOWAT},
+	    {"no-marks", SPLICE_DEBUG_NO_MARKS},       {"no-proof", SPLICE_DEBUG_NO_PROOF},
+	    {"no-canary", SPLICE_DEBUG_NO_CANARY},     {"pass-fin", SPLICE_DEBUG_PASS_FIN},
+	    {"check-bytes", SPLICE_DEBUG_CHECK_BYTES},
 	};
 	_cleanup_free_ char *copy = strdup(text);
 	char *word, *rest;
@@ -104,9 +106,13 @@ static int run(const struct arguments *args)
 		code = parse_debug(debug_text, &debug);
 		if (code)
 			return code < 0 ? EXIT_RUNTIME : code;
-		(void)fprintf(stderr,
-			      "spliced: SPLICED_DEBUG=%s: protections are off, data WILL be lost\n",
-			      debug_text);
+		if (debug & SPLICE_DEBUG_CHECK_BYTES)
+			ledger_check_bytes();
+		if (debug & ~(uint32_t)SPLICE_DEBUG_CHECK_BYTES)
+			(void)fprintf(
+			    stderr,
+			    "spliced: SPLICED_DEBUG=%s: protections are off, data WILL be lost\n",
+			    debug_text);
 	}
 	if (config_load(args->path, &config, stderr) < 0)
 		return EXIT_USAGE;

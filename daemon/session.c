@@ -620,14 +620,15 @@ void session_end(struct session *s, enum session_end end)
 	session_enter(s, SESSION_ENDED);
 	worker_timer_cancel(w, &s->timer);
 	sniff_done(s);
-	if (s->http)
-		http_ended(s);
 	for (int i = 0; i < 2; i++) {
 		struct stream *stream = &s->streams[i];
 
 		stream_unwait(w, stream);
 		stream_not_again(w, stream);
+		stream_close(stream);
 	}
+	if (s->http)
+		http_ended(s);
 	/* A peer whose incoming stream ended properly gets nothing worse than a close. */
 	for (int i = 0; i < 2; i++)
 		if (s->conns[i])

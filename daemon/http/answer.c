@@ -95,10 +95,10 @@ void http_answer(struct session *s, enum http_end end)
 		http_abort(s, HTTP_END_CLIENT_RESET);
 		return;
 	}
-	http_record(s, end);
 	http_release_server(s, false);
 	if (s->state != SESSION_HTTP)
 		return;
+	http_record(s, end);
 	h->close = true;
 	h->polite = false;
 	http_enter(s, HTTP_CLOSING);
@@ -131,8 +131,9 @@ void http_cut(struct session *s, enum http_end end)
 {
 	struct http *h = s->http;
 
-	http_record(s, end);
+	/* Recorded when the session ends: what came of the response is still delivered. */
 	h->cut = true;
+	h->cut_end = (uint8_t)end;
 	http_release_server(s, false);
 	if (s->state != SESSION_HTTP)
 		return;
@@ -144,6 +145,10 @@ void http_cut(struct session *s, enum http_end end)
 
 void http_abort(struct session *s, enum http_end end)
 {
+	if (http_is_answered(s)) {
+		http_leave(s, end);
+		return;
+	}
 	http_record(s, end);
 	session_end(s, session_end_of(end));
 }

@@ -97,6 +97,7 @@ struct http {
 	uint64_t n_requests;
 	uint64_t taken; /* of the request, by the server's TCP, at the last look: see http.c */
 	uint64_t tunnel_base[2]; /* by enum direction: bytes that were not the tunnel's */
+	uint64_t lost[2];        /* by enum side: bytes of this exchange that it will never take */
 	uint16_t status; /* of the proxy's own answer, where there is no request to keep it in */
 	uint8_t refused; /* enum http_error: what was wrong with either message; 0: nothing */
 	uint8_t phase;
@@ -104,6 +105,9 @@ struct http {
 	bool keep;   /* the server's connection can be kept after the response */
 	bool polite; /* the client has sent all of the last request */
 	bool cut; /* the response is not complete, which a reset tells when the rest has arrived */
+	bool delivered; /* the server's TCP has taken the whole request */
+	bool unwanted;  /* of the request nothing more will come: an answer instead of `continue` */
+	uint8_t cut_end; /* enum http_end of a response that is cut */
 };
 
 /* The only place a connection changes phase. */
@@ -119,6 +123,8 @@ bool http_next_request(struct session *s);
 void http_send_request(struct session *s);
 /* Moves the request's body. */
 void http_pump_request(struct session *s);
+/* Whether the server's TCP has every byte of the request. */
+bool http_is_delivered(const struct session *s);
 
 /* ---- response.c ------------------------------------------------------------------------- */
 
@@ -129,10 +135,16 @@ void http_server_gone(struct session *s);
 
 /* ---- finish.c --------------------------------------------------------------------------- */
 
-/* The response is complete and written, unless bytes of it are still to be flushed: on to the next
- * request, or to the end of the connection. */
+/*
+ * The response is complete. When it is written, and the server's TCP has all of the request or will
+ * take no more of it: on to the next request, or to the end of the connection.
+ */
 void http_finish(struct session *s);
-/* Gives the server's connection back, or closes it. */
+/* The same, though the rest of the request will not come: its end is `end`. */
+void http_leave(struct session *s, enum http_end end);
+/* Whether the response is complete and in the client's TCP: then no reset may throw it away. */
+bool http_is_answered(const struct session *s);
+/* Gives the server's connection back, or closes it: then what it has not taken was not moved. */
 void http_release_server(struct session *s, bool keep);
 /* CLOSING and LINGERING. */
 void http_pump_closing(struct session *s);
@@ -145,7 +157,7 @@ void http_answer(struct session *s, enum http_end end);
 /* The server has left in the middle of a response: what came of it is still delivered, and then the
  * connection ends so that the client sees that it is cut. */
 void http_cut(struct session *s, enum http_end end);
-/* The same at once. */
+/* The same at once; a response that is complete is left in peace. */
 void http_abort(struct session *s, enum http_end end);
 
 /* ---- record.c --------------------------------------------------------------------------- */

@@ -26,6 +26,22 @@ static bool is_clean(const struct session *s)
 	       (!c->readable || conn_is_quiet(c));
 }
 
+/* What is kept for the server, and what the kernel has for it, goes with its connection. */
+static void forsake_request(struct session *s)
+{
+	struct http *h = s->http;
+
+	h->lost[SIDE_BACKEND] += h->out[SIDE_BACKEND].len + stream_undelivered(&s->streams[UP]);
+	stream_forsake(&s->streams[UP]);
+	http_out_free(&h->out[SIDE_BACKEND]);
+}
+
+/* What the kernel has moved of a budget that is over before it is used up. */
+static void settle(struct session *s, enum direction d)
+{
+	s->http->body[d].moved += budget_settle(s->worker, &s->streams[d]);
+}
+
 void http_release_server(struct session *s, bool keep)
 {
 	struct conn *c = s->conns[SIDE_BACKEND];
@@ -43,6 +59,7 @@ void http_release_server(struct session *s, bool keep)
 			budget_revoke(w, &s->streams[i]);
 	if (s->state != SESSION_HTTP)
 		return;
+	forsake_request(s);
 	if (s->streams[UP].engine == &engine_kernel || s->streams[DOWN].engine == &engine_kernel) {
 		/* Not back yet: the object stays for as long as the stream means it. */
 		conn_close(c, true);
@@ -51,11 +68,9 @@ void http_release_server(struct session *s, bool keep)
 	}
 	for (int i = 0; i < 2; i++)
 		if (s->streams[i].lane)
-			(void)budget_settle(w, &s->streams[i]);
+			settle(s, (enum direction)i);
 	stream_fini(&s->streams[DOWN]);
 	stream_unwait(w, &s->streams[UP]);
-	s->streams[UP].drained = true;
-	http_out_free(&s->http->out[SIDE_BACKEND]);
 	s->http->scanned[DOWN] = 0;
 	(void)session_detach(s);
 	if (keep) {
@@ -81,7 +96,7 @@ void http_pump_closing(struct session *s)
 	ssize_t n;
 
 	if (s->streams[UP].lane && s->streams[UP].engine == &engine_http)
-		(void)budget_settle(s->worker, &s->streams[UP]);
+		settle(s, UP);
 	if (s->http->phase == HTTP_CLOSING) {
 		if (!http_flush(s, SIDE_CLIENT))
 			return;
@@ -95,7 +110,8 @@ void http_pump_closing(struct session *s)
 			session_end(s, END_DONE);
 			return;
 		}
-		(void)shutdown(c->fd, SHUT_WR);
+		/* Where that fails, the client is gone, which the read tells. */
+		(void)conn_end_output(c);
 		http_enter(s, HTTP_LINGERING);
 		http_deadline(s, LINGER_NS);
 	}
@@ -110,27 +126,16 @@ void http_pump_closing(struct session *s)
 	stream_again(s->worker, &s->streams[UP]);
 }
 
-void http_finish(struct session *s)
+/* The exchange is over, and its response in the client's TCP. */
+static void conclude(struct session *s, enum http_end end)
 {
 	struct http *h = s->http;
-	bool complete = h->body[UP].done;
 
-	/* The server has answered before it had all of the request, and goes on reading. */
-	if (!complete && !h->close && !s->conns[SIDE_BACKEND]->failed &&
-	    !s->conns[SIDE_BACKEND]->fin_seen)
-		return;
-	/* The response is the end of it, even of a request that is still being sent. */
-	if (!complete || s->worker->draining)
-		h->close = true;
-	if (!http_flush(s, SIDE_CLIENT) && h->out[SIDE_CLIENT].len)
-		return;
-	if (s->state != SESSION_HTTP)
-		return;
-	h->polite = complete;
-	http_record(s, HTTP_END_DONE);
+	h->polite = h->body[UP].done;
 	http_release_server(s, true);
 	if (s->state != SESSION_HTTP)
 		return;
+	http_record(s, end);
 	if (h->close) {
 		http_enter(s, HTTP_CLOSING);
 		http_deadline(s, s->listener->config->response_timeout);
@@ -141,4 +146,43 @@ void http_finish(struct session *s)
 	http_deadline(s, s->listener->config->keepalive_timeout);
 	if (s->streams[UP].pending_len || s->conns[SIDE_CLIENT]->readable)
 		stream_again(s->worker, &s->streams[UP]);
+}
+
+bool http_is_answered(const struct session *s)
+{
+	const struct http *h = s->http;
+
+	return h->phase == HTTP_ANSWERING && h->body[DOWN].done && !h->out[SIDE_CLIENT].len &&
+	       s->streams[DOWN].drained && !s->conns[SIDE_CLIENT]->failed;
+}
+
+void http_leave(struct session *s, enum http_end end)
+{
+	s->http->close = true;
+	conclude(s, end);
+}
+
+/* Whether bytes of the request are still on their way to a server that may take them. A server that
+ * has ended its side is done with a request that is not there yet. */
+static bool is_under_way(struct session *s)
+{
+	const struct conn *server = s->conns[SIDE_BACKEND];
+
+	if (server->failed)
+		return false;
+	if (s->http->body[UP].done)
+		return !http_flush(s, SIDE_BACKEND);
+	return !s->http->unwanted && !server->fin_seen;
+}
+
+void http_finish(struct session *s)
+{
+	struct http *h = s->http;
+
+	if (!http_flush(s, SIDE_CLIENT) || is_under_way(s))
+		return;
+	/* The response is the end of it, even of a request that is still being sent. */
+	if (!h->body[UP].done || s->worker->draining)
+		h->close = true;
+	conclude(s, HTTP_END_DONE);
 }

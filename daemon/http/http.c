@@ -294,10 +294,12 @@ static void overdue(struct session *s)
 		dial_timeout(s);
 		break;
 	case HTTP_WAITING:
-		if (h->body[UP].done)
+		if (!h->body[UP].done) {
+			if (!is_moving(s, c->request_timeout))
+				http_answer(s, HTTP_END_REQUEST_TIMEOUT);
+		} else if (http_is_delivered(s) || !is_moving(s, c->response_timeout)) {
 			http_answer(s, HTTP_END_RESPONSE_TIMEOUT);
-		else if (!is_moving(s, c->request_timeout))
-			http_answer(s, HTTP_END_REQUEST_TIMEOUT);
+		}
 		break;
 	case HTTP_ANSWERING:
 		if (!is_moving(s, c->response_timeout))
@@ -355,8 +357,11 @@ static enum http_end end_of(enum session_end end)
 
 void http_ended(struct session *s)
 {
-	if (s->http->request)
-		http_record(s, end_of((enum session_end)s->end));
+	const struct http *h = s->http;
+
+	if (h->request)
+		http_record(s,
+			    h->cut ? (enum http_end)h->cut_end : end_of((enum session_end)s->end));
 }
 
 void http_free(struct http *h)

@@ -72,9 +72,17 @@ int http_write(struct session *s, enum side side, struct iovec *iov, int n)
 	if (!total)
 		return 0;
 	sent = send_some(s, side, iov, n, total);
-	if (sent < 0)
+	if (sent < 0) {
+		s->http->lost[side] += total;
 		return (int)sent;
-	return (size_t)sent < total ? keep(out, iov, n, (size_t)sent, total) : 0;
+	}
+	if ((size_t)sent == total)
+		return 0;
+	if (keep(out, iov, n, (size_t)sent, total) < 0) {
+		s->http->lost[side] += total - (size_t)sent;
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 bool http_flush(struct session *s, enum side side)

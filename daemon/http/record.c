@@ -4,6 +4,7 @@
 
 #include "../accesslog.h"
 #include "../daemon.h"
+#include "../ledger.h"
 #include "../listener.h"
 #include "../worker.h"
 #include "exchange.h"
@@ -60,14 +61,29 @@ static void add_request(struct access_entry *e, const struct http_request *r)
 	access_text(e, "path", r->path_len ? path : NULL);
 }
 
-/* Payload of the bodies, or of the tunnel. */
+/*
+ * Payload that the target's TCP has taken, of the bodies or of the tunnel. Of what it has not taken
+ * a part may be heads and framing: they are counted as if they were not.
+ */
 static uint64_t moved(const struct session *s, enum direction d)
 {
-	uint64_t all = stream_moved(&s->streams[d]), base = s->http->tunnel_base[d];
+	enum side to = d == UP ? SIDE_BACKEND : SIDE_CLIENT;
+	const struct stream *st = &s->streams[d];
+	uint64_t all = stream_moved(st), base = s->http->tunnel_base[d], redirected, missing;
 
-	if (!s->tunnel)
-		return s->http->body[d].moved;
-	return all - MIN(all, base);
+	if (s->tunnel)
+		return all - MIN(all, base);
+	/* Before the backlog is read, which the kernel may still add to. */
+	redirected = stream_redirected(st);
+	all = s->http->body[d].moved + redirected;
+	if (!all)
+		return 0;
+	missing = s->http->out[to].len + s->http->lost[to] + stream_undelivered(st);
+	missing = MIN(missing, all);
+	if (st->target && missing < all)
+		ledger_claim(st->target, st->target->sent + redirected + s->http->out[to].len +
+					     s->http->lost[to] - missing);
+	return all - missing;
 }
 
 static const char *engine_of(const struct session *s, const struct http_request *r)
@@ -88,7 +104,8 @@ void http_record_tunnel(struct session *s)
 	h->tunnel_base[UP] = stream_moved(&s->streams[UP]) + h->out[SIDE_BACKEND].len;
 }
 
-static void write_line(const struct session *s, const struct http_request *r, enum http_end end)
+static void write_line(const struct session *s, const struct http_request *r, enum http_end end,
+		       const uint64_t bytes[2])
 {
 	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX];
 	const struct http *h = s->http;
@@ -103,8 +120,8 @@ static void write_line(const struct session *s, const struct http_request *r, en
 		access_number(&e, "status", r->status);
 	else
 		access_text(&e, "status", NULL);
-	access_number(&e, "bytes_up", moved(s, UP));
-	access_number(&e, "bytes_down", moved(s, DOWN));
+	access_number(&e, "bytes_up", bytes[UP]);
+	access_number(&e, "bytes_down", bytes[DOWN]);
 	add_times(&e, r, s->worker->now);
 	access_text(&e, "pool", r->pool ? r->pool->config->name : NULL);
 	access_text(&e, "server", r->server ? r->server->config->name : NULL);
@@ -124,6 +141,7 @@ void http_record(struct session *s, enum http_end end)
 	/* A head that was refused has no request object. */
 	struct http_request none = {.began_ns = h->began_ns ? h->began_ns : s->worker->now,
 				    .status = h->status};
+	uint64_t bytes[2] = {moved(s, UP), moved(s, DOWN)};
 
 	stat_inc(&st->http_ends[end == HTTP_END_MISDIRECTED ? HTTP_END_NO_ROUTE : end]);
 	if (!r) {
@@ -134,11 +152,13 @@ void http_record(struct session *s, enum http_end end)
 	if (r->status)
 		stat_inc(&st->http_responses[r->status < 600 ? r->status / 100 : 0]);
 	if (atomic_load_explicit(&s->worker->daemon->access_log, memory_order_relaxed))
-		write_line(s, r, end);
+		write_line(s, r, end, bytes);
 	if (h->request)
 		free(h->request);
 	h->request = NULL;
 	h->refused = 0;
 	h->status = 0;
 	h->began_ns = 0;
+	/* A head that is refused behind this request has moved nothing. */
+	h->body[UP].moved = h->body[DOWN].moved = 0;
 }

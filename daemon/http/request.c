@@ -331,6 +331,26 @@ bool http_next_request(struct session *s)
 
 /* ---- on its way ------------------------------------------------------------------------- */
 
+bool http_is_delivered(const struct session *s)
+{
+	return s->http->body[UP].done && !s->http->out[SIDE_BACKEND].len && s->streams[UP].drained;
+}
+
+/* The server's TCP has taken something: if that was the last of it, the server is awaited, or the
+ * exchange is over. */
+static void check_delivery(struct session *s)
+{
+	struct http *h = s->http;
+
+	if (h->delivered || !http_is_delivered(s))
+		return;
+	h->delivered = true;
+	if (h->phase == HTTP_WAITING)
+		http_deadline(s, s->listener->config->response_timeout);
+	else if (h->phase == HTTP_ANSWERING)
+		stream_again(s->worker, &s->streams[DOWN]);
+}
+
 void http_send_request(struct session *s)
 {
 	struct http_request *r = s->http->request;
@@ -348,6 +368,8 @@ void http_send_request(struct session *s)
 	r->connected_ns = s->worker->now;
 	http_enter(s, HTTP_WAITING);
 	http_deadline(s, s->listener->config->response_timeout);
+	s->http->delivered = s->http->unwanted = false;
+	s->http->lost[SIDE_CLIENT] = s->http->lost[SIDE_BACKEND] = 0;
 	err = http_write(s, SIDE_BACKEND, proxy ? iov : iov + 1, proxy ? 2 : 1);
 	if (err) {
 		http_fail(s, c, -err);
@@ -357,6 +379,7 @@ void http_send_request(struct session *s)
 		http_deadline(s, s->listener->config->request_timeout);
 		stream_again(s->worker, &s->streams[UP]);
 	}
+	check_delivery(s);
 	/* It may have spoken, or left, together with the connection. */
 	if (c->readable)
 		stream_again(s->worker, &s->streams[DOWN]);
@@ -379,6 +402,16 @@ static void body_failed(struct session *s, enum move_result r)
 	}
 }
 
+/* The client has said all of its request. */
+static void moved_all(struct session *s)
+{
+	if (s->http->phase == HTTP_WAITING)
+		http_deadline(s, s->listener->config->response_timeout);
+	/* A kernel that has not given all of it to the server's TCP is looked at until it has. */
+	if (stream_target_drained(s->worker, &s->streams[UP]) && s->state == SESSION_HTTP)
+		check_delivery(s);
+}
+
 void http_pump_request(struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
@@ -386,8 +419,12 @@ void http_pump_request(struct session *s)
 	struct conn *server = s->conns[SIDE_BACKEND];
 	enum move_result r;
 
-	if (!server || server->failed || !http_flush(s, SIDE_BACKEND) || b->done)
+	if (!server || server->failed || !http_flush(s, SIDE_BACKEND))
 		return;
+	if (b->done) {
+		check_delivery(s);
+		return;
+	}
 	r = move_body(s, &s->streams[UP], b);
 	if (s->state != SESSION_HTTP)
 		return;
@@ -396,9 +433,7 @@ void http_pump_request(struct session *s)
 		http_answer(s, HTTP_END_BODY_TOO_LARGE);
 		return;
 	}
-	if (r == MOVE_DONE && s->http->phase == HTTP_WAITING)
-		http_deadline(s, c->response_timeout);
-	if (r == MOVE_DONE && s->http->phase == HTTP_ANSWERING)
-		stream_again(s->worker, &s->streams[DOWN]);
+	if (r == MOVE_DONE)
+		moved_all(s);
 	body_failed(s, r);
 }

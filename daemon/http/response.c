@@ -87,9 +87,10 @@ static void begin_body(struct session *s, const struct http_head *head)
 		b->plain = true;
 	if (b->plain || b->kind == BODY_UNTIL_CLOSE)
 		h->close = true;
-	/* Answered early, by a server that will not read the rest of the request, or to a client
-	 * that waits for a word which does not come now. */
-	if (!h->body[UP].done && (!h->keep || (r->expect && !h->body[UP].moved)))
+	/* Answered early, by a server that will not keep the connection, or to a client that waits
+	 * for a word which does not come now. */
+	h->unwanted = !h->body[UP].done && r->expect && !h->body[UP].moved;
+	if (h->unwanted || (!h->body[UP].done && !h->keep))
 		h->close = true;
 }
 

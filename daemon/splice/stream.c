@@ -11,6 +11,7 @@
 
 #include "../daemon.h"
 #include "../http/http.h"
+#include "../ledger.h"
 #include "../log.h"
 #include "../session.h"
 #include "../sniff/sniff.h"
@@ -72,7 +73,8 @@ uint64_t stream_redirected(const struct stream *s)
 
 uint64_t stream_moved_by_kernel(const struct stream *s)
 {
-	return s->redirected_before + stream_redirected(s);
+	return s->closed ? s->redirected_end
+			 : s->redirected_before + stream_redirected(s) - s->lost;
 }
 
 uint64_t stream_trimmed(const struct stream *s)
@@ -301,7 +303,8 @@ void stream_finish(struct worker *w, struct stream *s)
 		return;
 	if (s->source->failed) {
 		/* It ended its stream properly before it failed. */
-		(void)shutdown(s->target->fd, SHUT_WR);
+		/* Where that fails, the target is no better: the session ends either way. */
+		(void)conn_end_output(s->target);
 		stream_enter(s, STREAM_DONE);
 		session_end(s->session, (enum session_end)s->session->end);
 		return;
@@ -336,6 +339,36 @@ void stream_farewell(struct worker *w, struct stream *s)
 		stream_wait(w, s, false);
 	else
 		session_end(s->session, (enum session_end)s->session->end);
+}
+
+uint64_t stream_undelivered(const struct stream *s)
+{
+	uint64_t backlog = 0, unsent;
+
+	if (s->drained || !s->target || s->target->fd < 0)
+		return 0;
+	/* Where the socket does not say, none of the present budget is counted. */
+	if (kernel_backlog(s, &backlog, &unsent) < 0)
+		return stream_redirected(s);
+	return backlog;
+}
+
+void stream_forsake(struct stream *s)
+{
+	s->lost += stream_undelivered(s);
+	s->drained = true;
+}
+
+void stream_close(struct stream *s)
+{
+	/* Before the backlog is read: the kernel may go on until the sockets are closed. */
+	uint64_t redirected = stream_redirected(s), raw = s->redirected_before + redirected;
+
+	s->redirected_end = raw - MIN(raw, s->lost + stream_undelivered(s));
+	s->closed = true;
+	if (s->target)
+		ledger_claim(s->target,
+			     s->target->sent + redirected - (raw - s->lost - s->redirected_end));
 }
 
 void stream_fini(struct stream *s)

@@ -65,16 +65,18 @@ struct stream {
 	uint64_t taken;  /* of what the kernel handed up (lane->passed): bytes read */
 	uint64_t low;    /* PAUSED: resume at this backlog */
 	uint64_t redirected_before, trimmed_before; /* of budgets that are closed */
-	uint64_t released_at;                       /* `copied` when the kernel had to give it up */
-	uint64_t by_hand;     /* COPY: since when, though the kernel could have it; 0: not so */
-	uint64_t hand_from;   /* `copied` at that time */
-	uint64_t paused_at;   /* PAUSED: since when */
-	uint64_t paused_left; /* PAUSED: unsent bytes at that time */
-	uint64_t settling;    /* SERVING: lane->passed when last looked at */
-	struct timer wait;    /* waiting: when to look again */
-	uint64_t wait_since;  /* waiting for a proof that does not come: since when; 0: not */
-	uint64_t left;        /* bytes waited for at the last look; 0: not waiting for bytes */
-	uint32_t backoff;     /* ns */
+	uint64_t lost; /* redirected, but gone with a target that was closed before it took them */
+	uint64_t redirected_end; /* what the kernel had moved when the sockets were closed */
+	uint64_t released_at;    /* `copied` when the kernel had to give it up */
+	uint64_t by_hand;        /* COPY: since when, though the kernel could have it; 0: not so */
+	uint64_t hand_from;      /* `copied` at that time */
+	uint64_t paused_at;      /* PAUSED: since when */
+	uint64_t paused_left;    /* PAUSED: unsent bytes at that time */
+	uint64_t settling;       /* SERVING: lane->passed when last looked at */
+	struct timer wait;       /* waiting: when to look again */
+	uint64_t wait_since;     /* waiting for a proof that does not come: since when; 0: not */
+	uint64_t left;           /* bytes waited for at the last look; 0: not waiting for bytes */
+	uint32_t backoff;        /* ns */
 	uint32_t pauses;
 	uint8_t state; /* enum stream_state */
 	uint8_t why_copy;
@@ -83,6 +85,7 @@ struct stream {
 	bool waiting; /* for something that is looked for when `wait` fires */
 	bool plenty;  /* the last read by hand gave as much as one usually takes */
 	bool again;   /* on the worker's list of streams with more to do at once */
+	bool closed;  /* its sockets are: `redirected_end` is the kernel's share */
 	TAILQ_ENTRY(stream) again_link;
 };
 TAILQ_HEAD(stream_list, stream);
@@ -103,7 +106,10 @@ struct engine {
 extern const struct engine engine_copy;
 extern const struct engine engine_kernel;
 
-/* Bytes moved so far, by whoever; by the kernel; cut off by it. */
+/*
+ * Bytes moved so far, by whoever; by the kernel; cut off by it. As long as the stream runs, the
+ * kernel's share counts what waits in the target's queue; in the end only what its TCP has taken.
+ */
 uint64_t stream_moved(const struct stream *s);
 uint64_t stream_moved_by_kernel(const struct stream *s);
 uint64_t stream_trimmed(const struct stream *s);
@@ -159,5 +165,15 @@ void stream_finish(struct worker *w, struct stream *s);
 void stream_farewell(struct worker *w, struct stream *s);
 /* Tells epoll what the stream's two sockets are to be watched for in its present state. */
 void stream_watch(struct worker *w, struct stream *s);
+/*
+ * Bytes the kernel was given for the target that its TCP has not taken: a close of the target
+ * throws them away.
+ */
+uint64_t stream_undelivered(const struct stream *s);
+/* The target is about to be closed: what it has not taken was not moved. The stream may get another
+ * target. */
+void stream_forsake(struct stream *s);
+/* Both sockets are about to be closed, and nothing is counted any more. */
+void stream_close(struct stream *s);
 /* Frees what the stream holds; it must be off every list. */
 void stream_fini(struct stream *s);
