@@ -4,14 +4,13 @@
 #include <nghttp2/nghttp2.h>
 #include <string.h>
 
+#include "h2frame.h"
 #include "util.h"
 
 #define PREFACE      NGHTTP2_CLIENT_MAGIC
 #define PREFACE_LEN  ((size_t)NGHTTP2_CLIENT_MAGIC_LEN)
-#define FRAME_HEADER 9
 #define FRAME_MAX    16384 /* until a server's SETTINGS say more */
 #define FRAMES_MAX   64
-#define STREAM_MASK  0x7fffffff
 #define PRIORITY_LEN 5
 #define FIELD_EXTRA  32 /* what RFC 9113, 6.5.2 adds to the bytes of each field */
 #define PORT_DIGITS  5
@@ -31,14 +30,6 @@ const char *const h2_error_str[_H2_ERROR_MAX] = {
     [H2_BAD_PATH] = "bad_path",
     [H2_TWO_HOSTS] = "two_hosts",
     [H2_NO_MEMORY] = "no_memory",
-};
-
-struct frame {
-	uint32_t len;
-	uint8_t type;
-	uint8_t flags;
-	uint32_t stream;
-	const uint8_t *payload;
 };
 
 enum pseudo { PSEUDO_METHOD, PSEUDO_SCHEME, PSEUDO_AUTHORITY, PSEUDO_PATH, _PSEUDO_MAX };
@@ -61,28 +52,13 @@ struct head {
 
 /* ---- frames ---- */
 
-static uint32_t read_u32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static struct frame read_frame_header(const uint8_t *p)
-{
-	return (struct frame){
-	    .len = read_u32(p) >> 8,
-	    .type = p[3],
-	    .flags = p[4],
-	    .stream = read_u32(p + 5) & STREAM_MASK,
-	};
-}
-
 static int frame_if(bool good)
 {
 	return good ? 0 : -H2_BAD_FRAME;
 }
 
 /* A frame ahead of the first HEADERS, or that HEADERS, by what its header says. */
-static int check_lead(const struct frame *f)
+static int check_lead(const struct h2_frame *f)
 {
 	switch (f->type) {
 	case NGHTTP2_SETTINGS:
@@ -108,7 +84,7 @@ static int check_lead(const struct frame *f)
 	}
 }
 
-static int check_frame_header(const struct frame *f, const struct h2_reader *r)
+static int check_frame_header(const struct h2_frame *f, const struct h2_reader *r)
 {
 	if (f->len > FRAME_MAX)
 		return -H2_BAD_FRAME;
@@ -123,7 +99,7 @@ static int check_frame_header(const struct frame *f, const struct h2_reader *r)
 }
 
 /* Takes a HEADERS' padding and priority away. */
-static int strip_headers(struct frame *f)
+static int strip_headers(struct h2_frame *f)
 {
 	uint32_t padding = 0;
 
@@ -147,13 +123,13 @@ static int strip_headers(struct frame *f)
 }
 
 /* A frame with its payload; 1: the head ends with it. */
-static int take_frame(const struct frame *f, struct h2_reader *r)
+static int take_frame(const struct h2_frame *f, struct h2_reader *r)
 {
-	struct frame bare = *f;
+	struct h2_frame bare = *f;
 	int err;
 
 	if (f->type == NGHTTP2_WINDOW_UPDATE)
-		return frame_if((read_u32(f->payload) & STREAM_MASK) != 0);
+		return frame_if((h2_u32(f->payload) & H2_STREAM_MASK) != 0);
 	if (f->type != NGHTTP2_HEADERS && f->type != NGHTTP2_CONTINUATION)
 		return 0;
 	if (f->type == NGHTTP2_HEADERS) {
@@ -173,23 +149,26 @@ static int take_frame(const struct frame *f, struct h2_reader *r)
 static int find_head(struct h2_reader *r, const uint8_t *buf, size_t len)
 {
 	while (r->frames < FRAMES_MAX) {
-		struct frame f;
+		struct h2_frame f;
 		size_t end;
 		int err;
 
 		r->looks++;
-		if (len - r->at < FRAME_HEADER)
+		if (len - r->at < H2_FRAME_HEADER)
 			return 0;
-		f = read_frame_header(buf + r->at);
+		f = h2_frame_at(buf + r->at);
 		err = check_frame_header(&f, r);
 		if (err)
 			return err;
-		end = r->at + FRAME_HEADER + f.len;
+		end = r->at + H2_FRAME_HEADER + f.len;
 		if (end > H2_BYTES_MAX)
 			return -H2_TOO_LARGE;
 		if (end > len)
 			return 0;
-		f.payload = buf + r->at + FRAME_HEADER;
+		if (r->take_ack && h2_is_settings_ack(&f)) {
+			r->ack_at = r->at;
+			return 0;
+		}
 		err = take_frame(&f, r);
 		if (err < 0)
 			return err;
@@ -397,10 +376,9 @@ static int inflate_head(const uint8_t *buf, size_t at, size_t end, struct head *
 	if (nghttp2_hd_inflate_new(&hd) != 0)
 		return -H2_NO_MEMORY;
 	while (at < end && r == 0) {
-		struct frame f = read_frame_header(buf + at);
+		struct h2_frame f = h2_frame_at(buf + at);
 
-		f.payload = buf + at + FRAME_HEADER;
-		at += FRAME_HEADER + f.len;
+		at += H2_FRAME_HEADER + f.len;
 		if (f.type == NGHTTP2_HEADERS)
 			r = strip_headers(&f);
 		if (r == 0)
@@ -442,6 +420,11 @@ int h2_request_read(struct h2_reader *r, const uint8_t *buf, size_t len, struct 
 		return err;
 	*ret = head.request;
 	return end;
+}
+
+bool h2_request_awaited(const struct h2_reader *r, size_t len)
+{
+	return r->frames && !r->head_at && r->at == len;
 }
 
 int h2_request_parse(const uint8_t *buf, size_t len, struct h2_request *ret)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The first request of an HTTP/2 connection with prior knowledge (RFC 9113), as far as a route
- * needs it. The bytes stay the server's: nothing is changed, answered or taken, so whatever a
- * client may only send after the server's SETTINGS is refused here.
+ * needs it. The bytes stay the server's, but for the one frame that h2ack.h is about.
  */
 #pragma once
 
@@ -49,6 +48,8 @@ struct h2_reader {
 	uint32_t stream;  /* its stream */
 	uint32_t frames;  /* that are behind us */
 	uint32_t looks;   /* at frames: a reading costs these and one pass over the head */
+	uint32_t ack_at;  /* an acknowledgement of SETTINGS begins here, to be taken out; 0: none */
+	bool take_ack;    /* stop at the next of those: see h2ack.h */
 };
 
 /*
@@ -58,11 +59,20 @@ struct h2_reader {
  * changes once it is not 0, whatever the pieces it came in. Memory for HPACK (some 10 KiB) is
  * allocated and freed inside, once the head is complete: the calls before that cost a look at each
  * frame that has become complete, and at one more.
+ *
+ * With r->take_ack an answer of 0 may mean that r->ack_at is set: the frame header there, which is
+ * a whole frame, is to be taken out of the stream and ack_at to be cleared before it is read on.
  */
 int h2_request_read(struct h2_reader *r, const uint8_t *buf, size_t len, struct h2_request *ret);
 
 /* The same of a stream that is read for the first time. */
 int h2_request_parse(const uint8_t *buf, size_t len, struct h2_request *ret);
+
+/*
+ * Whether the client, of which `len` bytes have come, has sent its SETTINGS, and all of what it has
+ * begun, but no request: it may be waiting for the server's SETTINGS.
+ */
+bool h2_request_awaited(const struct h2_reader *r, size_t len);
 
 /* The bytes so far are a beginning of the client's preface, or begin with all of it. */
 bool h2_preface_starts(const uint8_t *buf, size_t len);

@@ -2,6 +2,7 @@
 /* What a session's client speaks, and where that leads. */
 #include "look.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "../http/http.h"
@@ -9,6 +10,8 @@
 #include "../log.h"
 #include "../route.h"
 #include "../session.h"
+#include "h2ack.h"
+#include "h2frame.h"
 #include "sniff.h"
 
 /* On its way: nothing more is looked at. */
@@ -95,18 +98,68 @@ static enum step look_for_hello(struct session *s)
 					   .alpn_len = about->alpn_len});
 }
 
+bool sniff_awaits_settings(const struct session *s)
+{
+	size_t len;
+
+	(void)sniff_at_hand(s, &len);
+	return s->sniff.is_h2 && !s->sniff.settled && h2_request_awaited(&s->sniff.h2, len);
+}
+
+/* The client's acknowledgement of the daemon's SETTINGS has come before its request. */
+static void take_ack(struct session *s)
+{
+	struct stream *up = &s->streams[UP];
+	struct h2_reader *r = &s->sniff.h2;
+	char *ack = up->pending + up->pending_at + r->ack_at;
+
+	up->pending_len -= H2_FRAME_HEADER;
+	memmove(ack, ack + H2_FRAME_HEADER, up->pending_len - r->ack_at);
+	r->ack_at = 0;
+	r->take_ack = false;
+}
+
+/* What is to come of it is in what follows the request's head, which ends at `end`. */
+static int filter_ack(struct session *s, size_t end)
+{
+	struct stream *up = &s->streams[UP];
+	char *data = up->pending + up->pending_at + end;
+	size_t len = up->pending_len - end;
+
+	if (!s->sniff.h2.take_ack)
+		return 0;
+	up->filter = h2_ack_filter();
+	if (!up->filter)
+		return -ENOMEM;
+	stream_pass(up, &data, &len, false);
+	up->pending_len = (uint32_t)(end + len);
+	return 0;
+}
+
+static int read_h2(struct session *s, struct h2_request *ret)
+{
+	const uint8_t *buf;
+	size_t len;
+	int r;
+
+	s->sniff.is_h2 = true;
+	do {
+		if (s->sniff.h2.ack_at)
+			take_ack(s);
+		buf = sniff_at_hand(s, &len);
+		r = h2_request_read(&s->sniff.h2, buf, len, ret);
+	} while (r == 0 && s->sniff.h2.ack_at);
+	return r;
+}
+
 /* HTTP/2 with prior knowledge: routed by its first request, then a tunnel. */
 static enum step look_for_h2(struct session *s)
 {
 	char host[sizeof(((struct h2_request *)0)->authority)];
 	struct session_about *about;
 	struct h2_request request;
-	const uint8_t *buf;
-	size_t len;
-	int r;
+	int r = read_h2(s, &request);
 
-	buf = sniff_at_hand(s, &len);
-	r = h2_request_read(&s->sniff.h2, buf, len, &request);
 	if (r == 0)
 		return STEP_MORE;
 	if (r < 0)
@@ -117,6 +170,8 @@ static enum step look_for_h2(struct session *s)
 	if (!about)
 		return STEP_DECIDED;
 	about->protocol = "h2c";
+	if (filter_ack(s, (size_t)r) < 0)
+		return sniff_refuse(s, END_LIMIT, "HTTP/2", "out of memory");
 	s->tunnel = true;
 	http_host_name(request.authority, strlen(request.authority), host, sizeof(host));
 	return go(s, &(struct route_query){.host = host,

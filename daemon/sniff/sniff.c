@@ -7,8 +7,10 @@
 
 #include "../daemon.h"
 #include "../listener.h"
+#include "../log.h"
 #include "../session.h"
 #include "../worker.h"
+#include "h2ack.h"
 #include "look.h"
 #include "proxyheader.h"
 
@@ -19,6 +21,9 @@
 #define TURN_READS 8
 /* What a timer may be early by. */
 #define SLACK_NS NSEC_PER_MSEC
+/* How long a client of HTTP/2 that has sent its SETTINGS may take for its first request before it
+ * is taken for one that waits for the server's: the time between two writes of a busy client. */
+#define H2_PAUSE_NS (25 * NSEC_PER_MSEC)
 
 /* ---- the list of those that have not said enough ---------------------------------------- */
 
@@ -77,7 +82,37 @@ static void arm(struct session *s)
 	uint64_t waited = s->worker->now - s->began_ns;
 	uint64_t left = c->sniff_timeout > waited ? c->sniff_timeout - waited : 0;
 
-	session_arm(s, says_too_little(s) ? MIN(c->auto_wait, left) : left);
+	if (says_too_little(s))
+		left = MIN(c->auto_wait, left);
+	if (sniff_awaits_settings(s))
+		left = MIN(H2_PAUSE_NS, left);
+	session_arm(s, left);
+}
+
+/* A few bytes, and the first on their connection: they fit, or something is wrong. */
+static int say(struct session *s, const uint8_t *bytes, size_t len)
+{
+	ssize_t n = send(s->client_conn.fd, bytes, len, MSG_NOSIGNAL);
+
+	if (n < 0)
+		return -errno;
+	s->client_conn.sent += (uint64_t)n;
+	return (size_t)n == len ? 0 : -ENOBUFS;
+}
+
+/* The client waits for a server's SETTINGS, and which server that is its request will say. */
+static void settle(struct session *s)
+{
+	int err = say(s, h2_empty_settings, sizeof(h2_empty_settings));
+
+	if (err) {
+		session_end(s, session_end_by(SIDE_CLIENT, -err));
+		return;
+	}
+	log_debug("session %llu: HTTP/2: sends SETTINGS in its server's place",
+		  (unsigned long long)s->id);
+	s->sniff.settled = s->sniff.h2.take_ack = true;
+	arm(s);
 }
 
 void sniff_timeout(struct session *s)
@@ -90,10 +125,17 @@ void sniff_timeout(struct session *s)
 		(void)sniff_as_tcp(s);
 		return;
 	}
+	if (!late && sniff_awaits_settings(s) && now - s->sniff.heard_ns >= H2_PAUSE_NS) {
+		settle(s);
+		return;
+	}
 	if (!late) {
 		arm(s);
 		return;
 	}
+	/* One that has no request yet may have sent one by the time it hears of the end. */
+	if (s->sniff.settled && say(s, h2_goaway, sizeof(h2_goaway)) < 0)
+		log_debug("session %llu: HTTP/2: GOAWAY is lost", (unsigned long long)s->id);
 	s->polite = true;
 	session_refuse(s, END_SNIFF_TIMEOUT);
 }
@@ -120,7 +162,7 @@ static void ended(struct session *s)
 
 	(void)sniff_at_hand(s, &len);
 	s->client_conn.fin_seen = true;
-	if (len && s->listener->config->protocol == PROTOCOL_AUTO) {
+	if (len && !s->sniff.settled && s->listener->config->protocol == PROTOCOL_AUTO) {
 		(void)sniff_as_tcp(s);
 		return;
 	}
@@ -209,7 +251,7 @@ void sniff_readable(struct session *s)
 	if (!s->sniff.acking)
 		conn_ack_at_once(s->client_conn.fd);
 	s->sniff.acking = true;
-	if (says_too_little(s))
+	if (says_too_little(s) || sniff_awaits_settings(s))
 		arm(s);
 	if (step == STEP_MORE && s->client_conn.readable)
 		stream_again(s->worker, &s->streams[UP]);

@@ -22,4 +22,6 @@ struct sniff_state {
 	uint32_t room;     /* bytes that the pending buffer has */
 	uint8_t guessed;   /* enum guess; GUESS_MORE: nothing so far */
 	bool acking;       /* its segments are acknowledged at once */
+	bool is_h2;        /* it is h2 that is valid */
+	bool settled;      /* was sent SETTINGS in its server's place: see h2ack.h */
 };

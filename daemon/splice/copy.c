@@ -79,7 +79,7 @@ static int flush(struct stream *s)
 /* Whether the stream goes to the kernel as soon as nothing is pending. */
 static bool wants_kernel(const struct stream *s)
 {
-	return s->session->adopted && s->why_copy == COPY_NONE && !s->by_hand;
+	return s->session->adopted && s->why_copy == COPY_NONE && !s->by_hand && !s->filter;
 }
 
 /* A stream is copied by hand until its source has nothing more for now, which makes it the slower
@@ -89,16 +89,45 @@ static bool stays_by_hand(const struct worker *w, const struct stream *s, enum c
 	return r != COPY_IDLE && stream_stays_by_hand(w, s);
 }
 
+/* Writes len bytes, and keeps what the target does not take. */
+static enum copy_result pass_on(struct stream *s, const char *data, size_t len)
+{
+	size_t written;
+	int err = write_some(s, data, len, &written);
+
+	if (!err && written < len)
+		err = keep(s, data + written, len - written);
+	if (written < len)
+		s->plenty = false;
+	if (err) {
+		session_fail(s->session, s->target, -err);
+		return COPY_FAILED;
+	}
+	return s->pending_len ? COPY_BLOCKED : COPY_MORE;
+}
+
+/* The source's end, after what a filter has held back. */
+static enum copy_result at_end(struct worker *w, struct stream *s)
+{
+	char *data = w->buffer + STREAM_FILTER_ROOM;
+	size_t len = 0;
+
+	stream_pass(s, &data, &len, true);
+	return len ? pass_on(s, data, len) : COPY_EOF;
+}
+
 /* One read and the write of what it gave. */
 static enum copy_result step(struct worker *w, struct stream *s)
 {
-	size_t size = stream_read_size(w, s);
-	ssize_t n = recv(s->source->fd, w->buffer, size, 0);
-	size_t written;
-	int err;
+	char *data = w->buffer + (s->filter ? STREAM_FILTER_ROOM : 0);
+	size_t size = stream_read_size(w, s), len;
+	ssize_t n;
 
+	if (s->filter)
+		size = MIN(size, COPY_BUFFER - STREAM_FILTER_ROOM);
+	n = recv(s->source->fd, data, size, 0);
 	if (n == 0)
-		return COPY_EOF;
+		return at_end(w, s);
 	if (n < 0) {
 		if (errno == EINTR)
 			return COPY_MORE;
@@ -107,7 +136,7 @@ static enum copy_result step(struct worker *w, struct stream *s)
 			return COPY_IDLE;
 		}
 		if (s->source->failed)
-			return COPY_EOF; /* the same error, told again */
+			return at_end(w, s); /* the same error, told again */
 		session_fail(s->session, s->source, errno);
 		return s->source->failed ? COPY_MORE : COPY_FAILED;
 	}
@@ -117,16 +146,9 @@ static enum copy_result step(struct worker *w, struct stream *s)
 	s->source->received += (uint64_t)n;
 	s->session->active_ns = w->now;
 
-	err = write_some(s, w->buffer, (size_t)n, &written);
-	if (!err && written < (size_t)n)
-		err = keep(s, w->buffer + written, (size_t)n - written);
-	if (written < (size_t)n)
-		s->plenty = false;
-	if (err) {
-		session_fail(s->session, s->target, -err);
-		return COPY_FAILED;
-	}
-	return s->pending_len ? COPY_BLOCKED : COPY_MORE;
+	len = (size_t)n;
+	stream_pass(s, &data, &len, false);
+	return pass_on(s, data, len);
 }
 
 /* Writes what is pending, then reads and writes a fair share. */

@@ -176,8 +176,9 @@ void kernel_adopt(struct worker *w, struct session *session)
 		struct stream *s = &session->streams[i];
 
 		s->why_copy = COPY_NONE;
-		/* Pending bytes go first; the copy engine engages it after them. */
-		if (session->state != SESSION_ENDED && !s->pending_len)
+		/* Pending bytes go first, and so does a filter; the copy engine engages it after
+		 * them. */
+		if (session->state != SESSION_ENDED && !s->pending_len && !s->filter)
 			(void)kernel_engage(w, s);
 	}
 }

@@ -130,6 +130,14 @@ int stream_keep(struct stream *s, const char *data, size_t len)
 	return 0;
 }
 
+void stream_pass(struct stream *s, char **data, size_t *len, bool ended)
+{
+	if (!s->filter || s->filter->pass(s->filter, data, len, ended))
+		return;
+	free(s->filter);
+	s->filter = NULL;
+}
+
 void stream_pump(struct worker *w, struct stream *s)
 {
 	if (s->session->state == SESSION_ENDED)
@@ -376,4 +384,6 @@ void stream_fini(struct stream *s)
 	free(s->pending);
 	s->pending = NULL;
 	s->pending_at = s->pending_len = 0;
+	free(s->filter);
+	s->filter = NULL;
 }

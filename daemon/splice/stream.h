@@ -53,12 +53,29 @@ extern const char *const copy_reason_str[_COPY_REASON_MAX];
 
 struct engine;
 
+/* Room that must be in front of bytes that pass a filter: it may put some there. */
+#define STREAM_FILTER_ROOM 16
+
+/*
+ * Takes bytes out of what is copied. A stream that has one is not given to the kernel, and it is
+ * done with at some point: then the stream frees it.
+ */
+struct stream_filter {
+	/*
+	 * The *len bytes at *data have come; changes them and both in place. What it keeps to
+	 * itself it gives back in front of later ones, at the latest with `ended`: nothing more
+	 * comes. False: it is done, and has nothing left.
+	 */
+	bool (*pass)(struct stream_filter *f, char **data, size_t *len, bool ended);
+};
+
 struct stream {
 	const struct engine *engine; /* who moves the bytes: engine_copy or engine_kernel */
 	struct conn *source, *target;
 	struct session *session;
-	struct lane *lane; /* NULL until the session was given to the kernel */
-	char *pending;     /* read, but not yet written: pending_len bytes from pending_at on */
+	struct stream_filter *filter; /* malloc'ed; NULL: nothing is taken out */
+	struct lane *lane;            /* NULL until the session was given to the kernel */
+	char *pending; /* read, but not yet written: pending_len bytes from pending_at on */
 	uint32_t pending_at, pending_len;
 	uint32_t lane_index;
 	uint64_t copied; /* bytes the daemon wrote to the target */
@@ -122,6 +139,8 @@ size_t stream_read_size(const struct worker *w, const struct stream *s);
 int stream_room(struct stream *s, size_t want);
 /* Appends to the pending bytes. 0 or -ENOMEM. */
 int stream_keep(struct stream *s, const char *data, size_t len);
+/* What has come passes the filter, if there is one; the rest of it is `*len` bytes at *data. */
+void stream_pass(struct stream *s, char **data, size_t *len, bool ended);
 /* Whether a stream that is copied though the kernel could have it (`by_hand`) goes on being copied.
  */
 bool stream_stays_by_hand(const struct worker *w, const struct stream *s);

@@ -14,6 +14,7 @@
 
 #include "../../daemon/sniff/guess.h"
 #include "../../daemon/sniff/h2.h"
+#include "../../daemon/sniff/h2ack.h"
 #include "../../daemon/sniff/hello.h"
 #include "../../daemon/sniff/proxyheader.h"
 #include "../../daemon/util.h"
@@ -184,6 +185,122 @@ static void bad_h2_in_pieces(void **state _unused_)
 	}
 }
 
+/* ---- an acknowledgement that is taken out ---- */
+
+static const uint8_t ack[H2_SETTINGS_BYTES] = {0, 0, 0, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK};
+
+static void ack_before_the_head(void **state _unused_)
+{
+	size_t at;
+
+	put_request(3, 5);
+	at = NGHTTP2_CLIENT_MAGIC_LEN + 9 + 3 * 14;
+	memmove(stream + at + 9, stream + at, stream_len - at);
+	memcpy(stream + at, ack, sizeof(ack));
+	stream_len += sizeof(ack);
+	for (size_t k = 0; k < ARRAY_SIZE(pieces); k++) {
+		struct h2_reader r = {.take_ack = true};
+		struct h2_request request;
+		size_t len = 0;
+
+		while (!r.ack_at) {
+			len = MIN(len + pieces[k], stream_len);
+			assert_int_equal(h2_request_read(&r, stream, len, &request), 0);
+		}
+		assert_int_equal(r.ack_at, at);
+		assert_true(len >= at + 9);
+	}
+}
+
+/* Passes the stream in pieces of that size; what is left of it is in `out`. */
+static size_t filtered(size_t piece, uint8_t *out)
+{
+	static char buffer[STREAM_FILTER_ROOM + STREAM_MAX];
+	struct stream_filter *f = h2_ack_filter();
+	size_t n = 0, at = 0, step, len;
+	bool more = true, ended = false;
+
+	assert_non_null(f);
+	while (!ended) {
+		char *data = buffer + STREAM_FILTER_ROOM;
+
+		len = step = MIN(piece, stream_len - at);
+		ended = !step;
+		memcpy(data, stream + at, step);
+		if (more)
+			more = f->pass(f, &data, &len, ended);
+		memcpy(out + n, data, len);
+		n += len;
+		at += step;
+	}
+	free(f);
+	return n;
+}
+
+static void assert_filtered(const uint8_t *want, size_t n)
+{
+	static uint8_t out[STREAM_MAX];
+
+	for (size_t k = 0; k < ARRAY_SIZE(pieces); k++) {
+		assert_int_equal(filtered(pieces[k], out), n);
+		assert_memory_equal(out, want, n);
+	}
+}
+
+static void ack_behind_the_head(void **state _unused_)
+{
+	static uint8_t want[STREAM_MAX], body[20000], large[70000];
+	size_t n;
+
+	for (size_t i = 0; i < sizeof(body); i++)
+		body[i] = ack[i % sizeof(ack)];
+	for (unsigned int acks = 0; acks < 3; acks++) {
+		stream_len = 0;
+		put_frame(NGHTTP2_DATA, 0, 1, body, sizeof(body));
+		put_frame(NGHTTP2_SETTINGS, 0, 0, "", 0);
+		put_frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, "123456", 6);
+		put_frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 1, "", 0);
+		put_frame(0xff, 0xff, 7, large,
+			  sizeof(large)); /* larger than an own server allows */
+		n = stream_len;
+		for (unsigned int i = 0; i < acks; i++)
+			put(ack, sizeof(ack));
+		put_frame(NGHTTP2_DATA, 0, 1, "tail", 4);
+		put("\0\0\0\4\1", 5); /* not all there */
+		memcpy(want, stream, stream_len);
+		if (acks)
+			memmove(want + n, want + n + 9, stream_len - n - 9);
+		assert_filtered(want, stream_len - (acks ? 9 : 0));
+	}
+	/* The reserved bit is nobody's business. */
+	stream_len = 0;
+	put_frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK | 0x10, 0x80000000, "", 0);
+	assert_filtered(want, 0);
+}
+
+/* Who has sent so much will not acknowledge: later ones are left alone. */
+static void ack_that_never_comes(void **state _unused_)
+{
+	static char buffer[STREAM_FILTER_ROOM + 65536];
+	struct stream_filter *f = h2_ack_filter();
+	size_t passed = 0, len = 5;
+	char *data = buffer + STREAM_FILTER_ROOM;
+
+	assert_non_null(f);
+	/* Three bytes of a length, and so on: zeros are frames without contents. */
+	assert_true(f->pass(f, &data, &len, false));
+	assert_int_equal(len, 0);
+	for (bool more = true; more; passed += len) {
+		data = buffer + STREAM_FILTER_ROOM;
+		len = 65536;
+		more = f->pass(f, &data, &len, false);
+		assert_true(passed <= H2_ACK_BYTES_MAX);
+	}
+	/* What was held back has come after all. */
+	assert_int_equal(passed % 65536, 5);
+	free(f);
+}
+
 /* ---- PROXY headers ---- */
 
 static void assert_proxy(const char *bytes, size_t n, int want)
@@ -288,10 +405,11 @@ static void guess_in_pieces(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(hello_in_pieces), cmocka_unit_test(bad_hello_in_pieces),
-	    cmocka_unit_test(h2_in_pieces),    cmocka_unit_test(bad_h2_in_pieces),
-	    cmocka_unit_test(proxy_in_pieces), cmocka_unit_test(proxy_signature),
-	    cmocka_unit_test(guess_in_pieces),
+	    cmocka_unit_test(hello_in_pieces),     cmocka_unit_test(bad_hello_in_pieces),
+	    cmocka_unit_test(h2_in_pieces),        cmocka_unit_test(bad_h2_in_pieces),
+	    cmocka_unit_test(proxy_in_pieces),     cmocka_unit_test(proxy_signature),
+	    cmocka_unit_test(guess_in_pieces),     cmocka_unit_test(ack_before_the_head),
+	    cmocka_unit_test(ack_behind_the_head), cmocka_unit_test(ack_that_never_comes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
