@@ -397,7 +397,6 @@ int verdict(struct __sk_buff *skb)
 		return SK_PASS;
 	}
 
-	lane->active_ns = bpf_ktime_get_coarse_ns();
 	switch (trim(skb, lane)) {
 	case TRIM_ALL_SEEN:
 		count(VERDICT_DUPLICATE);
@@ -409,5 +408,6 @@ int verdict(struct __sk_buff *skb)
 	case TRIM_GO_ON:
 		break;
 	}
+	lane->active_ns = bpf_ktime_get_coarse_ns();
 	return forward(skb, lane, ref);
 }

@@ -3,11 +3,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 
 #include "accesslog.h"
 #include "daemon.h"
@@ -16,11 +14,11 @@
 #include "idle.h"
 #include "listener.h"
 #include "log.h"
+#include "silence.h"
 #include "sniff/announce.h"
 #include "sniff/hello.h"
 #include "sniff/sniff.h"
 #include "splice/kernel.h"
-#include "splice/tcpstate.h"
 #include "worker.h"
 
 const char *const session_state_str[_SESSION_STATE_MAX] = {
@@ -132,42 +130,25 @@ static uint64_t silence_limit(const struct session *s)
 	return half ? half : idle;
 }
 
-/* Nothing is read from a side that is paused, or has ended, while the other one still receives. */
-uint64_t session_taken(const struct session *s, enum side side)
+static void begin_silence(struct session *s)
 {
-	const struct conn *c = s->conns[side];
-	struct tcp_state state;
-	int queued;
+	uint64_t limit = silence_limit(s);
 
-	if (c && c->tcp && tcp_state_read(c->fd, &state) == 0)
-		return state.acked;
-	if (c && !c->tcp && ioctl(c->fd, SIOCOUTQ, &queued) == 0)
-		return (uint64_t)queued;
-	return 0;
-}
-
-bool session_progress(struct session *s)
-{
-	uint64_t sum = session_taken(s, SIDE_CLIENT) + session_taken(s, SIDE_BACKEND);
-
-	if (sum == s->progress)
-		return false;
-	s->progress = sum;
-	return true;
+	if (limit)
+		session_arm(s, silence_begin(s, limit));
+	else
+		worker_timer_cancel(s->worker, &s->timer);
 }
 
 static void check_silence(struct session *s)
 {
-	uint64_t limit = silence_limit(s), silent;
-	uint64_t active = session_active_ns(s), now = now_ns();
+	uint64_t limit = silence_limit(s), left;
 
 	if (!limit)
 		return;
-	if (session_progress(s))
-		active = now;
-	silent = now > active ? now - active : 0;
-	if (silent < limit) {
-		session_arm(s, limit - silent + NSEC_PER_MSEC);
+	left = silence_left(s, limit, SILENCE_BOTH);
+	if (left) {
+		session_arm(s, left);
 		return;
 	}
 	session_end(s, s->state == SESSION_HALF_CLOSED && limit != idle_limit(s)
@@ -397,10 +378,7 @@ void session_tunnel(struct session *s)
 		s->counted_copy = true;
 		stat_inc(&w->stats.sessions_copy);
 	}
-	if (silence_limit(s))
-		session_arm(s, silence_limit(s));
-	else
-		worker_timer_cancel(w, &s->timer);
+	begin_silence(s);
 
 	if (why == COPY_YOUNG && !w->daemon->config->engage_after)
 		kernel_adopt(w, s);
@@ -479,8 +457,7 @@ void session_stream_done(struct session *s)
 		return;
 	}
 	session_enter(s, SESSION_HALF_CLOSED);
-	if (silence_limit(s))
-		session_arm(s, silence_limit(s));
+	begin_silence(s);
 }
 
 enum session_end session_end_by(enum side side, int err)

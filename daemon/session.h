@@ -86,13 +86,15 @@ struct session {
 	uint64_t id;
 	uint64_t began_ns, opened_ns;
 	uint64_t active_ns;  /* the copy engine's last movement; the kernel's is in the lanes */
-	uint64_t progress;   /* sum of what both peers had acknowledged when last looked at */
+	uint64_t moved_ns;   /* the last movement that is known: see silence.h */
+	uint64_t taken[2];   /* by enum side: what that peer had taken when last looked at */
 	uint64_t starved_ns; /* dialling: waits for a descriptor since; 0: it does not */
 	uint64_t preamble;   /* bytes of the PROXY header for the server: not the client's */
 	uint32_t slot, generation;
 	uint16_t retries_left;
 	uint8_t state;
 	uint8_t end;
+	bool outstanding;  /* a peer may take something without a further movement */
 	bool adopted;      /* was given to the kernel at least once */
 	bool awaiting;     /* on the worker's list of sessions to be given to the kernel */
 	bool counted_copy; /* in the statistics as copied */
@@ -136,11 +138,6 @@ void session_dial_timeout(struct session *s, uint64_t ns);
 /* Calls the session's timer in so many nanoseconds from the beginning of this turn, whatever it was
  * set to. It cannot fail. */
 void session_arm(struct session *s, uint64_t ns);
-/* A number that changes when the peer on that side takes bytes: how many it has acknowledged, or,
- * of a unix socket, has not read. 0 without a connection. */
-uint64_t session_taken(const struct session *s, enum side side);
-/* Whether a peer has taken bytes since the last call. */
-bool session_progress(struct session *s);
 
 /* The only place a session changes state. */
 void session_enter(struct session *s, enum session_state next);

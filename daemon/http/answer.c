@@ -102,7 +102,7 @@ void http_answer(struct session *s, enum http_end end)
 	h->close = true;
 	h->polite = false;
 	http_enter(s, HTTP_CLOSING);
-	http_deadline(s, s->listener->config->response_timeout);
+	http_silence(s, s->listener->config->response_timeout);
 	stream_again(s->worker, &s->streams[DOWN]);
 }
 

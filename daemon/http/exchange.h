@@ -95,15 +95,15 @@ struct http {
 	uint64_t deadline, armed;     /* monotonic ns; the timer may fire sooner. 0: none */
 	uint64_t began_ns;            /* when the first byte of the request came */
 	uint64_t n_requests;
-	uint64_t taken; /* of the request, by the server's TCP, at the last look: see http.c */
 	uint64_t tunnel_base[2]; /* by enum direction: bytes that were not the tunnel's */
 	uint64_t lost[2];        /* by enum side: bytes of this exchange that it will never take */
 	uint16_t status; /* of the proxy's own answer, where there is no request to keep it in */
 	uint8_t refused; /* enum http_error: what was wrong with either message; 0: nothing */
 	uint8_t phase;
-	bool close;  /* no further request on this connection */
-	bool keep;   /* the server's connection can be kept after the response */
-	bool polite; /* the client has sent all of the last request */
+	bool by_silence; /* the deadline is one of silence.h: to be looked at, not the end */
+	bool close;      /* no further request on this connection */
+	bool keep;       /* the server's connection can be kept after the response */
+	bool polite;     /* the client has sent all of the last request */
 	bool cut; /* the response is not complete, which a reset tells when the rest has arrived */
 	bool delivered; /* the server's TCP has taken the whole request */
 	bool unwanted;  /* of the request nothing more will come: an answer instead of `continue` */

@@ -138,7 +138,7 @@ static void conclude(struct session *s, enum http_end end)
 	http_record(s, end);
 	if (h->close) {
 		http_enter(s, HTTP_CLOSING);
-		http_deadline(s, s->listener->config->response_timeout);
+		http_silence(s, s->listener->config->response_timeout);
 		http_pump_closing(s);
 		return;
 	}

@@ -9,6 +9,7 @@
 #include "../dial.h"
 #include "../listener.h"
 #include "../log.h"
+#include "../silence.h"
 #include "../sniff/sniff.h"
 #include "../splice/kernel.h"
 #include "../worker.h"
@@ -236,10 +237,11 @@ void http_drain(struct session *s)
 
 /* ---- timeouts --------------------------------------------------------------------------- */
 
-void http_deadline(struct session *s, uint64_t ns)
+static void look_in(struct session *s, uint64_t ns, bool by_silence)
 {
 	struct http *h = s->http;
 
+	h->by_silence = by_silence;
 	h->deadline = s->worker->now + ns;
 	/* A timer that fires too soon is set again: most deadlines are replaced long before. */
 	if (h->armed && h->armed <= h->deadline)
@@ -248,33 +250,27 @@ void http_deadline(struct session *s, uint64_t ns)
 	session_arm(s, ns);
 }
 
-/* Whether a peer has taken bytes since the last look. While the response is awaited, what the
- * client takes are interim responses: no progress of the request. */
-static bool has_taken(struct session *s)
+void http_deadline(struct session *s, uint64_t ns)
 {
-	struct http *h = s->http;
-	uint64_t taken;
-
-	if (h->phase != HTTP_WAITING)
-		return session_progress(s);
-	taken = session_taken(s, SIDE_BACKEND);
-	if (taken == h->taken)
-		return false;
-	h->taken = taken;
-	return true;
+	look_in(s, ns, false);
 }
 
-/* Whether a byte has moved since the deadline was set; then it is moved as well. */
+void http_silence(struct session *s, uint64_t ns)
+{
+	look_in(s, silence_begin(s, ns), true);
+}
+
+/* Whether it has not been silent for so long yet; then it is looked at again. */
 static bool is_moving(struct session *s, uint64_t limit)
 {
-	uint64_t active = session_active_ns(s), now = s->worker->now;
+	/* While the response is awaited, what the client takes are interim responses: no
+	 * progress of the request. */
+	bool one = s->http->phase == HTTP_WAITING;
+	uint64_t left = silence_left(s, limit, one ? SILENCE_SERVER : SILENCE_BOTH);
 
-	if (has_taken(s))
-		active = now;
-	if (now - active >= limit)
-		return false;
-	http_deadline(s, limit - (now - active) + NSEC_PER_MSEC);
-	return true;
+	if (left)
+		look_in(s, left, true);
+	return left;
 }
 
 static void overdue(struct session *s)
@@ -297,7 +293,12 @@ static void overdue(struct session *s)
 		if (!h->body[UP].done) {
 			if (!is_moving(s, c->request_timeout))
 				http_answer(s, HTTP_END_REQUEST_TIMEOUT);
-		} else if (http_is_delivered(s) || !is_moving(s, c->response_timeout)) {
+		} else if (!http_is_delivered(s)) {
+			if (!is_moving(s, c->response_timeout))
+				http_answer(s, HTTP_END_RESPONSE_TIMEOUT);
+		} else if (h->by_silence) {
+			http_deadline(s, c->response_timeout);
+		} else {
 			http_answer(s, HTTP_END_RESPONSE_TIMEOUT);
 		}
 		break;
@@ -324,7 +325,7 @@ void http_timeout(struct session *s)
 
 	h->armed = 0;
 	if (s->worker->now < h->deadline)
-		http_deadline(s, h->deadline - s->worker->now);
+		look_in(s, h->deadline - s->worker->now, h->by_silence);
 	else
 		overdue(s);
 }

@@ -26,6 +26,8 @@ void http_fail(struct session *s, struct conn *c, int err);
 void http_timeout(struct session *s);
 /* The timer fires in so many nanoseconds at the latest. */
 void http_deadline(struct session *s, uint64_t ns);
+/* The same for a silence of so many ns, which begins now. */
+void http_silence(struct session *s, uint64_t ns);
 /* Dialling: may a kept connection be taken? It has one now; none can be had, and why. */
 bool http_may_reuse(const struct session *s);
 void http_connected(struct session *s);

@@ -36,7 +36,8 @@ static ssize_t send_some(struct session *s, enum side side, struct iovec *iov, i
 		c->writable = false;
 	c->sent += (uint64_t)sent;
 	stream_to(s, side)->copied += (uint64_t)sent;
-	s->active_ns = s->worker->now;
+	if (sent > 0)
+		s->active_ns = s->worker->now;
 	return sent;
 }
 

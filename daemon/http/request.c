@@ -376,7 +376,7 @@ void http_send_request(struct session *s)
 		return;
 	}
 	if (!s->http->body[UP].done) {
-		http_deadline(s, s->listener->config->request_timeout);
+		http_silence(s, s->listener->config->request_timeout);
 		stream_again(s->worker, &s->streams[UP]);
 	}
 	check_delivery(s);
@@ -406,7 +406,7 @@ static void body_failed(struct session *s, enum move_result r)
 static void moved_all(struct session *s)
 {
 	if (s->http->phase == HTTP_WAITING)
-		http_deadline(s, s->listener->config->response_timeout);
+		http_silence(s, s->listener->config->response_timeout);
 	/* A kernel that has not given all of it to the server's TCP is looked at until it has. */
 	if (stream_target_drained(s->worker, &s->streams[UP]) && s->state == SESSION_HTTP)
 		check_delivery(s);

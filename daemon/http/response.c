@@ -211,7 +211,7 @@ static bool begin_response(struct session *s, const struct http_head *head, cons
 	if (!write_head(s, n, in->data + len, tunnel ? 0 : in->len - len, &used))
 		return false;
 	http_enter(s, HTTP_ANSWERING);
-	http_deadline(s, s->listener->config->response_timeout);
+	http_silence(s, s->listener->config->response_timeout);
 	if (input_used(s, &s->streams[DOWN], in, len + used) < 0) {
 		session_end(s, END_LIMIT);
 		return false;

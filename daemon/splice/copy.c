@@ -157,13 +157,15 @@ static enum copy_result move(struct worker *w, struct stream *s)
 	enum copy_result r = COPY_MORE;
 
 	if (s->pending_len) {
+		uint64_t before = s->copied;
 		int err = flush(s);
 
 		if (err) {
 			session_fail(s->session, s->target, -err);
 			return COPY_FAILED;
 		}
-		s->session->active_ns = w->now;
+		if (s->copied != before)
+			s->session->active_ns = w->now;
 		if (s->pending_len)
 			return COPY_BLOCKED;
 		/* Nothing more is read by hand when the kernel can go on from here. */

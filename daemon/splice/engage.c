@@ -145,6 +145,8 @@ int kernel_share(struct worker *w, struct stream *s, uint64_t limit)
 void kernel_unshare(struct worker *w, struct stream *s)
 {
 	maps_lane_clear(w->maps, s->source->cookie);
+	/* When bytes moved last outlives the lane. */
+	s->session->active_ns = MAX(s->session->active_ns, s->lane->active_ns);
 	/* An event still in a ring finds nobody, whoever gets the slot next. */
 	__atomic_store_n(&s->lane->generation, 0, __ATOMIC_RELEASE);
 	s->lane = NULL;

@@ -45,6 +45,7 @@ int tcp_state_read(int fd, struct tcp_state *ret)
 	    .acked = info.tcpi_bytes_acked,
 	    .received = info.tcpi_bytes_received,
 	    .unsent = info.tcpi_notsent_bytes,
+	    .ack_age = info.tcpi_last_ack_recv,
 	    .queued = (uint32_t)queued,
 	};
 	return 0;

@@ -11,6 +11,7 @@ struct tcp_state {
 	uint64_t acked;    /* bytes the peer acknowledged; counts the SYN of an active open */
 	uint64_t received; /* bytes received in order; the FIN counts one more */
 	uint32_t unsent;   /* bytes in the write queue that were never sent */
+	uint32_t ack_age;  /* ms since the last acknowledgement, of a probe maybe */
 	uint32_t queued;   /* bytes in the write queue, unsent or unacknowledged (SIOCOUTQ) */
 };
 
