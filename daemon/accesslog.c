@@ -7,11 +7,6 @@
 
 #include "log.h"
 
-const char *const log_format_str[_LOG_FORMAT_MAX] = {
-    [LOG_FORMAT_TEXT] = "text",
-    [LOG_FORMAT_JSON] = "json",
-};
-
 /* Texts are not cut shorter than this. */
 #define SHORTEST_TEXT 16
 
@@ -175,11 +170,22 @@ static json_t *json_value(const struct access_field *f, size_t limit)
 	return f->text ? json_text(f->text, limit) : json_null();
 }
 
-static size_t format_json(const struct access_entry *e, char *buf, size_t size, size_t limit)
+/* What comes before the entry's own keys, where the line says so itself. */
+struct stamp {
+	char time[LOG_TIME_MAX];
+	const char *level; /* NULL: neither */
+};
+
+static size_t format_json(const struct access_entry *e, const struct stamp *stamp, char *buf,
+			  size_t size, size_t limit)
 {
 	json_t *object = json_object();
 	size_t n;
 
+	if (stamp->level) {
+		(void)json_object_set_new(object, "time", json_string(stamp->time));
+		(void)json_object_set_new(object, "level", json_string(stamp->level));
+	}
 	(void)json_object_set_new(object, "kind", json_string(e->kind));
 	for (size_t i = 0; i < e->n_fields; i++)
 		(void)json_object_set_new(object, e->fields[i].key,
@@ -192,12 +198,13 @@ static size_t format_json(const struct access_entry *e, char *buf, size_t size, 
 
 /* ---- lines ------------------------------------------------------------------------------ */
 
-size_t access_format(const struct access_entry *e, enum log_format format, char *buf, size_t size)
+static size_t format(const struct access_entry *e, enum log_format format,
+		     const struct stamp *stamp, char *buf, size_t size)
 {
 	size_t limit = size, n;
 
 	for (;; limit /= 2) {
-		n = format == LOG_FORMAT_JSON ? format_json(e, buf, size, limit)
+		n = format == LOG_FORMAT_JSON ? format_json(e, stamp, buf, size, limit)
 					      : format_text(e, buf, size, limit);
 		if (n < size)
 			return n;
@@ -206,15 +213,34 @@ size_t access_format(const struct access_entry *e, enum log_format format, char 
 	}
 }
 
-void access_write(const struct access_entry *e, enum log_format format)
+size_t access_format(const struct access_entry *e, enum log_format how, char *buf, size_t size)
+{
+	const struct stamp none = {.level = NULL};
+
+	return format(e, how, &none, buf, size);
+}
+
+size_t access_format_stamped(const struct access_entry *e, const char *level, char *buf,
+			     size_t size)
+{
+	struct stamp stamp = {.level = level};
+
+	(void)log_time(stamp.time);
+	return format(e, LOG_FORMAT_JSON, &stamp, buf, size);
+}
+
+void access_write(const struct access_entry *e)
 {
 	char line[LOG_TEXT_MAX];
 
-	(void)access_format(e, format, line, sizeof(line));
+	if (log_access_format() == LOG_FORMAT_JSON)
+		(void)access_format_stamped(e, log_level_str[LOG_LVL_INFO], line, sizeof(line));
+	else
+		(void)access_format(e, LOG_FORMAT_TEXT, line, sizeof(line));
 	log_access(line);
 }
 
-void access_write_session(const struct access_session *s, enum log_format format)
+void access_write_session(const struct access_session *s)
 {
 	struct access_entry e;
 
@@ -231,5 +257,5 @@ void access_write_session(const struct access_session *s, enum log_format format
 	access_text(&e, "engine", s->engine);
 	access_number(&e, "pauses", s->pauses);
 	access_text(&e, "end", s->end);
-	access_write(&e, format);
+	access_write(&e);
 }

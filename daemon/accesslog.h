@@ -3,7 +3,7 @@
  * The access log: an entry is a kind and fields in the order they were added, and becomes one line:
  *
  *     session id=1 client=127.0.0.1:45510 ... end=done
- *     {"kind":"session","id":1,"client":"127.0.0.1:45510",...,"end":"done"}
+ *     {"time":"2026-11-25T18:40:34.562Z","level":"info","kind":"session","id":1,...,"end":"done"}
  *
  * A line of text is made without allocating. Keys and strings are not copied: they must live until
  * the entry is written.
@@ -14,10 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, _LOG_FORMAT_MAX };
-
-/* Their names in a configuration, indexed by the enum. */
-extern const char *const log_format_str[_LOG_FORMAT_MAX];
+#include "log.h"
 
 #define ACCESS_FIELDS_MAX 32
 
@@ -58,8 +55,12 @@ void access_number(struct access_entry *e, const char *key, uint64_t number);
  */
 size_t access_format(const struct access_entry *e, enum log_format format, char *buf, size_t size);
 
-/* Writes the entry's line to the log. */
-void access_write(const struct access_entry *e, enum log_format format);
+/* As JSON, with the time and the level as the first keys. */
+size_t access_format_stamped(const struct access_entry *e, const char *level, char *buf,
+			     size_t size);
+
+/* Writes the entry's line to the access log, in its format. */
+void access_write(const struct access_entry *e);
 
 /* One line, of the kind `session`. */
-void access_write_session(const struct access_session *s, enum log_format format);
+void access_write_session(const struct access_session *s);

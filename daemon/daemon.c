@@ -34,7 +34,8 @@ int daemon_init(struct daemon *d, unsigned int n_workers)
 	d->read_size = COPY_READ;
 	d->early_bytes = COPY_EARLY_BYTES;
 	d->budget = UINT64_MAX;
-	atomic_store(&d->access_log, d->config->access_log);
+	atomic_store(&d->access_log, d->config->access_log != NULL);
+	atomic_store(&d->log_empty, d->config->log_empty);
 	d->generations = calloc(max, sizeof(*d->generations));
 	d->owners = calloc(max, sizeof(struct session *));
 	d->workers = calloc(n_workers, sizeof(*d->workers));

@@ -26,7 +26,7 @@ struct daemon {
 	uint32_t *generations;   /* of each slot, raised with every use */
 	struct session **owners; /* of each slot; read and written by the owner's worker */
 	atomic_uint_fast64_t next_id;
-	atomic_bool access_log;
+	atomic_bool access_log, log_empty;
 	atomic_bool draining;
 	uint64_t started_ns;
 	uint64_t instance; /* random: makes ids of this run unlike those of another */

@@ -96,13 +96,11 @@ static void deny(struct listen_socket *ls, int fd, const struct addr *client)
 	stat_inc(&ls->worker->stats.denied);
 	if (!atomic_load_explicit(&d->access_log, memory_order_relaxed))
 		return;
-	access_write_session(&(struct access_session){.client = addr_format(client, text),
-						      .listener = ls->listener->config->name,
-						      .pool = ls->listener->pool
-								  ? ls->listener->pool->config->name
-								  : NULL,
-						      .end = session_end_str[END_DENIED]},
-			     d->config->access_log_format);
+	access_write_session(&(struct access_session){
+	    .client = addr_format(client, text),
+	    .listener = ls->listener->config->name,
+	    .pool = ls->listener->pool ? ls->listener->pool->config->name : NULL,
+	    .end = session_end_str[END_DENIED]});
 }
 
 /* Takes a place for one session, global and of the listener; SLOT_NONE: there is none. */

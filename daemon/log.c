@@ -3,25 +3,18 @@
 #include "log.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <syslog.h>
 
-/* The location of every message would be log.c: it tells nothing, so it is left out. */
-#define SD_JOURNAL_SUPPRESS_LOCATION
-#include <systemd/sd-journal.h>
+#include "accesslog.h"
+#include "sink.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
-
-/* A message is cut where its line would pass PIPE_BUF, up to which writes to a pipe do not mix. */
-#define LINE_BYTES PIPE_BUF
 
 const char *const log_level_str[_LOG_LVL_MAX] = {
     [LOG_LVL_ERROR] = "error",
@@ -36,6 +29,11 @@ const char *const log_target_str[_LOG_TO_MAX] = {
     [LOG_TO_STDERR] = "stderr",
 };
 
+const char *const log_format_str[_LOG_FORMAT_MAX] = {
+    [LOG_FORMAT_TEXT] = "text",
+    [LOG_FORMAT_JSON] = "json",
+};
+
 static const int priorities[_LOG_LVL_MAX] = {
     [LOG_LVL_ERROR] = LOG_ERR,
     [LOG_LVL_WARNING] = LOG_WARNING,
@@ -43,22 +41,24 @@ static const int priorities[_LOG_LVL_MAX] = {
     [LOG_LVL_DEBUG] = LOG_DEBUG,
 };
 
-/* What log_setup() made of the target. */
-enum sink {
-	SINK_STDERR,         /* a terminal or a file: with the time and the level */
-	SINK_STDERR_JOURNAL, /* stderr that the journal reads: "<priority>text" */
-	SINK_JOURNAL,        /* the journal's own protocol */
-};
-
 static _Atomic enum log_level max_level = LOG_LVL_INFO;
-static _Atomic enum sink current_sink = SINK_STDERR;
+static _Atomic enum log_format access_format_now = LOG_FORMAT_TEXT;
+static atomic_bool access_is_on;
 
-/* Is stderr the stream that systemd connected to the journal, and not redirected since? */
+/* Where lines go; changed under the lock for writing. */
+static struct {
+	pthread_rwlock_t lock;
+	struct sink *messages; /* NULL: nothing was logged yet */
+	struct sink *access;   /* NULL: with the messages */
+	bool started;
+} to = {.lock = PTHREAD_RWLOCK_INITIALIZER};
+
+/* ---- where lines go --------------------------------------------------------------------- */
+
 static bool stderr_is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
-	unsigned long long dev;
-	unsigned long long ino;
+	unsigned long long dev, ino;
 	struct stat st;
 	char rest;
 
@@ -67,30 +67,125 @@ static bool stderr_is_journal(void)
 	return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
+/* Puts a sink in the place of another, whose lines are written before it is gone. */
+static void replace(struct sink **old, struct sink *new)
+{
+	struct sink *gone;
+
+	(void)pthread_rwlock_wrlock(&to.lock);
+	/* Without its thread it writes lines all the same, but at once. */
+	if (to.started && new)
+		(void)sink_start(new);
+	gone = *old;
+	*old = new;
+	(void)pthread_rwlock_unlock(&to.lock);
+	sink_free(gone);
+}
+
+static void set_messages(enum log_place_kind kind)
+{
+	const struct log_place place = {.kind = kind};
+	struct sink *new = sink_open(&place, (uid_t)-1, (gid_t)-1);
+
+	if (!new)
+		return; /* no memory: what is there goes on */
+	if (to.messages && sink_is(to.messages, &place) &&
+	    sink_style(to.messages) == sink_style(new)) {
+		sink_free(new);
+		return;
+	}
+	replace(&to.messages, new);
+}
+
 void log_setup(enum log_target target, enum log_level level)
 {
 	int saved = errno;
-	bool journal = stderr_is_journal();
 	bool missing = false;
-	enum sink sink = journal ? SINK_STDERR_JOURNAL : SINK_STDERR;
+	enum log_place_kind kind = LOG_PLACE_STDERR;
 
-	if (target == LOG_TO_JOURNAL || (target == LOG_TO_AUTO && journal)) {
+	if (target == LOG_TO_JOURNAL || (target == LOG_TO_AUTO && stderr_is_journal())) {
 		/* libsystemd drops messages silently where no journal runs (a container). */
 		missing = access(JOURNAL_SOCKET, W_OK) < 0;
 		if (!missing)
-			sink = SINK_JOURNAL;
+			kind = LOG_PLACE_JOURNAL;
 	}
-	atomic_store(&current_sink, sink);
+	set_messages(kind);
 	atomic_store(&max_level, level);
 	if (missing)
 		log_warn("no journal is running here (%s): logging to stderr", JOURNAL_SOCKET);
 	errno = saved;
 }
 
+int log_access_setup(const char *text, enum log_format format, uid_t uid, gid_t gid)
+{
+	struct sink *sink = NULL;
+	struct log_place place;
+	char why[128];
+
+	if (log_place_parse(text ? text : "no", &place, why) < 0)
+		return -EINVAL;
+	if (place.kind == LOG_PLACE_JOURNAL && access(JOURNAL_SOCKET, W_OK) < 0)
+		return -errno;
+	if (place.kind != LOG_PLACE_NONE && place.kind != LOG_PLACE_WITH &&
+	    !(to.messages && sink_is(to.messages, &place))) {
+		if (to.access && sink_is(to.access, &place)) {
+			atomic_store(&access_format_now, format);
+			return 0;
+		}
+		sink = sink_open(&place, uid, gid);
+		if (!sink)
+			return -errno;
+	}
+	atomic_store(&access_format_now, format);
+	atomic_store(&access_is_on, place.kind != LOG_PLACE_NONE);
+	replace(&to.access, sink);
+	return 0;
+}
+
+int log_start(void)
+{
+	int err;
+
+	(void)pthread_rwlock_wrlock(&to.lock);
+	err = to.messages ? sink_start(to.messages) : 0;
+	if (!err && to.access)
+		err = sink_start(to.access);
+	to.started = true;
+	(void)pthread_rwlock_unlock(&to.lock);
+	return err;
+}
+
+void log_stop(void)
+{
+	log_tell_left_out();
+	to.started = false;
+	replace(&to.access, NULL);
+	replace(&to.messages, NULL);
+}
+
+bool log_reopen(void)
+{
+	bool any;
+
+	(void)pthread_rwlock_rdlock(&to.lock);
+	any = to.access && sink_has_file(to.access);
+	if (any)
+		sink_reopen(to.access);
+	(void)pthread_rwlock_unlock(&to.lock);
+	return any;
+}
+
+enum log_format log_access_format(void)
+{
+	return atomic_load_explicit(&access_format_now, memory_order_relaxed);
+}
+
 bool log_enabled(enum log_level level)
 {
 	return level <= atomic_load_explicit(&max_level, memory_order_relaxed);
 }
+
+/* ---- lines ------------------------------------------------------------------------------ */
 
 /*
  * Copies text into out with every byte that is not printable ASCII as \xNN: what a peer sent
@@ -122,86 +217,207 @@ static size_t escape(char *out, size_t size, const char *text)
 	return n;
 }
 
-static void write_stderr(const char *line, size_t len)
-{
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
-	ssize_t n;
-
-	/* A reader that is gone or too slow loses lines; the daemon does not wait for it. A pipe
-	 * that is writable takes a line (it is no longer than PIPE_BUF) without blocking, but not
-	 * two: what poll() says must hold until the write. */
-	(void)pthread_mutex_lock(&lock);
-	if (poll(&p, 1, 0) != 0) {
-		do
-			n = write(STDERR_FILENO, line, len);
-		while (n < 0 && errno == EINTR);
-	}
-	(void)pthread_mutex_unlock(&lock);
-}
-
-static size_t prefix(char *out, size_t size, enum sink sink, enum log_level level)
+size_t log_time(char buf[LOG_TIME_MAX])
 {
 	struct timespec now;
 	struct tm tm;
 	size_t n;
 
-	if (sink == SINK_STDERR_JOURNAL)
-		return (size_t)snprintf(out, size, "<%d>", priorities[level]);
-
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)gmtime_r(&now.tv_sec, &tm);
-	n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
-	return n + (size_t)snprintf(out + n, size - n, ".%03ldZ %s ", now.tv_nsec / 1000000,
-				    log_level_str[level]);
+	n = strftime(buf, LOG_TIME_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+	return n + (size_t)snprintf(buf + n, LOG_TIME_MAX - n, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-static void emit_stderr(enum sink sink, enum log_level level, const char *text)
+/* What comes before the text; json: it says time and level itself. */
+static size_t prefix(char *out, size_t size, enum sink_style style, enum log_level level, bool json)
 {
-	char line[LINE_BYTES];
-	size_t n = prefix(line, sizeof(line), sink, level);
+	char time[LOG_TIME_MAX];
+
+	if (style == SINK_PREFIXED)
+		return (size_t)snprintf(out, size, "<%d>", priorities[level]);
+	if (style == SINK_BARE || json)
+		return 0;
+	(void)log_time(time);
+	return (size_t)snprintf(out, size, "%s %s ", time, log_level_str[level]);
+}
+
+static void put(struct sink *s, enum log_level level, const char *text, bool json, bool hurry)
+{
+	enum sink_style style = sink_style(s);
+	char line[LOG_LINE_MAX];
+	size_t n = prefix(line, sizeof(line), style, level, json);
 
 	n += escape(line + n, sizeof(line) - n - 1, text);
-	line[n++] = '\n';
-	write_stderr(line, n);
+	if (style != SINK_BARE)
+		line[n++] = '\n';
+	sink_put(s, priorities[level], line, n, hurry);
 }
 
-/* Returns 0 or a negative errno. */
-static int emit_journal(enum log_level level, const char *text)
+/* A message for a stream of JSON objects is one, too. */
+static void put_json(struct sink *s, enum log_level level, const char *text)
 {
-	static const char key[] = "MESSAGE=";
-	static const char identifier[] = "SYSLOG_IDENTIFIER=spliced";
-	char message[LINE_BYTES];
-	char priority[sizeof("PRIORITY=") + 1];
-	struct iovec fields[3];
-	size_t n = sizeof(key) - 1;
+	char line[LOG_TEXT_MAX];
+	struct access_entry e;
 
-	memcpy(message, key, n);
-	n += escape(message + n, sizeof(message) - n, text);
-	fields[0] = (struct iovec){message, n};
-	n = (size_t)snprintf(priority, sizeof(priority), "PRIORITY=%d", priorities[level]);
-	fields[1] = (struct iovec){priority, n};
-	fields[2] = (struct iovec){(char *)identifier, sizeof(identifier) - 1};
-	return sd_journal_sendv(fields, ARRAY_SIZE(fields));
+	access_begin(&e, "message");
+	access_text(&e, "message", text);
+	(void)access_format_stamped(&e, log_level_str[level], line, sizeof(line));
+	put(s, level, line, true, true);
 }
 
-static void emit(enum log_level level, const char *text)
+static void emit(enum log_level level, const char *text, bool is_access)
 {
-	enum sink sink = atomic_load(&current_sink);
+	bool json = log_access_format() == LOG_FORMAT_JSON, shared;
 
-	if (sink == SINK_JOURNAL && emit_journal(level, text) >= 0)
-		return;
-	emit_stderr(sink == SINK_JOURNAL ? SINK_STDERR : sink, level, text);
+	(void)pthread_rwlock_rdlock(&to.lock);
+	if (!to.messages) {
+		(void)pthread_rwlock_unlock(&to.lock);
+		set_messages(LOG_PLACE_STDERR);
+		(void)pthread_rwlock_rdlock(&to.lock);
+	}
+	shared = !to.access;
+	if (!to.messages)
+		; /* no memory for a sink: nothing can be said */
+	else if (is_access)
+		put(shared ? to.messages : to.access, level, text, json, false);
+	else if (json && shared && atomic_load(&access_is_on))
+		put_json(to.messages, level, text);
+	else
+		put(to.messages, level, text, false, true);
+	(void)pthread_rwlock_unlock(&to.lock);
 }
 
-static void _printf_(2, 0) emit_fmt(enum log_level level, const char *fmt, va_list args)
+/* ---- limits ----------------------------------------------------------------------------- */
+
+#define LIMIT_BURST 20
+#define LIMIT_SITES 64
+
+/* Of one place in the code. */
+struct limit {
+	const char *fmt;
+	uint64_t since; /* when tokens was right */
+	unsigned int tokens, left_out;
+	enum log_level level;
+	char last[256]; /* the last one that was left out */
+};
+
+static pthread_mutex_t limits_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct limit limits[LIMIT_SITES];
+static atomic_uint sites_left_out;
+
+static struct limit *limit_of(const char *fmt, uint64_t now)
+{
+	for (size_t i = 0; i < LIMIT_SITES; i++) {
+		if (limits[i].fmt == fmt)
+			return &limits[i];
+		if (!limits[i].fmt) {
+			limits[i] = (struct limit){.fmt = fmt, .since = now, .tokens = LIMIT_BURST};
+			return &limits[i];
+		}
+	}
+	return NULL; /* more places than there is room for: no limit */
+}
+
+static void refill(struct limit *l, uint64_t now)
+{
+	uint64_t seconds = (now - l->since) / NSEC_PER_SEC;
+
+	l->tokens = (unsigned int)MIN(l->tokens + seconds, (uint64_t)LIMIT_BURST);
+	l->since += seconds * NSEC_PER_SEC;
+}
+
+/* Takes what is to be told; the lock is held. */
+static unsigned int take_left_out(struct limit *l)
+{
+	unsigned int n = l->left_out;
+
+	l->left_out = 0;
+	if (n)
+		atomic_fetch_sub(&sites_left_out, 1);
+	return n;
+}
+
+/* Whether this message may be written; *left_out were not, since the last that was. */
+static bool may_write(enum log_level level, const char *fmt, const char *text,
+		      unsigned int *left_out)
+{
+	uint64_t now = now_ns();
+	struct limit *l;
+	bool may = true;
+
+	(void)pthread_mutex_lock(&limits_lock);
+	l = limit_of(fmt, now);
+	if (l) {
+		refill(l, now);
+		may = l->tokens > 0;
+		if (may) {
+			l->tokens--;
+			*left_out = take_left_out(l);
+		} else {
+			if (!l->left_out++)
+				atomic_fetch_add(&sites_left_out, 1);
+			l->level = level;
+			(void)snprintf(l->last, sizeof(l->last), "%.255s", text);
+		}
+	}
+	(void)pthread_mutex_unlock(&limits_lock);
+	return may;
+}
+
+bool log_has_left_out(void)
+{
+	return atomic_load_explicit(&sites_left_out, memory_order_relaxed) != 0;
+}
+
+static void tell_left_out(enum log_level level, unsigned int n, const char *last)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof(text), "%u more like this were left out: %.400s", n, last);
+	emit(level, text, false);
+}
+
+void log_tell_left_out(void)
+{
+	uint64_t now = now_ns();
+
+	for (size_t i = 0; log_has_left_out() && i < LIMIT_SITES; i++) {
+		char last[sizeof(limits[i].last)];
+		enum log_level level;
+		unsigned int n = 0;
+
+		(void)pthread_mutex_lock(&limits_lock);
+		/* Once it is quiet: a message that is written tells it itself. */
+		if (limits[i].left_out) {
+			refill(&limits[i], now);
+			if (limits[i].tokens > 1)
+				n = take_left_out(&limits[i]);
+		}
+		level = limits[i].level;
+		memcpy(last, limits[i].last, sizeof(last));
+		(void)pthread_mutex_unlock(&limits_lock);
+		if (n)
+			tell_left_out(level, n, last);
+	}
+}
+
+/* ---- messages --------------------------------------------------------------------------- */
+
+static void _printf_(3, 0)
+    write_message(bool limited, enum log_level level, const char *fmt, va_list args)
 {
 	int saved = errno;
-	char text[LINE_BYTES];
+	char text[LOG_LINE_MAX];
+	unsigned int left_out = 0;
 
 	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
 		(void)snprintf(text, sizeof(text), "(a message that cannot be formatted: %s)", fmt);
-	emit(level, text);
+	if (!limited || level > LOG_LVL_WARNING || may_write(level, fmt, text, &left_out)) {
+		if (left_out)
+			tell_left_out(level, left_out, text);
+		emit(level, text, false);
+	}
 	errno = saved;
 }
 
@@ -212,14 +428,25 @@ void log_write(enum log_level level, const char *fmt, ...)
 	if (!log_enabled(level))
 		return;
 	va_start(args, fmt);
-	emit_fmt(level, fmt, args);
+	write_message(true, level, fmt, args);
+	va_end(args);
+}
+
+void log_write_all(enum log_level level, const char *fmt, ...)
+{
+	va_list args;
+
+	if (!log_enabled(level))
+		return;
+	va_start(args, fmt);
+	write_message(false, level, fmt, args);
 	va_end(args);
 }
 
 int log_errno(int err, const char *fmt, ...)
 {
 	int saved = errno;
-	char text[LINE_BYTES / 2];
+	char text[LOG_LINE_MAX / 2];
 	char reason[128];
 	va_list args;
 
@@ -227,7 +454,7 @@ int log_errno(int err, const char *fmt, ...)
 	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
 		text[0] = '\0';
 	va_end(args);
-	log_write(LOG_LVL_ERROR, "%s: %s", text, strerror_r(-err, reason, sizeof(reason)));
+	log_write_all(LOG_LVL_ERROR, "%s: %s", text, strerror_r(-err, reason, sizeof(reason)));
 	errno = saved;
 	return err;
 }
@@ -236,6 +463,6 @@ void log_access(const char *line)
 {
 	int saved = errno;
 
-	emit(LOG_LVL_INFO, line);
+	emit(LOG_LVL_INFO, line, true);
 	errno = saved;
 }

@@ -1,37 +1,64 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The log: one line a message, to stderr or to the journal. Any thread may log;
- * a line is written with one system call, so lines of threads do not mix.
- * A function either logs or returns its error, never both.
+ * The log: one line a message, to stderr or to the journal, and the lines of the access log, to the
+ * same stream or one of their own. Any thread may log; lines of threads do not mix. Once
+ * log_start() was called nobody who logs waits for whoever reads the lines: see sink.h. A function
+ * either logs or returns its error, never both.
  */
 #pragma once
 
 #include <limits.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "util.h"
 
-/* A text of less than this is not cut, whatever comes before it: lines are at most PIPE_BUF, up to
- * which writes to a pipe do not mix. */
-#define LOG_TEXT_MAX (PIPE_BUF - 64)
+/* A message is cut where its line would pass PIPE_BUF, up to which writes to a pipe do not mix. */
+#define LOG_LINE_MAX PIPE_BUF
+/* A text of less than this is not cut, whatever comes before it. */
+#define LOG_TEXT_MAX (LOG_LINE_MAX - 64)
 
 enum log_level { LOG_LVL_ERROR, LOG_LVL_WARNING, LOG_LVL_INFO, LOG_LVL_DEBUG, _LOG_LVL_MAX };
 enum log_target { LOG_TO_AUTO, LOG_TO_JOURNAL, LOG_TO_STDERR, _LOG_TO_MAX };
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, _LOG_FORMAT_MAX };
 
-/* What `log_level =` and `log_target =` accept, indexed by the enums. */
+/* What `log_level =`, `log_target =` and `access_log_format =` accept, indexed by the enums. */
 extern const char *const log_level_str[_LOG_LVL_MAX];
 extern const char *const log_target_str[_LOG_TO_MAX];
+extern const char *const log_format_str[_LOG_FORMAT_MAX];
 
 /*
- * Sets where lines go and how much. LOG_TO_AUTO is the journal when stderr is
+ * Sets where messages go and how much. LOG_TO_AUTO is the journal when stderr is
  * connected to it (JOURNAL_STREAM names stderr's device and inode), else stderr.
- * On stderr under systemd-less use a line is "LEVEL: text"; with the journal
+ * On stderr under systemd-less use a line is "TIME LEVEL text"; with the journal
  * the priority is a field. May be called again at a reload.
  */
 void log_setup(enum log_target target, enum log_level level);
+/*
+ * Sets where access lines go (see logplace.h; NULL or "no": nowhere) and how they are written.
+ * Where they share the messages' stream and are JSON, the messages become JSON as well. A file that
+ * is made is given to uid and gid (-1: not). 0, or a negative errno and nothing is changed.
+ */
+int log_access_setup(const char *place, enum log_format format, uid_t uid, gid_t gid);
+/* From now on lines are written by threads of their own. 0 or a negative errno. */
+int log_start(void);
+/* Writes what is left, for a bounded time; later lines are written at once. */
+void log_stop(void);
+/* Has files opened again under their names; says how that went. False: there are none. */
+bool log_reopen(void);
+
 bool log_enabled(enum log_level level);
 
+/*
+ * Errors and warnings of one place in the code (one fmt) are limited: 20 at once, and one a second
+ * in the long run. What was left out is counted and told, with the last of them.
+ */
 void log_write(enum log_level level, const char *fmt, ...) _printf_(2, 3);
+/* The same without a limit: for what is written line by line. */
+void log_write_all(enum log_level level, const char *fmt, ...) _printf_(2, 3);
+/* Of the limits: whether something is still to be told, and telling it when it is time. */
+bool log_has_left_out(void);
+void log_tell_left_out(void);
 
 #define log_error(...) log_write(LOG_LVL_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_write(LOG_LVL_WARNING, __VA_ARGS__)
@@ -45,5 +72,9 @@ void log_write(enum log_level level, const char *fmt, ...) _printf_(2, 3);
 /* Logs "text: strerror(-err)" and returns err (a negative errno), for `return log_errno(...)`. */
 int log_errno(int err, const char *fmt, ...) _printf_(2, 3);
 
+/* The time now, as a line begins with it. */
+#define LOG_TIME_MAX 32
+size_t log_time(char buf[LOG_TIME_MAX]);
+enum log_format log_access_format(void);
 /* An access line: always written at info priority, independent of log_level. */
 void log_access(const char *line);

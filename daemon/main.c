@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The command line of spliced. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -193,6 +194,21 @@ static int parse(int argc, char **argv, struct arguments *args)
 	return -1;
 }
 
+/* Whoever starts it without standard descriptors must not have a socket or a file take their place,
+ * and then log into it. */
+static int open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return -errno;
+	(void)close(fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments args = {.path = DEFAULT_CONFIG};
@@ -200,6 +216,8 @@ int main(int argc, char **argv)
 
 	/* A write to a peer that has gone is an error to handle, not the end of the process. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	if (open_standard_fds() < 0)
+		return EXIT_RUNTIME; /* there is nobody to tell */
 	if (argc > 1 && strcmp(argv[1], "doctor") == 0)
 		return doctor(argc, argv);
 	code = parse(argc, argv, &args);

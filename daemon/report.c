@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "log.h"
+#include "sink.h"
 
 /* ---- what a worker tells ---------------------------------------------------------------- */
 
@@ -232,6 +233,7 @@ static json_t *build_stats(struct gather *g)
 	set_int(o, "sessions_bypass", 0);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		set_int(o, counters[i].name, sum(g, counters[i].offset));
+	set_int(o, "log_lost", sinks_lost());
 	(void)json_object_set_new(o, "canary", json_string(g->report->doctor.canary));
 	(void)json_object_set_new(
 	    o, "copy_reasons",

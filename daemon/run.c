@@ -31,6 +31,7 @@ struct run {
 	struct addr hello_at;
 	unsigned int busy_workers; /* that still have sessions while draining */
 	bool hurried;              /* sessions were told to end at once */
+	bool log_later;            /* the access log is opened after privileges were dropped */
 };
 
 /* ---- shutting down ---------------------------------------------------------------------- */
@@ -111,6 +112,24 @@ static void terminate(struct run *r, int sig)
 	drain_workers(r);
 }
 
+/* The access log first: it is what can fail, and then the rest stays as it was. */
+static void reload_log(struct run *r, const struct config *fresh)
+{
+	int err =
+	    log_access_setup(fresh->access_log, fresh->access_log_format, (uid_t)-1, (gid_t)-1);
+
+	if (err) {
+		(void)log_errno(err, "reload: access_log = %s", fresh->access_log);
+		log_error("reload: nothing is changed");
+		return;
+	}
+	log_setup(fresh->log_target, fresh->log_level);
+	atomic_store(&r->daemon.access_log, fresh->access_log != NULL);
+	atomic_store(&r->daemon.log_empty, fresh->log_empty);
+	log_info("reload: %s is valid; log options are in effect, all others at a restart",
+		 r->config->path);
+}
+
 /*
  * Reads and checks the file. What can change while sessions run is the log; the rest is told, so
  * that nobody believes it has taken effect.
@@ -127,14 +146,11 @@ static void reload(struct run *r)
 	if (config_load(r->config->path, &fresh, f) < 0) {
 		(void)fclose(f);
 		for (line = strtok_r(errors, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-			log_error("%s", line);
+			log_write_all(LOG_LVL_ERROR, "%s", line);
 		log_error("reload: nothing is changed");
 	} else {
 		(void)fclose(f);
-		log_setup(fresh->log_target, fresh->log_level);
-		atomic_store(&r->daemon.access_log, fresh->access_log);
-		log_info("reload: %s is valid; log options are in effect, all others at a restart",
-			 r->config->path);
+		reload_log(r, fresh);
 	}
 	free(errors);
 }
@@ -151,7 +167,8 @@ static void on_signal(enum signal_action action, int sig, void *arg)
 		reload(r);
 		break;
 	case SIGNAL_REOPEN:
-		log_info("signal %d: no log file is open", sig);
+		if (!log_reopen())
+			log_info("signal %d: no log file is open", sig);
 		break;
 	case SIGNAL_IGNORE:
 		break;
@@ -282,6 +299,42 @@ static int prove_engine(struct run *r)
 	return 0;
 }
 
+/*
+ * Opened by root where root may, and made over to the user the daemon becomes: it is that user who
+ * opens it again later. A root without CAP_DAC_OVERRIDE may not write to that user's folder: then
+ * the user opens it.
+ */
+static int open_access_log(struct run *r, bool dropped)
+{
+	const struct config *c = r->config;
+	const struct identity *who = &r->identity;
+	bool give = who->change && !dropped;
+	int err = log_access_setup(c->access_log, c->access_log_format, give ? who->uid : (uid_t)-1,
+				   give ? who->gid : (gid_t)-1);
+
+	if (err == -EACCES && give) {
+		r->log_later = true;
+		return 0;
+	}
+	r->log_later = false;
+	return err ? log_errno(err, "access_log = %s", c->access_log) : 0;
+}
+
+/* Everything after this runs as the user, and no earlier a thread may be started. */
+static int drop_privileges(struct run *r)
+{
+	int err = open_access_log(r, false);
+
+	if (!err)
+		err = privileges_drop(&r->identity, r->config->user);
+	if (!err && r->log_later)
+		err = open_access_log(r, true);
+	if (err)
+		return err;
+	err = log_start();
+	return err ? log_errno(err, "starting the log's threads") : 0;
+}
+
 static int set_up(struct run *r)
 {
 	const struct config *c = r->config;
@@ -302,7 +355,7 @@ static int set_up(struct run *r)
 		err = report_open(&r->report, &r->daemon, r->base, &r->mail,
 				  r->identity.change ? &r->identity : NULL);
 	if (!err)
-		err = privileges_drop(&r->identity, c->user);
+		err = drop_privileges(r);
 	if (!err)
 		err = prove_engine(r);
 	if (!err)
@@ -355,6 +408,14 @@ static void tear_down(struct run *r)
 	config_free(r->config);
 }
 
+static void on_libevent_message(int severity, const char *text)
+{
+	if (severity >= EVENT_LOG_WARN)
+		log_warn("libevent: %s", text);
+	else
+		log_debug("libevent: %s", text);
+}
+
 int daemon_run(struct config *config, uint32_t debug)
 {
 	struct run *r = calloc(1, sizeof(*r));
@@ -368,6 +429,7 @@ int daemon_run(struct config *config, uint32_t debug)
 	r->daemon.config = config;
 	r->daemon.debug = debug;
 	signals_block();
+	event_set_log_callback(on_libevent_message);
 	log_setup(config->log_target, config->log_level);
 	err = set_up(r);
 	if (!err) {
@@ -380,5 +442,6 @@ int daemon_run(struct config *config, uint32_t debug)
 	}
 	tear_down(r);
 	free(r);
+	log_stop();
 	return err ? 1 : 0;
 }

@@ -555,14 +555,34 @@ static void log_session(const struct session *s)
 		add_alpn(&e, s->about, alpn);
 	}
 	access_text(&e, "end", session_end_str[s->end]);
-	access_write(&e, s->worker->daemon->config->access_log_format);
+	access_write(&e);
+}
+
+/* log_empty = no: a client that connected, sent nothing and went, or was made to go. A failure of
+ * ours or of a server is told all the same. */
+static bool is_empty_probe(const struct session *s)
+{
+	static const bool ends[_SESSION_END_MAX] = {
+	    [END_DONE] = true,
+	    [END_CLIENT_RESET] = true,
+	    [END_CLIENT_CLOSED] = true,
+	    [END_SNIFF_TIMEOUT] = true,
+	    [END_SNIFF_LIMIT] = true,
+	    [END_IDLE_TIMEOUT] = true,
+	    [END_HALF_CLOSE_TIMEOUT] = true,
+	};
+
+	return ends[s->end] && !s->client_conn.received && !stream_moved_by_kernel(&s->streams[UP]);
 }
 
 /* A connection of HTTP requests has a line for each of them. */
 static bool is_logged(const struct session *s)
 {
-	return atomic_load_explicit(&s->worker->daemon->access_log, memory_order_relaxed) &&
-	       !(s->http && s->http->n_requests);
+	const struct daemon *d = s->worker->daemon;
+
+	return atomic_load_explicit(&d->access_log, memory_order_relaxed) &&
+	       !(s->http && s->http->n_requests) &&
+	       (atomic_load_explicit(&d->log_empty, memory_order_relaxed) || !is_empty_probe(s));
 }
 
 static void count_session(const struct session *s)

@@ -155,7 +155,8 @@ struct config {
 	char *control; /* unix socket path; "none" in the file: NULL */
 	enum log_target log_target;
 	enum log_level log_level;
-	bool access_log;
+	char *access_log; /* see logplace.h; NULL: no */
+	bool log_empty;
 	enum log_format access_log_format;
 	unsigned int max_sniffing;
 	char *user; /* "" : keep the user */

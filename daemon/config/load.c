@@ -55,6 +55,7 @@ void config_free(struct config *c)
 	free(c->pools);
 	free(c->nameservers);
 	free(c->control);
+	free(c->access_log);
 	free(c->user);
 	free(c->path);
 	free(c);

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "../logplace.h"
 #include "list.h"
 #include "matchers.h"
 #include "value.h"
@@ -102,6 +103,7 @@ const struct option options[_OPTION_ID_MAX] = {
 #define C_TYPE_USER        char *
 #define C_TYPE_GROUP       char *
 #define C_TYPE_NAME        char *
+#define C_TYPE_LOG         char *
 #define C_TYPE_TOKEN       char *
 #define C_TYPE_FIELD       char *
 #define C_TYPE_ROUTES      struct route_config *
@@ -127,6 +129,7 @@ static const value_parse_fn value_parse[_OPTION_TYPE_MAX] = {
     [OPTION_PATH] = value_parse_path,         [OPTION_USER] = value_parse_user,
     [OPTION_NAME] = value_parse_name,         [OPTION_TOKEN] = value_parse_token,
     [OPTION_FIELD] = value_parse_field,       [OPTION_GROUP] = value_parse_group,
+    [OPTION_LOG] = value_parse_log,
 };
 
 void text_add(struct text *t, const char *fmt, ...)
@@ -240,6 +243,7 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_PATH] = "an absolute path of at most 107 bytes",
     [OPTION_USER] = "the name of a user",
     [OPTION_GROUP] = "the name of a group",
+    [OPTION_LOG] = LOG_PLACE_ALLOWED,
     [OPTION_NAME] = "the NAME of a [pool NAME] section",
     [OPTION_TOKEN] = "1 to 63 letters, digits or any of !#$%&'*+-.^_`|~",
     [OPTION_FIELD] = "the name of a field that HTTP and the other options do not use",
@@ -252,7 +256,7 @@ void option_add_allowed(const struct option *o, struct text *t)
 {
 	char min[VALUE_STR_MAX], max[VALUE_STR_MAX];
 
-	if (o->word)
+	if (o->word && o->type != OPTION_LOG)
 		text_add(t, "%s, or ", o->word);
 
 	switch (o->type) {
@@ -372,6 +376,7 @@ void option_format(const struct option *o, const void *base, size_t i, FILE *out
 	case OPTION_PATH:
 	case OPTION_USER:
 	case OPTION_GROUP:
+	case OPTION_LOG:
 	case OPTION_NAME:
 	case OPTION_TOKEN:
 	case OPTION_FIELD:

@@ -35,11 +35,19 @@ OPTION(SPLICED, log_target, log_target, ENUM, "auto", RELOAD,
 OPTION(SPLICED, log_level, log_level, ENUM, "info", RELOAD,
        "The least important messages that are still logged.",
        CHOICES(log_level_choices))
-OPTION(SPLICED, access_log, access_log, BOOL, "yes", RELOAD,
-       "Log one line at the end of each session, and for each HTTP request, whatever log_level is.")
-OPTION(SPLICED, access_log_format, access_log_format, ENUM, "text", RESTART,
-       "How these lines are written: as key=value, or as a JSON object each.",
+OPTION(SPLICED, access_log, access_log, LOG, "yes", RELOAD,
+       "Log one line at the end of each session, and for each HTTP request, whatever log_level is. "
+       "yes: along with the daemon's messages. stderr, stdout, journal, the path of a file (which "
+       "SIGUSR1 opens again), or syslog:/dev/log and syslog:IP:PORT (UDP), which may be followed by "
+       ",facility=NAME ,severity=NAME ,tag=NAME and ,rfc3164 or ,rfc5424: there.",
+       .word = "no")
+OPTION(SPLICED, access_log_format, access_log_format, ENUM, "text", RELOAD,
+       "How these lines are written: as key=value, or as a JSON object each. json: the daemon's "
+       "messages are JSON objects, too, where they go to the same place.",
        CHOICES(log_format_str))
+OPTION(SPLICED, log_empty, log_empty, BOOL, "yes", RELOAD,
+       "no: sessions whose client sent nothing at all and then left have no such line: port scans "
+       "and the probes of load balancers.")
 OPTION(SPLICED, max_sniffing, max_sniffing, UINT, "4096", RESTART,
        "Sessions that may still be sending what they are routed by: the first bytes, or the first "
        "request head. Where there are more, the one that has taken longest is closed, so that slow "

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "../logplace.h"
+
 #define HOST_NAME_LEN 253
 #define LABEL_LEN     63
 
@@ -175,6 +177,20 @@ int value_parse_path(const struct option *o, const char *text, void *field, stru
 	if (strlen(text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
 		return invalid(why, text, "is too long for a unix socket");
 
+	return replace_string(field, text);
+}
+
+int value_parse_log(const struct option *o, const char *text, void *field, struct text *why)
+{
+	struct log_place place;
+	char problem[128];
+
+	if (strcmp(text, o->word) == 0)
+		return replace_string(field, NULL);
+	if (log_place_parse(text, &place, problem) < 0) {
+		text_add(why, "%s", problem);
+		return -EINVAL;
+	}
 	return replace_string(field, text);
 }
 

@@ -17,6 +17,7 @@ int value_parse_enum(const struct option *o, const char *text, void *field, stru
 int value_parse_path(const struct option *o, const char *text, void *field, struct text *why);
 int value_parse_user(const struct option *o, const char *text, void *field, struct text *why);
 int value_parse_group(const struct option *o, const char *text, void *field, struct text *why);
+int value_parse_log(const struct option *o, const char *text, void *field, struct text *why);
 int value_parse_token(const struct option *o, const char *text, void *field, struct text *why);
 int value_parse_field(const struct option *o, const char *text, void *field, struct text *why);
 int value_parse_name(const struct option *o, const char *text, void *field, struct text *why);

@@ -130,7 +130,7 @@ static void write_line(const struct session *s, const struct http_request *r, en
 	if (h->refused)
 		access_text(&e, "error", http_error_str[h->refused]);
 	access_text(&e, "end", http_end_str[end]);
-	access_write(&e, s->worker->daemon->config->access_log_format);
+	access_write(&e);
 }
 
 void http_record(struct session *s, enum http_end end)

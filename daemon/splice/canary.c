@@ -102,7 +102,8 @@ static struct config *make_config(const struct addr *backend)
 
 	if (!c)
 		return NULL;
-	c->access_log = false;
+	free(c->access_log);
+	c->access_log = NULL;
 	c->max_sessions = 4;
 	c->engage_after = 0;
 	c->splice_low = 128 * 1024;

@@ -417,7 +417,7 @@ def request_log(daemon):
 def json_log(daemon):
     """The access lines in JSON format, as objects."""
     return [json.loads(line[line.index("{"):]) for line in daemon.log()
-            if re.search(r'\{.*"kind"', line)]
+            if re.search(r'\{.*"kind":"(session|request)"', line)]
 
 
 def wait_requests(daemon, number=1, seconds=5):

@@ -161,7 +161,7 @@ static void assert_default_spliced(const struct config *c)
 	assert_string_equal(c->control, "/run/spliced/control.sock");
 	assert_int_equal(c->log_target, LOG_TO_AUTO);
 	assert_int_equal(c->log_level, LOG_LVL_INFO);
-	assert_true(c->access_log);
+	assert_string_equal(c->access_log, "yes");
 	assert_string_equal(c->user, "spliced");
 	assert_int_equal(c->user_where.line, 0);
 	assert_int_equal(c->shutdown_grace, 30 * NSEC_PER_SEC);
@@ -263,7 +263,7 @@ static void assert_full_spliced(const struct config *c)
 	assert_null(c->control);
 	assert_int_equal(c->log_target, LOG_TO_STDERR);
 	assert_int_equal(c->log_level, LOG_LVL_DEBUG);
-	assert_false(c->access_log);
+	assert_null(c->access_log);
 	assert_string_equal(c->user, "");
 	assert_int_equal(c->shutdown_grace, 90 * NSEC_PER_SEC);
 	assert_int_equal(c->engage_after, 0);
@@ -495,7 +495,8 @@ static void table_is_complete(void **state _unused_)
 		assert_true(o->max > 0 || o->n_choices || o->count || o->type == OPTION_BOOL ||
 			    o->type == OPTION_PATH || o->type == OPTION_USER ||
 			    o->type == OPTION_NAME || o->type == OPTION_GROUP ||
-			    o->type == OPTION_TOKEN || o->type == OPTION_FIELD);
+			    o->type == OPTION_LOG || o->type == OPTION_TOKEN ||
+			    o->type == OPTION_FIELD);
 		assert_ptr_equal(option_find(o->section, o->key), o);
 	}
 }
@@ -504,12 +505,30 @@ static void table_is_complete(void **state _unused_)
 
 static void bad_bool(void **state _unused_)
 {
-	spliced_error("access_log = maybe",
-		      "t.conf:2: access_log: \"maybe\" is neither yes nor no; "
-		      "allowed: yes or no\n");
-	spliced_error("access_log = true", "t.conf:2: access_log: \"true\" is neither");
-	spliced_error("access_log = Yes", "t.conf:2: access_log: \"Yes\" is neither");
-	spliced_error("access_log =", "t.conf:2: access_log: needs a value; allowed: yes or no\n");
+	spliced_error("log_empty = maybe", "t.conf:2: log_empty: \"maybe\" is neither yes nor no; "
+					   "allowed: yes or no\n");
+	spliced_error("log_empty = true", "t.conf:2: log_empty: \"true\" is neither");
+	spliced_error("log_empty = Yes", "t.conf:2: log_empty: \"Yes\" is neither");
+	spliced_error("log_empty =", "t.conf:2: log_empty: needs a value; allowed: yes or no\n");
+}
+
+static void bad_log(void **state _unused_)
+{
+	spliced_error("access_log = maybe", "t.conf:2: access_log: neither a known word nor an "
+					    "absolute path: \"maybe\"; allowed: yes, no, stderr, "
+					    "stdout, journal, /PATH, or syslog:ADDRESS");
+	spliced_error("access_log = Yes", "t.conf:2: access_log: neither a known word");
+	spliced_error("access_log = /var/log/", "t.conf:2: access_log: not the path of a file");
+	spliced_error("access_log =", "t.conf:2: access_log: needs a value");
+	spliced_error("access_log = syslog:", "t.conf:2: access_log: syslog: has no address");
+	spliced_error("access_log = syslog:host:514", "t.conf:2: access_log: ");
+	spliced_error("access_log = syslog:127.0.0.1:0", "t.conf:2: access_log: port is not");
+	spliced_error("access_log = syslog:/dev/log,facility=loud",
+		      "t.conf:2: access_log: unknown facility \"loud\"");
+	spliced_error("access_log = syslog:/dev/log,severity=loud",
+		      "t.conf:2: access_log: unknown severity \"loud\"");
+	spliced_error("access_log = syslog:/dev/log,tag=a b", "t.conf:2: access_log: a tag is");
+	spliced_error("access_log = syslog:/dev/log,x", "t.conf:2: access_log: unknown option");
 }
 
 static void bad_uint(void **state _unused_)
@@ -1020,6 +1039,7 @@ int main(void)
 	    cmocka_unit_test(man_names_every_option),
 	    cmocka_unit_test(table_is_complete),
 	    cmocka_unit_test(bad_bool),
+	    cmocka_unit_test(bad_log),
 	    cmocka_unit_test(bad_uint),
 	    cmocka_unit_test(bad_duration),
 	    cmocka_unit_test(bad_size),

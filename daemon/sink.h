@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A sink: one stream of log lines, and the thread that writes them. A line is put into a bounded
+ * queue, so that whoever logs never waits for a slow reader, a full pipe or a disk that stands
+ * still: what does not fit is lost, counted, and told as soon as there is room again. Before
+ * sink_start() and after sink_stop() a line is written at once, by the caller.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "logplace.h"
+
+struct sink;
+
+/* How a line must begin, and whether it ends with a newline. */
+enum sink_style {
+	SINK_PLAIN,    /* the time and the level before it, a newline behind */
+	SINK_PREFIXED, /* a stream that the journal reads: "<priority>" before it, a newline behind
+			*/
+	SINK_BARE,     /* the journal's own protocol, and syslog: the text is enough */
+};
+
+/* `place` is STDERR, STDOUT, JOURNAL, FILE or SYSLOG. A file is opened (and made, mode 0640) here;
+ * a new one is given to uid and gid, unless they are -1. NULL with errno set: it cannot be opened.
+ */
+struct sink *sink_open(const struct log_place *place, uid_t uid, gid_t gid);
+/* Writes what is left, for a bounded time, ends the thread and closes. NULL is fine. */
+void sink_free(struct sink *s);
+
+enum sink_style sink_style(const struct sink *s);
+/* Two sinks to one stream would mix and cut each other's lines. */
+bool sink_is(const struct sink *s, const struct log_place *place);
+/* What to call it in a message. */
+const char *sink_name(const struct sink *s);
+
+/* Any thread. `priority` is one of syslog(3)'s. The line is one piece; hurry: it is written as soon
+ * as can be, others after a moment in which more may come. */
+void sink_put(struct sink *s, int priority, const char *line, size_t len, bool hurry);
+
+/* Starts the thread; 0 or a negative errno, and lines go on being written at once. */
+int sink_start(struct sink *s);
+/* Whether it writes to something that can be opened again. */
+bool sink_has_file(const struct sink *s);
+/* Has the thread open a file again under its name (or connect to syslog again). Told when done, or
+ * why not; the old one is kept then. */
+void sink_reopen(struct sink *s);
+
+/* Lines that were lost, of all sinks that there have been. */
+uint64_t sinks_lost(void);
