@@ -108,8 +108,8 @@ static void tell_ignored(const struct signalfd_siginfo *info)
 	if (untold[sig])
 		(void)snprintf(more, sizeof(more), " (and %u more since the last line)",
 			       untold[sig]);
-	log_warn("signal %u (%s) from process %u of user %u: ignored%s", sig,
-		 name_of((int)sig, name), info->ssi_pid, info->ssi_uid, more);
+	log_write_all(LOG_LVL_WARNING, "signal %u (%s) from process %u of user %u: ignored%s", sig,
+		      name_of((int)sig, name), info->ssi_pid, info->ssi_uid, more);
 	told[sig] = now;
 	untold[sig] = 0;
 }
