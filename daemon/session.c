@@ -650,6 +650,8 @@ void session_free(struct session *s)
 	for (int i = 0; i < 2; i++)
 		stream_fini(&s->streams[i]);
 	http_free(s->http);
+	if (s->about)
+		free(s->about->tlvs);
 	free(s->about);
 	free(s->conns[SIDE_BACKEND]);
 	d->owners[s->slot] = NULL;

@@ -65,6 +65,9 @@ struct session_about {
 	struct addr dst;   /* of a PROXY header that came in */
 	uint8_t unique_id[128];
 	uint8_t unique_id_len;
+	bool checked;      /* that PROXY header had a checksum */
+	uint8_t *tlvs;     /* what else it said, malloc'ed: see proxy_tlvs_of_others() */
+	uint16_t tlvs_len; /* 0: nothing */
 };
 
 struct http;

@@ -28,6 +28,9 @@ static void set_about(struct proxy_header *h, const struct session *s)
 	if (about) {
 		memcpy(h->authority, about->sni, sizeof(h->authority));
 		set_alpn(h, about);
+		h->more = about->tlvs;
+		h->more_len = about->tlvs_len;
+		h->checked = about->checked;
 	}
 	if (about && about->unique_id_len) {
 		memcpy(h->unique_id, about->unique_id, about->unique_id_len);

@@ -8,11 +8,11 @@
 struct session;
 
 /* Room for either version with every TLV. */
-#define PROXY_HEADER_MAX 1024
+#define PROXY_HEADER_MAX 4096
 
 /*
  * Writes the header that the session's pool wants its servers to get: the client's address (the one
- * a PROXY header that came in has named), where it connected to, and what was sniffed. Returns its
- * length; 0: the pool wants none.
+ * a PROXY header that came in has named), where it connected to, what was sniffed, and what else
+ * that header said. Returns its length; 0: the pool wants none.
  */
 size_t proxy_announce(const struct session *s, uint8_t *buf, size_t size);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A PROXY header that comes in: whether it is taken, and what it changes. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../listener.h"
@@ -28,8 +30,25 @@ static bool speaks_for_itself(const struct proxy_header *h)
 	return h->command == PROXY_LOCAL || (h->version == 1 && !h->src.len);
 }
 
+/* What the daemon does not write itself goes on to the server as it came. 0 or -ENOMEM. */
+static int keep_tlvs(struct session_about *about, const uint8_t *header,
+		     const struct proxy_header *h)
+{
+	const uint8_t *tlvs = header + h->tlvs_at;
+	size_t n = proxy_tlvs_of_others(tlvs, h->tlvs_len, NULL);
+
+	about->checked = h->checked;
+	if (!n)
+		return 0;
+	about->tlvs = malloc(n);
+	if (!about->tlvs)
+		return -ENOMEM;
+	about->tlvs_len = (uint16_t)proxy_tlvs_of_others(tlvs, h->tlvs_len, about->tlvs);
+	return 0;
+}
+
 /* The header is complete: from now on the session is the announced client's. */
-static enum step believe(struct session *s, const struct proxy_header *h)
+static enum step believe(struct session *s, const uint8_t *buf, const struct proxy_header *h)
 {
 	struct session_about *about = session_about(s);
 
@@ -47,6 +66,8 @@ static enum step believe(struct session *s, const struct proxy_header *h)
 	}
 	memcpy(about->unique_id, h->unique_id, h->unique_id_len);
 	about->unique_id_len = h->unique_id_len;
+	if (keep_tlvs(about, buf, h) < 0)
+		return sniff_refuse(s, END_LIMIT, "PROXY header", "out of memory");
 	if (!speaks_for_itself(h) && !listener_allows(s->listener, &s->client)) {
 		stat_inc(&s->worker->stats.denied);
 		s->denied = s->listener->config->protocol == PROTOCOL_HTTP;
@@ -88,7 +109,7 @@ enum step sniff_proxy(struct session *s)
 		return STEP_MORE;
 	if (r < 0)
 		return sniff_refuse(s, END_BAD_PROXY, "PROXY header", proxy_error_str[-r]);
-	step = believe(s, &h);
+	step = believe(s, buf, &h);
 	if (step != STEP_ON)
 		return step;
 	sniff_consume(s, (size_t)r);

@@ -8,7 +8,7 @@
 #include "proxywire.h"
 
 _Static_assert(sizeof(((struct sockaddr_un *)NULL)->sun_path) == V2_UNIX_PATH, "as on the wire");
-_Static_assert(V2_HEADER + V2_UNIX_SIZE + 3 * TLV_HEADER +
+_Static_assert(V2_HEADER + V2_UNIX_SIZE + 4 * TLV_HEADER + CRC_SIZE +
 		       sizeof(((struct proxy_header *)NULL)->alpn) +
 		       sizeof(((struct proxy_header *)NULL)->authority) +
 		       sizeof(((struct proxy_header *)NULL)->unique_id) <=
@@ -201,6 +201,37 @@ static size_t put_tlv(uint8_t *buf, size_t at, uint8_t type, const void *value, 
 	return at + TLV_HEADER + n;
 }
 
+/* Appends what others have said, as far as it fits together with a checksum. */
+static size_t put_more(uint8_t *buf, size_t at, const uint8_t *more, size_t len)
+{
+	size_t most = PROXY_BUILD_MAX - TLV_HEADER - CRC_SIZE, size;
+
+	for (size_t from = 0; len - from >= TLV_HEADER; from += size) {
+		size = TLV_HEADER + (size_t)(more[from + 1] << 8 | more[from + 2]);
+		if (size > len - from)
+			break;
+		if (size > most - at)
+			continue;
+		memcpy(buf + at, more + from, size);
+		at += size;
+	}
+	return at;
+}
+
+/* Of a header that is complete but for its checksum; that counts its own bytes as zeros. */
+static size_t put_crc(uint8_t *buf, size_t at)
+{
+	static const uint8_t zeros[CRC_SIZE];
+	uint32_t crc;
+
+	at = put_tlv(buf, at, TLV_CRC32C, zeros, sizeof(zeros));
+	put_be16(buf + 14, (uint16_t)(at - V2_HEADER));
+	crc = ~proxy_crc32c(UINT32_MAX, buf, at);
+	put_be16(buf + at - 4, (uint16_t)(crc >> 16));
+	put_be16(buf + at - 2, (uint16_t)crc);
+	return at;
+}
+
 static size_t build_v2(uint8_t *buf, size_t size, const struct ends *e,
 		       const struct proxy_header *h)
 {
@@ -217,8 +248,11 @@ static size_t build_v2(uint8_t *buf, size_t size, const struct ends *e,
 			    strnlen(h->authority, sizeof(h->authority) - 1));
 		n = put_tlv(whole, n, TLV_UNIQUE_ID, h->unique_id,
 			    MIN(h->unique_id_len, sizeof(h->unique_id)));
+		n = put_more(whole, n, h->more, h->more_len);
 	}
 	put_be16(whole + 14, (uint16_t)(n - V2_HEADER));
+	if (!local && h->checked)
+		n = put_crc(whole, n);
 
 	if (n > size)
 		return 0;

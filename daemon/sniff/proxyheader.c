@@ -7,8 +7,6 @@
 
 #include "proxywire.h"
 
-#define CRC_SIZE 4
-
 const char *const proxy_error_str[_PROXY_ERROR_MAX] = {
     [PROXY_OK] = "ok",
     [PROXY_NO_HEADER] = "no_header",
@@ -136,7 +134,7 @@ static int parse_v1(const uint8_t *buf, size_t len, size_t *scanned, struct prox
 /* ---- version 2, reading -------------------------------------------------------------------- */
 
 /* CRC-32C, four bits at a time: headers are short and rarely carry one. */
-static uint32_t crc32c(uint32_t crc, const uint8_t *p, size_t n)
+uint32_t proxy_crc32c(uint32_t crc, const uint8_t *p, size_t n)
 {
 	static const uint32_t table[16] = {
 	    0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
@@ -158,9 +156,9 @@ static int check_crc(const uint8_t *buf, size_t len, const uint8_t *where)
 	const uint8_t *rest = where + CRC_SIZE;
 	uint32_t want = (uint32_t)be16(where) << 16 | be16(where + 2), crc = UINT32_MAX;
 
-	crc = crc32c(crc, buf, (size_t)(where - buf));
-	crc = crc32c(crc, zeros, CRC_SIZE);
-	crc = crc32c(crc, rest, len - (size_t)(rest - buf));
+	crc = proxy_crc32c(crc, buf, (size_t)(where - buf));
+	crc = proxy_crc32c(crc, zeros, CRC_SIZE);
+	crc = proxy_crc32c(crc, rest, len - (size_t)(rest - buf));
 	return ~crc == want ? 0 : -PROXY_BAD_CRC;
 }
 
@@ -220,6 +218,9 @@ static int parse_tlvs(const uint8_t *buf, size_t at, size_t len, struct proxy_he
 	const uint8_t *crc = NULL;
 	unsigned int seen = 0;
 
+	h->tlvs_at = (uint16_t)at;
+	h->tlvs_len = (uint16_t)(len - at);
+
 	while (at < len) {
 		uint8_t type = buf[at];
 		size_t n;
@@ -242,7 +243,31 @@ static int parse_tlvs(const uint8_t *buf, size_t at, size_t len, struct proxy_he
 			crc = buf + at;
 		at += n;
 	}
+	h->checked = crc;
 	return crc ? check_crc(buf, len, crc) : 0;
+}
+
+/* What the daemon writes itself, if it is to be there. */
+static bool is_own(uint8_t type)
+{
+	return tlv_bit(type) || type == TLV_NOOP;
+}
+
+size_t proxy_tlvs_of_others(const uint8_t *tlvs, size_t len, uint8_t *ret)
+{
+	size_t n = 0, size;
+
+	for (size_t at = 0; len - at >= TLV_HEADER; at += size) {
+		size = TLV_HEADER + (size_t)be16(tlvs + at + 1);
+		if (size > len - at)
+			break;
+		if (is_own(tlvs[at]))
+			continue;
+		if (ret)
+			memcpy(ret + n, tlvs + at, size);
+		n += size;
+	}
+	return n;
 }
 
 static void get_in4(struct addr *a, const uint8_t *host, const uint8_t *port)

@@ -14,7 +14,7 @@
 
 #define PROXY_V1_MAX    107         /* the whole line, CRLF included */
 #define PROXY_V2_MAX    (16 + 4096) /* the most that is read */
-#define PROXY_BUILD_MAX 1024        /* any header that is built fits */
+#define PROXY_BUILD_MAX 4096        /* what is built is no longer: some read no more */
 
 enum proxy_command {
 	PROXY_LOCAL,   /* the sender speaks for itself, say a health check */
@@ -31,6 +31,12 @@ struct proxy_header {
 	uint8_t unique_id[128]; /* the sender's id of the connection, raw bytes */
 	uint8_t unique_id_len;  /* 0: none */
 	uint8_t version;        /* 1 or 2 */
+	bool checked;           /* v2: it has a checksum, which was right */
+	/* Read: where in the header its TLVs are; 0 and 0: none, or not to be looked at. */
+	uint16_t tlvs_at, tlvs_len;
+	/* Written, of v2: TLVs as they are on the wire, after the ones above; not owned. */
+	const uint8_t *more;
+	uint16_t more_len;
 };
 
 enum proxy_error {
@@ -65,7 +71,7 @@ extern const char *const proxy_error_str[_PROXY_ERROR_MAX];
  * v1 UNKNOWN and v2 with an unspecified family are PROXY_PROXIED with both addresses unset. What
  * else is in them, and in a LOCAL header, is not looked at, as the protocol demands. Of TLVs, ALPN,
  * AUTHORITY and UNIQUE_ID are kept (an empty one is none), CRC32C is verified, all others are
- * passed over.
+ * passed over: see proxy_tlvs_of_others().
  */
 int proxy_header_read(size_t *scanned, const uint8_t *buf, size_t len, enum proxy_accept versions,
 		      struct proxy_header *ret);
@@ -81,8 +87,17 @@ bool proxy_header_starts(const uint8_t *buf, size_t len);
 bool proxy_header_is(const uint8_t *buf, size_t len);
 
 /*
+ * Copies from the `len` bytes of TLVs of a header that was read those that are not of the daemon's
+ * own making when it writes one: all but ALPN, AUTHORITY, UNIQUE_ID, CRC32C and the padding. What
+ * PROXY says of the client's TLS (SSL) is among them. Returns how many bytes that are, at most
+ * `len`; `ret` may be NULL.
+ */
+size_t proxy_tlvs_of_others(const uint8_t *tlvs, size_t len, uint8_t *ret);
+
+/*
  * Writes the header of `version` (1 or 2) for h; h->version says nothing here. Returns its length,
- * or 0: it does not fit into size bytes (PROXY_BUILD_MAX is always enough).
+ * or 0: it does not fit into size bytes (PROXY_BUILD_MAX is always enough). Of h->more, a TLV that
+ * would make it longer than PROXY_BUILD_MAX is left out. With h->checked it has a checksum.
  *
  * Where src is unset or command is PROXY_LOCAL, v2 is a bare LOCAL header and v1 is UNKNOWN; so is
  * v1 for unix sockets. IPv4 and IPv6 mixed are written as IPv6 with a mapped address, two mapped

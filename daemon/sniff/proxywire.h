@@ -2,6 +2,9 @@
 /* What PROXY headers look like on the wire: for their reader and their writer. */
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
 #define V1_SIGNATURE      "PROXY "
 #define V1_SIGNATURE_SIZE (sizeof(V1_SIGNATURE) - 1)
 
@@ -26,4 +29,10 @@
 #define TLV_ALPN      0x01
 #define TLV_AUTHORITY 0x02
 #define TLV_CRC32C    0x03
+#define TLV_NOOP      0x04
 #define TLV_UNIQUE_ID 0x05
+
+#define CRC_SIZE 4
+
+/* CRC-32C of n bytes; crc is UINT32_MAX at first, and the checksum is the last one's complement. */
+uint32_t proxy_crc32c(uint32_t crc, const uint8_t *p, size_t n);

@@ -7,9 +7,9 @@ import socket
 import struct
 import time
 
-from lib import case, tls
-from lib.http import Client, Origin, request
-from lib.proxyheader import LOCAL, PROXY, TCP4, UNSPEC, ends, v1, v2, v2_raw
+from lib import case, proxyheader, tls
+from lib.http import Client, Origin, Reader, request
+from lib.proxyheader import LOCAL, PROXY, TCP4, UNSPEC, ends, tlv, v1, v2, v2_checked, v2_raw
 from lib.sniffing import Recorder, ask, check_refused, connected, talk
 from lib.segments import send_in_pieces, splits
 from lib.tls import extension, hello, records, usual, vector
@@ -251,3 +251,92 @@ def test_resets_while_sniffing(env):
             line = daemon.wait_access(number)[-1]
             assert line["end"] == "client_reset", (protocol, line)
     assert server.accepted == 0
+
+
+# ---- what else a PROXY header says ---------------------------------------------------------------
+
+AWS, AZURE, GCP, NOBODYS = 0xEA, 0xEE, 0xE0, 0x7B
+CLIENT_TLS = bytes([7]) + bytes(4) + tlv(0x21, b"TLSv1.3") + tlv(0x22, b"client.test")
+OTHERS = ((AWS, b"\1vpce-0a1b2c3d"), (AZURE, b"\1\0\0\0\7"), (GCP, bytes(range(8))),
+          (proxyheader.SSL, CLIENT_TLS), (NOBODYS, b""), (NOBODYS, bytes(300)),
+          (proxyheader.NETNS, b"blue"))
+
+
+class Announced:
+    """A server that keeps the TLVs of the header it gets, in their order, and checks the sum."""
+
+    def __init__(self, env):
+        self.tlvs, self.sums = [], []
+        self.backend = env.backend(self.serve)
+        self.address = self.backend.address
+
+    def serve(self, sock):
+        reader = Reader(sock)
+        head = reader.exactly(16)
+        size = int.from_bytes(head[14:], "big")
+        block = reader.exactly(size)
+        skip = {TCP4: 12, proxyheader.TCP6: 36, UNSPEC: 0}[head[13]]
+        self.tlvs.append(list(proxyheader.tlvs(block[skip:])))
+        sums = [value for kind, value in self.tlvs[-1] if kind == proxyheader.CRC32C]
+        self.sums.append(bool(sums))
+        if sums:
+            at = (head + block).index(tlv(proxyheader.CRC32C, sums[0])) + 3
+            zeroed = (head + block)[:at] + bytes(4) + (head + block)[at + 4:]
+            assert sums[0] == struct.pack("!L", proxyheader.crc32c(zeroed))
+        assert len(head + block) <= 4096
+        sock.sendall(b"a\n")
+        reader.rest()
+
+    def others(self):
+        """Those of the last header that the daemon did not write itself."""
+        own = (proxyheader.ALPN, proxyheader.AUTHORITY, proxyheader.CRC32C, proxyheader.UNIQUE_ID)
+        return [pair for pair in self.tlvs[-1] if pair[0] not in own]
+
+
+@case(timeout=60)
+def test_tlvs_of_others_go_on(env):
+    """In their order, whatever the daemon writes itself; the checksum is computed anew."""
+    server = Announced(env)
+    daemon = env.spliced(server.address, listener={"accept_proxy": "v2"},
+                         pool={"send_proxy": "v2"})
+    wire = [tlv(*pair) for pair in OTHERS]
+    padding, own = tlv(proxyheader.NOOP, b"xx"), tlv(proxyheader.AUTHORITY, b"a.test")
+    for header, summed in ((v2(A4, B4, *wire), False), (v2(A4, B4, padding, own, *wire), False),
+                           (v2_checked(A4, B4, *wire, own, padding), True),
+                           (v2_checked(("2001:db8::1", 1), ("2001:db8::2", 2), *wire), True)):
+        for pieces in ((header + b"x",), (header[:60], header[60:] + b"x")):
+            assert ask(daemon.address(), *pieces).name == "a"
+            assert server.others() == list(OTHERS), server.tlvs[-1]
+            assert server.sums[-1] == summed
+
+
+@case(timeout=60)
+def test_tlvs_of_others_are_bounded(env):
+    """The header is no longer than 4096 bytes; what fits behind a large one still goes on."""
+    server = Announced(env)
+    daemon = env.spliced(server.address, listener={"accept_proxy": "v2", "sniff_timeout": LONG},
+                         pool={"send_proxy": "v2"})
+    most = [(NOBODYS, bytes(3900)), (AWS, b"\1vpce-1"), (NOBODYS, bytes(140)), (AZURE, b"\1abcd")]
+    assert ask(daemon.address(), v2(A4, B4, *(tlv(*pair) for pair in most)) + b"x").name == "a"
+    assert server.others() == [most[0], most[1], most[3]], [
+        (kind, len(value)) for kind, value in server.tlvs[-1]]
+    # Of a LOCAL header nothing is told.
+    data = v2_raw(LOCAL, TCP4, BLOCK4 + tlv(AWS, b"\1vpce-1")) + b"x"
+    assert ask(daemon.address(), data).name == "a"
+    assert server.others() == []
+
+
+@case(timeout=60)
+def test_tlvs_of_others_before_http_and_tls(env):
+    server = Announced(env)
+    header = v2(A4, B4, *(tlv(*pair) for pair in OTHERS))
+    for protocol, data in (("http", request(host="a.test")), ("tls", records(usual("a.test"))),
+                           ("auto", records(usual("a.test")))):
+        daemon = env.spliced(server.address, pool={"send_proxy": "v2"}, listener={
+            "protocol": protocol, "accept_proxy": "any", "sniff_timeout": LONG})
+        client = env.keep(connected(daemon.address()))
+        count = len(server.tlvs)
+        client.sendall(header + data)
+        wait_until(lambda: len(server.tlvs) > count, 5, "the server is told")
+        assert server.others() == list(OTHERS), protocol
+        client.close()

@@ -287,7 +287,7 @@ def test_passed_on(env):
     for number, (header, source, target, wanted) in enumerate((
             (v1(A4, B4), A4, B4, {}), (v1(A6, B6), A6, B6, {}), (v2(A6, B6, *given), A6, B6, tlvs),
             (v2(A4, B4, given[0]), A4, B4, {UNIQUE_ID: tlvs[UNIQUE_ID]}),
-            (v2(A4, B4, tlv(NOOP, b"x"), tlv(0xE0, b"x")), A4, B4, {})), 1):
+            (v2(A4, B4, tlv(NOOP, b"x"), tlv(0xE0, b"x")), A4, B4, {0xE0: b"x"})), 1):
         assert ask(daemon.address(), header + b"payload").name == "a"
         assert server.stream(number) == b"payload"
         check_named(server.headers[-1], 2, (source, target))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../../daemon/sniff/h2.h"
+#include "../../daemon/sniff/h2ack.h"
 
 #define BLOCK_MAX 16384
 
@@ -97,9 +98,56 @@ static void check_block(const uint8_t *block, size_t len)
 	check(stream, at + sizeof(header) + len);
 }
 
+/* Passes the bytes through a filter for an acknowledgement, `step` at a time; what is left of
+ * them is in `out`. */
+static size_t filtered(const uint8_t *bytes, size_t len, size_t step, char *out)
+{
+	struct stream_filter *f = h2_ack_filter();
+	bool more = true, ended = false;
+	size_t n = 0;
+
+	must(f);
+	while (!ended) {
+		size_t part = len < step ? len : step;
+		char *buffer = malloc(STREAM_FILTER_ROOM + part), *data;
+
+		must(buffer);
+		data = buffer + STREAM_FILTER_ROOM;
+		ended = !part;
+		if (part)
+			memcpy(data, bytes, part);
+		bytes += part;
+		len -= part;
+		if (more)
+			more = f->pass(f, &data, &part, ended);
+		memcpy(out + n, data, part);
+		n += part;
+		free(buffer);
+	}
+	free(f);
+	return n;
+}
+
+/* All of it, or all but one frame; and the same whatever the pieces. */
+static void check_filter(const uint8_t *bytes, size_t len)
+{
+	char *whole = malloc(len + 1), *pieces = malloc(len + 1);
+	size_t n;
+
+	must(whole && pieces);
+	n = filtered(bytes, len, len + 1, whole);
+	must(n == len || n + H2_SETTINGS_BYTES == len);
+	must(n != len || memcmp(whole, bytes, len) == 0);
+	must(filtered(bytes, len, 1 + (len ? bytes[0] % 16u : 0), pieces) == n);
+	must(memcmp(whole, pieces, n) == 0);
+	free(whole);
+	free(pieces);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	check(data, len);
+	check_filter(data, len);
 	if (len <= BLOCK_MAX)
 		check_block(data, len);
 	return 0;

@@ -105,6 +105,30 @@ static bool is_plain(const struct proxy_header *h)
 	       !is_mapped(&h->dst);
 }
 
+/* What others have said is the same behind the daemon, as far as it fits. */
+static void check_more(const uint8_t *bytes, const struct proxy_header *read)
+{
+	uint8_t more[PROXY_V2_MAX], again[PROXY_V2_MAX], out[PROXY_BUILD_MAX];
+	struct proxy_header h = *read, back;
+	size_t n;
+
+	n = proxy_tlvs_of_others(bytes + h.tlvs_at, h.tlvs_len, more);
+	must(n <= h.tlvs_len && n == proxy_tlvs_of_others(bytes + h.tlvs_at, h.tlvs_len, NULL));
+	must(proxy_tlvs_of_others(more, n, again) == n && memcmp(more, again, n) == 0);
+	h.more = more;
+	h.more_len = (uint16_t)n;
+	must(proxy_header_build(out, sizeof(out), 1, &h) > 0);
+	n = proxy_header_build(out, sizeof(out), 2, &h);
+	must(n > 0 && parse(out, n, PROXY_ACCEPT_V2, &back) == (int)n);
+	if (back.command == PROXY_LOCAL)
+		return;
+	must(back.checked == h.checked);
+	n = proxy_tlvs_of_others(out + back.tlvs_at, back.tlvs_len, again);
+	must(n <= h.more_len);
+	if (h.more_len < PROXY_BUILD_MAX - 1024)
+		must(n == h.more_len && memcmp(more, again, n) == 0);
+}
+
 static void check_builds(const struct proxy_header *h)
 {
 	struct proxy_header v1, v2;
@@ -178,6 +202,7 @@ static void check_stream(const uint8_t *bytes, size_t len)
 	if (r <= 0)
 		return;
 	check_header(&any);
+	check_more(bytes, &any);
 	must(check(bytes, len, any.version == 1 ? PROXY_ACCEPT_V1 : PROXY_ACCEPT_V2, &one) == r);
 	must(same(&any, &one));
 	must(check(bytes, len, any.version == 1 ? PROXY_ACCEPT_V2 : PROXY_ACCEPT_V1, &one) ==

@@ -89,7 +89,8 @@ def _parse_v1(line):
     return Header(1, False, (words[2], ports[0]), (words[3], ports[1]), size=len(line))
 
 
-def _tlvs(block):
+def tlvs(block):
+    """(type, value) of each TLV, in their order."""
     while block:
         if len(block) < 3:
             raise BadHeader(f"{len(block)} bytes behind the last TLV")
@@ -116,7 +117,7 @@ def _parse_v2(command, family, block):
         rest = block[2 * width + 4:]
     else:
         raise BadHeader(f"family {family:#x}")
-    return Header(2, False, source, target, _tlvs(rest), size)
+    return Header(2, False, source, target, tlvs(rest), size)
 
 
 def read(reader):
