@@ -306,7 +306,9 @@ struct pool *listener_route(const struct listener *l, const struct route_query *
 {
 	size_t i = routes_find(l->routes, query);
 
-	return i == SIZE_MAX ? l->pool : l->daemon->pools[i];
+	if (i != SIZE_MAX)
+		return l->daemon->pools[i];
+	return route_is_connect(query) ? NULL : l->pool;
 }
 
 int listener_open(struct listener *l, struct daemon *d, const struct listener_config *config)
@@ -316,6 +318,7 @@ int listener_open(struct listener *l, struct daemon *d, const struct listener_co
 	*l = (struct listener){.config = config, .daemon = d};
 	if (config->pool_index != SIZE_MAX)
 		l->pool = d->pools[config->pool_index];
+	l->tunnels_h2 = listener_config_tunnels_h2(config);
 	l->routes = routes_new(config);
 	if (!l->routes)
 		return log_errno(-ENOMEM, "listener %s", config->name);

@@ -34,6 +34,7 @@ struct listener {
 	struct daemon *daemon;
 	struct pool *pool; /* where no route matches; NULL: refuse */
 	struct routes *routes;
+	bool tunnels_h2;               /* HTTP/2 is forwarded, not refused */
 	struct addr *bound;            /* n_binds addresses with the ports the kernel chose */
 	struct unix_file *files;       /* of each bind: the file of a unix socket */
 	struct listen_socket *sockets; /* n_binds * n_workers, a worker's next to each other */
@@ -53,7 +54,8 @@ int listener_start(struct listener *l, struct worker *w);
 void listener_stop(struct listener *l, struct worker *w);
 /* Whether `allow` and `deny` let this client in. */
 bool listener_allows(const struct listener *l, const struct addr *client);
-/* The pool of the first route that matches, or the listener's own; NULL: nothing matches. */
+/* The pool of the first route that matches, or, but for CONNECT, the listener's own; NULL: nothing
+ * matches. */
 struct pool *listener_route(const struct listener *l, const struct route_query *query);
 /* The session's end frees its place. */
 void listener_session_ended(struct listener *l);

@@ -191,12 +191,30 @@ static bool holds(const struct route_match *m, const struct route_query *q)
 	}
 }
 
+static bool is_connect(const char *method, size_t len)
+{
+	return len == sizeof("CONNECT") - 1 && memcmp(method, "CONNECT", len) == 0;
+}
+
+bool route_is_connect(const struct route_query *q)
+{
+	return q->method && is_connect(q->method, q->method_len);
+}
+
+static bool is_for_connect(const struct route_config *r)
+{
+	for (size_t i = 0; i < r->n_matches; i++)
+		if (r->matches[i].kind == MATCH_METHOD)
+			return is_connect(r->matches[i].text, strlen(r->matches[i].text));
+	return false;
+}
+
 static bool all_hold(const struct route_config *r, const struct route_query *q)
 {
 	for (size_t i = 0; i < r->n_matches; i++)
 		if (!holds(&r->matches[i], q))
 			return false;
-	return true;
+	return !route_is_connect(q) || is_for_connect(r);
 }
 
 /* Whether it is a route for requests to that host, whatever else it asks of them. */

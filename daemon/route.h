@@ -26,11 +26,17 @@ struct route_query {
 	void *arg;
 };
 
+/* A request for a tunnel. */
+bool route_is_connect(const struct route_query *q);
+
 /* The configuration must outlive the routes. NULL when out of memory. */
 struct routes *routes_new(const struct listener_config *config);
 void routes_free(struct routes *r);
-/* The pool_index of the first route, in the file's order, of which all matchers hold; SIZE_MAX:
- * there is none. */
+/*
+ * The pool_index of the first route, in the file's order, of which all matchers hold; SIZE_MAX:
+ * there is none. No route is for CONNECT that does not say so: whatever a tunnel carries has passed
+ * by what the listener does to requests.
+ */
 size_t routes_find(const struct routes *r, const struct route_query *q);
 /* Whether some route could be for this host, whatever the rest of the request says. */
 bool routes_know_host(const struct routes *r, const char *host);

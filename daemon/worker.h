@@ -51,6 +51,9 @@ struct worker {
 	struct conn_list gone;        /* closed connections, freed at the end of the turn */
 	struct idle_list *idle;       /* of each server */
 	struct conn_list idle_by_age;
+	struct event *idle_sweep;
+	time_t date_at; /* the second that `date` tells */
+	char date[32];  /* for heads: see http_date() */
 	uint32_t n_sniffing;
 	struct stream_list again;
 	uint32_t n_again;

@@ -37,6 +37,10 @@ extern const char *const proxy_send_str[_PROXY_SEND_MAX];
 enum forward_mode { FORWARD_NO, FORWARD_APPEND, FORWARD_REPLACE, _FORWARD_MODE_MAX };
 extern const char *const forward_mode_str[_FORWARD_MODE_MAX];
 
+/* What is done with clients that speak HTTP/2 without being asked. */
+enum h2_mode { H2_AUTO, H2_NO, H2_TUNNEL, _H2_MODE_MAX };
+extern const char *const h2_mode_str[_H2_MODE_MAX];
+
 /* Where a value was written; line 0: not in the file (a default). */
 struct config_where {
 	int line;
@@ -137,6 +141,8 @@ struct listener_config {
 	uint64_t sniff_timeout, auto_wait;
 	/* http */
 	uint64_t head_timeout, request_timeout, response_timeout, keepalive_timeout, tunnel_timeout;
+	bool underscores_in_headers;
+	enum h2_mode h2; /* as written: see listener_config_tunnels_h2() */
 	uint64_t head_max;
 	unsigned int fields_max;
 	uint64_t body_max;        /* 0: no limit */
@@ -193,6 +199,13 @@ static inline void config_freep_(struct config **c)
 	config_free(*c);
 }
 #define _cleanup_config_ _cleanup_(config_freep_)
+
+/*
+ * Whether HTTP/2 with prior knowledge is forwarded: what h2 says, or with auto whether the listener
+ * would do no more to HTTP/1 than choose a pool by the host. Of a tunnel only the first request's
+ * host is known, and nothing in it is looked at, changed or counted.
+ */
+bool listener_config_tunnels_h2(const struct listener_config *c);
 
 /* Writes the configuration with every option, set or default, in the file's own syntax. */
 void config_dump(const struct config *c, FILE *out);

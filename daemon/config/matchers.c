@@ -31,7 +31,8 @@ const struct match_info match_infos[_MATCH_KIND_MAX] = {
     [MATCH_HOST] = {"host:HOST", "the host, without its port, that an HTTP request is for. HOST "
 				 "is as above, or [IPV6]"},
     [MATCH_PATH] = {"path:/PREFIX", "how the path of an HTTP request begins, byte for byte"},
-    [MATCH_METHOD] = {"method:NAME", "the method of an HTTP request, in the same case"},
+    [MATCH_METHOD] = {"method:NAME", "the method of an HTTP request, in the same case. CONNECT is "
+				     "taken only by routes with method:CONNECT"},
     [MATCH_SOURCE] = {"src:NETWORK", "where the client is: 10.0.0.0/8, ::1 or unix, for example"},
     [MATCH_HEADER] = {"header:NAME[=VALUE]",
 		      "a field of an HTTP request's head, with exactly this value if one is "

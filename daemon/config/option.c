@@ -42,6 +42,9 @@ const char *const proxy_send_str[_PROXY_SEND_MAX] = {
     [PROXY_SEND_V1] = "v1",
     [PROXY_SEND_V2] = "v2",
 };
+const char *const h2_mode_str[_H2_MODE_MAX] = {
+    [H2_AUTO] = "auto", [H2_NO] = "no", [H2_TUNNEL] = "tunnel"};
+
 const char *const forward_mode_str[_FORWARD_MODE_MAX] = {
     [FORWARD_NO] = "no",
     [FORWARD_APPEND] = "append",

@@ -172,6 +172,13 @@ OPTION(LISTENER, keepalive_timeout, keepalive_timeout, DURATION, "1m", RESTART,
 OPTION(LISTENER, tunnel_timeout, tunnel_timeout, DURATION, "1h", RESTART,
        "http: idle_timeout of what follows an upgrade or CONNECT, and of HTTP/2. 0: never.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)
+OPTION(LISTENER, h2, h2, ENUM, "auto", RESTART,
+       "http: clients that begin with HTTP/2 (prior knowledge). tunnel: the first request chooses "
+       "the pool, and everything is forwarded as it comes: what later requests of the connection ask "
+       "for, and whatever the listener does to HTTP/1, is not looked at. no: they get 505. auto: "
+       "tunnel where routes look at the host and the client alone, and neither body_max nor an option "
+       "that adds fields is set, and no elsewhere.",
+       CHOICES(h2_mode_str))
 OPTION(LISTENER, head_max, head_max, SIZE, "32K", RESTART,
        "http: the largest head of a request (431) or response (502).",
        .min = 1 << 10, .max = 128 << 10)
@@ -185,6 +192,10 @@ OPTION(LISTENER, body_splice_min, body_splice_min, SIZE, "1M", RESTART,
        "http: bodies, and chunks of bodies, of which this much is still to come are moved by the "
        "kernel; smaller ones are cheaper to copy.",
        .min = 1, .max = UINT64_C(1) << 40)
+OPTION(LISTENER, underscores_in_headers, underscores_in_headers, BOOL, "no", RESTART,
+       "http: whether a request's fields with an underscore in the name go on to servers. Programs "
+       "behind CGI, FastCGI or WSGI cannot tell X_Name from X-Name. What the listener itself writes "
+       "or removes, it removes in every such spelling, whatever this says.")
 OPTION(LISTENER, x_forwarded_for, x_forwarded_for, ENUM, "no", RESTART,
        "http: tell servers the client's address in X-Forwarded-For. append keeps what the request "
        "says already, replace removes it.",

@@ -6,7 +6,12 @@
 #include "../daemon.h"
 #include "../listener.h"
 #include "../worker.h"
+#include "date.h"
 #include "out.h"
+#include "rewrite.h"
+
+/* What can be asked of whatever is behind a proxy. */
+#define ALLOW "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH\r\n"
 
 /* How long a client has for the last bytes of a response that is cut. */
 #define FAREWELL_NS (2 * NSEC_PER_SEC)
@@ -20,6 +25,7 @@ static const struct {
     [HTTP_END_DENIED] = {403, "Forbidden", "You may not use this service."},
     [HTTP_END_NO_ROUTE] = {404, "Not Found", "Nothing is configured for this address."},
     [HTTP_END_HEAD_TIMEOUT] = {408, "Request Timeout", "The request did not come in time."},
+    [HTTP_END_NO_TUNNEL] = {405, "Method Not Allowed", "There is no tunnel here."},
     [HTTP_END_REQUEST_TIMEOUT] = {408, "Request Timeout", "The request did not come in time."},
     [HTTP_END_BODY_TOO_LARGE] = {413, "Content Too Large", "The request's body is too large."},
     [HTTP_END_MISDIRECTED] = {421, "Misdirected Request", "This host is not served here."},
@@ -70,15 +76,34 @@ static int write_answer(struct session *s, enum http_end end)
 
 	n = snprintf(text, sizeof(text),
 		     "HTTP/1.1 %u %s\r\n"
+		     "Date: %s\r\n"
+		     "%s"
 		     "Content-Type: text/plain; charset=utf-8\r\n"
 		     "Content-Length: %zu\r\n"
 		     "Connection: close\r\n"
 		     "\r\n"
 		     "%s%s",
-		     status, name, strlen(answers[end].text) + 1, head ? "" : answers[end].text,
+		     status, name, http_date(s->worker), status == 405 ? ALLOW : "",
+		     strlen(answers[end].text) + 1, head ? "" : answers[end].text,
 		     head ? "" : "\n");
 	iov.iov_len = (size_t)n;
 	return http_write(s, SIDE_CLIENT, &iov, 1);
+}
+
+/* The proxy's own response is written, or kept to be: the connection ends with it. */
+static void answered(struct session *s, enum http_end end)
+{
+	struct http *h = s->http;
+
+	http_release_server(s, false);
+	if (s->state != SESSION_HTTP)
+		return;
+	http_record(s, end);
+	h->close = true;
+	h->polite = false;
+	http_enter(s, HTTP_CLOSING);
+	http_silence(s, s->listener->config->response_timeout);
+	stream_again(s->worker, &s->streams[DOWN]);
 }
 
 void http_answer(struct session *s, enum http_end end)
@@ -95,15 +120,31 @@ void http_answer(struct session *s, enum http_end end)
 		http_abort(s, HTTP_END_CLIENT_RESET);
 		return;
 	}
-	http_release_server(s, false);
-	if (s->state != SESSION_HTTP)
+	answered(s, end);
+}
+
+void http_answer_as_last(struct session *s, const struct http_head *head, const char *in)
+{
+	bool trace = head->method_id == METHOD_TRACE;
+	size_t n = trace ? rewrite_trace(head, in, s->worker->scratch, HTTP_SCRATCH) : 0;
+	char text[512];
+	struct iovec iov[2] = {{.iov_base = text}, {.iov_base = s->worker->scratch, .iov_len = n}};
+
+	s->http->request->status = 200;
+	iov[0].iov_len = (size_t)snprintf(text, sizeof(text),
+					  "HTTP/1.1 200 OK\r\n"
+					  "Date: %s\r\n"
+					  "%s"
+					  "Content-Length: %zu\r\n"
+					  "Connection: close\r\n"
+					  "\r\n",
+					  http_date(s->worker),
+					  trace ? "Content-Type: message/http\r\n" : ALLOW, n);
+	if (http_write(s, SIDE_CLIENT, iov, 2) < 0) {
+		http_abort(s, HTTP_END_CLIENT_RESET);
 		return;
-	http_record(s, end);
-	h->close = true;
-	h->polite = false;
-	http_enter(s, HTTP_CLOSING);
-	http_silence(s, s->listener->config->response_timeout);
-	stream_again(s->worker, &s->streams[DOWN]);
+	}
+	answered(s, HTTP_END_DONE);
 }
 
 static enum session_end session_end_of(enum http_end end)

@@ -2,7 +2,6 @@
 #include "body.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "error.h"
 
@@ -83,33 +82,6 @@ static void pay(struct http_body *b, struct body_spans *s)
 	b->owes = false;
 }
 
-/* Trailer fields that would say something about the message's framing or routing. */
-static bool is_forbidden(const char *line, size_t len)
-{
-	static const char *const names[] = {"content-length",
-					    "transfer-encoding",
-					    "host",
-					    "connection",
-					    "trailer",
-					    "te",
-					    "content-encoding",
-					    "content-type",
-					    "content-range",
-					    "authorization",
-					    "set-cookie",
-					    "cache-control",
-					    "max-forwards",
-					    "expect",
-					    "upgrade"};
-	const char *colon = memchr(line, ':', len);
-	size_t n = colon ? (size_t)(colon - line) : len;
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strlen(names[i]) == n && strncasecmp(line, names[i], n) == 0)
-			return true;
-	return false;
-}
-
 static void last_chunk(struct http_body *b, struct body_spans *s)
 {
 	pay(b, s);
@@ -137,7 +109,7 @@ static void one_event(struct http_body *b, enum chunk_what what, const char *in,
 		break;
 	case CHUNK_TRAILER:
 		last_chunk(b, s);
-		if (!b->plain && !is_forbidden(in + span->at, span->len)) {
+		if (!b->plain && trailer_may_pass(b->trailers, in + span->at, span->len)) {
 			add_piece(s, in + span->at, span->len);
 			gather(s, "\r\n", 2);
 		}

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "chunk.h"
+#include "trailer.h"
 
 enum http_body_kind {
 	BODY_NONE,
@@ -29,6 +30,7 @@ struct http_body {
 	uint8_t error;  /* enum http_error: it is no valid body, and nothing more is taken */
 	uint64_t left;  /* BODY_LENGTH: bytes to come */
 	uint64_t moved; /* payload so far */
+	const struct trailer_rules *trailers; /* chunked: set after body_begin(); NULL: none */
 	struct chunk_parser chunk;
 };
 

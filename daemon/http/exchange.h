@@ -37,6 +37,7 @@ enum http_end {
 	HTTP_END_DONE,
 	HTTP_END_BAD_REQUEST,
 	HTTP_END_MISDIRECTED, /* no route for this host: called no_route, too */
+	HTTP_END_NO_TUNNEL,   /* CONNECT, and no route says so: the same */
 	HTTP_END_NO_ROUTE,
 	HTTP_END_DENIED,
 	HTTP_END_HEAD_TIMEOUT,
@@ -88,12 +89,13 @@ struct http_request {
 };
 
 struct http {
-	struct http_request *request; /* NULL: between requests */
-	struct http_out out[2];       /* by enum side */
-	struct http_body body[2];     /* by enum direction */
-	size_t scanned[2];            /* of a head that is not complete: looked at already */
-	uint64_t deadline, armed;     /* monotonic ns; the timer may fire sooner. 0: none */
-	uint64_t began_ns;            /* when the first byte of the request came */
+	struct http_request *request;     /* NULL: between requests */
+	struct http_out out[2];           /* by enum side */
+	struct http_body body[2];         /* by enum direction */
+	struct trailer_rules trailers[2]; /* the same */
+	size_t scanned[2];                /* of a head that is not complete: looked at already */
+	uint64_t deadline, armed;         /* monotonic ns; the timer may fire sooner. 0: none */
+	uint64_t began_ns;                /* when the first byte of the request came */
 	uint64_t n_requests;
 	uint64_t tunnel_base[2]; /* by enum direction: bytes that were not the tunnel's */
 	uint64_t lost[2];        /* by enum side: bytes of this exchange that it will never take */
@@ -154,6 +156,9 @@ void http_pump_closing(struct session *s);
 /* The proxy's own response to the request, and the end of the connection after it. Where a part of
  * another response is out already, the connection is cut off. */
 void http_answer(struct session *s, enum http_end end);
+/* The response to OPTIONS or TRACE whose last hop this is (Max-Forwards: 0): 200, and for TRACE the
+ * request as it came, without what it must keep to itself. `in` is what the head was parsed of. */
+void http_answer_as_last(struct session *s, const struct http_head *head, const char *in);
 /* The server has left in the middle of a response: what came of it is still delivered, and then the
  * connection ends so that the client sees that it is cut. */
 void http_cut(struct session *s, enum http_end end);

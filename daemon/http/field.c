@@ -126,15 +126,25 @@ bool http_connection_names(const struct http_head *head, const char *buf,
 		rest = c->value;
 		while (list_next(buf, &rest, &option))
 			if (option.len == f->name.len &&
-			    tokens_equal(buf + option.at, buf + f->name.at, option.len))
+			    names_alike(buf + option.at, buf + f->name.at, option.len))
 				return true;
 	}
 	return false;
 }
 
+bool http_upgrade_is_h2(const char *protocol, size_t len)
+{
+	const char *slash = memchr(protocol, '/', len);
+	size_t n = slash ? (size_t)(slash - protocol) : len;
+
+	if (token_is(protocol, n, "http"))
+		return n + 1 < len && slash[1] >= '2';
+	return n >= 2 && token_is(protocol, 2, "h2");
+}
+
 bool http_is_hop_by_hop(const struct http_head *head, const char *buf, const struct http_field *f)
 {
-	switch (f->id) {
+	switch (f->id != FIELD_OTHER ? f->id : f->alias) {
 	case FIELD_CONNECTION:
 	case FIELD_KEEP_ALIVE:
 	case FIELD_PROXY_CONNECTION:
@@ -142,10 +152,9 @@ bool http_is_hop_by_hop(const struct http_head *head, const char *buf, const str
 	case FIELD_TE:
 	case FIELD_HTTP2_SETTINGS:
 		return true;
-	case FIELD_OTHER:
-		return head->connection_others && http_connection_names(head, buf, f);
 	default:
-		return false;
+		return f->id == FIELD_OTHER && head->connection_others &&
+		       http_connection_names(head, buf, f);
 	}
 }
 

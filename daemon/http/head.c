@@ -264,13 +264,14 @@ static int connection_field(struct parser *p, const struct http_field *f)
 	return 0;
 }
 
-static void expect_field(struct parser *p, const struct http_field *f)
+static bool list_has(const char *buf, struct http_slice list, const char *token)
 {
-	struct http_slice rest = f->value, expectation;
+	struct http_slice element;
 
-	while (list_next(p->buf, &rest, &expectation))
-		if (token_is(p->buf + expectation.at, expectation.len, "100-continue"))
-			p->head->expect_continue = true;
+	while (list_next(buf, &list, &element))
+		if (token_is(buf + element.at, element.len, token))
+			return true;
+	return false;
 }
 
 /* It means something to a proxy with two methods only: RFC 9110 7.6.2. */
@@ -308,12 +309,18 @@ static int known_field(struct parser *p, const struct http_field *f)
 	case FIELD_CONNECTION:
 		return connection_field(p, f);
 	case FIELD_EXPECT:
-		expect_field(p, f);
+		p->head->expect_continue |= list_has(p->buf, f->value, "100-continue");
 		return 0;
 	case FIELD_MAX_FORWARDS:
 		return max_forwards_field(p, f);
 	case FIELD_UPGRADE:
 		p->has_upgrade = true;
+		return 0;
+	case FIELD_TE:
+		p->head->te_trailers |= list_has(p->buf, f->value, "trailers");
+		return 0;
+	case FIELD_DATE:
+		p->head->has_date = true;
 		return 0;
 	default:
 		return 0;
@@ -347,6 +354,7 @@ static int finish(struct parser *p)
 	h->keep_alive = !h->connection_close && (h->minor > 0 || p->option_keep_alive);
 	h->upgrade = h->minor > 0 && p->option_upgrade && p->has_upgrade;
 	h->expect_continue = h->expect_continue && h->minor > 0;
+	h->te_trailers = h->te_trailers && h->minor > 0;
 	return 0;
 }
 

@@ -119,6 +119,8 @@ struct http_head {
 				   upgrade */
 	bool expect_continue;   /* 1.1 only */
 	bool upgrade;           /* 1.1 only: Connection: upgrade, and an Upgrade field */
+	bool te_trailers;       /* 1.1 only: TE: trailers */
+	bool has_date;
 	uint16_t n_fields;
 	struct http_field *fields; /* the caller's array, of fields_max */
 };
@@ -155,12 +157,18 @@ bool http_response_has_body(const struct http_head *head, enum http_method reque
  */
 void http_host_split(const char *host, size_t len, size_t *name_len, uint16_t *port);
 
-/* Is the field named in a Connection field of its head? */
+/* Is the field named in a Connection field of its head, in whatever spelling: see names_alike()? */
 bool http_connection_names(const struct http_head *head, const char *buf,
 			   const struct http_field *f);
 /*
+ * Is this element of an Upgrade field HTTP/2 in the clear? It would take all further requests past
+ * the routes, and RFC 9113 knows it no more.
+ */
+bool http_upgrade_is_h2(const char *protocol, size_t len);
+/*
  * Is the field for this hop only? Connection, Keep-Alive, Proxy-Connection, TE, Upgrade,
- * HTTP2-Settings and what Connection names, except that it cannot take away a field that this proxy
- * gives a meaning to, such as Host or X-Forwarded-For. Transfer-Encoding is the caller's.
+ * HTTP2-Settings, those in another spelling, and what Connection names, except that it cannot take
+ * away a field that this proxy gives a meaning to, such as Host or X-Forwarded-For.
+ * Transfer-Encoding is the caller's.
  */
 bool http_is_hop_by_hop(const struct http_head *head, const char *buf, const struct http_field *f);

@@ -166,7 +166,8 @@ void http_event(struct session *s, struct conn *c, uint32_t events)
 
 bool http_may_reuse(const struct session *s)
 {
-	return !s->http->request->retried;
+	/* A tunnel wants a connection that is certain to live, and cannot be asked for twice. */
+	return !s->http->request->retried && s->http->request->method_id != METHOD_CONNECT;
 }
 
 void http_connected(struct session *s)
@@ -372,5 +373,7 @@ void http_free(struct http *h)
 	free(h->request);
 	http_out_free(&h->out[SIDE_CLIENT]);
 	http_out_free(&h->out[SIDE_BACKEND]);
+	trailer_rules_fini(&h->trailers[UP]);
+	trailer_rules_fini(&h->trailers[DOWN]);
 	free(h);
 }

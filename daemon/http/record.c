@@ -14,6 +14,7 @@ const char *const http_end_str[_HTTP_END_MAX] = {
     [HTTP_END_BAD_REQUEST] = "bad_request",
     [HTTP_END_NO_ROUTE] = "no_route",
     [HTTP_END_MISDIRECTED] = "no_route",
+    [HTTP_END_NO_TUNNEL] = "no_route",
     [HTTP_END_DENIED] = "denied",
     [HTTP_END_HEAD_TIMEOUT] = "head_timeout",
     [HTTP_END_REQUEST_TIMEOUT] = "request_timeout",
@@ -143,7 +144,10 @@ void http_record(struct session *s, enum http_end end)
 				    .status = h->status};
 	uint64_t bytes[2] = {moved(s, UP), moved(s, DOWN)};
 
-	stat_inc(&st->http_ends[end == HTTP_END_MISDIRECTED ? HTTP_END_NO_ROUTE : end]);
+	if (end == HTTP_END_MISDIRECTED || end == HTTP_END_NO_TUNNEL)
+		stat_inc(&st->http_ends[HTTP_END_NO_ROUTE]);
+	else
+		stat_inc(&st->http_ends[end]);
 	if (!r) {
 		h->n_requests++;
 		none.id = atomic_fetch_add(&s->worker->daemon->next_id, 1) + 1;

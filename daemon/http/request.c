@@ -17,6 +17,7 @@
 #include "move.h"
 #include "out.h"
 #include "rewrite.h"
+#include "syntax.h"
 
 /* What of a path the access log shows. */
 #define LOG_PATH_MAX 2048
@@ -140,9 +141,17 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	return r;
 }
 
-static void begin_body(struct session *s, const struct http_head *head)
+/* 0 or -ENOMEM. */
+static int begin_body(struct session *s, const struct http_head *head, const char *in)
 {
+	const struct listener_config *c = s->listener->config;
+	struct trailer_rules *t = &s->http->trailers[UP];
 	struct http_body *b = &s->http->body[UP];
+
+	if (trailer_rules_set(t, head, in) < 0)
+		return -ENOMEM;
+	t->request_id = c->request_id;
+	t->no_underscores = !c->underscores_in_headers;
 
 	if (head->chunked)
 		body_begin(b, BODY_CHUNKED, 0);
@@ -150,21 +159,23 @@ static void begin_body(struct session *s, const struct http_head *head)
 		body_begin(b, BODY_LENGTH, head->content_length);
 	else
 		body_begin(b, BODY_NONE, 0);
+	b->trailers = t;
 	body_begin(&s->http->body[DOWN], BODY_NONE, 0);
 	s->http->body[DOWN].done = false;
+	return 0;
 }
 
-/* An upgrade to HTTP/2 would take all further requests past the routes, and RFC 9113 knows it no
- * more: the request is forwarded without it. */
-static bool asks_for_h2c(const struct http_head *head, const char *in)
+/* Whether anything is asked for that is not HTTP/2: without that the request is forwarded without
+ * its Upgrade. */
+static bool asks_for_others(const struct http_head *head, const char *in)
 {
 	for (unsigned int i = 0; i < head->n_fields; i++) {
-		const struct http_field *f = &head->fields[i];
+		struct http_slice rest = head->fields[i].value, protocol;
 
-		if (f->id != FIELD_UPGRADE)
+		if (head->fields[i].id != FIELD_UPGRADE)
 			continue;
-		for (uint32_t at = 0; at + 3 <= f->value.len; at++)
-			if (strncasecmp(in + f->value.at + at, "h2c", 3) == 0)
+		while (list_next(in, &rest, &protocol))
+			if (protocol.len && !http_upgrade_is_h2(in + protocol.at, protocol.len))
 				return true;
 	}
 	return false;
@@ -176,6 +187,13 @@ static void refuse_body(struct session *s)
 	s->http->refused = HTTP_BAD_LENGTH;
 	stat_inc(&s->worker->stats.http_errors[HTTP_BAD_LENGTH]);
 	http_answer(s, HTTP_END_BAD_REQUEST);
+}
+
+static enum http_end no_pool(const struct http *h, bool known_host)
+{
+	if (h->request->method_id == METHOD_CONNECT)
+		return HTTP_END_NO_TUNNEL;
+	return known_host ? HTTP_END_NO_ROUTE : HTTP_END_MISDIRECTED;
 }
 
 /* A head is complete, and nothing is wrong with it. The pool, or NULL: it was answered. */
@@ -195,7 +213,10 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 		return NULL;
 	}
 	h->close = h->close || !head->keep_alive || s->worker->draining;
-	begin_body(s, head);
+	if (begin_body(s, head, in) < 0) {
+		http_answer(s, HTTP_END_LIMIT);
+		return NULL;
+	}
 	h->request->replayable = h->body[UP].done && is_idempotent(h->request->method_id);
 	pool = choose(s, head, in, &known_host);
 	if (s->denied)
@@ -203,8 +224,10 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 	else if (h->request->method_id == METHOD_CONNECT && !h->body[UP].done)
 		refuse_body(s); /* the bytes behind it would be the tunnel's to one, and the body's
 				   to another */
+	else if (head->has_max_forwards && head->max_forwards == 0)
+		http_answer_as_last(s, head, in);
 	else if (!pool)
-		http_answer(s, known_host ? HTTP_END_NO_ROUTE : HTTP_END_MISDIRECTED);
+		http_answer(s, no_pool(h, known_host));
 	else if (c->body_max && head->has_length && head->content_length > c->body_max)
 		http_answer(s, HTTP_END_BODY_TOO_LARGE);
 	else
@@ -314,8 +337,7 @@ bool http_next_request(struct session *s)
 		refuse_head(s, (enum http_error) - n);
 		return false;
 	}
-	if (head.upgrade && asks_for_h2c(&head, in.data))
-		head.upgrade = false;
+	head.upgrade = head.upgrade && asks_for_others(&head, in.data);
 	pool = accept_head(s, &head, in.data);
 	if (head.chunked || head.content_length > in.len - (size_t)n)
 		conn_ack_at_once(s->client_conn.fd);

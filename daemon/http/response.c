@@ -13,6 +13,7 @@
 #include "move.h"
 #include "out.h"
 #include "rewrite.h"
+#include "syntax.h"
 
 /*
  * Heads in one turn, so that a server that repeats interim responses does not starve the others,
@@ -92,6 +93,10 @@ static void begin_body(struct session *s, const struct http_head *head)
 	h->unwanted = !h->body[UP].done && r->expect && !h->body[UP].moved;
 	if (h->unwanted || (!h->body[UP].done && !h->keep))
 		h->close = true;
+	/* What came behind a CONNECT may be meant for the tunnel, and is no request then. */
+	if (r->method_id == METHOD_CONNECT)
+		h->close = true;
+	b->trailers = &h->trailers[DOWN];
 }
 
 static enum rewrite_connection what_to_say(const struct http *h)
@@ -197,12 +202,15 @@ static bool begin_response(struct session *s, const struct http_head *head, cons
 	bool tunnel = is_tunnel(h->request, head);
 	size_t n, used = 0;
 
+	if (trailer_rules_set(&h->trailers[DOWN], head, in->data) < 0) {
+		http_answer(s, HTTP_END_LIMIT);
+		return false;
+	}
+	h->trailers[DOWN].request_id = s->listener->config->request_id;
 	h->request->status = head->status;
 	if (!tunnel)
 		begin_body(s, head);
-	n = rewrite_response(s, head, in->data,
-			     head->status == 101 ? SAY_UPGRADE
-						 : (tunnel ? SAY_NOTHING : what_to_say(h)),
+	n = rewrite_response(s, head, in->data, tunnel ? SAY_NOTHING : what_to_say(h),
 			     is_chunked(h, head), s->worker->scratch, HTTP_SCRATCH);
 	if (!n) {
 		bad_response(s, HTTP_HEAD_TOO_LARGE);
@@ -219,6 +227,21 @@ static bool begin_response(struct session *s, const struct http_head *head, cons
 	if (tunnel)
 		become_tunnel(s);
 	return s->state == SESSION_HTTP;
+}
+
+/* A switch to what was not offered. */
+static bool is_to_h2(const struct http_head *head, const char *in)
+{
+	for (unsigned int i = 0; i < head->n_fields; i++) {
+		struct http_slice rest = head->fields[i].value, protocol;
+
+		if (head->fields[i].id != FIELD_UPGRADE)
+			continue;
+		while (list_next(in, &rest, &protocol))
+			if (http_upgrade_is_h2(in + protocol.at, protocol.len))
+				return true;
+	}
+	return false;
 }
 
 /* True: go on with what comes after it. */
@@ -255,7 +278,8 @@ static bool read_head(struct session *s)
 		return false;
 	}
 	/* Nor before the request is complete (RFC 9110, 7.8). */
-	if (head.status == 101 && (!h->request->upgrade || !h->body[UP].done)) {
+	if (head.status == 101 &&
+	    (!h->request->upgrade || !h->body[UP].done || is_to_h2(&head, in.data))) {
 		bad_response(s, HTTP_BAD_STATUS);
 		return false;
 	}

@@ -10,6 +10,8 @@
 #include "../daemon.h"
 #include "../listener.h"
 #include "../worker.h"
+#include "date.h"
+#include "syntax.h"
 
 struct writer {
 	char *at, *end;
@@ -60,6 +62,35 @@ static void put_field(struct writer *w, const char *in, const struct http_field 
 	put(w, "\r\n", 2);
 }
 
+/* What the length says, however it was written. */
+static void put_length(struct writer *w, const char *in, const struct http_field *f, uint64_t n)
+{
+	put_slice(w, in, f->name);
+	put_fmt(w, ": %llu\r\n", (unsigned long long)n);
+}
+
+/* The Upgrade fields as one, without what cannot be had here. */
+static void put_upgrade(struct writer *w, const struct http_head *head, const char *in)
+{
+	bool first = true;
+
+	for (unsigned int i = 0; i < head->n_fields; i++) {
+		struct http_slice rest = head->fields[i].value, protocol;
+
+		if (head->fields[i].id != FIELD_UPGRADE)
+			continue;
+		while (list_next(in, &rest, &protocol)) {
+			if (!protocol.len || http_upgrade_is_h2(in + protocol.at, protocol.len))
+				continue;
+			put_text(w, first ? "Upgrade: " : ", ");
+			put_slice(w, in, protocol);
+			first = false;
+		}
+	}
+	if (!first)
+		put(w, "\r\n", 2);
+}
+
 static size_t finished(const struct writer *w, const char *out)
 {
 	return w->full ? 0 : (size_t)(w->at - out);
@@ -69,23 +100,55 @@ static size_t finished(const struct writer *w, const char *out)
 
 static bool is_named(const char *in, const struct http_field *f, const char *name)
 {
-	return *name && f->name.len == strlen(name) &&
-	       strncasecmp(in + f->name.at, name, f->name.len) == 0;
+	return strncasecmp(in + f->name.at, name, f->name.len) == 0;
 }
 
-/* Whether the listener's own value takes the place of what the client sent. */
-static bool is_replaced(const struct listener_config *c, const struct http_field *f)
+/*
+ * Whether the listener's own value takes the place of what the client sent. Where it is added to
+ * what came, another spelling still goes: a program may see nothing but that.
+ */
+static bool is_replaced(const struct listener_config *c, const struct http_head *head,
+			const struct http_field *f)
 {
-	switch (f->id) {
+	bool same = f->id != FIELD_OTHER;
+
+	switch (same ? f->id : f->alias) {
+	case FIELD_OTHER:
+	case FIELD_VIA:
+	case FIELD_DATE:
+	case FIELD_TRAILER:
+	case FIELD_UPGRADE:
+		return false;
 	case FIELD_X_FORWARDED_FOR:
-		return c->x_forwarded_for == FORWARD_REPLACE;
+		return c->x_forwarded_for == FORWARD_REPLACE ||
+		       (!same && c->x_forwarded_for != FORWARD_NO);
 	case FIELD_X_FORWARDED_PROTO:
 		return c->x_forwarded_proto;
 	case FIELD_FORWARDED:
 		return c->forwarded == FORWARD_REPLACE;
+	case FIELD_EXPECT:
+		/* Who speaks HTTP/1.0 expects nothing (RFC 9110 10.1.1). */
+		return head->minor == 0;
+	case FIELD_MAX_FORWARDS:
+		return !same || head->has_max_forwards;
+	case FIELD_CONTENT_LENGTH:
+		return !same;
 	default:
-		return false;
+		return true;
 	}
+}
+
+/* Whether a request goes on without the field. */
+static bool is_dropped(const struct listener_config *c, const struct http_head *head,
+		       const char *in, const struct http_field *f)
+{
+	const char *id = c->request_id;
+
+	if (f->id == FIELD_OTHER && f->name.len == strlen(id) &&
+	    names_alike(in + f->name.at, id, f->name.len))
+		return !is_named(in, f, id);
+	return is_replaced(c, head, f) || (f->underscore && !c->underscores_in_headers) ||
+	       http_is_hop_by_hop(head, in, f);
 }
 
 /* The address alone; for Forwarded, IPv6 in brackets and quotes (RFC 7239, 6). */
@@ -153,6 +216,22 @@ static void put_request_line(struct writer *w, const struct http_head *head, con
 	put_text(w, " HTTP/1.1\r\n");
 }
 
+/* What is said anew on each hop. */
+static void put_hop(struct writer *w, const struct http_head *head, const char *in)
+{
+	if (head->chunked)
+		put_text(w, "Transfer-Encoding: chunked\r\n");
+	if (head->has_max_forwards)
+		put_fmt(w, "Max-Forwards: %u\r\n", head->max_forwards - 1);
+	if (head->te_trailers)
+		put_text(w, "TE: trailers\r\n");
+	if (head->upgrade)
+		put_upgrade(w, head, in);
+	if (head->upgrade || head->te_trailers)
+		put_fmt(w, "Connection: %s%s\r\n", head->upgrade ? "upgrade" : "TE",
+			head->upgrade && head->te_trailers ? ", TE" : "");
+}
+
 /* A client of HTTP/1.0 need not say whom it asks: whom it has connected to. */
 static void put_own_address(struct writer *w, const struct session *s)
 {
@@ -182,34 +261,72 @@ size_t rewrite_request(const struct session *s, const struct http_head *head, co
 	for (unsigned int i = 0; i < head->n_fields; i++) {
 		const struct http_field *f = &head->fields[i];
 
-		if (f->id == FIELD_HOST || f->id == FIELD_TRANSFER_ENCODING ||
-		    http_is_hop_by_hop(head, in, f) || is_replaced(c, f))
+		if (is_dropped(c, head, in, f))
 			continue;
-		has_id |= is_named(in, f, c->request_id);
-		put_field(&w, in, f);
+		has_id |= f->name.len == strlen(c->request_id) && is_named(in, f, c->request_id);
+		if (f->id == FIELD_CONTENT_LENGTH)
+			put_length(&w, in, f, head->content_length);
+		else
+			put_field(&w, in, f);
 	}
-	if (head->chunked)
-		put_text(&w, "Transfer-Encoding: chunked\r\n");
-	if (head->upgrade) {
-		for (unsigned int i = 0; i < head->n_fields; i++)
-			if (head->fields[i].id == FIELD_UPGRADE)
-				put_field(&w, in, &head->fields[i]);
-		put_text(&w, "Connection: upgrade\r\n");
-	}
+	put_hop(&w, head, in);
 	put_added(&w, s, head, in, has_id);
+	put(&w, "\r\n", 2);
+	return finished(&w, out);
+}
+
+size_t rewrite_trace(const struct http_head *head, const char *in, char *out, size_t size)
+{
+	struct writer w = {.at = out, .end = out + size};
+
+	put_slice(&w, in, head->method);
+	put(&w, " ", 1);
+	put_slice(&w, in, head->target);
+	put_fmt(&w, " HTTP/1.%u\r\n", head->minor);
+	for (unsigned int i = 0; i < head->n_fields; i++) {
+		const struct http_field *f = &head->fields[i];
+
+		if (!name_is_credential(in + f->name.at, f->name.len))
+			put_field(&w, in, f);
+	}
 	put(&w, "\r\n", 2);
 	return finished(&w, out);
 }
 
 /* ---- responses -------------------------------------------------------------------------- */
 
+static void put_connection(struct writer *w, enum rewrite_connection say, bool upgrade)
+{
+	static const char *const options[] = {
+	    [SAY_NOTHING] = "", [SAY_CLOSE] = "close", [SAY_KEEP_ALIVE] = "keep-alive"};
+	const char *option = options[say];
+
+	if (*option || upgrade)
+		put_fmt(w, "Connection: %s%s%s\r\n", option, *option && upgrade ? ", " : "",
+			upgrade ? "upgrade" : "");
+}
+
+static bool frames(const struct http_field *f)
+{
+	uint8_t id = f->id != FIELD_OTHER ? f->id : f->alias;
+
+	return id == FIELD_CONTENT_LENGTH || id == FIELD_TRANSFER_ENCODING;
+}
+
+/* No body can follow, whatever a length says. */
+static bool is_bodiless(const struct session *s, const struct http_head *head)
+{
+	return head->status < 200 || head->status == 204 ||
+	       (s->http->request->method_id == METHOD_CONNECT && head->status < 300);
+}
+
 size_t rewrite_response(const struct session *s, const struct http_head *head, const char *in,
 			enum rewrite_connection say, bool chunked, char *out, size_t size)
 {
 	const struct listener_config *c = s->listener->config;
 	struct writer w = {.at = out, .end = out + size};
-	/* No body can follow, whatever a length says. */
-	bool bodiless = head->status < 200 || head->status == 204;
+	/* 426 says what to upgrade to, 101 to what it was (RFC 9110 7.8). */
+	bool upgrade = head->status == 101 || head->status == 426, upgrades = head->status == 101;
 
 	put_fmt(&w, "HTTP/1.1 %03u ", head->status);
 	put_slice(&w, in, head->reason);
@@ -217,22 +334,22 @@ size_t rewrite_response(const struct session *s, const struct http_head *head, c
 	for (unsigned int i = 0; i < head->n_fields; i++) {
 		const struct http_field *f = &head->fields[i];
 
-		if (f->id == FIELD_UPGRADE && say == SAY_UPGRADE)
+		if (f->id == FIELD_UPGRADE && upgrade) {
 			put_field(&w, in, f);
-		else if (f->id != FIELD_TRANSFER_ENCODING && !http_is_hop_by_hop(head, in, f) &&
-			 !(bodiless && f->id == FIELD_CONTENT_LENGTH))
+			upgrades = true;
+		} else if (f->id == FIELD_CONTENT_LENGTH && !is_bodiless(s, head)) {
+			put_length(&w, in, f, head->content_length);
+		} else if (!http_is_hop_by_hop(head, in, f) && !frames(f)) {
 			put_field(&w, in, f);
+		}
 	}
 	if (chunked)
 		put_text(&w, "Transfer-Encoding: chunked\r\n");
+	if (!head->has_date && head->status >= 200)
+		put_fmt(&w, "Date: %s\r\n", http_date(s->worker));
 	if (*c->via)
 		put_fmt(&w, "Via: 1.%u %s\r\n", head->minor, c->via);
-	if (say == SAY_CLOSE)
-		put_text(&w, "Connection: close\r\n");
-	else if (say == SAY_KEEP_ALIVE)
-		put_text(&w, "Connection: keep-alive\r\n");
-	else if (say == SAY_UPGRADE)
-		put_text(&w, "Connection: upgrade\r\n");
+	put_connection(&w, say, upgrades);
 	put(&w, "\r\n", 2);
 	return finished(&w, out);
 }

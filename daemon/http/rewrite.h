@@ -9,7 +9,10 @@
 size_t rewrite_request(const struct session *s, const struct http_head *head, const char *in,
 		       char *out, size_t size);
 
-/* What a response says about the client's connection. */
-enum rewrite_connection { SAY_NOTHING, SAY_CLOSE, SAY_KEEP_ALIVE, SAY_UPGRADE };
+/* The same of a request as it came, without credentials: what TRACE is answered with. */
+size_t rewrite_trace(const struct http_head *head, const char *in, char *out, size_t size);
+
+/* What a response says about the client's connection, besides upgrades. */
+enum rewrite_connection { SAY_NOTHING, SAY_CLOSE, SAY_KEEP_ALIVE };
 size_t rewrite_response(const struct session *s, const struct http_head *head, const char *in,
 			enum rewrite_connection say, bool chunked, char *out, size_t size);

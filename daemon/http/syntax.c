@@ -67,19 +67,6 @@ bool token_is(const char *text, size_t len, const char *lower)
 	return true;
 }
 
-static char lower_case(char c)
-{
-	return c >= 'A' && c <= 'Z' ? folded(c) : c;
-}
-
-bool tokens_equal(const char *a, const char *b, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (lower_case(a[i]) != lower_case(b[i]))
-			return false;
-	return true;
-}
-
 /* Returns the length of "[...]" at the front of text, 0 if that is no IPv6 address. */
 static size_t take_ipv6(const char *text, size_t len)
 {

@@ -64,8 +64,6 @@ static inline size_t line_scan(const char *buf, size_t from, size_t len)
 
 /* Letters of any case; `lower` is in lower case and holds letters, digits and '-' only. */
 bool token_is(const char *text, size_t len, const char *lower);
-/* Two texts of tokens in any case. */
-bool tokens_equal(const char *a, const char *b, size_t len);
 
 /*
  * Two names of fields that programs behind CGI, FastCGI, WSGI and their like cannot tell apart:

@@ -189,7 +189,8 @@ static enum step look_for_http(struct session *s)
 	buf = sniff_at_hand(s, &len);
 	if (!len)
 		return STEP_MORE;
-	if (h2_preface_starts(buf, len))
+	/* Where it is refused it is read as HTTP/1, of a version that does not exist. */
+	if (s->listener->tunnels_h2 && h2_preface_starts(buf, len))
 		return look_for_h2(s);
 	http_start(s);
 	return STEP_DECIDED;

@@ -458,7 +458,8 @@ def test_tunnel_timeout(env):
             connection.send(data)
 
     origin = Origin(env, serve=serve)
-    daemon = proxy(env, origin.address, {"tunnel_timeout": "700ms", "response_timeout": "300ms",
+    daemon = proxy(env, origin.address, {"route": "method:CONNECT -> main",
+                                         "tunnel_timeout": "700ms", "response_timeout": "300ms",
                                          "request_timeout": "300ms", "keepalive_timeout": "300ms"})
     with Client(daemon.address()) as client:
         client.send(request("CONNECT", "a.test:1", host="a.test:1"))

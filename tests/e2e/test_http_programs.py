@@ -242,7 +242,8 @@ def check_http2(env, server, protocol):
     """curl and h2load with prior knowledge, routed by their :authority and :path."""
     wanted = files(env, 100, 5_000_000)
     other = Recorder(env, "other")
-    daemon = proxy(env, other.address, {"protocol": protocol, "route": "host:a.test path:/ -> h2"},
+    daemon = proxy(env, other.address, {"protocol": protocol, "h2": "tunnel",
+                                        "route": "host:a.test path:/ -> h2"},
                    {"h2": server.address})
     host, port = programs.split(daemon.address())
     url = f"http://a.test:{port}"

@@ -370,7 +370,7 @@ def test_http2(env):
     with programs.Program(env, "nghttpd", command, address):
         other = Recorder(env, "other")
         daemon = env.spliced(other.address, listener={
-            "protocol": "auto", "route": "host:a.test path:/f -> h2"},
+            "protocol": "auto", "h2": "tunnel", "route": "host:a.test path:/f -> h2"},
             more={"pool h2": {"server": f"s {address}"}})
         got = programs.run_bytes(curl, "-sS", "--fail", "--http2-prior-knowledge", "-H",
                                  "Host: a.test", f"http://{daemon.address()}/file")

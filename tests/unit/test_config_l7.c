@@ -295,6 +295,42 @@ static void options_of_other_protocols(void **state _unused_)
 	}
 }
 
+/* What the listener would not do to HTTP/2 turns it off, unless it is asked for. */
+static void tunnels_of_h2(void **state _unused_)
+{
+	static const struct {
+		const char *options;
+		bool tunnels;
+	} all[] = {
+	    {"", true},
+	    {"body_max = 0\nhead_max = 8K\nunderscores_in_headers = no\ndeny = 10.0.0.1\n", true},
+	    {"route = host:a src:10.0.0.0/8 -> q\nroute = sni:b alpn:h2 -> q\n", true},
+	    {"route = host:a -> q\nroute = host:a path:/x -> q\n", false},
+	    {"route = method:GET -> q\n", false},
+	    {"route = header:a -> q\n", false},
+	    {"body_max = 1\n", false},
+	    {"x_forwarded_for = append\n", false},
+	    {"x_forwarded_proto = yes\n", false},
+	    {"forwarded = replace\n", false},
+	    {"via = x\n", false},
+	    {"request_id = X-Id\n", false},
+	    {"h2 = tunnel\nbody_max = 1\nroute = path:/ -> q\nvia = x\n", true},
+	    {"h2 = no\n", false},
+	    {"h2 = auto\nvia = x\n", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		char text[512];
+		struct config *c;
+
+		(void)snprintf(text, sizeof(text), AUTO "pool = p\n%s" POOLS, all[i].options);
+		c = loaded(text);
+		if (listener_config_tunnels_h2(&c->listeners[0]) != all[i].tunnels)
+			fail_msg("%s", all[i].options);
+		config_free(c);
+	}
+}
+
 static void bad_values(void **state _unused_)
 {
 	spliced_error("max_sniffing = 0", "t.conf:2: max_sniffing: \"0\" is out of range; "
@@ -531,6 +567,7 @@ int main(void)
 	    cmocka_unit_test(defaults),
 	    cmocka_unit_test(every_option),
 	    cmocka_unit_test(options_of_other_protocols),
+	    cmocka_unit_test(tunnels_of_h2),
 	    cmocka_unit_test(bad_values),
 	    cmocka_unit_test(bad_tokens),
 	    cmocka_unit_test(hosts),

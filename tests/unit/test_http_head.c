@@ -502,6 +502,43 @@ static void hop_by_hop(void **state _unused_)
 	assert_false(h.connection_others);
 }
 
+static void hops_in_other_spellings(void **state _unused_)
+{
+	static const char t[] = "GET / HTTP/1.1\r\nHost: a\r\nConnection: x_one, X-Two\r\n"
+				"X-One: 1\r\nX_Two: 2\r\nX.TWO: 3\r\nKeep_Alive: 4\r\n"
+				"http2_settings: 5\r\nX-Three: 6\r\nContent_Length: 7\r\n\r\n";
+	static const bool hop[] = {false, true, true, true, true, true, true, false, false};
+	struct http_head h = parsed(http_request_parse, t);
+
+	assert_int_equal(h.n_fields, ARRAY_SIZE(hop));
+	for (size_t i = 0; i < ARRAY_SIZE(hop); i++)
+		if (http_is_hop_by_hop(&h, t, &fields[i]) != hop[i])
+			fail_msg("%.*s", (int)fields[i].name.len, t + fields[i].name.at);
+}
+
+static void protocols_to_upgrade_to(void **state _unused_)
+{
+	static const char *const h2[] = {"h2c",   "H2C",      "h2",     "h2c-14",
+					 "h2c/1", "HTTP/2.0", "http/2", "HTTP/3.0"};
+	static const char *const others[] = {"websocket", "h",       "h3c",  "HTTP",     "HTTP/",
+					     "HTTP/1.1",  "TLS/1.0", "xh2c", "HTTPS/2.0"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(h2); i++)
+		assert_true(http_upgrade_is_h2(h2[i], strlen(h2[i])));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_false(http_upgrade_is_h2(others[i], strlen(others[i])));
+}
+
+static void what_te_offers(void **state _unused_)
+{
+	assert_true(parsed(http_request_parse, REQUEST(1, "TE: trailers\r\n")).te_trailers);
+	assert_true(
+	    parsed(http_request_parse, REQUEST(1, "TE: gzip;q=1, Trailers\r\n")).te_trailers);
+	assert_false(parsed(http_request_parse, REQUEST(1, "TE: trailer\r\n")).te_trailers);
+	assert_false(parsed(http_request_parse, REQUEST(1, "TE:\r\n")).te_trailers);
+	assert_false(parsed(http_request_parse, REQUEST(0, "TE: trailers\r\n")).te_trailers);
+}
+
 /* ---- responses ---- */
 
 static void status_lines(void **state _unused_)
@@ -674,6 +711,9 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(persistence),
 	    cmocka_unit_test(upgrades_and_expectations),
 	    cmocka_unit_test(hop_by_hop),
+	    cmocka_unit_test(hops_in_other_spellings),
+	    cmocka_unit_test(protocols_to_upgrade_to),
+	    cmocka_unit_test(what_te_offers),
 	    cmocka_unit_test(status_lines),
 	    cmocka_unit_test(bodies_of_responses),
 	    cmocka_unit_test(hosts_are_split),

@@ -231,6 +231,28 @@ static void methods(void **state _unused_)
 	assert_int_equal(routes_find(f.routes, &q), 1);
 }
 
+/* A tunnel is for those routes alone that say so, wherever they stand. */
+static void connects(void **state _unused_)
+{
+	_cleanup_fixture_ struct fixture f =
+	    WITH_ROUTES("host:a.test", "host:a.test method:CONNECT", "src:127.0.0.1 method:GET",
+			"method:CONNECT src:127.0.0.1");
+	struct addr here = {.len = sizeof(struct sockaddr_in)};
+	struct route_query q = {
+	    .host = "a.test", .method = "CONNECT", .method_len = 7, .src = &here};
+
+	here.in4.sin_family = AF_INET;
+	here.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(routes_find(f.routes, &q), 1);
+	q.host = "b.test";
+	assert_int_equal(routes_find(f.routes, &q), 3);
+	here.in4.sin_addr.s_addr = htonl(0x0a000001);
+	assert_int_equal(routes_find(f.routes, &q), NONE);
+	q.host = "a.test";
+	q.method = "connect"; /* another method */
+	assert_int_equal(routes_find(f.routes, &q), 0);
+}
+
 /* A head with the field X-A: b. */
 static bool has_field(void *arg, const char *name, const char *value)
 {
@@ -433,21 +455,14 @@ static void many_routes_are_right(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(names),
-	    cmocka_unit_test(any_name),
-	    cmocka_unit_test(long_names),
-	    cmocka_unit_test(alpn),
-	    cmocka_unit_test(sources),
-	    cmocka_unit_test(paths),
-	    cmocka_unit_test(methods),
-	    cmocka_unit_test(headers),
-	    cmocka_unit_test(all_must_hold),
-	    cmocka_unit_test(first_wins),
-	    cmocka_unit_test(sni_and_host),
-	    cmocka_unit_test(no_routes),
-	    cmocka_unit_test(known_hosts),
-	    cmocka_unit_test(many_routes),
-	    cmocka_unit_test(many_routes_are_right),
+	    cmocka_unit_test(names),       cmocka_unit_test(any_name),
+	    cmocka_unit_test(long_names),  cmocka_unit_test(alpn),
+	    cmocka_unit_test(sources),     cmocka_unit_test(paths),
+	    cmocka_unit_test(methods),     cmocka_unit_test(connects),
+	    cmocka_unit_test(headers),     cmocka_unit_test(all_must_hold),
+	    cmocka_unit_test(first_wins),  cmocka_unit_test(sni_and_host),
+	    cmocka_unit_test(no_routes),   cmocka_unit_test(known_hosts),
+	    cmocka_unit_test(many_routes), cmocka_unit_test(many_routes_are_right),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
