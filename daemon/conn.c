@@ -81,6 +81,34 @@ void conn_ack_at_once(int fd)
 	set_quickack(fd, 1);
 }
 
+/*
+ * Whether this host has an address to call that one from: without one (IPv6 is off, say) connect()
+ * gives the same error as without a free port. A socket of UDP sends nothing when it connects.
+ */
+static bool has_source(const struct addr *where)
+{
+	_cleanup_close_ int fd =
+	    socket(where->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	return fd < 0 || connect(fd, &where->sa, where->len) == 0 || errno != EADDRNOTAVAIL;
+}
+
+/* 0: the connection is made, or being made. Or a negative errno. */
+static int start_connect(int fd, const struct addr *where)
+{
+	int r;
+
+	/* A unix socket's connect() that was interrupted has not begun; TCP's goes on. */
+	do
+		r = connect(fd, &where->sa, where->len);
+	while (r < 0 && errno == EINTR && where->sa.sa_family == AF_UNIX);
+	if (r == 0 || errno == EINPROGRESS || errno == EINTR)
+		return 0;
+	if (errno != EADDRNOTAVAIL)
+		return -errno;
+	return has_source(where) ? -EADDRNOTAVAIL : -EAFNOSUPPORT;
+}
+
 int conn_dial(const struct addr *where, bool speaks, int (*own)(void *arg, int fd), void *arg)
 {
 	_cleanup_close_ int fd = -1;
@@ -98,10 +126,22 @@ int conn_dial(const struct addr *where, bool speaks, int (*own)(void *arg, int f
 	/* Undone by the kernel when the server's SYN comes (tcp_rcv_synsent_state_process). */
 	if (speaks && where->sa.sa_family != AF_UNIX)
 		set_quickack(fd, 0);
-	/* A unix socket whose backlog is full says EAGAIN and cannot be waited for. */
-	if (connect(fd, &where->sa, where->len) < 0 && errno != EINPROGRESS)
-		return -errno;
-	return TAKE_FD(fd);
+	err = start_connect(fd, where);
+	return err ? err : TAKE_FD(fd);
+}
+
+const char *conn_strerror(int err)
+{
+	switch (err) {
+	case EAGAIN:
+		return "its backlog is full";
+	case EADDRNOTAVAIL:
+		return "no local port is free";
+	case EAFNOSUPPORT:
+		return "this host has no address of that family";
+	default:
+		return strerror(err);
+	}
 }
 
 int conn_error(int fd)

@@ -48,7 +48,9 @@ struct conn *conn_new(void);
 
 /*
  * Creates a non-blocking socket for `where` and starts connecting: TCP_NODELAY, urgent data in
- * line. Returns the descriptor, or a negative errno; -EINPROGRESS is not an error. `own` may mark
+ * line. Returns the descriptor, or a negative errno; -EINPROGRESS is not an error. -EAGAIN: the
+ * backlog of a unix server is full, which nothing can be waited for. -EADDRNOTAVAIL: no local port
+ * is free for that address. `own` may mark
  * the socket before it connects. With `speaks` there is something to send at once, which then
  * carries the acknowledgement of the server's SYN: one segment less.
  */
@@ -71,6 +73,8 @@ void conn_setup(bool keep_system_congestion);
  */
 void conn_ack_with_answer(int fd);
 void conn_ack_at_once(int fd);
+/* What a failed conn_dial() or a connection's error (positive errno) means, in words. */
+const char *conn_strerror(int err);
 /* SO_ERROR, as a positive errno; 0: none. */
 int conn_error(int fd);
 /* Takes note of what epoll says of its input: EPOLLIN, EPOLLPRI, EPOLLRDHUP, EPOLLHUP. */

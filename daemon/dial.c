@@ -11,8 +11,16 @@
 #include "session.h"
 #include "worker.h"
 
-/* How often a session that waits for a descriptor looks whether there is one: nothing tells it. */
-#define STARVED_RETRY_NS (50 * NSEC_PER_MSEC)
+/*
+ * How often a session that waits for something of this host, or for room in a unix socket's
+ * backlog, looks whether it is there: nothing tells it. At first soon, then more and more rarely.
+ */
+#define PAUSE_MIN_NS (NSEC_PER_MSEC)
+#define PAUSE_MAX_NS (50 * NSEC_PER_MSEC)
+
+/* The least time that an address of many is given: a SYN that is lost is sent again after a second.
+ */
+#define SHARE_MIN_NS (NSEC_PER_SEC)
 
 static int own(void *arg, int fd)
 {
@@ -51,25 +59,38 @@ static void report(const struct session *s, int err)
 	    !atomic_compare_exchange_strong(&s->server->reported_ns, &last, now))
 		return;
 	log_warn("pool %s: server %s: connecting to %s: %s", s->pool->config->name,
-		 s->server->config->name, addr_format(&s->backend, text), strerror(err));
+		 s->server->config->name, addr_format(&s->backend, text), conn_strerror(err));
 }
 
-/* Puts the failed try behind us. False: the session has no try left and has ended. */
-static bool next_try(struct session *s, int err)
+/* What failed is of no interest any more. */
+static void dial_forget(struct dial *d)
 {
-	report(s, err);
-	if (s->conns[SIDE_BACKEND])
-		conn_close(s->conns[SIDE_BACKEND], false);
-	server_release(s->server, true);
-	s->server = NULL;
-	s->failed = true;
-	if (!s->retries_left) {
-		session_no_server(s, END_CONNECT_FAILED);
-		return false;
-	}
-	s->retries_left--;
-	return true;
+	free(d->tried);
+	d->tried = NULL;
+	d->last = NULL;
 }
+
+/* ---- whose fault ------------------------------------------------------------------------ */
+
+/* Ours, whomever we call. */
+static bool is_shortage(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS;
+}
+
+/* Ours as well, but only for this address: all ports to it are in use. */
+static bool is_portless(int err)
+{
+	return err == EADDRNOTAVAIL;
+}
+
+/* It may go away by itself. EAGAIN is a unix server's: its backlog is full. */
+static bool is_passing(int err)
+{
+	return is_shortage(err) || is_portless(err) || err == EAGAIN;
+}
+
+/* ---- one try ---------------------------------------------------------------------------- */
 
 /* Whether the server gets something as soon as it is connected. */
 static bool has_spoken(const struct session *s)
@@ -80,7 +101,15 @@ static bool has_spoken(const struct session *s)
 	return !conn_is_quiet(&s->client_conn);
 }
 
-/* One try. 0, or a negative errno: it has failed at once. */
+/* What the address is given. Where others of the server are as good, they share connect_timeout. */
+static uint64_t try_time(const struct session *s)
+{
+	uint64_t all = s->pool->config->connect_timeout, others = s->dial.attempt.others;
+
+	return others ? MAX(all / (others + 1), MIN(all, SHARE_MIN_NS)) : all;
+}
+
+/* 0, or a negative errno: it has failed at once. */
 static int try_server(struct session *s)
 {
 	struct worker *w = s->worker;
@@ -96,13 +125,13 @@ static int try_server(struct session *s)
 	fd = dial_fd(w, &s->backend, has_spoken(s));
 	if (fd < 0)
 		return fd;
-	s->starved_ns = 0;
+	s->dial.waits_ns = 0;
 	c->fd = fd;
 	c->server = s->server;
 	c->tcp = s->backend.sa.sa_family != AF_UNIX;
 	c->armed = 0;
 	c->readable = c->writable = c->fin_seen = c->urgent = c->failed = c->ended = false;
-	session_dial_timeout(s, s->pool->config->connect_timeout);
+	session_dial_timeout(s, try_time(s));
 	stream_watch(w, &s->streams[DOWN]);
 	return 0;
 }
@@ -121,61 +150,170 @@ static bool reuse(struct session *s)
 	if (closed)
 		worker_conn_gone(s->worker, closed);
 	session_attach(s, c);
-	s->starved_ns = 0;
+	s->dial.waits_ns = 0;
+	attempt_spare(s->server, &s->backend, &s->dial.attempt, s->worker->now);
+	dial_forget(&s->dial);
 	return true;
-}
-
-/* Ours, not the server's. */
-static bool is_shortage(int err)
-{
-	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
 }
 
 /*
  * The session was accepted: it waits for what others give back, as long as a server may take to be
- * connected. Nobody is accepted meanwhile (see listener.c). The server stays chosen.
+ * connected. Nobody is accepted while descriptors are short (see listener.c). The server stays
+ * chosen. False: it has waited long enough.
  */
-static void await_descriptor(struct session *s)
+static bool await(struct session *s, int err)
 {
-	uint64_t now = s->worker->now;
+	uint64_t now = s->worker->now, waited;
+	uint64_t most = is_shortage(err) ? s->pool->config->connect_timeout : try_time(s);
+	struct dial *d = &s->dial;
 
-	if (!s->starved_ns)
-		s->starved_ns = now;
-	if (now - s->starved_ns >= s->pool->config->connect_timeout)
-		session_no_server(s, END_LIMIT);
-	else
-		session_dial_timeout(s, MIN(STARVED_RETRY_NS, s->pool->config->connect_timeout));
+	if (!d->waits_ns) {
+		d->waits_ns = now;
+		d->pause_ns = PAUSE_MIN_NS;
+	}
+	waited = now - d->waits_ns;
+	if (waited >= most)
+		return false;
+	session_dial_timeout(s, MIN(d->pause_ns, most - waited));
+	d->pause_ns = MIN(d->pause_ns * 2, PAUSE_MAX_NS);
+	return true;
 }
 
-void dial(struct session *s)
-{
-	int err;
+/* ---- one after the other ---------------------------------------------------------------- */
 
+static void no_server(struct session *s)
+{
+	const struct dial *d = &s->dial;
+
+	if (d->failed)
+		session_no_server(s, END_CONNECT_FAILED);
+	else
+		session_no_server(s, d->limited ? END_LIMIT : END_NO_SERVER);
+}
+
+/* The address is not tried again. False: out of memory. */
+static bool remember(struct session *s)
+{
+	struct dial *d = &s->dial;
+
+	if (!d->tried)
+		d->tried = calloc(s->pool->n_servers, sizeof(*d->tried));
+	if (!d->tried)
+		return false;
+	d->tried[s->server - s->pool->servers] |= UINT64_C(1) << d->attempt.slot;
+	d->last = s->server;
+	return true;
+}
+
+/* Puts the failed try behind us. False: the session has ended. */
+static bool next_try(struct session *s, int err)
+{
+	struct server *server = s->server;
+	struct dial *d = &s->dial;
+	bool remembered = remember(s);
+
+	report(s, err);
+	if (s->conns[SIDE_BACKEND])
+		conn_close(s->conns[SIDE_BACKEND], false);
+	s->server = NULL;
+	d->waits_ns = 0;
+	if (is_portless(err)) {
+		d->limited = true;
+		attempt_spare(server, &s->backend, &d->attempt, s->worker->now);
+		server_release(server);
+	} else {
+		d->failed = true;
+		attempt_failed(server, &s->backend, &d->attempt, err, s->worker->now);
+	}
+	if (!remembered)
+		session_no_server(s, END_LIMIT);
+	return remembered;
+}
+
+/* Begins to connect. True: it has failed at once, and the next is to be tried. */
+static bool try_fails(struct session *s)
+{
+	int err = -try_server(s);
+
+	if (!err || (is_passing(err) && await(s, err)))
+		return false;
+	if (!is_shortage(err))
+		return next_try(s, err);
+	session_no_server(s, END_LIMIT);
+	return false;
+}
+
+/* Who may be asked after what has failed so far. */
+static unsigned int wish(const struct session *s)
+{
+	const struct dial *d = &s->dial;
+
+	if (!d->last)
+		return WISH_ANY;
+	if (s->worker->now >= d->until_ns)
+		return d->overtime ? 0 : WISH_OTHERS;
+	return WISH_OTHERS | WISH_PASSED | (d->retries_left ? WISH_PASSED_OTHERS : 0);
+}
+
+/* False: nobody is left, and the session has ended. */
+static bool choose(struct session *s)
+{
+	struct dial *d = &s->dial;
+	const struct wish w = {
+	    .tried = d->tried, .last = d->last, .what = wish(s), .now = s->worker->now};
+
+	s->server = pool_pick(s->pool, &w, &s->backend, &d->attempt);
+	if (!s->server) {
+		no_server(s);
+		return false;
+	}
+	if (!d->last)
+		return true;
+	stat_inc(&s->worker->stats.retries);
+	if (s->server == d->last)
+		return true;
+	if (d->retries_left)
+		d->retries_left--;
+	if (w.now >= d->until_ns)
+		d->overtime = true;
+	return true;
+}
+
+static void dial_next(struct session *s)
+{
 	do {
-		s->server = pool_pick(s->pool, &s->tried, &s->backend);
-		if (!s->server) {
-			session_no_server(s, s->failed ? END_CONNECT_FAILED : END_NO_SERVER);
+		if (!choose(s))
 			return;
-		}
 		if (reuse(s)) {
 			session_opened(s);
 			return;
 		}
-		if (s->failed)
-			stat_inc(&s->worker->stats.retries);
-		err = try_server(s);
-		if (is_shortage(err)) {
-			await_descriptor(s);
-			return;
-		}
-	} while (err && next_try(s, -err));
+	} while (try_fails(s));
+}
+
+void dial(struct session *s)
+{
+	const struct pool_config *c = s->pool->config;
+
+	dial_forget(&s->dial);
+	s->dial = (struct dial){
+	    .until_ns = s->worker->now + c->connect_timeout * (1 + (uint64_t)c->retries),
+	    .retries_left = (uint16_t)c->retries,
+	};
+	dial_next(s);
+}
+
+/* ---- what happens to a try -------------------------------------------------------------- */
+
+static void dial_failed(struct session *s, int err)
+{
+	if (next_try(s, err))
+		dial_next(s);
 }
 
 void dial_timeout(struct session *s)
 {
-	int err;
-
-	if (!s->starved_ns) {
+	if (!s->dial.waits_ns) {
 		dial_failed(s, ETIMEDOUT);
 		return;
 	}
@@ -183,20 +321,44 @@ void dial_timeout(struct session *s)
 		session_opened(s);
 		return;
 	}
-	err = try_server(s);
-	if (is_shortage(err))
-		await_descriptor(s);
-	else if (err && next_try(s, -err))
-		dial(s);
-}
-
-void dial_failed(struct session *s, int err)
-{
-	if (next_try(s, err))
-		dial(s);
+	if (try_fails(s))
+		dial_next(s);
 }
 
 void dial_connected(struct session *s)
 {
+	attempt_connected(s->server, &s->backend, &s->dial.attempt, s->worker->now);
+	dial_forget(&s->dial);
 	session_opened(s);
+}
+
+bool dial_error(struct session *s, int err)
+{
+	/* The kernel's tcp_reset() says ECONNREFUSED while a connection is being made; these only
+	 * of one that was made, and whoever did that is not down. */
+	if (err != ECONNRESET && err != EPIPE) {
+		dial_failed(s, err);
+		return true;
+	}
+	dial_connected(s);
+	return false;
+}
+
+void dial_release(struct session *s)
+{
+	uint64_t now = s->worker->now, half = s->pool ? s->pool->config->connect_timeout / 2 : 0;
+	struct server *server = s->server;
+	struct dial *d = &s->dial;
+
+	dial_forget(d);
+	if (!server)
+		return;
+	s->server = NULL;
+	/* Of a server that hangs, clients may have enough before connect_timeout is over. */
+	if (d->attempt.open && !d->waits_ns && now - d->attempt.began_ns >= half) {
+		attempt_failed(server, &s->backend, &d->attempt, ETIMEDOUT, now);
+		return;
+	}
+	attempt_spare(server, &s->backend, &d->attempt, now);
+	server_release(server);
 }

@@ -18,13 +18,9 @@ struct pool *pool_new(const struct pool_config *config)
 	}
 	p->n_servers = config->n_servers;
 	for (size_t i = 0; i < p->n_servers; i++) {
-		struct server *s = &p->servers[i];
-
-		s->config = &config->servers[i];
-		s->pool = p;
-		if (s->config->endpoint.kind == ENDPOINT_ADDR) {
-			s->addrs[0] = s->config->endpoint.addr;
-			s->n_addrs = 1;
+		if (server_init(&p->servers[i], p, &config->servers[i]) < 0) {
+			pool_free(p);
+			return NULL;
 		}
 	}
 	return p;
@@ -34,27 +30,63 @@ void pool_free(struct pool *p)
 {
 	if (!p)
 		return;
+	for (size_t i = 0; i < p->n_servers; i++)
+		server_fini(&p->servers[i]);
 	(void)pthread_mutex_destroy(&p->lock);
 	free(p->servers);
 	free(p);
 }
 
-/* Each address of a server is worth a try. */
-static bool was_tried(const struct server *s, const struct tried *t, size_t i)
+/* Whom a step of the search takes: the server that failed last, or one of all. */
+enum among { AMONG_LAST, AMONG_SERVERS, AMONG_BACKUPS };
+
+struct step {
+	unsigned int wish; /* WISH_* without which it is left out */
+	enum among among;
+	enum ejection_rank worst;
+};
+
+/* In this order. A hang that is only suspected is no reason to use a backup. */
+static const struct step steps[] = {
+    {0, AMONG_LAST, RANK_GOOD},
+    {0, AMONG_LAST, RANK_DOUBTFUL},
+    {WISH_OTHERS, AMONG_SERVERS, RANK_GOOD},
+    {WISH_OTHERS, AMONG_SERVERS, RANK_DOUBTFUL},
+    {WISH_OTHERS, AMONG_BACKUPS, RANK_GOOD},
+    {WISH_OTHERS, AMONG_BACKUPS, RANK_DOUBTFUL},
+    {WISH_PASSED, AMONG_LAST, RANK_PASSED_OVER},
+    {WISH_PASSED_OTHERS, AMONG_SERVERS, RANK_PASSED_OVER},
+    {WISH_PASSED_OTHERS, AMONG_BACKUPS, RANK_PASSED_OVER},
+};
+
+struct choice {
+	const struct wish *wish;
+	const struct step *step;
+};
+
+static bool has_room(const struct server *s)
 {
-	return i < POOL_MAX_TRIED && t->times[i] >= s->n_addrs;
+	return !s->config->max_sessions || s->active < s->config->max_sessions;
 }
 
-static bool usable(const struct server *s, const struct tried *t, size_t i, bool backup)
+/* The addresses of a server that a step of the search takes, as slots. */
+static uint64_t candidates(const struct pool *p, const struct server *s, const struct choice *c)
 {
-	const struct server_config *c = s->config;
+	const struct wish *w = c->wish;
 
-	return c->backup == backup && s->n_addrs && !was_tried(s, t, i) &&
-	       (!c->max_sessions || s->active < c->max_sessions);
+	/* A session that has waited for one server that hangs is not the one to try others. */
+	return server_candidates(s, w->tried ? w->tried[s - p->servers] : 0, c->step->worst,
+				 !w->last, w->now);
+}
+
+static bool usable(const struct pool *p, const struct server *s, const struct choice *c)
+{
+	return s->config->backup == (c->step->among == AMONG_BACKUPS) && has_room(s) &&
+	       candidates(p, s, c);
 }
 
 /* Smooth weighted round robin: weights 2 and 1 give a a b a a b..., never bursts of one server. */
-static struct server *next_round_robin(struct pool *p, const struct tried *t, bool backup)
+static struct server *next_round_robin(struct pool *p, const struct choice *c)
 {
 	struct server *best = NULL;
 	long total = 0;
@@ -62,7 +94,7 @@ static struct server *next_round_robin(struct pool *p, const struct tried *t, bo
 	for (size_t i = 0; i < p->n_servers; i++) {
 		struct server *s = &p->servers[i];
 
-		if (!usable(s, t, i, backup))
+		if (!usable(p, s, c))
 			continue;
 		s->current_weight += s->config->weight;
 		total += s->config->weight;
@@ -75,7 +107,7 @@ static struct server *next_round_robin(struct pool *p, const struct tried *t, bo
 }
 
 /* Fewest sessions for its weight; among equals the one that has served least. */
-static struct server *next_least_sessions(struct pool *p, const struct tried *t, bool backup)
+static struct server *next_least_sessions(struct pool *p, const struct choice *c)
 {
 	struct server *best = NULL;
 
@@ -83,7 +115,7 @@ static struct server *next_least_sessions(struct pool *p, const struct tried *t,
 		struct server *s = &p->servers[i];
 		uint64_t mine, its;
 
-		if (!usable(s, t, i, backup))
+		if (!usable(p, s, c))
 			continue;
 		if (!best) {
 			best = s;
@@ -98,55 +130,31 @@ static struct server *next_least_sessions(struct pool *p, const struct tried *t,
 	return best;
 }
 
-/* New sessions take turns at the addresses; a retry gets the one after those it has tried, whatever
- * other sessions were given meanwhile. */
-static const struct addr *next_address(struct server *s, struct tried *t, size_t i)
+static struct server *take_step(struct pool *p, const struct choice *c)
 {
-	size_t at;
+	struct server *last = c->wish->last;
 
-	if (i >= POOL_MAX_TRIED)
-		return &s->addrs[s->next_addr++ % s->n_addrs];
-	if (!t->times[i])
-		t->first[i] = (uint8_t)(s->next_addr++ % s->n_addrs);
-	at = (size_t)t->first[i] + t->times[i]++;
-	return &s->addrs[at % s->n_addrs];
+	if (c->step->among == AMONG_LAST)
+		return last && has_room(last) && candidates(p, last, c) ? last : NULL;
+	if (p->config->balance == BALANCE_LEAST_SESSIONS)
+		return next_least_sessions(p, c);
+	return next_round_robin(p, c);
 }
 
-struct server *pool_pick(struct pool *p, struct tried *tried, struct addr *where)
+struct server *pool_pick(struct pool *p, const struct wish *wish, struct addr *where,
+			 struct attempt *attempt)
 {
+	struct choice c = {.wish = wish};
 	struct server *s = NULL;
 
 	(void)pthread_mutex_lock(&p->lock);
-	for (int backup = 0; !s && backup < 2; backup++) {
-		if (p->config->balance == BALANCE_LEAST_SESSIONS)
-			s = next_least_sessions(p, tried, backup);
-		else
-			s = next_round_robin(p, tried, backup);
+	for (size_t i = 0; !s && i < ARRAY_SIZE(steps); i++) {
+		c.step = &steps[i];
+		if (!steps[i].wish || wish->what & steps[i].wish)
+			s = take_step(p, &c);
 	}
-	if (s) {
-		s->active++;
-		s->total++;
-		*where = *next_address(s, tried, (size_t)(s - p->servers));
-	}
+	if (s)
+		server_take(s, candidates(p, s, &c), wish->now, where, attempt);
 	(void)pthread_mutex_unlock(&p->lock);
 	return s;
-}
-
-void server_release(struct server *s, bool failed)
-{
-	(void)pthread_mutex_lock(&s->pool->lock);
-	s->active--;
-	if (failed)
-		s->connect_failures++;
-	(void)pthread_mutex_unlock(&s->pool->lock);
-}
-
-void server_set_addrs(struct server *s, const struct addr *addrs, size_t n)
-{
-	n = MIN(n, (size_t)SERVER_MAX_ADDRS);
-	(void)pthread_mutex_lock(&s->pool->lock);
-	memcpy(s->addrs, addrs, n * sizeof(*addrs));
-	s->n_addrs = n;
-	s->next_addr = 0;
-	(void)pthread_mutex_unlock(&s->pool->lock);
 }

@@ -286,23 +286,43 @@ static json_t *listeners_json(const struct daemon *d)
 	return all;
 }
 
-static json_t *server_json(const struct server *s)
+/* What became of the attempts to connect to one address of a server. */
+static json_t *target_json(const struct target *t, uint64_t now)
 {
-	json_t *addrs = json_array();
+	const struct ejection *e = &t->ejection;
+	uint64_t left = e->state == EJECTION_DOWN && e->until_ns > now ? e->until_ns - now : 0;
 	char text[ADDR_STR_MAX];
 
-	for (size_t i = 0; i < s->n_addrs; i++)
-		(void)json_array_append_new(addrs, json_string(addr_format(&s->addrs[i], text)));
-	return json_pack("{s:s, s:s, s:o, s:i, s:b, s:I, s:I, s:I}", "name", s->config->name,
-			 "address", s->config->text, "addresses", addrs, "weight",
-			 (int)s->config->weight, "backup", s->config->backup, "sessions_active",
-			 (json_int_t)s->active, "sessions_total", (json_int_t)s->total,
-			 "connect_failures", (json_int_t)s->connect_failures);
+	return json_pack("{s:s, s:s, s:i, s:I, s:I, s:s}", "address", addr_format(&t->addr, text),
+			 "state", ejection_state_str[e->state], "fails", (int)e->fails,
+			 "passed_over", (json_int_t)e->times, "passed_over_ms",
+			 (json_int_t)((left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC), "last_error",
+			 e->err ? conn_strerror(e->err) : "");
+}
+
+static json_t *server_json(const struct server *s, uint64_t now)
+{
+	json_t *addrs = json_array(), *targets = json_array();
+	char text[ADDR_STR_MAX];
+
+	for (uint64_t rest = s->used; rest; rest &= rest - 1) {
+		const struct target *t = &s->targets[__builtin_ctzll(rest)];
+
+		(void)json_array_append_new(addrs, json_string(addr_format(&t->addr, text)));
+		(void)json_array_append_new(targets, target_json(t, now));
+	}
+	return json_pack("{s:s, s:s, s:o, s:s, s:o, s:i, s:b, s:I, s:I, s:I}", "name",
+			 s->config->name, "address", s->config->text, "addresses", addrs, "state",
+			 server_state(s), "targets", targets, "weight", (int)s->config->weight,
+			 "backup", s->config->backup, "sessions_active", (json_int_t)s->active,
+			 "sessions_total", (json_int_t)s->total, "connect_failures",
+			 (json_int_t)s->connect_failures);
 }
 
 static json_t *pools_json(struct daemon *d)
 {
 	json_t *all = json_array();
+	uint64_t now = now_ns();
 
 	for (size_t i = 0; i < d->n_pools; i++) {
 		struct pool *p = d->pools[i];
@@ -310,7 +330,7 @@ static json_t *pools_json(struct daemon *d)
 
 		(void)pthread_mutex_lock(&p->lock);
 		for (size_t j = 0; j < p->n_servers; j++)
-			(void)json_array_append_new(servers, server_json(&p->servers[j]));
+			(void)json_array_append_new(servers, server_json(&p->servers[j], now));
 		(void)pthread_mutex_unlock(&p->lock);
 		(void)json_array_append_new(
 		    all, json_pack("{s:s, s:s, s:o}", "name", p->config->name, "balance",
@@ -340,6 +360,14 @@ static void cmd_status(struct control_request *req, int argc _unused_, char **ar
 		control_reply_error(req, "out of memory");
 }
 
+static void cmd_pools(struct control_request *req, int argc _unused_, char **argv _unused_,
+		      void *arg)
+{
+	const struct report *r = arg;
+
+	control_reply(req, pools_json(r->daemon));
+}
+
 static void cmd_doctor(struct control_request *req, int argc _unused_, char **argv _unused_,
 		       void *arg)
 {
@@ -353,9 +381,8 @@ static void cmd_doctor(struct control_request *req, int argc _unused_, char **ar
 }
 
 static const struct control_command commands[] = {
-    {"status", cmd_status}, {"sessions", cmd_sessions},
-    {"stats", cmd_stats},   {"doctor", cmd_doctor},
-    {NULL, NULL},
+    {"status", cmd_status}, {"sessions", cmd_sessions}, {"pools", cmd_pools},
+    {"stats", cmd_stats},   {"doctor", cmd_doctor},     {NULL, NULL},
 };
 
 /*

@@ -270,7 +270,6 @@ void session_to_pool(struct session *s, struct pool *pool)
 		session_refuse(s, END_NO_ROUTE);
 		return;
 	}
-	s->retries_left = (uint16_t)pool->config->retries;
 	if (s->state == SESSION_SNIFFING)
 		session_enter(s, SESSION_DIALING);
 	dial(s);
@@ -426,10 +425,9 @@ void session_event(struct conn *c, uint32_t events)
 	w = s->worker;
 	if (events & EPOLLERR) {
 		err = conn_error(c->fd);
-		if (err && s->state == SESSION_DIALING && c->side == SIDE_BACKEND) {
-			dial_failed(s, err);
+		if (err && s->state == SESSION_DIALING && c->side == SIDE_BACKEND &&
+		    (dial_error(s, err) || s->state == SESSION_ENDED))
 			return;
-		}
 		if (err) {
 			session_fail(s, c, err);
 			return;
@@ -635,9 +633,7 @@ void session_end(struct session *s, enum session_end end)
 	if (is_logged(s))
 		log_session(s);
 	count_session(s);
-	if (s->server)
-		server_release(s->server, false);
-	s->server = NULL;
+	dial_release(s);
 	worker_session_ended(w, s);
 }
 
@@ -653,6 +649,7 @@ void session_free(struct session *s)
 	if (s->about)
 		free(s->about->tlvs);
 	free(s->about);
+	free(s->dial.tried);
 	free(s->conns[SIDE_BACKEND]);
 	d->owners[s->slot] = NULL;
 	slots_give(&d->slots, s->slot);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "addr.h"
+#include "dial.h"
 #include "pool.h"
 #include "sniff/state.h"
 #include "splice/stream.h"
@@ -85,23 +86,20 @@ struct session {
 	struct sniff_state sniff;
 	struct timer timer;
 	struct addr client, backend;
-	struct tried tried;
+	struct dial dial;
 	uint64_t id;
 	uint64_t began_ns, opened_ns;
-	uint64_t active_ns;  /* the copy engine's last movement; the kernel's is in the lanes */
-	uint64_t moved_ns;   /* the last movement that is known: see silence.h */
-	uint64_t taken[2];   /* by enum side: what that peer had taken when last looked at */
-	uint64_t starved_ns; /* dialling: waits for a descriptor since; 0: it does not */
-	uint64_t preamble;   /* bytes of the PROXY header for the server: not the client's */
+	uint64_t active_ns; /* the copy engine's last movement; the kernel's is in the lanes */
+	uint64_t moved_ns;  /* the last movement that is known: see silence.h */
+	uint64_t taken[2];  /* by enum side: what that peer had taken when last looked at */
+	uint64_t preamble;  /* bytes of the PROXY header for the server: not the client's */
 	uint32_t slot, generation;
-	uint16_t retries_left;
 	uint8_t state;
 	uint8_t end;
 	bool outstanding;  /* a peer may take something without a further movement */
 	bool adopted;      /* was given to the kernel at least once */
 	bool awaiting;     /* on the worker's list of sessions to be given to the kernel */
 	bool counted_copy; /* in the statistics as copied */
-	bool failed;       /* at least one server could not be connected */
 	bool sniffing;     /* on the worker's list of sessions that have not said enough */
 	bool proxied;      /* a PROXY header has been dealt with */
 	bool polite;       /* close without a reset */

@@ -189,9 +189,32 @@ static int print_listeners(const json_t *listeners)
 	return 0;
 }
 
+/* "up", "down 12s": passed over for so long; "up, 2 of 3 down": of its addresses. */
+static void server_standing(const json_t *server, char *buf, size_t size)
+{
+	const json_t *targets = json_object_get(server, "targets"), *target;
+	const char *state = text_of(server, "state");
+	size_t i, n = json_array_size(targets), down = 0;
+	int64_t left = INT64_MAX;
+
+	json_array_foreach(targets, i, target)
+	{
+		if (strcmp(text_of(target, "state"), "up") == 0)
+			continue;
+		down++;
+		left = MIN(left, int_of(target, "passed_over_ms"));
+	}
+	if (down && strcmp(state, "down") == 0)
+		(void)snprintf(buf, size, "%s %" PRId64 "s", state, (left + 999) / 1000);
+	else if (down && strcmp(state, "up") == 0)
+		(void)snprintf(buf, size, "%s, %zu of %zu down", state, down, n);
+	else
+		(void)snprintf(buf, size, "%s", state);
+}
+
 static void server_row(struct table *t, const json_t *pool, const json_t *server)
 {
-	char addresses[CELL_MAX];
+	char addresses[CELL_MAX], standing[CELL_MAX];
 
 	join_texts(json_object_get(server, "addresses"), addresses, sizeof(addresses));
 	t->n_rows++;
@@ -200,16 +223,19 @@ static void server_row(struct table *t, const json_t *pool, const json_t *server
 	table_set(t, 2, "%s", text_of(server, "name"));
 	table_set(t, 3, "%s", text_of(server, "address"));
 	table_set(t, 4, "%s", addresses);
-	table_set(t, 5, "%" PRId64, int_of(server, "sessions_active"));
-	table_set(t, 6, "%" PRId64, int_of(server, "sessions_total"));
-	table_set(t, 7, "%" PRId64, int_of(server, "connect_failures"));
+	server_standing(server, standing, sizeof(standing));
+	table_set(t, 5, "%s", standing);
+	table_set(t, 6, "%" PRId64, int_of(server, "sessions_active"));
+	table_set(t, 7, "%" PRId64, int_of(server, "sessions_total"));
+	table_set(t, 8, "%" PRId64, int_of(server, "connect_failures"));
 }
 
 static int print_pools(const json_t *pools)
 {
 	static const struct column columns[] = {
-	    {"POOL", false},     {"BALANCE", false}, {"SERVER", false}, {"ADDRESS", false},
-	    {"RESOLVED", false}, {"ACTIVE", true},   {"TOTAL", true},   {"FAILURES", true},
+	    {"POOL", false},    {"BALANCE", false},  {"SERVER", false},
+	    {"ADDRESS", false}, {"RESOLVED", false}, {"STATE", false},
+	    {"ACTIVE", true},   {"TOTAL", true},     {"FAILURES", true},
 	};
 	const json_t *pool;
 	const json_t *server;
@@ -220,13 +246,10 @@ static int print_pools(const json_t *pools)
 
 	json_array_foreach(pools, i, pool) rows +=
 	    json_array_size(json_object_get(pool, "servers"));
-	if (rows == 0)
-		return 0;
 	if (table_init(&t, columns, ARRAY_SIZE(columns), rows) < 0)
 		return -ENOMEM;
 	json_array_foreach(pools, i, pool) json_array_foreach(json_object_get(pool, "servers"), j,
 							      server) server_row(&t, pool, server);
-	(void)putchar('\n');
 	table_print(&t);
 	table_free(&t);
 	return 0;
@@ -261,7 +284,10 @@ static int print_status(const json_t *status)
 	put_pair("Config", text_of(status, "config"));
 
 	r = print_listeners(json_object_get(status, "listeners"));
-	return r < 0 ? r : print_pools(json_object_get(status, "pools"));
+	if (r < 0 || !json_array_size(json_object_get(status, "pools")))
+		return r;
+	(void)putchar('\n');
+	return print_pools(json_object_get(status, "pools"));
 }
 
 /* ---- sessions ---- */
@@ -375,6 +401,7 @@ static const struct command {
 } commands[] = {
     {"status", "the daemon, its listeners and pools", JSON_OBJECT, print_status},
     {"sessions", "every session there is now", JSON_ARRAY, print_sessions},
+    {"pools", "every server, and whether it is passed over", JSON_ARRAY, print_pools},
     {"stats", "all counters", JSON_OBJECT, print_stats},
     {"doctor", "what this kernel can do, proven by trying", JSON_OBJECT, print_doctor},
 };

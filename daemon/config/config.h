@@ -106,6 +106,8 @@ struct pool_config {
 	enum balance balance;
 	uint64_t connect_timeout;
 	unsigned int retries;
+	unsigned int max_fails; /* 0: nobody is ever passed over */
+	uint64_t fail_timeout;
 	enum proxy_send send_proxy;
 	unsigned int keepalive; /* idle connections kept for each server, by each worker */
 	uint64_t keepalive_timeout;

@@ -221,11 +221,25 @@ OPTION_LIST(POOL, server, servers, SERVERS, NULL, RESTART,
        "used. internal:hello is a small HTTP server inside the daemon.",
        .example = "demo internal:hello")
 OPTION(POOL, connect_timeout, connect_timeout, DURATION, "5s", RESTART,
-       "How long a server may take to accept a connection.",
+       "How long a server may take to accept a connection. Addresses of one name share it: each that is "
+       "tried has an equal part, but at least a second.",
        .min = NSEC_PER_MSEC, .max = 600 * NSEC_PER_SEC)
 OPTION(POOL, retries, retries, UINT, "2", RESTART,
-       "How often another server, or another address of a server, is tried when a connection fails.",
+       "How often another server is tried when a connection fails. All addresses of a server are tried "
+       "before that, and count as one. Servers that are not passed over (see max_fails) are tried as "
+       "often as need be while connect_timeout x (1 + retries) lasts, and one more when it is over: so "
+       "this is the bound of the time, and of tries on servers that are passed over.",
        .min = 0, .max = 16, .unit = "attempts")
+OPTION(POOL, max_fails, max_fails, UINT, "1", RESTART,
+       "Connections to a server that must fail within fail_timeout for it to be passed over: other "
+       "servers, and at last backups, take its sessions. Each address of a name is judged for itself. "
+       "Where nobody else is left, it is tried all the same. 0: nobody is passed over.",
+       .min = 0, .max = 1000, .unit = "failures")
+OPTION(POOL, fail_timeout, fail_timeout, DURATION, "10s", RESTART,
+       "The time in which max_fails are counted, and for which the server is then passed over. When it "
+       "is over, one session tries the server again. If that succeeds, it is back; if not, the time "
+       "doubles, up to eight times this.",
+       .min = 10 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
 
 OPTION(POOL, send_proxy, send_proxy, ENUM, "no", RESTART,
        "Begin each connection to a server with a header of the PROXY protocol that tells it the "

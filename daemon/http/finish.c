@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "../daemon.h"
+#include "../dial.h"
 #include "../idle.h"
 #include "../listener.h"
 #include "../splice/budget.h"
@@ -47,9 +48,7 @@ void http_release_server(struct session *s, bool keep)
 	struct conn *c = s->conns[SIDE_BACKEND];
 	struct worker *w = s->worker;
 
-	if (s->server)
-		server_release(s->server, false);
-	s->server = NULL;
+	dial_release(s);
 	if (!c)
 		return;
 	/* Its address is the client's, not one of many: the next request may be another's. */

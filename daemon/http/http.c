@@ -142,10 +142,9 @@ void http_event(struct session *s, struct conn *c, uint32_t events)
 
 	if (c->failed)
 		return;
-	if (err && s->http->phase == HTTP_CONNECTING && c->side == SIDE_BACKEND) {
-		dial_failed(s, err);
+	if (err && s->http->phase == HTTP_CONNECTING && c->side == SIDE_BACKEND &&
+	    (dial_error(s, err) || s->state != SESSION_HTTP || c->session != s || c->failed))
 		return;
-	}
 	if (events & EPOLLOUT)
 		c->writable = true;
 	conn_input_event(c, events);

@@ -276,9 +276,6 @@ static void send_to(struct session *s, struct pool *pool)
 	struct http_request *r = s->http->request;
 
 	s->pool = r->pool = pool;
-	s->tried = (struct tried){0};
-	s->failed = false;
-	s->retries_left = (uint16_t)pool->config->retries;
 	r->dialled_ns = s->worker->now;
 	http_enter(s, HTTP_CONNECTING);
 	dial(s);

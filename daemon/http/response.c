@@ -36,7 +36,6 @@ static bool try_again(struct session *s)
 	r->retried = true;
 	stat_inc(&s->worker->stats.retries);
 	http_release_server(s, false);
-	s->tried = (struct tried){0};
 	http_out_free(&s->http->out[SIDE_BACKEND]);
 	http_enter(s, HTTP_CONNECTING);
 	dial(s);

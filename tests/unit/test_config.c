@@ -749,6 +749,7 @@ static void unknown_keys(void **state _unused_)
 
 	pool_error("balanse = x", "t.conf:3: unknown key \"balanse\" in [pool NAME], did you mean "
 				  "balance?; allowed: balance, server, connect_timeout, retries, "
+				  "max_fails, fail_timeout, "
 				  "send_proxy, keepalive, keepalive_timeout\n");
 	pool_error("backlog = 1", "t.conf:3: unknown key \"backlog\" in [pool NAME], it belongs in "
 				  "[listener NAME]; allowed: ");

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,8 +40,11 @@ static struct fixture *make(size_t n, enum balance balance)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	f->config = (struct pool_config){
-	    .name = (char *)"test", .balance = balance, .servers = f->servers, .n_servers = n};
+	f->config = (struct pool_config){.name = (char *)"test",
+					 .balance = balance,
+					 .servers = f->servers,
+					 .n_servers = n,
+					 .connect_timeout = 5 * NSEC_PER_SEC};
 	for (unsigned int i = 0; i < n; i++) {
 		(void)snprintf(f->names[i], sizeof(f->names[i]), "%c", (int)('a' + i));
 		f->servers[i] = (struct server_config){
@@ -64,13 +68,41 @@ static void done(struct fixture *f)
 	free(f);
 }
 
+/* A session that dials: what it has tried, and tries. */
+struct session {
+	uint64_t tried[MAX_SERVERS];
+	struct server *last;
+	struct addr where;
+	struct attempt attempt;
+	unsigned int what;
+	uint64_t now;
+};
+
+/* Its next server, or NULL. */
+static struct server *next(struct fixture *f, struct session *s)
+{
+	const struct wish w = {.tried = s->tried,
+			       .last = s->last,
+			       .what = s->what ? s->what : WISH_ANY,
+			       .now = s->now};
+
+	return pool_pick(f->pool, &w, &s->where, &s->attempt);
+}
+
+/* It could not be connected. */
+static void fails(struct session *s, struct server *server)
+{
+	s->tried[server - server->pool->servers] |= UINT64_C(1) << s->attempt.slot;
+	s->last = server;
+	attempt_failed(server, &s->where, &s->attempt, ECONNREFUSED, s->now);
+}
+
 /* One new session; its server, or NULL. */
 static struct server *pick(struct fixture *f)
 {
-	struct tried tried = {0};
-	struct addr where;
+	struct session s = {.now = 1};
 
-	return pool_pick(f->pool, &tried, &where);
+	return next(f, &s);
 }
 
 /* The names of the next n servers; `release` ends each session before the next. */
@@ -87,7 +119,7 @@ static void assert_order(struct fixture *f, const char *want, bool release)
 		if (s)
 			got[i] = s->config->name[0];
 		if (s && release)
-			server_release(s, false);
+			server_release(s);
 	}
 	assert_string_equal(got, want);
 }
@@ -148,10 +180,10 @@ static void test_least_sessions(void **state _unused_)
 	a = &f->pool->servers[0];
 	b = &f->pool->servers[1];
 	assert_order(f, "abcabc", false);
-	server_release(b, false);
+	server_release(b);
 	assert_order(f, "b", false);
-	server_release(a, false);
-	server_release(a, false);
+	server_release(a);
+	server_release(a);
 	assert_order(f, "aa", false);
 	assert_int_equal(a->active, 2);
 	done(f);
@@ -185,8 +217,7 @@ static void test_least_sessions_by_weight(void **state _unused_)
 static void check_backup(enum balance balance)
 {
 	struct fixture *f = make(3, balance);
-	struct tried tried = {0};
-	struct addr where;
+	struct session s = {.now = 1};
 
 	f->servers[0].backup = true;
 	f->servers[1].max_sessions = 1;
@@ -194,14 +225,15 @@ static void check_backup(enum balance balance)
 	open_pool(f);
 	/* Others are full: the backup, as often as need be. */
 	assert_order(f, "bcaaa", false);
-	server_release(&f->pool->servers[2], false);
+	server_release(&f->pool->servers[2]);
 	assert_order(f, "ca", false);
 	/* Others were tried. */
-	server_release(&f->pool->servers[1], false);
-	assert_ptr_equal(pool_pick(f->pool, &tried, &where), &f->pool->servers[1]);
-	server_release(&f->pool->servers[1], true);
-	assert_ptr_equal(pool_pick(f->pool, &tried, &where), &f->pool->servers[0]);
-	assert_null(pool_pick(f->pool, &tried, &where));
+	server_release(&f->pool->servers[1]);
+	assert_ptr_equal(next(f, &s), &f->pool->servers[1]);
+	fails(&s, &f->pool->servers[1]);
+	assert_ptr_equal(next(f, &s), &f->pool->servers[0]);
+	fails(&s, &f->pool->servers[0]);
+	assert_null(next(f, &s));
 	done(f);
 }
 
@@ -214,14 +246,15 @@ static void test_backup(void **state _unused_)
 static void check_max_sessions(enum balance balance)
 {
 	struct fixture *f = make(2, balance);
+	struct session s = {.now = 1};
 
 	f->servers[0].max_sessions = 1;
 	f->servers[1].max_sessions = 2;
 	open_pool(f);
 	assert_order(f, "abb--", false);
-	server_release(&f->pool->servers[0], false);
+	server_release(&f->pool->servers[0]);
 	assert_order(f, "a-", false);
-	server_release(&f->pool->servers[1], true);
+	attempt_failed(&f->pool->servers[1], &s.where, &s.attempt, ECONNREFUSED, 1);
 	assert_order(f, "b-", false);
 	assert_int_equal(f->pool->servers[0].total, 2);
 	assert_int_equal(f->pool->servers[1].total, 3);
@@ -240,22 +273,21 @@ static void test_max_sessions(void **state _unused_)
 static void check_tried(enum balance balance)
 {
 	struct fixture *f = make(3, balance);
-	struct tried tried = {0}, other = {0};
+	struct session s = {.now = 1}, other = {.now = 1};
 	unsigned int seen = 0;
-	struct addr where;
 
 	open_pool(f);
 	for (int i = 0; i < 3; i++) {
-		struct server *s = pool_pick(f->pool, &tried, &where);
+		struct server *server = next(f, &s);
 
-		assert_non_null(s);
-		seen |= 1u << (s - f->pool->servers);
-		server_release(s, true);
+		assert_non_null(server);
+		seen |= 1u << (server - f->pool->servers);
+		fails(&s, server);
 	}
 	assert_int_equal(seen, 7);
-	assert_null(pool_pick(f->pool, &tried, &where));
+	assert_null(next(f, &s));
 	/* Another session has not tried them. */
-	assert_non_null(pool_pick(f->pool, &other, &where));
+	assert_non_null(next(f, &other));
 	done(f);
 }
 
@@ -265,19 +297,18 @@ static void test_tried_are_not_picked_again(void **state _unused_)
 	check_tried(BALANCE_LEAST_SESSIONS);
 }
 
-/* Beyond what a session can remember, servers are picked all the same. */
-static void test_more_servers_than_are_remembered(void **state _unused_)
+/* However many there are, each is tried once. */
+static void test_many_servers(void **state _unused_)
 {
 	struct fixture *f = make(MAX_SERVERS, BALANCE_ROUND_ROBIN);
-	struct tried tried = {0};
-	struct addr where;
+	struct session s = {.now = 1};
 
 	open_pool(f);
-	for (int i = 0; i < MAX_SERVERS; i++)
-		assert_ptr_equal(pool_pick(f->pool, &tried, &where), &f->pool->servers[i]);
-	for (int i = 0; i < MAX_SERVERS; i++)
-		assert_true(pool_pick(f->pool, &tried, &where) - f->pool->servers >=
-			    POOL_MAX_TRIED);
+	for (int i = 0; i < MAX_SERVERS; i++) {
+		assert_ptr_equal(next(f, &s), &f->pool->servers[i]);
+		fails(&s, &f->pool->servers[i]);
+	}
+	assert_null(next(f, &s));
 	done(f);
 }
 
@@ -295,24 +326,21 @@ static void test_empty_pool(void **state _unused_)
 
 static void assert_address(struct fixture *f, const struct addr *want)
 {
-	struct tried tried = {0};
-	struct addr where = {0};
-	struct server *s = pool_pick(f->pool, &tried, &where);
+	struct session s = {.now = 1};
+	struct server *server = next(f, &s);
 
-	assert_non_null(s);
-	assert_true(addr_equal(&where, want));
-	server_release(s, false);
+	assert_non_null(server);
+	assert_true(addr_equal(&s.where, want));
+	server_release(server);
 }
 
 static void test_addresses_rotate(void **state _unused_)
 {
 	const struct addr addrs[] = {address(21, 80), address(22, 80), address(23, 80)};
 	struct fixture *f = make(1, BALANCE_ROUND_ROBIN);
-	struct addr first = address(1, 80);
 
+	f->servers[0].endpoint.kind = ENDPOINT_NAME;
 	open_pool(f);
-	assert_address(f, &first);
-	assert_address(f, &first);
 	server_set_addrs(&f->pool->servers[0], addrs, 3);
 	for (int i = 0; i < 7; i++)
 		assert_address(f, &addrs[i % 3]);
@@ -327,23 +355,24 @@ static void test_each_address_is_tried(void **state _unused_)
 {
 	const struct addr addrs[] = {address(21, 80), address(22, 80), address(23, 80)};
 	struct fixture *f = make(1, BALANCE_ROUND_ROBIN);
-	struct addr where;
 
+	f->servers[0].endpoint.kind = ENDPOINT_NAME;
 	open_pool(f);
 	server_set_addrs(&f->pool->servers[0], addrs, 3);
 	for (int others = 0; others < 4; others++) {
-		struct tried tried = {0};
+		struct session s = {.now = 1};
 		unsigned int seen = 0;
 
 		for (int i = 0; i < 3; i++) {
-			assert_non_null(pool_pick(f->pool, &tried, &where));
+			assert_non_null(next(f, &s));
 			for (unsigned int j = 0; j < 3; j++)
-				seen |= (unsigned int)addr_equal(&where, &addrs[j]) << j;
+				seen |= (unsigned int)addr_equal(&s.where, &addrs[j]) << j;
+			fails(&s, &f->pool->servers[0]);
 			for (int j = 0; j < others; j++)
 				assert_non_null(pick(f));
 		}
 		assert_int_equal(seen, 7);
-		assert_null(pool_pick(f->pool, &tried, &where));
+		assert_null(next(f, &s));
 	}
 	done(f);
 }
@@ -373,6 +402,7 @@ static void test_too_many_addresses(void **state _unused_)
 
 	for (unsigned int i = 0; i < SERVER_MAX_ADDRS + 5; i++)
 		many[i] = address(100 + i, 80);
+	f->servers[0].endpoint.kind = ENDPOINT_NAME;
 	open_pool(f);
 	server_set_addrs(&f->pool->servers[0], many, SERVER_MAX_ADDRS + 5);
 	assert_int_equal(f->pool->servers[0].n_addrs, SERVER_MAX_ADDRS);
@@ -398,7 +428,7 @@ static void *pick_and_release(void *arg)
 		if (!s)
 			continue;
 		served++;
-		server_release(s, false);
+		server_release(s);
 	}
 	return (void *)served;
 }
@@ -438,7 +468,7 @@ int main(void)
 	    cmocka_unit_test(test_backup),
 	    cmocka_unit_test(test_max_sessions),
 	    cmocka_unit_test(test_tried_are_not_picked_again),
-	    cmocka_unit_test(test_more_servers_than_are_remembered),
+	    cmocka_unit_test(test_many_servers),
 	    cmocka_unit_test(test_empty_pool),
 	    cmocka_unit_test(test_addresses_rotate),
 	    cmocka_unit_test(test_each_address_is_tried),

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A server of a pool at run time: where it is, how busy it is, and what became of the attempts to
+ * connect to it. Shared by all workers; every function may be called from any thread.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "addr.h"
+#include "config/config.h"
+#include "ejection.h"
+
+/* Of the addresses that a name has, so many are used. */
+#define SERVER_MAX_ADDRS 64
+
+struct pool;
+
+/* One address of a server. It keeps its slot as long as the server has it. */
+struct target {
+	struct addr addr;
+	struct ejection ejection;
+};
+
+struct server {
+	const struct server_config *config;
+	struct pool *pool;
+	size_t index; /* among all servers of the daemon */
+	/* guarded by pool->lock */
+	struct target *targets; /* n_slots of them, for as long as the server lives */
+	unsigned int n_slots;   /* SERVER_MAX_ADDRS for a name, else 1 */
+	unsigned int n_addrs;   /* slots in use; 0: its name has not resolved yet */
+	uint64_t used;          /* a bit for each slot: it has an address */
+	unsigned int next_slot; /* whose turn it is */
+	long current_weight;    /* of smooth weighted round robin */
+	unsigned int active;    /* sessions dialling or open */
+	uint64_t total, connect_failures;
+	uint64_t told_ns;                 /* when the changes began that `told` counts */
+	unsigned int told;                /* changes that were logged since */
+	unsigned int quiet;               /* changes that were not */
+	atomic_uint_fast64_t reported_ns; /* when a failed dial was last logged */
+};
+
+/* A session's try to connect to one address. */
+struct attempt {
+	uint64_t began_ns;
+	uint8_t slot;   /* the address's */
+	uint8_t others; /* addresses of the server that are as good and were not tried */
+	bool probe;     /* it alone tries an address that was passed over */
+	bool open;      /* what became of it is not known yet */
+};
+
+/* 0, or -ENOMEM. */
+int server_init(struct server *s, struct pool *pool, const struct server_config *config);
+void server_fini(struct server *s);
+
+/* Of the addresses whose slots are not in `tried`, those of this rank or a better one: as slots. */
+uint64_t server_candidates(const struct server *s, uint64_t tried, enum ejection_rank worst,
+			   bool probes, uint64_t now);
+/* Counts a session in that will connect to one of `candidates`. Under the pool's lock, both. */
+void server_take(struct server *s, uint64_t candidates, uint64_t now, struct addr *where,
+		 struct attempt *attempt);
+
+/* The attempt has succeeded: the server is connected. */
+void attempt_connected(struct server *s, const struct addr *where, struct attempt *attempt,
+		       uint64_t now);
+/* The attempt has failed with `err` (positive errno), and the session counts no longer. */
+void attempt_failed(struct server *s, const struct addr *where, struct attempt *attempt, int err,
+		    uint64_t now);
+/* The attempt is not made, or nobody waits for it any more. The session still counts. */
+void attempt_spare(struct server *s, const struct addr *where, struct attempt *attempt,
+		   uint64_t now);
+/* The session counts no longer. */
+void server_release(struct server *s);
+
+/* The server's addresses become these; at most SERVER_MAX_ADDRS are kept, 1 of a server without a
+ * name. What is known of those it had already stays. */
+void server_set_addrs(struct server *s, const struct addr *addrs, size_t n);
+/* Its best address counts. "up", "down", "probing"; "unresolved" without an address. Under the
+ * lock. */
+const char *server_state(const struct server *s);
