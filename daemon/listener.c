@@ -20,19 +20,19 @@
 
 /* How soon accepting is tried again: a full house empties by itself, descriptors come back rarely.
  */
-static const struct timeval retry_full = {.tv_usec = 20 * 1000};
-static const struct timeval retry_starved = {.tv_usec = 100 * 1000};
+#define RETRY_FULL_NS    (20 * NSEC_PER_MSEC)
+#define RETRY_STARVED_NS (100 * NSEC_PER_MSEC)
 
 /* At most one line about starvation in this time, whatever is tried and fails in it. */
 #define STARVED_LOG_NS (60 * NSEC_PER_SEC)
 
 /* ---- pausing ---------------------------------------------------------------------------- */
 
-static void pause_accept(struct listen_socket *ls, const struct timeval *retry)
+static void pause_accept(struct listen_socket *ls, uint64_t ns)
 {
 	ls->paused = true;
-	(void)event_del(ls->event);
-	(void)evtimer_add(ls->retry, retry);
+	(void)event_del(ls->event); /* takes no memory, and the descriptor is valid */
+	worker_timer_set(ls->worker, &ls->retry, ls->worker->now + ns);
 }
 
 static void starved(struct listen_socket *ls, int err)
@@ -47,7 +47,7 @@ static void starved(struct listen_socket *ls, int err)
 		log_error("listener %s: accepting is paused until it works again: %s (%u sessions)",
 			  ls->listener->config->name, strerror(err),
 			  slots_used(&ls->listener->daemon->slots));
-	pause_accept(ls, &retry_starved);
+	pause_accept(ls, RETRY_STARVED_NS);
 }
 
 /* The reserve is what an accepted session's dial falls back on: no accepting without it. */
@@ -58,17 +58,18 @@ static bool refill_reserve(struct worker *w)
 	return w->reserve_fd >= 0;
 }
 
-static void on_retry(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+/* It stays paused, and is tried again, until everything that accepting needs is there: watching the
+ * socket takes the kernel's memory, too. */
+static void on_retry(struct timer *t)
 {
-	struct listen_socket *ls = arg;
+	struct listen_socket *ls = container_of(t, struct listen_socket, retry);
 
-	ls->worker->now = now_ns();
-	if (!refill_reserve(ls->worker)) {
-		(void)evtimer_add(ls->retry, &retry_starved);
-		return;
-	}
-	ls->paused = false;
-	(void)event_add(ls->event, NULL);
+	if (!refill_reserve(ls->worker))
+		worker_timer_set(ls->worker, t, ls->worker->now + RETRY_STARVED_NS);
+	else if (event_add(ls->event, NULL) < 0)
+		starved(ls, errno);
+	else
+		ls->paused = false;
 }
 
 /* ---- accepting -------------------------------------------------------------------------- */
@@ -137,7 +138,7 @@ static bool accept_one(struct listen_socket *ls)
 	int fd, err;
 
 	if (slot == SLOT_NONE) {
-		pause_accept(ls, &retry_full);
+		pause_accept(ls, RETRY_FULL_NS);
 		return false;
 	}
 	fd = accept4(ls->fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -379,8 +380,8 @@ int listener_start(struct listener *l, struct worker *w)
 
 	for (size_t i = 0; i < l->config->n_binds; i++) {
 		ls[i].event = event_new(w->base, ls[i].fd, EV_READ | EV_PERSIST, on_accept, &ls[i]);
-		ls[i].retry = evtimer_new(w->base, on_retry, &ls[i]);
-		if (!ls[i].event || !ls[i].retry || event_add(ls[i].event, NULL) < 0)
+		ls[i].retry.fire = on_retry;
+		if (!ls[i].event || event_add(ls[i].event, NULL) < 0)
 			return log_errno(-ENOMEM, "listener %s: worker %u", l->config->name,
 					 w->index);
 	}
@@ -397,9 +398,8 @@ void listener_stop(struct listener *l, struct worker *w)
 	for (size_t i = 0; i < l->config->n_binds; i++) {
 		if (ls[i].event)
 			event_free(ls[i].event);
-		if (ls[i].retry)
-			event_free(ls[i].retry);
-		ls[i].event = ls[i].retry = NULL;
+		ls[i].event = NULL;
+		worker_timer_cancel(w, &ls[i].retry);
 		/* Connections still in the queue are refused, as a closed port refuses them. */
 		if (ls[i].fd >= 0) {
 			(void)close(ls[i].fd);

@@ -11,6 +11,7 @@
 
 #include "addr.h"
 #include "config/config.h"
+#include "timer.h"
 #include "unixfile.h"
 
 struct daemon;
@@ -24,7 +25,7 @@ struct listen_socket {
 	struct listener *listener;
 	struct worker *worker;
 	struct event *event;
-	struct event *retry; /* while accepting is paused */
+	struct timer retry; /* while accepting is paused */
 	int fd;
 	bool paused;
 };

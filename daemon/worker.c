@@ -18,6 +18,8 @@
 #include "splice/kernel.h"
 
 #define POLL_BATCH 128
+/* Callbacks of libevent's before it looks for new events. */
+#define TURNS_IN_A_ROW 4
 /* A wake-up serves all that is due within this time. */
 #define TIMER_SLACK_NS (20 * NSEC_PER_USEC)
 
@@ -293,7 +295,14 @@ static int open_base(struct worker *w)
 
 	if (!ec)
 		return -ENOMEM;
-	(void)event_config_set_flag(ec, EVENT_BASE_FLAG_NOLOCK);
+	/* on_poll() makes itself active again while streams have more to do, and libevent looks for
+	 * what else is ready only when nothing is active: listeners and mail would wait for as
+	 * long. */
+	if (event_config_set_flag(ec, EVENT_BASE_FLAG_NOLOCK) < 0 ||
+	    event_config_set_max_dispatch_interval(ec, NULL, TURNS_IN_A_ROW, 0) < 0) {
+		event_config_free(ec);
+		return -EINVAL;
+	}
 	w->base = event_base_new_with_config(ec);
 	event_config_free(ec);
 	if (!w->base)
