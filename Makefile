@@ -51,7 +51,7 @@ PEER_BIN   := $(patsubst tests/peers/%.c,$(BUILD)/tests/%,$(wildcard tests/peers
 UNIT_BIN   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ_OBJ   := $(DAEMON_SRC:%.c=$(FUZZ)/%.o)
 FUZZ_BIN   := $(patsubst %.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
-TOOLS      := $(BUILD)/tests/spliced-load $(BUILD)/tests/spliced-bench $(PEER_BIN)
+TOOLS      := $(BUILD)/tests/spliced-load $(BUILD)/tests/spliced-bench $(BUILD)/tests/shortage.so $(PEER_BIN)
 PROGRAMS   := $(BUILD)/spliced $(BUILD)/splicectl
 
 .PHONY: all tests fuzzers help deps check-deps run check fuzz bench vmcheck install clean format lint docs
@@ -127,6 +127,12 @@ $(BUILD)/tests/%: tests/peers/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP $< -o $@ $(ALL_LDFLAGS)
+
+# Loaded into the daemon before everything else; never with a sanitizer, which has its own malloc().
+$(BUILD)/tests/shortage.so: tests/shim/shortage.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -std=gnu17 $(WARN) -Wno-missing-prototypes -O2 -g -D_GNU_SOURCE -fPIC -shared $< -o $@
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(DAEMON_OBJ) $(filter-out %/main.o,$(LOAD_OBJ))
 	$(call say,LD,$@)

@@ -86,10 +86,11 @@ class Env:
                 for section, options in sections.items()}
 
     def spliced(self, servers=None, spliced=None, listener=None, pool=None, config=None,
-                start=True, prefix=(), more=None):
+                start=True, prefix=(), more=None, environment=None):
         """A daemon (see sections()), or one with a whole `config`: a dict of sections.
 
-        `more` adds sections. The control socket is always this test's own.
+        `more` adds sections, `environment` variables. The control socket is always this test's
+        own.
         """
         name = f"spliced{len(self.daemons)}"
         sections = config or merge(self.sections(servers, spliced, listener, pool), more)
@@ -98,7 +99,7 @@ class Env:
         if self.debug:
             sections["spliced"].setdefault("log_level", "debug")
         daemon = Spliced(self.binary("spliced"), self.binary("splicectl"), self.tmp, name,
-                         sections, prefix=prefix, environment=self.environment())
+                         sections, prefix=prefix, environment=merge(self.environment(), environment))
         self.daemons.append(daemon)
         if start:
             daemon.start()
