@@ -87,21 +87,21 @@ bool listener_allows(const struct listener *l, const struct addr *a)
 	return c->n_allow == 0;
 }
 
-static void deny(struct listen_socket *ls, int fd, const struct addr *client)
+void listener_turn_away(const struct listener *l, int fd, const struct addr *client,
+			const char *end)
 {
-	const struct daemon *d = ls->listener->daemon;
+	const struct daemon *d = l->daemon;
 	struct conn c = {.fd = fd};
 	char text[ADDR_STR_MAX];
 
 	conn_close(&c, true);
-	stat_inc(&ls->worker->stats.denied);
 	if (!atomic_load_explicit(&d->access_log, memory_order_relaxed))
 		return;
-	access_write_session(&(struct access_session){
-	    .client = addr_format(client, text),
-	    .listener = ls->listener->config->name,
-	    .pool = ls->listener->pool ? ls->listener->pool->config->name : NULL,
-	    .end = session_end_str[END_DENIED]});
+	access_write_session(
+	    &(struct access_session){.client = addr_format(client, text),
+				     .listener = l->config->name,
+				     .pool = l->pool ? l->pool->config->name : NULL,
+				     .end = end});
 }
 
 /* Takes a place for one session, global and of the listener; SLOT_NONE: there is none. */
@@ -156,7 +156,8 @@ static bool accept_one(struct listen_socket *ls)
 	}
 	give_place(l, slot);
 	if (fd >= 0) {
-		deny(ls, fd, &client);
+		stat_inc(&ls->worker->stats.denied);
+		listener_turn_away(l, fd, &client, session_end_str[END_DENIED]);
 		return true;
 	}
 	switch (err) {

@@ -227,6 +227,27 @@ struct session_about *session_about(struct session *s)
 	return s->about;
 }
 
+/* One line in this time, whatever is refused in it. */
+#define NO_MEMORY_LOG_NS (60 * NSEC_PER_SEC)
+
+/* The client must not take it for the end of its stream. */
+static void no_memory(struct worker *w, struct listener *l, int fd, uint32_t slot,
+		      const struct addr *client)
+{
+	static atomic_uint_fast64_t logged_ns;
+	uint64_t last = atomic_load(&logged_ns);
+
+	/* Another worker's clock may be a little ahead. */
+	if ((!last || (int64_t)(w->now - last) > (int64_t)NO_MEMORY_LOG_NS) &&
+	    atomic_compare_exchange_strong(&logged_ns, &last, w->now))
+		log_error("listener %s: out of memory for sessions: they are reset",
+			  l->config->name);
+	stat_inc(&w->stats.ends[END_LIMIT]);
+	listener_turn_away(l, fd, client, session_end_str[END_LIMIT]);
+	slots_give(&w->daemon->slots, slot);
+	listener_session_ended(l);
+}
+
 void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 		   const struct addr *client, bool denied)
 {
@@ -236,10 +257,7 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	atomic_fetch_add(&l->total, 1);
 	stat_inc(&w->stats.sessions_total);
 	if (!s) {
-		log_error("listener %s: out of memory for a session", l->config->name);
-		(void)close(fd);
-		slots_give(&d->slots, slot);
-		listener_session_ended(l);
+		no_memory(w, l, fd, slot, client);
 		return;
 	}
 	s->worker = w;

@@ -6,16 +6,9 @@ import errno
 import signal
 
 from lib import case, connect, read_exactly, wait_until
-from lib.shortage import EPOLL_CTL_ADD, EPOLL_CTL_MOD, Shortage
+from lib.shortage import EPOLL_CTL_ADD, short_of
+from lib.tls import records, usual
 from lib.wait import stays
-
-
-def short_of(env, servers, seed=1, **config):
-    """(a daemon, what may fail in it)"""
-    if env.sanitized:
-        env.skip("a sanitizer has its own malloc()")
-    shortage = Shortage(env, seed)
-    return env.spliced(servers, environment=shortage.environment(), **config), shortage
 
 
 def echoes(env, address):
@@ -31,6 +24,15 @@ def ending(sock):
         while sock.recv(65536):
             pass
         return "eof"
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error))
+
+
+def ending_of_new(address):
+    """The same of a connection that may be reset before connect() has returned."""
+    try:
+        with connect(address) as client:
+            return ending(client)
     except OSError as error:
         return errno.errorcode.get(error.errno, str(error))
 
@@ -86,11 +88,9 @@ def test_no_memory_for_a_session(env):
     daemon, shortage = short_of(env, env.backend().address, spliced={"workers": 1})
     echoes(env, daemon.address()).close()
     daemon.wait_sessions(0)
+    proxy = daemon.address()
     shortage.fail("calloc", times=5)
-    endings = []
-    for _ in range(5):
-        client = env.keep(connect(daemon.address()))
-        endings.append(ending(client))
+    endings = [ending_of_new(proxy) for _ in range(5)]
     shortage.over()
     assert endings == ["ECONNRESET"] * 5, endings
     echoes(env, daemon.address())
@@ -101,23 +101,29 @@ def test_no_memory_for_a_session(env):
     assert len(told) == 1, told
 
 
-def test_socket_that_cannot_be_watched(env):
-    """Neither the client's nor the server's: a session that no event could reach ends at once."""
+def test_client_that_cannot_be_watched(env):
+    """A session that no event could reach ends at once."""
     daemon, shortage = short_of(env, env.backend().address, spliced={"workers": 1})
-    echoes(env, daemon.address()).close()
+    proxy = daemon.address()
+    echoes(env, proxy).close()
     daemon.wait_sessions(0)
-    for operation, skip in ((EPOLL_CTL_ADD, 0), (EPOLL_CTL_ADD, 1), (EPOLL_CTL_MOD, 0)):
-        shortage.fail("epoll_ctl", arg=operation, times=1, one_in=1 + skip)
-        client = env.keep(connect(daemon.address()))
-        client.sendall(b"hello")
-        end = ending(client) if operation == EPOLL_CTL_ADD else None
-        if operation == EPOLL_CTL_MOD and not shortage.failures("epoll_ctl"):
-            client.close()
-            continue
-        if end is None:
-            client.close()
-        elif shortage.failures("epoll_ctl"):
-            assert end == "ECONNRESET", (operation, end)
-        shortage.over()
-        wait_until(lambda: daemon.status()["sessions_active"] == 0, 5, "the session has ended")
-    echoes(env, daemon.address())
+    shortage.fail("epoll_ctl", arg=EPOLL_CTL_ADD, times=1)
+    assert ending_of_new(proxy) == "ECONNRESET"
+    daemon.wait_sessions(0)
+    assert [line["end"] for line in daemon.wait_access(2)] == ["done", "limit"]
+    echoes(env, proxy)
+
+
+def test_server_that_cannot_be_watched(env):
+    """Its connection is of no use; the client is told at once."""
+    daemon, shortage = short_of(env, env.backend().address, spliced={"workers": 1},
+                                listener={"protocol": "tls"})
+    proxy = daemon.address()
+    client = env.keep(connect(proxy))
+    daemon.wait_sessions(1)
+    shortage.fail("epoll_ctl", arg=EPOLL_CTL_ADD, times=1)
+    client.sendall(records(usual("www.test")))
+    assert ending(client) == "ECONNRESET"
+    assert shortage.failures("epoll_ctl") == 1
+    assert [line["end"] for line in daemon.wait_access(1)] == ["limit"]
+

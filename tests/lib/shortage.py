@@ -48,3 +48,11 @@ class Shortage:
     @staticmethod
     def _at(call):
         return HEAD.size + ROW.size * CALLS.index(call)
+
+
+def short_of(env, servers, seed=1, **config):
+    """(a daemon, what may fail in it)"""
+    if env.sanitized:
+        env.skip("a sanitizer has its own malloc()")
+    shortage = Shortage(env, seed)
+    return env.spliced(servers, environment=shortage.environment(), **config), shortage

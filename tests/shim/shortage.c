@@ -190,12 +190,13 @@ int connect(int fd, const struct sockaddr *a, socklen_t len)
 	return fails(CALL_CONNECT, 0) ? -1 : NEXT(connect)(fd, a, len);
 }
 
-/* arg: the option. */
+/* arg: the option. Not SO_LINGER, which sets two fields of the socket and cannot fail: there is no
+ * other way to say that an end is none. */
 int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
-	return fails(CALL_SETSOCKOPT, (uint32_t)name)
-		   ? -1
-		   : NEXT(setsockopt)(fd, level, name, value, len);
+	if (!(level == SOL_SOCKET && name == SO_LINGER) && fails(CALL_SETSOCKOPT, (uint32_t)name))
+		return -1;
+	return NEXT(setsockopt)(fd, level, name, value, len);
 }
 
 /* arg: the option. */
