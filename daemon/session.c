@@ -462,8 +462,12 @@ void session_event(struct conn *c, uint32_t events)
 	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
 		stream_pump(w, &s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
-	if (events & EPOLLOUT)
-		stream_pump(w, &s->streams[c->side == SIDE_CLIENT ? DOWN : UP]);
+	if (events & EPOLLOUT) {
+		struct stream *to = &s->streams[c->side == SIDE_CLIENT ? DOWN : UP];
+
+		stream_roused(to);
+		stream_pump(w, to);
+	}
 }
 
 void session_stream_done(struct session *s)

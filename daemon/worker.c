@@ -235,6 +235,13 @@ int worker_watch(struct worker *w, struct conn *c, uint32_t events)
 	return 0;
 }
 
+int worker_ask(struct worker *w, struct conn *c)
+{
+	struct epoll_event e = {.events = c->armed, .data.ptr = c};
+
+	return epoll_ctl(w->poll_fd, EPOLL_CTL_MOD, c->fd, &e) < 0 ? -errno : 0;
+}
+
 void worker_drain(struct worker *w)
 {
 	if (w->draining)

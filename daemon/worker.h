@@ -88,6 +88,9 @@ void worker_end_all(struct worker *w, enum session_end end);
 
 /* epoll for a session's socket; 0 or a negative errno. */
 int worker_watch(struct worker *w, struct conn *c, uint32_t events);
+/* Has epoll look at a watched socket anew: what it is ready for is told once more. 0 or a negative
+ * errno. */
+int worker_ask(struct worker *w, struct conn *c);
 /* A session's place on the lists. */
 void worker_adopt_later(struct worker *w, struct session *s);
 void worker_adopt_now(struct worker *w, struct session *s);

@@ -159,8 +159,12 @@ void http_event(struct session *s, struct conn *c, uint32_t events)
 	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
 		stream_pump(w, &s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
-	if (s->state == SESSION_HTTP && events & EPOLLOUT && c->session == s)
-		stream_pump(w, &s->streams[c->side == SIDE_CLIENT ? DOWN : UP]);
+	if (s->state == SESSION_HTTP && events & EPOLLOUT && c->session == s) {
+		struct stream *to = &s->streams[c->side == SIDE_CLIENT ? DOWN : UP];
+
+		stream_roused(to);
+		stream_pump(w, to);
+	}
 }
 
 bool http_may_reuse(const struct session *s)

@@ -222,7 +222,6 @@ static void maybe_engage(struct worker *w, struct stream *s)
 
 void copy_flush(struct worker *w, struct stream *s)
 {
-	uint64_t before = s->copied;
 	int err;
 
 	if (!stream_target_drained(w, s))
@@ -233,7 +232,7 @@ void copy_flush(struct worker *w, struct stream *s)
 	else if (!s->pending_len)
 		stream_again(w, s);
 	else
-		stream_wait(w, s, s->copied != before);
+		stream_wait_drain(w, s, s->pending_len, 0);
 }
 
 static void copy_pump(struct worker *w, struct stream *s)

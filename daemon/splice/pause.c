@@ -84,7 +84,7 @@ void kernel_paused(struct worker *w, struct stream *s)
 		return;
 	}
 	if (unsent > s->low) {
-		stream_wait_drain(w, s, unsent - s->low);
+		stream_wait_drain(w, s, unsent - s->low, s->low);
 		return;
 	}
 	stream_unwait(w, s);

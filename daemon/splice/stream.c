@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -23,6 +25,9 @@
 #define BY_HAND_MAX (UINT64_C(256) << 20)
 #define WAIT_MIN_NS (100 * NSEC_PER_USEC)
 #define WAIT_MAX_NS (250 * NSEC_PER_MSEC)
+/* Waits from this on are left to the target's word, and to a timer in case that it never comes. */
+#define WAIT_SIGNAL_NS (16 * NSEC_PER_MSEC)
+#define WAIT_LONG_NS   (30 * NSEC_PER_SEC)
 /* Waits below this are left to the timer alone: arming EPOLLOUT costs two system calls. */
 #define WAIT_ARM_NS (400 * NSEC_PER_USEC)
 
@@ -174,7 +179,7 @@ static void wait_for(struct worker *w, struct stream *s, uint64_t ns)
 	if (s->session->state == SESSION_ENDED)
 		return;
 	s->waiting = true;
-	s->backoff = (uint32_t)MAX(WAIT_MIN_NS, MIN(ns, WAIT_MAX_NS));
+	s->backoff = MAX(WAIT_MIN_NS, MIN(ns, s->signal ? WAIT_LONG_NS : WAIT_MAX_NS));
 	s->wait.fire = on_wait;
 	worker_timer_set(w, &s->wait, w->now + s->backoff);
 	stream_watch(w, s);
@@ -183,34 +188,80 @@ static void wait_for(struct worker *w, struct stream *s, uint64_t ns)
 void stream_wait(struct worker *w, struct stream *s, bool restart)
 {
 	s->left = 0;
-	wait_for(w, s, s->waiting && !restart ? (uint64_t)s->backoff * 2 : WAIT_MIN_NS);
+	s->signal = false;
+	wait_for(w, s, s->waiting && !restart ? s->backoff * 2 : WAIT_MIN_NS);
 }
 
-void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left)
+/*
+ * TCP_NOTSENT_LOWAT: epoll says EPOLLOUT when less than half of the value is unsent
+ * (tcp_stream_memory_free()), which is what a pause waits for; without it a write queue that has
+ * room counts as ready whatever in it is unsent. 0 is the system's value again. Where it fails
+ * there is the timer.
+ */
+static void set_lowat(const struct stream *s, uint64_t low)
+{
+	uint32_t value = (uint32_t)MIN(low * 2, (uint64_t)INT32_MAX);
+
+	if (s->target && s->target->tcp && s->target->fd >= 0)
+		(void)setsockopt(s->target->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &value,
+				 sizeof(value));
+}
+
+/* Makes sure that the target's word comes: epoll looks at it anew, and says at once what it is. */
+static void ask_for_signal(struct worker *w, struct stream *s, uint64_t low)
+{
+	int err;
+
+	if (!s->signal && low)
+		set_lowat(s, low);
+	s->lowat |= low != 0;
+	s->signal = true;
+	stream_watch(w, s);
+	if (s->session->state == SESSION_ENDED || s->target->fd < 0)
+		return;
+	err = worker_ask(w, s->target);
+	if (err)
+		session_fail(s->session, s->target, -err);
+}
+
+void stream_roused(struct stream *s)
+{
+	if (!s->waiting || !s->signal || s->backoff < WAIT_SIGNAL_NS)
+		return;
+	s->left = 0;
+	s->backoff = WAIT_MIN_NS;
+}
+
+void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left, uint64_t low)
 {
 	uint64_t ns = WAIT_MIN_NS;
 
 	/* At the rate of the last wait, and never more than twice as long as that one. */
 	if (s->waiting && s->left > left)
-		ns = MIN((uint64_t)s->backoff * 2, s->backoff * left / (s->left - left));
+		ns = MIN(s->backoff * 2, s->backoff * left / (s->left - left));
 	else if (s->waiting && s->left)
-		ns = (uint64_t)s->backoff * 2;
+		ns = s->backoff * 2;
 	s->left = left;
 	wait_for(w, s, ns);
+	if (s->waiting && s->backoff >= WAIT_SIGNAL_NS)
+		ask_for_signal(w, s, low);
 }
 
 void stream_unwait(struct worker *w, struct stream *s)
 {
 	if (!s->waiting)
 		return;
-	s->waiting = false;
+	s->waiting = s->signal = false;
 	worker_timer_cancel(w, &s->wait);
+	if (s->lowat)
+		set_lowat(s, 0);
+	s->lowat = false;
 }
 
 void stream_pumped(struct worker *w, struct stream *s)
 {
 	if (s->waiting && !s->wait.set && !s->again)
-		wait_for(w, s, (uint64_t)s->backoff * 2);
+		wait_for(w, s, s->backoff * 2);
 }
 
 void stream_again(struct worker *w, struct stream *s)
@@ -241,7 +292,7 @@ static bool wants_source(const struct stream *s)
 
 static bool wants_target(const struct stream *s)
 {
-	return wants_source(s) || (s->waiting && s->backoff >= WAIT_ARM_NS);
+	return wants_source(s) || (s->waiting && (s->signal || s->backoff >= WAIT_ARM_NS));
 }
 
 static void watch_conn(struct worker *w, struct conn *c)
@@ -292,7 +343,7 @@ bool stream_target_drained(struct worker *w, struct stream *s)
 		return false;
 	}
 	if (backlog) {
-		stream_wait_drain(w, s, backlog);
+		stream_wait_drain(w, s, backlog, 0);
 		return false;
 	}
 	s->drained = true;

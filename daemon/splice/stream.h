@@ -93,13 +93,15 @@ struct stream {
 	struct timer wait;       /* waiting: when to look again */
 	uint64_t wait_since;     /* waiting for a proof that does not come: since when; 0: not */
 	uint64_t left;           /* bytes waited for at the last look; 0: not waiting for bytes */
-	uint32_t backoff;        /* ns */
+	uint64_t backoff;        /* ns */
 	uint32_t pauses;
 	uint8_t state; /* enum stream_state */
 	uint8_t why_copy;
 	bool eof;     /* the source's end was read or proved */
 	bool drained; /* the kernel holds nothing for the target that it has not written */
 	bool waiting; /* for something that is looked for when `wait` fires */
+	bool signal;  /* waiting for long: the target says when it has room */
+	bool lowat;   /* the target's TCP_NOTSENT_LOWAT is set for that */
 	bool plenty;  /* the last read by hand gave as much as one usually takes */
 	bool again;   /* on the worker's list of streams with more to do at once */
 	bool closed;  /* its sockets are: `redirected_end` is the kernel's share */
@@ -158,9 +160,16 @@ void stream_pump(struct worker *w, struct stream *s);
 /* Has the stream wait: it is pumped again soon, then ever more rarely, and at once when the target
  * gets room. `restart` begins again with short waits. */
 void stream_wait(struct worker *w, struct stream *s, bool restart);
-/* The same for a backlog of which `left` bytes must go: looks again when they should have gone. */
-void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left);
+/*
+ * The same for a backlog of which `left` bytes must go: looks again when they should have gone. Of
+ * a target that takes nothing it is its own word that ends the wait, and a timer after some seconds
+ * only; it counts as having room when no more than `low` bytes are unsent (0: the system's
+ * measure).
+ */
+void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left, uint64_t low);
 void stream_unwait(struct worker *w, struct stream *s);
+/* The target says that it has room: a long wait begins again with short ones. */
+void stream_roused(struct stream *s);
 /* After a pump that its timer has brought about: a wait that it neither renewed nor ended goes on.
  */
 void stream_pumped(struct worker *w, struct stream *s);
