@@ -143,7 +143,7 @@ struct listener_config {
 	uint64_t sniff_timeout, auto_wait;
 	/* http */
 	uint64_t head_timeout, request_timeout, response_timeout, keepalive_timeout, tunnel_timeout;
-	bool underscores_in_headers;
+	bool underscores_in_headers, abort_on_close;
 	enum h2_mode h2; /* as written: see listener_config_tunnels_h2() */
 	uint64_t head_max;
 	unsigned int fields_max;

@@ -172,6 +172,10 @@ OPTION(LISTENER, keepalive_timeout, keepalive_timeout, DURATION, "1m", RESTART,
 OPTION(LISTENER, tunnel_timeout, tunnel_timeout, DURATION, "1h", RESTART,
        "http: idle_timeout of what follows an upgrade or CONNECT, and of HTTP/2. 0: never.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)
+OPTION(LISTENER, abort_on_close, abort_on_close, BOOL, "no", RESTART,
+       "http: give a request up when its client ends the connection before the response has begun, "
+       "and close the server's. A client that ends only what it sends, and still waits, looks the "
+       "same. no: the request goes on, and is logged as client_reset if nobody took the response.")
 OPTION(LISTENER, h2, h2, ENUM, "auto", RESTART,
        "http: clients that begin with HTTP/2 (prior knowledge). tunnel: the first request chooses "
        "the pool, and everything is forwarded as it comes: what later requests of the connection ask "

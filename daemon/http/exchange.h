@@ -71,6 +71,7 @@ struct http_out {
 struct http_request {
 	uint64_t id;
 	uint64_t began_ns, dialled_ns, connected_ns, first_ns;
+	uint64_t ended_ns;     /* 0: it ends when it is recorded */
 	struct pool *pool;     /* NULL: not routed */
 	struct server *server; /* NULL: none was connected */
 	struct addr backend;
@@ -115,6 +116,9 @@ struct http {
 /* The only place a connection changes phase. */
 void http_enter(struct session *s, enum http_phase next);
 bool http_may_enter(enum http_phase from, enum http_phase next);
+
+/* abort_on_close: ends the session if its client has ended its stream and no response has begun. */
+bool http_give_up(struct session *s);
 
 /* ---- request.c -------------------------------------------------------------------------- */
 

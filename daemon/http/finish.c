@@ -8,6 +8,7 @@
 #include "../idle.h"
 #include "../listener.h"
 #include "../splice/budget.h"
+#include "../splice/tcpstate.h"
 #include "../worker.h"
 #include "out.h"
 
@@ -89,10 +90,38 @@ static bool may_be_sending(const struct session *s)
 	       !s->http->polite;
 }
 
+/*
+ * The client had ended its stream before it got its response. Whether it still listened shows when
+ * its TCP has acknowledged the response and the end behind it, or resets the connection: both make
+ * an event. Where neither comes the end of lingering is the end.
+ */
+static void await_receipt(struct session *s)
+{
+	struct conn *c = s->conns[SIDE_CLIENT];
+	struct tcp_state state;
+	int err = conn_error(c->fd);
+
+	if (err)
+		http_fail(s, c, err);
+	else if (!c->tcp || tcp_state_read(c->fd, &state) < 0 || state.closed)
+		session_end(s, END_DONE);
+}
+
+/* Whether the client will send nothing more, not even what is still unread. */
+static bool client_has_ended(const struct session *s)
+{
+	const struct conn *c = s->conns[SIDE_CLIENT];
+	char byte;
+
+	return c->fin_seen && !s->streams[UP].pending_len &&
+	       recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 void http_pump_closing(struct session *s)
 {
 	struct conn *c = s->conns[SIDE_CLIENT];
 	ssize_t n;
+	int err;
 
 	if (s->streams[UP].lane && s->streams[UP].engine == &engine_http)
 		settle(s, UP);
@@ -109,16 +138,22 @@ void http_pump_closing(struct session *s)
 			session_end(s, END_DONE);
 			return;
 		}
-		/* Where that fails, the client is gone, which the read tells. */
-		(void)conn_end_output(c);
+		err = conn_end_output(c);
 		http_enter(s, HTTP_LINGERING);
 		http_deadline(s, LINGER_NS);
+		/* Else the read tells that the client is gone. */
+		if (err && s->http->request) {
+			http_fail(s, c, -err);
+			return;
+		}
 	}
 	for (int i = 0; i < TURN_READS; i++) {
 		n = recv(c->fd, s->worker->buffer, s->worker->daemon->read_size, 0);
 		if (n > 0 || (n < 0 && errno == EINTR))
 			continue;
-		if (n == 0 || errno != EAGAIN)
+		if (n == 0 && s->http->request)
+			await_receipt(s);
+		else if (n == 0 || errno != EAGAIN)
 			session_end(s, END_DONE);
 		return;
 	}
@@ -134,7 +169,13 @@ static void conclude(struct session *s, enum http_end end)
 	http_release_server(s, true);
 	if (s->state != SESSION_HTTP)
 		return;
-	http_record(s, end);
+	if (end == HTTP_END_DONE && client_has_ended(s)) {
+		/* Recorded when it is known who got it. */
+		h->request->ended_ns = s->worker->now;
+		h->close = true;
+	} else {
+		http_record(s, end);
+	}
 	if (h->close) {
 		http_enter(s, HTTP_CLOSING);
 		http_silence(s, s->listener->config->response_timeout);

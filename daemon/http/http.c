@@ -135,6 +135,18 @@ const struct engine engine_http = {.name = "copy", .pump = pump};
 
 /* ---- events ----------------------------------------------------------------------------- */
 
+bool http_give_up(struct session *s)
+{
+	enum http_phase phase = (enum http_phase)s->http->phase;
+
+	if (!s->listener->config->abort_on_close || !s->conns[SIDE_CLIENT]->fin_seen ||
+	    (phase != HTTP_CONNECTING && phase != HTTP_WAITING))
+		return false;
+	s->polite = true;
+	http_abort(s, HTTP_END_CLIENT_CLOSED);
+	return true;
+}
+
 void http_event(struct session *s, struct conn *c, uint32_t events)
 {
 	struct worker *w = s->worker;
@@ -152,6 +164,8 @@ void http_event(struct session *s, struct conn *c, uint32_t events)
 		http_fail(s, c, err);
 		return;
 	}
+	if (c->side == SIDE_CLIENT && http_give_up(s))
+		return;
 	if (s->http->phase == HTTP_CONNECTING) {
 		if (c->side == SIDE_BACKEND && events & EPOLLOUT)
 			dial_connected(s);
@@ -364,9 +378,14 @@ void http_ended(struct session *s)
 {
 	const struct http *h = s->http;
 
-	if (h->request)
-		http_record(s,
-			    h->cut ? (enum http_end)h->cut_end : end_of((enum session_end)s->end));
+	if (!h->request)
+		return;
+	if (h->cut)
+		http_record(s, (enum http_end)h->cut_end);
+	else if (h->request->ended_ns && s->end != END_CLIENT_RESET)
+		http_record(s, HTTP_END_DONE);
+	else
+		http_record(s, end_of((enum session_end)s->end));
 }
 
 void http_free(struct http *h)

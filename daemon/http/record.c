@@ -123,7 +123,7 @@ static void write_line(const struct session *s, const struct http_request *r, en
 		access_text(&e, "status", NULL);
 	access_number(&e, "bytes_up", bytes[UP]);
 	access_number(&e, "bytes_down", bytes[DOWN]);
-	add_times(&e, r, s->worker->now);
+	add_times(&e, r, r->ended_ns ? r->ended_ns : s->worker->now);
 	access_text(&e, "pool", r->pool ? r->pool->config->name : NULL);
 	access_text(&e, "server", r->server ? r->server->config->name : NULL);
 	access_text(&e, "backend", r->backend.len ? addr_format(&r->backend, backend) : NULL);

@@ -278,7 +278,8 @@ static void send_to(struct session *s, struct pool *pool)
 	s->pool = r->pool = pool;
 	r->dialled_ns = s->worker->now;
 	http_enter(s, HTTP_CONNECTING);
-	dial(s);
+	if (!http_give_up(s))
+		dial(s);
 }
 
 /* Line ends behind the last body are no request that has begun; what follows them will be one. */

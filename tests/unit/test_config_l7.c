@@ -125,6 +125,8 @@ static void assert_default_http(const struct listener_config *l)
 	assert_int_equal(l->forwarded, FORWARD_NO);
 	assert_string_equal(l->via, "");
 	assert_string_equal(l->request_id, "");
+	assert_int_equal(l->h2, H2_AUTO);
+	assert_false(l->underscores_in_headers || l->abort_on_close);
 }
 
 static void assert_defaults(const struct config *c)
@@ -182,6 +184,9 @@ static const char full[] = "[spliced]\n"
 			   "forwarded = replace\n"
 			   "via = spliced.example\n"
 			   "request_id = X-Request-Id\n"
+			   "underscores_in_headers = yes\n"
+			   "abort_on_close = yes\n"
+			   "h2 = tunnel\n"
 			   "[pool p]\n"
 			   "server = a 10.0.0.1:80\n"
 			   "send_proxy = v2\n"
@@ -207,6 +212,8 @@ static void assert_full_http(const struct listener_config *l)
 	assert_int_equal(l->forwarded, FORWARD_REPLACE);
 	assert_string_equal(l->via, "spliced.example");
 	assert_string_equal(l->request_id, "X-Request-Id");
+	assert_int_equal(l->h2, H2_TUNNEL);
+	assert_true(l->underscores_in_headers && l->abort_on_close);
 }
 
 static void assert_full_routes(const struct listener_config *l)
