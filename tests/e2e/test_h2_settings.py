@@ -5,7 +5,7 @@ made by hand to see every byte."""
 import socket
 import time
 
-from lib import case, grpc, pattern, tcp
+from lib import case, grpc, pattern, proxyheader, tcp
 from lib.http import Reader, ending
 from lib.pattern import MIB
 from lib.segments import send_in_pieces, splits
@@ -73,7 +73,7 @@ def test_acknowledgement_is_taken_out(env):
     for protocol in ("http", "auto"):
         daemon = proxy(env, server, {"protocol": protocol})
         for name, (sent, wanted) in ORDERS.items():
-            for _, pieces in [(0, (sent,)), *splits(sent, env.pick(5, 17))]:
+            for _, pieces in [(0, (sent,)), *splits(sent, env.pick(11, 29))]:
                 count += 1
                 sock, reader = paused(daemon.address())
                 send_in_pieces(sock, *pieces)
@@ -125,6 +125,26 @@ def test_held_back_bytes_are_not_lost(env):
         assert reader.rest() == b"a\n"
         sock.close()
         assert server.stream(cut) == BEGINNING + REQUEST + ACK[:cut]
+
+
+@case(timeout=60)
+def test_behind_a_proxy_header(env):
+    server = Recorder(env, "a", header=True)
+    header = proxyheader.v1(("192.0.2.1", 40001), ("192.0.2.2", 80))
+    for protocol in ("http", "auto"):
+        daemon = proxy(env, server, {"protocol": protocol, "trusted": "127.0.0.0/8",
+                                     "accept_proxy": "any" if protocol == "http" else "no"},
+                       pool={"send_proxy": "v2"})
+        for cut in (0, 3, len(header), len(header) + 30):
+            count = server.accepted + 1
+            sock = connected(daemon.address())
+            data = header + BEGINNING
+            send_in_pieces(sock, data[:cut], data[cut:])
+            reader = Reader(sock)
+            assert reader.exactly(len(EMPTY)) == EMPTY
+            send_in_pieces(sock, REQUEST[:7], REQUEST[7:] + ACK[:4], ACK[4:])
+            finish(sock, reader, server, count, BEGINNING + REQUEST)
+            assert server.headers[-1].source == ("192.0.2.1", 40001)
 
 
 # ---- the kernel engine afterwards ----------------------------------------------------------------
