@@ -94,7 +94,7 @@ struct http {
 	struct http_out out[2];           /* by enum side */
 	struct http_body body[2];         /* by enum direction */
 	struct trailer_rules trailers[2]; /* the same */
-	size_t scanned[2];                /* of a head that is not complete: looked at already */
+	struct http_scan scan[2];         /* of a head that is not complete; the same */
 	uint64_t deadline, armed;         /* monotonic ns; the timer may fire sooner. 0: none */
 	uint64_t began_ns;                /* when the first byte of the request came */
 	uint64_t n_requests;

@@ -11,6 +11,7 @@ static void name_field(const char *name, size_t len, struct http_field *f)
 	const char *known;
 
 	f->id = f->alias = FIELD_OTHER;
+	f->named = false;
 	switch (KEY(len, (uint8_t)name[0] | 0x20)) {
 #define KNOWN(text, first, field)             \
 	case KEY(sizeof(text) - 1, first):    \
@@ -115,23 +116,6 @@ bool list_next(const char *buf, struct http_slice *rest, struct http_slice *ret)
 	return true;
 }
 
-bool http_connection_names(const struct http_head *head, const char *buf,
-			   const struct http_field *f)
-{
-	struct http_slice rest, option;
-
-	for (const struct http_field *c = head->fields; c < head->fields + head->n_fields; c++) {
-		if (c->id != FIELD_CONNECTION)
-			continue;
-		rest = c->value;
-		while (list_next(buf, &rest, &option))
-			if (option.len == f->name.len &&
-			    names_alike(buf + option.at, buf + f->name.at, option.len))
-				return true;
-	}
-	return false;
-}
-
 bool http_upgrade_is_h2(const char *protocol, size_t len)
 {
 	const char *slash = memchr(protocol, '/', len);
@@ -142,7 +126,7 @@ bool http_upgrade_is_h2(const char *protocol, size_t len)
 	return n >= 2 && token_is(protocol, 2, "h2");
 }
 
-bool http_is_hop_by_hop(const struct http_head *head, const char *buf, const struct http_field *f)
+bool http_is_hop_by_hop(const struct http_field *f)
 {
 	switch (f->id != FIELD_OTHER ? f->id : f->alias) {
 	case FIELD_CONNECTION:
@@ -153,8 +137,7 @@ bool http_is_hop_by_hop(const struct http_head *head, const char *buf, const str
 	case FIELD_HTTP2_SETTINGS:
 		return true;
 	default:
-		return f->id == FIELD_OTHER && head->connection_others &&
-		       http_connection_names(head, buf, f);
+		return f->id == FIELD_OTHER && f->named;
 	}
 }
 

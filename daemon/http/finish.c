@@ -71,7 +71,7 @@ void http_release_server(struct session *s, bool keep)
 			settle(s, (enum direction)i);
 	stream_fini(&s->streams[DOWN]);
 	stream_unwait(w, &s->streams[UP]);
-	s->http->scanned[DOWN] = 0;
+	s->http->scan[DOWN] = (struct http_scan){0};
 	(void)session_detach(s);
 	if (keep) {
 		idle_keep(w, c);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A head is parsed in one pass when it came whole. One that comes in pieces is first only looked
- * over, line by line, as the lines get complete, and parsed when its end is there or something is
- * wrong: so nothing but one offset is kept between the pieces, and the work stays linear.
+ * A head is parsed in one pass when it came whole. One that comes in pieces is judged line by line,
+ * as the lines get complete, by the same functions; what a later line's judgement depends on is
+ * kept in struct http_scan. Its fields are not: when its end is there, it is parsed once more as a
+ * whole.
  */
+#include "named.h"
 #include "syntax.h"
 
 struct parser {
@@ -17,6 +19,9 @@ struct parser {
 	bool option_upgrade;
 	bool has_upgrade;
 	bool has_host_field;
+	bool past_first; /* the first line */
+	uint8_t empty;   /* lines before that */
+	bool in_part;    /* fields are judged, and not kept */
 };
 
 /* ---- the first line ---- */
@@ -329,7 +334,7 @@ static int known_field(struct parser *p, const struct http_field *f)
 
 static int field_line(struct parser *p, size_t at, size_t end)
 {
-	struct http_field *f = &p->fields[p->head->n_fields];
+	struct http_field *f = &p->fields[p->in_part ? 0 : p->head->n_fields];
 	int r;
 
 	if (p->head->n_fields == p->fields_max)
@@ -355,12 +360,14 @@ static int finish(struct parser *p)
 	h->upgrade = h->minor > 0 && p->option_upgrade && p->has_upgrade;
 	h->expect_continue = h->expect_continue && h->minor > 0;
 	h->te_trailers = h->te_trailers && h->minor > 0;
+	if (h->connection_others && !p->in_part)
+		http_mark_named(h, p->buf);
 	return 0;
 }
 
 /* ---- lines ---- */
 
-/* Is the line that begins at `start` and stops at `stop` without its CR LF still? */
+/* Is the line that stops at `stop` without its CR LF still? */
 static bool is_incomplete(const struct parser *p, size_t stop)
 {
 	return stop == p->len || (p->buf[stop] == '\r' && stop + 1 == p->len);
@@ -372,7 +379,7 @@ static bool is_complete(const struct parser *p, size_t stop)
 }
 
 /* What the control byte at `stop` spoils, in the line that begins at `start`. */
-static int stop_error(const struct parser *p, size_t start, size_t stop, bool first)
+static int stop_error(const struct parser *p, size_t start, size_t stop)
 {
 	static const enum http_error of_request[] = {HTTP_BAD_METHOD, HTTP_BAD_TARGET,
 						     HTTP_BAD_VERSION};
@@ -385,7 +392,7 @@ static int stop_error(const struct parser *p, size_t start, size_t stop, bool fi
 		return -HTTP_BARE_CR;
 	if (p->buf[stop] == '\n')
 		return -HTTP_BARE_LF;
-	if (!first)
+	if (p->past_first)
 		return memchr(line, ':', len) ? -HTTP_BAD_VALUE : -HTTP_BAD_NAME;
 
 	for (size_t i = 0; i < len && spaces < 2; i++)
@@ -394,95 +401,84 @@ static int stop_error(const struct parser *p, size_t start, size_t stop, bool fi
 }
 
 /* Empty lines before a request are a client's that ended its last body with them: RFC 9112 2.2. */
-static size_t leading_bytes(const struct parser *p)
+static bool may_be_empty(const struct parser *p)
 {
-	size_t n = 0;
-
-	while (!p->head->is_response && n < (size_t)2 * HTTP_EMPTY_LINES && is_complete(p, n))
-		n += 2;
-	return n;
+	return !p->past_first && !p->head->is_response && p->empty < HTTP_EMPTY_LINES;
 }
 
-static int parse_whole(struct parser *p, size_t *scanned)
+/* Lines from the one on that begins at scan->line; the bytes before scan->at were looked at. */
+static int parse_lines(struct parser *p, struct http_scan *scan)
 {
-	bool first = true;
-	size_t at, stop;
+	size_t at = scan->line, stop = scan->at;
 	int r;
 
-	*p->head = (struct http_head){.is_response = p->head->is_response, .fields = p->fields};
-	p->options = 0;
-	p->option_keep_alive = p->option_upgrade = p->has_upgrade = p->has_host_field = false;
-
-	if (p->len == 0)
-		return 0;
-	for (at = leading_bytes(p);; at = stop + 2) {
-		stop = line_scan(p->buf, at, p->len);
+	for (;; at = stop += 2) {
+		stop = line_scan(p->buf, stop, p->len);
 		if (is_incomplete(p, stop)) {
-			*scanned = stop;
+			scan->line = (uint32_t)at;
+			scan->at = (uint32_t)stop;
 			return 0;
 		}
 		if (!is_complete(p, stop))
-			return stop_error(p, at, stop, first);
-		if (stop == at && !first)
+			return stop_error(p, at, stop);
+		if (stop == at && p->past_first)
 			break;
-		r = first ? first_line(p->buf, at, stop, p->head) : field_line(p, at, stop);
+		if (stop == at && may_be_empty(p)) {
+			p->empty++;
+			continue;
+		}
+		r = p->past_first ? field_line(p, at, stop) : first_line(p->buf, at, stop, p->head);
 		if (r < 0)
 			return r;
-		first = false;
+		p->past_first = true;
 	}
-
 	r = finish(p);
 	return r < 0 ? r : (int)(stop + 2);
 }
 
-/* Is the line buf[at, end) neither the end of the head nor wrong, alone or along with others? */
-static bool line_passes(const struct parser *p, size_t at, size_t end)
+static void resume(struct parser *p, const struct http_scan *scan)
 {
-	struct http_head h = {.is_response = p->head->is_response};
-	size_t leading = leading_bytes(p);
-	struct http_field f;
-
-	if (at < leading)
-		return true;
-	if (at == leading)
-		return first_line(p->buf, at, end, &h) == 0;
-	if (http_field_parse(p->buf + at, end - at, &f) < 0)
-		return false;
-	return f.id != FIELD_HOST && f.id != FIELD_CONTENT_LENGTH &&
-	       f.id != FIELD_TRANSFER_ENCODING && f.id != FIELD_MAX_FORWARDS;
+	*p->head = (struct http_head){
+	    .is_response = p->head->is_response,
+	    .method_id = scan->method_id,
+	    .minor = scan->minor,
+	    .n_fields = scan->fields,
+	    .has_length = scan->has_length,
+	    .chunked = scan->chunked,
+	    .has_max_forwards = scan->has_max_forwards,
+	    .fields = p->fields,
+	};
+	p->options = scan->options;
+	p->has_host_field = scan->has_host_field;
+	p->past_first = scan->past_first;
+	p->empty = scan->empty;
+	p->option_keep_alive = p->option_upgrade = p->has_upgrade = false;
+	p->in_part = scan->line > 0;
 }
 
-/* Up to *scanned no line was wrong, and no line ended but those that pass. */
-static int parse_more(struct parser *p, size_t *scanned)
+static void remember(const struct parser *p, struct http_scan *scan)
 {
-	size_t at = *scanned, stop;
-	const char *newline;
+	const struct http_head *h = p->head;
 
-	for (;; at = stop + 2) {
-		stop = line_scan(p->buf, at, p->len);
-		if (is_incomplete(p, stop)) {
-			*scanned = stop;
-			return 0;
-		}
-		if (!is_complete(p, stop))
-			return parse_whole(p, scanned);
-		newline = memrchr(p->buf, '\n', stop);
-		if (!line_passes(p, newline ? (size_t)(newline - p->buf) + 1 : 0, stop))
-			return parse_whole(p, scanned);
-	}
+	*scan = (struct http_scan){
+	    .at = scan->at,
+	    .line = scan->line,
+	    .fields = h->n_fields,
+	    .options = p->options,
+	    .method_id = h->method_id,
+	    .minor = h->minor,
+	    .empty = p->empty,
+	    .begun = true,
+	    .past_first = p->past_first,
+	    .has_host_field = p->has_host_field,
+	    .has_length = h->has_length,
+	    .chunked = h->chunked,
+	    .has_max_forwards = h->has_max_forwards,
+	};
 }
 
-static int too_large(const struct parser *p)
-{
-	size_t leading = leading_bytes(p);
-
-	if (!p->head->is_response && !memchr(p->buf + leading, '\n', p->len - leading))
-		return -HTTP_URI_TOO_LONG;
-	return -HTTP_HEAD_TOO_LARGE;
-}
-
-static int parse(const char *buf, size_t len, size_t *scanned, const struct http_limits *limits,
-		 struct http_field *fields, struct http_head *ret)
+static int parse(const char *buf, size_t len, struct http_scan *scan,
+		 const struct http_limits *limits, struct http_field *fields, struct http_head *ret)
 {
 	struct parser p = {
 	    .buf = buf,
@@ -493,30 +489,35 @@ static int parse(const char *buf, size_t len, size_t *scanned, const struct http
 	};
 	int r;
 
-	if (*scanned > 0 && *scanned <= p.len)
-		r = parse_more(&p, scanned);
+	resume(&p, scan);
+	r = parse_lines(&p, scan);
+	if (r > 0 && p.in_part) {
+		*scan = (struct http_scan){0};
+		resume(&p, scan);
+		r = parse_lines(&p, scan);
+	}
+	/* No more will be read: what was wrong with the lines that are there came first. */
+	if (r == 0 && len >= limits->head_max)
+		r = p.past_first || ret->is_response ? -HTTP_HEAD_TOO_LARGE : -HTTP_URI_TOO_LONG;
+	if (r == 0)
+		remember(&p, scan);
 	else
-		r = parse_whole(&p, scanned);
-	if (r != 0 || len < limits->head_max)
-		return r;
-
-	/* No more will be read: what is wrong with the lines that are there comes first. */
-	r = parse_whole(&p, scanned);
-	return r != 0 ? r : too_large(&p);
+		*scan = (struct http_scan){0};
+	return r;
 }
 
-int http_request_parse(const char *buf, size_t len, size_t *scanned,
+int http_request_parse(const char *buf, size_t len, struct http_scan *scan,
 		       const struct http_limits *limits, struct http_field *fields,
 		       struct http_head *ret)
 {
 	ret->is_response = false;
-	return parse(buf, len, scanned, limits, fields, ret);
+	return parse(buf, len, scan, limits, fields, ret);
 }
 
-int http_response_parse(const char *buf, size_t len, size_t *scanned,
+int http_response_parse(const char *buf, size_t len, struct http_scan *scan,
 			const struct http_limits *limits, struct http_field *fields,
 			struct http_head *ret)
 {
 	ret->is_response = true;
-	return parse(buf, len, scanned, limits, fields, ret);
+	return parse(buf, len, scan, limits, fields, ret);
 }

@@ -52,6 +52,7 @@ struct http_field {
 	 */
 	uint8_t alias;
 	bool underscore; /* in the name */
+	bool named;      /* in a Connection field of its head: see named.h */
 };
 
 enum http_method {
@@ -126,17 +127,34 @@ struct http_head {
 };
 
 /*
+ * What is known of a head that has come in part. All zero before it, and again behind it.
+ */
+struct http_scan {
+	uint32_t at;      /* bytes that were looked at */
+	uint32_t line;    /* where the line begins in which they end */
+	uint16_t fields;  /* lines of them so far, */
+	uint16_t options; /* and options in Connection */
+	uint8_t method_id, minor;
+	uint8_t empty; /* lines before the first */
+	bool begun;    /* some of it has come, and waits for more */
+	bool past_first;
+	bool has_host_field, has_length, chunked, has_max_forwards;
+};
+
+/*
  * Parses the head at the front of buf[len]. Returns
  *   > 0  the length of the head with its empty line, and of the empty lines before a request;
- *     0  it needs more. *scanned, 0 for a new head, lets the next call go on with the same bytes
- * and some more; ret and fields mean nothing yet and need not be kept; < 0  -enum http_error, as
- * early as it is certain: a line is judged when it is complete, a control byte at once. Which error
- * does not depend on the pieces in which the bytes came. head_max is at most INT_MAX.
+ *     0  it needs more. With *scan the next call goes on with the same bytes and some more; ret and
+ *        fields mean nothing yet and need not be kept;
+ *   < 0  -enum http_error, as early as it is certain: a line is judged when it is complete, a
+ *        control byte at once. Which error, and with which byte, does not depend on the pieces in
+ *        which the bytes came.
+ * Each byte is looked at twice at most. head_max is at most INT_MAX.
  */
-int http_request_parse(const char *buf, size_t len, size_t *scanned,
+int http_request_parse(const char *buf, size_t len, struct http_scan *scan,
 		       const struct http_limits *limits, struct http_field *fields,
 		       struct http_head *ret);
-int http_response_parse(const char *buf, size_t len, size_t *scanned,
+int http_response_parse(const char *buf, size_t len, struct http_scan *scan,
 			const struct http_limits *limits, struct http_field *fields,
 			struct http_head *ret);
 
@@ -157,9 +175,6 @@ bool http_response_has_body(const struct http_head *head, enum http_method reque
  */
 void http_host_split(const char *host, size_t len, size_t *name_len, uint16_t *port);
 
-/* Is the field named in a Connection field of its head, in whatever spelling: see names_alike()? */
-bool http_connection_names(const struct http_head *head, const char *buf,
-			   const struct http_field *f);
 /*
  * Is this element of an Upgrade field HTTP/2 in the clear? It would take all further requests past
  * the routes, and RFC 9113 knows it no more.
@@ -171,4 +186,4 @@ bool http_upgrade_is_h2(const char *protocol, size_t len);
  * away a field that this proxy gives a meaning to, such as Host or X-Forwarded-For.
  * Transfer-Encoding is the caller's.
  */
-bool http_is_hop_by_hop(const struct http_head *head, const char *buf, const struct http_field *f);
+bool http_is_hop_by_hop(const struct http_field *f);

@@ -303,7 +303,7 @@ bool http_next_request(struct session *s)
 	struct input in;
 	int n;
 
-	r = h->scanned[UP] ? input_more(s, up, &in) : input_get(s, up, &in);
+	r = h->scan[UP].begun ? input_more(s, up, &in) : input_get(s, up, &in);
 	if (r == INPUT_END)
 		client_ended(s);
 	if (r != INPUT_SOME)
@@ -311,16 +311,13 @@ bool http_next_request(struct session *s)
 	if (h->phase == HTTP_IDLE)
 		h->began_ns = s->worker->now;
 	if (h->phase == HTTP_IDLE && h->n_requests && is_empty_lines(&in)) {
-		h->scanned[UP] = 1;
+		h->scan[UP].begun = true;
 		if (input_used(s, up, &in, 0) < 0)
 			session_end(s, END_LIMIT);
 		return s->state == SESSION_HTTP;
 	}
-	if (h->phase == HTTP_IDLE)
-		h->scanned[UP] = 0;
-	n = http_request_parse(in.data, in.len, &h->scanned[UP], &limits, s->worker->fields, &head);
+	n = http_request_parse(in.data, in.len, &h->scan[UP], &limits, s->worker->fields, &head);
 	if (n == 0) {
-		h->scanned[UP] = MAX(h->scanned[UP], (size_t)1);
 		if (input_used(s, up, &in, 0) < 0) {
 			session_end(s, END_LIMIT);
 			return false;
@@ -328,7 +325,6 @@ bool http_next_request(struct session *s)
 		head_incomplete(s);
 		return s->state == SESSION_HTTP;
 	}
-	h->scanned[UP] = 0;
 	if (n < 0) {
 		if (!in.pending)
 			(void)input_used(s, up, &in, 0);

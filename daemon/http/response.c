@@ -256,22 +256,19 @@ static bool read_head(struct session *s)
 	struct input in;
 	int n;
 
-	r = h->scanned[DOWN] ? input_more(s, down, &in) : input_get(s, down, &in);
+	r = h->scan[DOWN].begun ? input_more(s, down, &in) : input_get(s, down, &in);
 	if (r == INPUT_END)
 		http_server_gone(s);
 	if (r != INPUT_SOME)
 		return false;
 	if (!h->request->first_ns)
 		h->request->first_ns = s->worker->now;
-	n = http_response_parse(in.data, in.len, &h->scanned[DOWN], &limits, s->worker->fields,
-				&head);
+	n = http_response_parse(in.data, in.len, &h->scan[DOWN], &limits, s->worker->fields, &head);
 	if (n == 0) {
-		h->scanned[DOWN] = MAX(h->scanned[DOWN], (size_t)1);
 		if (input_used(s, down, &in, 0) < 0)
 			session_end(s, END_LIMIT);
 		return s->state == SESSION_HTTP;
 	}
-	h->scanned[DOWN] = 0;
 	if (n < 0) {
 		bad_response(s, (enum http_error) - n);
 		return false;

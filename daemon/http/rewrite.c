@@ -148,7 +148,7 @@ static bool is_dropped(const struct listener_config *c, const struct http_head *
 	    names_alike(in + f->name.at, id, f->name.len))
 		return !is_named(in, f, id);
 	return is_replaced(c, head, f) || (f->underscore && !c->underscores_in_headers) ||
-	       http_is_hop_by_hop(head, in, f);
+	       http_is_hop_by_hop(f);
 }
 
 /* The address alone; for Forwarded, IPv6 in brackets and quotes (RFC 7239, 6). */
@@ -339,7 +339,7 @@ size_t rewrite_response(const struct session *s, const struct http_head *head, c
 			upgrades = true;
 		} else if (f->id == FIELD_CONTENT_LENGTH && !is_bodiless(s, head)) {
 			put_length(&w, in, f, head->content_length);
-		} else if (!http_is_hop_by_hop(head, in, f) && !frames(f)) {
+		} else if (!http_is_hop_by_hop(f) && !frames(f)) {
 			put_field(&w, in, f);
 		}
 	}

@@ -95,12 +95,17 @@ static char cgi_char(char c)
 	return (c >= 'a' && c <= 'z') || char_is(c, CHAR_DIGIT) ? c : '_';
 }
 
-bool names_alike(const char *a, const char *b, size_t len)
+int names_compare(const char *a, const char *b, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if (cgi_char(a[i]) != cgi_char(b[i]))
-			return false;
-	return true;
+			return (uint8_t)cgi_char(a[i]) < (uint8_t)cgi_char(b[i]) ? -1 : 1;
+	return 0;
+}
+
+bool names_alike(const char *a, const char *b, size_t len)
+{
+	return names_compare(a, b, len) == 0;
 }
 
 /*

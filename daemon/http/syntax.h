@@ -71,6 +71,8 @@ bool token_is(const char *text, size_t len, const char *lower);
  * nor digit is an underscore.
  */
 bool names_alike(const char *a, const char *b, size_t len);
+/* An order of names of one length, in which those are the same; as memcmp(). */
+int names_compare(const char *a, const char *b, size_t len);
 
 /* host [":" port], as in Host and in targets: a name, an IPv4 address or [IPv6 address]. */
 bool authority_is_valid(const char *text, size_t len, bool needs_port);

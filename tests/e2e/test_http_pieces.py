@@ -15,6 +15,79 @@ EACH = 220 << 10        # bytes of the daemon for one of them: a read, and what 
 LARGE = 4 * MIB
 
 
+# ---- heads ---------------------------------------------------------------------------------------
+
+GET, OK = b"GET / HTTP/1.1\r\nHost: www.test\r\n", b"HTTP/1.1 200 OK\r\n"
+FIELDS = b"".join(b"X-%d: y\r\n" % i for i in range(129))
+OPTIONS = b"Connection: " + b", ".join(b"x-%d" % i for i in range(65)) + b"\r\n"
+BAD_REQUESTS = {    # up to the byte that shows it: nothing more is sent
+    b"\rX": (400, "bare_cr"),
+    b"\r\r": (400, "bare_cr"),
+    b"\n": (400, "bare_lf"),
+    b"\r\n\r\n\r\n": (400, "bad_method"),
+    b"GET / HTTP/1.1\rX": (400, "bare_cr"),
+    b"GET /\x01": (400, "bad_target"),
+    GET + b"A: b\r\n c\r\n": (400, "obs_fold"),
+    GET + b"A: b\r\r": (400, "bare_cr"),
+    GET + b"Host: b\r\n": (400, "two_hosts"),
+    GET + b"Content-Length: 1\r\nX: y\r\nContent-Length: 1\r\n": (400, "two_lengths"),
+    GET + b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n": (400, "length_and_chunked"),
+    GET + FIELDS[:FIELDS.rindex(b"X-128")]: (431, "too_many_fields"),
+    GET + OPTIONS: (400, "bad_connection"),
+    GET + b"Connection: a\r\n" * 65: (400, "bad_connection"),
+    GET + b"A: " + b"y" * (32768 - len(GET) - 3): (431, "head_too_large"),
+    b"GET /" + b"y" * (32768 - 5): (414, "uri_too_long"),
+}
+BAD_RESPONSES = {
+    b"\rX": "bare_cr",
+    b"\r\n": "bad_version",
+    OK + FIELDS: "too_many_fields",
+    OK + OPTIONS: "bad_connection",
+    OK + b"A: b\r\n c\r\n": "obs_fold",
+    OK + b"Content-Length: 1\r\nX: y\r\nContent-Length: 1\r\n": "two_lengths",
+    OK + b"A: " + b"y" * (32768 - len(OK) - 3): "head_too_large",
+}
+STEPS = (1 << 20, 1000, 7, 1)   # bytes at once; of long ones only the last by so few
+
+
+def pieces(raw, step):
+    """The first piece is what of it is too long to be cut like the rest."""
+    at = max(0, len(raw) - 60 * step)
+    return [raw[:at], *[raw[i:i + step] for i in range(at, len(raw), step)]]
+
+
+def test_bad_requests_are_answered_alike(env):
+    """As soon as the byte has come that shows it, by the same name."""
+    daemon = proxy(env, "127.0.0.1:1", {"head_timeout": "1m"})
+    expected = []
+    for raw, (status, name) in BAD_REQUESTS.items():
+        for step in STEPS:
+            with Client(daemon.address()) as client:
+                send_in_pieces(client.sock, *pieces(raw, step))
+                answer = client.response()
+                assert answer.status == status, (raw[:80], step, answer.raw)
+            expected.append(name)
+    assert [line["error"] for line in wait_requests(daemon, len(expected))] == expected
+
+
+def test_bad_responses_are_refused_alike(env):
+    plan = iter([pieces(raw, step) for raw in BAD_RESPONSES for step in STEPS])
+
+    def serve(connection):
+        connection.request()
+        send_in_pieces(connection.sock, *next(plan))
+        connection.reader.rest()
+
+    origin = Origin(env, serve=serve)
+    daemon = proxy(env, origin.address, {"response_timeout": "1m"})
+    expected = [name for name in BAD_RESPONSES.values() for _ in STEPS]
+    for _ in expected:
+        with Client(daemon.address()) as client:
+            assert client.ask().status == 502
+    assert [line["error"] for line in wait_requests(daemon, len(expected))] == expected
+    assert not origin.problems
+
+
 # ---- bad bodies of servers ---------------------------------------------------------------------
 
 CODED = head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked")

@@ -15,7 +15,7 @@
 #include "../../daemon/util.h"
 #include "http_cases.h"
 
-typedef int (*parse_fn)(const char *, size_t, size_t *, const struct http_limits *,
+typedef int (*parse_fn)(const char *, size_t, struct http_scan *, const struct http_limits *,
 			struct http_field *, struct http_head *);
 
 static const struct http_limits limits = {HTTP_CASES_HEAD_MAX, HTTP_CASES_FIELDS_MAX};
@@ -32,7 +32,7 @@ static const char *outcome(int r)
 static struct http_head parsed(parse_fn parse, const char *text)
 {
 	struct http_head head;
-	size_t scanned = 0;
+	struct http_scan scanned = {0};
 	int r = parse(text, strlen(text), &scanned, &limits, fields, &head);
 
 	if (r != (int)strlen(text))
@@ -51,7 +51,7 @@ static void assert_slice(const char *buf, struct http_slice s, const char *expec
 static void check_whole(parse_fn parse, const struct http_case *c)
 {
 	struct http_head head;
-	size_t scanned = 0;
+	struct http_scan scanned = {0};
 	int r = parse(c->raw, c->len, &scanned, &limits, fields, &head);
 
 	if (strcmp(outcome(r), c->error ? c->error : "ok") != 0)
@@ -62,35 +62,55 @@ static void check_whole(parse_fn parse, const struct http_case *c)
 		provoked[-r] = true;
 }
 
-/* In pieces of `step` bytes: "more" until the one answer that the whole gets too. */
-static void check_pieces(parse_fn parse, const struct http_case *c, size_t step)
+/* How many bytes of the case it takes to see what is wrong with it: all of them, where nothing is.
+ */
+static size_t bytes_to_see(parse_fn parse, const struct http_case *c)
 {
-	struct http_head head;
-	size_t scanned = 0;
-	int r = 0;
+	size_t low = 0, high = c->len; /* `low` bytes do not do, `high` bytes do */
 
-	for (size_t len = 0; r == 0; len = MIN(len + step, c->len)) {
-		r = parse(c->raw, len, &scanned, &limits, fields, &head);
-		if (!c->error && len < c->len && r != 0)
-			fail_msg("%s: %s after %zu bytes", c->name, outcome(r), len);
-		assert_true(scanned <= len);
-		if (len == c->len)
-			break;
+	while (c->error && high - low > 1) {
+		size_t middle = (low + high) / 2;
+		struct http_scan scanned = {0};
+		struct http_head head;
+
+		if (parse(c->raw, middle, &scanned, &limits, fields, &head) == 0)
+			low = middle;
+		else
+			high = middle;
 	}
-	if (strcmp(outcome(r), c->error ? c->error : "ok") != 0)
-		fail_msg("%s by %zu: %s, not %s", c->name, step, outcome(r),
-			 c->error ? c->error : "ok");
+	return high;
+}
+
+/* In pieces of `step` bytes: "more" until the piece that shows it, and then what the whole gets. */
+static void check_pieces(parse_fn parse, const struct http_case *c, size_t step, size_t needed)
+{
+	struct http_scan scanned = {0};
+	struct http_head head;
+	size_t len = 0;
+	int r;
+
+	for (;;) {
+		r = parse(c->raw, len, &scanned, &limits, fields, &head);
+		assert_true(scanned.at <= len);
+		if (r != 0 || len == c->len)
+			break;
+		len = MIN(len + step, c->len);
+	}
+	if (strcmp(outcome(r), c->error ? c->error : "ok") != 0 ||
+	    len != MIN((needed + step - 1) / step * step, c->len))
+		fail_msg("%s by %zu: %s after %zu bytes, not %s after %zu", c->name, step,
+			 outcome(r), len, c->error ? c->error : "ok", needed);
 }
 
 /* Each prefix on its own: never another answer than the whole's. */
 static void check_prefixes(parse_fn parse, const struct http_case *c)
 {
 	struct http_head head;
-	size_t scanned;
+	struct http_scan scanned;
 	int r;
 
 	for (size_t len = 0; len < c->len; len += 1 + len / 256) {
-		scanned = 0;
+		scanned = (struct http_scan){0};
 		r = parse(c->raw, len, &scanned, &limits, fields, &head);
 		if (r != 0 && (!c->error || strcmp(outcome(r), c->error) != 0))
 			fail_msg("%s: %s after %zu bytes", c->name, outcome(r), len);
@@ -100,9 +120,11 @@ static void check_prefixes(parse_fn parse, const struct http_case *c)
 static void check_table(parse_fn parse, const struct http_case *cases, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
+		size_t needed = bytes_to_see(parse, &cases[i]);
+
 		check_whole(parse, &cases[i]);
 		for (size_t step = 1; step <= 17; step++)
-			check_pieces(parse, &cases[i], step);
+			check_pieces(parse, &cases[i], step, needed);
 		check_prefixes(parse, &cases[i]);
 	}
 }
@@ -133,14 +155,14 @@ static void a_cut_does_not_show(void **state _unused_)
 	struct http_field once_fields[HTTP_CASES_FIELDS_MAX];
 	struct http_head once, twice;
 	const int head_len = (int)strlen(text) - 6;
-	size_t scanned = 0;
+	struct http_scan scanned = {0};
 
 	memset(&once, 0, sizeof(once));
 	assert_int_equal(
 	    http_request_parse(text, strlen(text), &scanned, &limits, once_fields, &once),
 	    head_len);
 	for (size_t cut = 0; cut < (size_t)head_len; cut++) {
-		scanned = 0;
+		scanned = (struct http_scan){0};
 		memset(fields, 0xee, sizeof(fields));
 		memset(&twice, 0xee, sizeof(twice));
 		assert_int_equal(http_request_parse(text, cut, &scanned, &limits, fields, &twice),
@@ -166,7 +188,8 @@ static void a_cut_does_not_show(void **state _unused_)
 static void nothing_is_read_behind_the_end(void **state _unused_)
 {
 	long page = sysconf(_SC_PAGESIZE);
-	size_t size = 16 * (size_t)page, scanned;
+	size_t size = 16 * (size_t)page;
+	struct http_scan scanned;
 	char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *end = map + size - page;
 	struct http_head head;
@@ -178,9 +201,9 @@ static void nothing_is_read_behind_the_end(void **state _unused_)
 
 		for (size_t len = 0; len <= MIN(c->len, 300); len++) {
 			memcpy(end - len, c->raw, len);
-			scanned = 0;
+			scanned = (struct http_scan){0};
 			(void)http_request_parse(end - len, len, &scanned, &limits, fields, &head);
-			scanned = 0;
+			scanned = (struct http_scan){0};
 			(void)http_response_parse(end - len, len, &scanned, &limits, fields, &head);
 		}
 	}
@@ -493,8 +516,8 @@ static void hop_by_hop(void **state _unused_)
 	assert_int_equal(h.n_fields, ARRAY_SIZE(expected));
 	assert_true(h.connection_others);
 	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
-		if (http_connection_names(&h, t, &fields[i]) != expected[i].named ||
-		    http_is_hop_by_hop(&h, t, &fields[i]) != expected[i].hop)
+		if (fields[i].named != expected[i].named ||
+		    http_is_hop_by_hop(&fields[i]) != expected[i].hop)
 			fail_msg("%.*s", (int)fields[i].name.len, t + fields[i].name.at);
 	}
 
@@ -512,7 +535,7 @@ static void hops_in_other_spellings(void **state _unused_)
 
 	assert_int_equal(h.n_fields, ARRAY_SIZE(hop));
 	for (size_t i = 0; i < ARRAY_SIZE(hop); i++)
-		if (http_is_hop_by_hop(&h, t, &fields[i]) != hop[i])
+		if (http_is_hop_by_hop(&fields[i]) != hop[i])
 			fail_msg("%.*s", (int)fields[i].name.len, t + fields[i].name.at);
 }
 
@@ -537,6 +560,26 @@ static void what_te_offers(void **state _unused_)
 	assert_false(parsed(http_request_parse, REQUEST(1, "TE: trailer\r\n")).te_trailers);
 	assert_false(parsed(http_request_parse, REQUEST(1, "TE:\r\n")).te_trailers);
 	assert_false(parsed(http_request_parse, REQUEST(0, "TE: trailers\r\n")).te_trailers);
+}
+
+/* Names that differ in their last character only, in any order and spelling. */
+static void many_names(void **state _unused_)
+{
+	static char text[HTTP_CASES_HEAD_MAX];
+	char *at = text + sprintf(text, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close");
+	struct http_head h;
+
+	for (int i = 0; i < HTTP_CONNECTION_OPTIONS - 1; i++)
+		at += sprintf(at, ", %s-%d", i % 3 ? "x-NAME" : "X_name", i * 37 % 63 * 2);
+	at += sprintf(at, "\r\n");
+	for (int i = 0; i < 126; i++)
+		at += sprintf(at, "X-%s-%d: %d\r\n", i % 2 ? "Name" : "namE", i, i);
+	(void)sprintf(at, "\r\n");
+	h = parsed(http_request_parse, text);
+	assert_int_equal(h.n_fields, 128);
+	assert_false(fields[0].named || fields[1].named);
+	for (int i = 0; i < 126; i++)
+		assert_int_equal(fields[i + 2].named, i % 2 == 0);
 }
 
 /* ---- responses ---- */
@@ -615,25 +658,25 @@ static void limits_are_exact(void **state _unused_)
 	static const char text[] = "\r\nGET / HTTP/1.1\r\nHost: a\r\nB: c\r\n\r\n";
 	const uint32_t len = sizeof(text) - 1;
 	struct http_head head;
-	size_t scanned = 0;
+	struct http_scan scanned = {0};
 
 	assert_int_equal(
 	    http_request_parse(text, len, &scanned, &(struct http_limits){len, 2}, fields, &head),
 	    len);
-	scanned = 0;
+	scanned = (struct http_scan){0};
 	assert_int_equal(http_request_parse(text, len, &scanned, &(struct http_limits){len - 1, 2},
 					    fields, &head),
 			 -HTTP_HEAD_TOO_LARGE);
-	scanned = 0;
+	scanned = (struct http_scan){0};
 	assert_int_equal(
 	    http_request_parse(text, len, &scanned, &(struct http_limits){len, 1}, fields, &head),
 	    -HTTP_TOO_MANY_FIELDS);
-	scanned = 0;
+	scanned = (struct http_scan){0};
 	assert_int_equal(
 	    http_request_parse(text, len, &scanned, &(struct http_limits){17, 1}, fields, &head),
 	    -HTTP_URI_TOO_LONG);
 	for (uint32_t max = 0; max < len; max++) {
-		scanned = 0;
+		scanned = (struct http_scan){0};
 		for (size_t n = 0; n <= max; n++) {
 			int r = http_request_parse(text, n, &scanned, &(struct http_limits){max, 2},
 						   fields, &head);
@@ -666,7 +709,7 @@ static void trickling_is_linear(void **state _unused_)
 	static char text[HTTP_CASES_HEAD_MAX] = "GET / HTTP/1.1\r\nHost: a\r\nA: ";
 	uint64_t start = now_ns();
 	struct http_head head;
-	size_t scanned = 0;
+	struct http_scan scanned = {0};
 
 	memset(text + strlen(text), 'x', sizeof(text) - strlen(text));
 	for (size_t len = 0; len < sizeof(text); len++)
@@ -676,7 +719,7 @@ static void trickling_is_linear(void **state _unused_)
 	if (now_ns() - start > 100 * NSEC_PER_MSEC)
 		print_message("32K in single bytes took %llu us\n",
 			      (unsigned long long)((now_ns() - start) / NSEC_PER_USEC));
-	assert_int_equal(scanned, sizeof(text) - 1);
+	assert_int_equal(scanned.at, sizeof(text) - 1);
 }
 
 /* ---- the table for others ---- */
@@ -714,6 +757,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(hops_in_other_spellings),
 	    cmocka_unit_test(protocols_to_upgrade_to),
 	    cmocka_unit_test(what_te_offers),
+	    cmocka_unit_test(many_names),
 	    cmocka_unit_test(status_lines),
 	    cmocka_unit_test(bodies_of_responses),
 	    cmocka_unit_test(hosts_are_split),
