@@ -119,7 +119,7 @@ static void what_connection_names(void **state _unused_)
 	const struct http_limits limits = {4096, ARRAY_SIZE(fields)};
 	struct trailer_rules t = {0};
 	struct http_head head;
-	size_t scanned = 0;
+	struct http_scan scanned = {0};
 
 	assert_true(http_request_parse(text, strlen(text), &scanned, &limits, fields, &head) > 0);
 	assert_int_equal(trailer_rules_set(&t, &head, text), 0);
@@ -128,7 +128,7 @@ static void what_connection_names(void **state _unused_)
 	assert_dropped(&t, "x-th");
 	assert_dropped(&t, "close");
 	assert_true(passes(&t, "X-Three") && passes(&t, "X-T") && passes(&t, "X"));
-	scanned = 0;
+	scanned = (struct http_scan){0};
 	assert_true(http_request_parse(next, strlen(next), &scanned, &limits, fields, &head) > 0);
 	assert_int_equal(trailer_rules_set(&t, &head, next), 0);
 	assert_true(passes(&t, "X-One"));
