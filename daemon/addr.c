@@ -375,6 +375,17 @@ bool cidr_match(const struct cidr *c, const struct addr *a)
 	return family == c->family && prefix_equal(bytes, c->bytes, c->prefix);
 }
 
+void addr_unmap(struct addr *a)
+{
+	const struct sockaddr_in6 mapped = a->in6;
+
+	if (a->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&mapped.sin6_addr))
+		return;
+	*a = (struct addr){.len = sizeof(a->in4),
+			   .in4 = {.sin_family = AF_INET, .sin_port = mapped.sin6_port}};
+	memcpy(&a->in4.sin_addr, mapped.sin6_addr.s6_addr + 12, sizeof(a->in4.sin_addr));
+}
+
 bool addr_is_loopback(const struct addr *a)
 {
 	if (a->sa.sa_family == AF_INET)

@@ -34,6 +34,9 @@ int addr_parse(const char *text, struct addr *ret, const char **why);
 const char *addr_format(const struct addr *a, char buf[ADDR_STR_MAX]);
 
 bool addr_equal(const struct addr *a, const struct addr *b);
+/* An IPv4 client of an IPv6 socket (::ffff:192.0.2.1) becomes one of IPv4; others stay as they are.
+ */
+void addr_unmap(struct addr *a);
 /* 127.0.0.0/8 and ::1. */
 bool addr_is_loopback(const struct addr *a);
 /* The port in host order; 0 for unix sockets. */

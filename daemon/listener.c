@@ -143,6 +143,8 @@ static bool accept_one(struct listen_socket *ls)
 	}
 	fd = accept4(ls->fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	err = errno;
+	if (fd >= 0)
+		addr_unmap(&client);
 	/* Behind a proxy that announces its clients, it is they who are allowed or denied. */
 	denied =
 	    fd >= 0 && l->config->accept_proxy == PROXY_ACCEPT_NO && !listener_allows(l, &client);
@@ -204,13 +206,13 @@ static int fail(const struct listener *l, const struct addr *a, const char *call
 
 static int set_options(const struct listener *l, int fd, const struct addr *a)
 {
-	int one = 1;
+	int one = 1, ipv6_only = l->config->ipv6_only;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0)
 		return fail(l, a, "SO_REUSEPORT");
 	if (a->sa.sa_family == AF_INET6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof(ipv6_only)) < 0)
 		return fail(l, a, "IPV6_V6ONLY");
 	errno = -conn_listen_options(fd, a);
 	if (errno)
@@ -226,14 +228,14 @@ static int set_options(const struct listener *l, int fd, const struct addr *a)
 static int check_unused(const struct listener *l, const struct addr *a)
 {
 	_cleanup_close_ int fd = -1;
-	int one = 1;
+	int one = 1, ipv6_only = l->config->ipv6_only;
 
 	fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return fail(l, a, "socket");
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 	    (a->sa.sa_family == AF_INET6 &&
-	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0))
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof(ipv6_only)) < 0))
 		return fail(l, a, "SO_REUSEADDR, IPV6_V6ONLY");
 	return bind(fd, &a->sa, a->len) < 0 ? fail(l, a, "bind") : 0;
 }

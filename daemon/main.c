@@ -90,6 +90,7 @@ static int set_engine(struct config *c, const char *name)
 	for (int i = 0; i < _ENGINE_CHOICE_MAX; i++) {
 		if (strcmp(name, engine_choice_str[i]) == 0) {
 			c->engine = (enum engine_choice)i;
+			c->engine_forced = true;
 			return 0;
 		}
 	}
@@ -123,6 +124,9 @@ static int run(const struct arguments *args)
 			return code;
 	}
 	if (args->mode == MODE_CHECK) {
+		for (size_t i = 0; i < config->n_warnings; i++)
+			(void)fprintf(stderr, "%s:%d: warning: %s\n", args->path,
+				      config->warnings[i].line, config->warnings[i].text);
 		(void)fprintf(stderr, "%s: the configuration is valid\n", args->path);
 		return EXIT_OK;
 	}

@@ -416,9 +416,8 @@ static int make_directory(const char *path, const struct identity *owner)
 }
 
 int report_open(struct report *r, struct daemon *d, struct event_base *base, struct mailbox *mail,
-		const struct identity *owner)
+		const char *path, const struct identity *owner)
 {
-	const char *path = d->config->control;
 	int err;
 
 	r->daemon = d;

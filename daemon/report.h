@@ -16,9 +16,9 @@ struct report {
 };
 
 /*
- * Opens the control socket of d->config and gives it to `owner` (NULL: keeps it). `mail` must be
+ * Opens the control socket at `path` and gives it to `owner` (NULL: keeps it). `mail` must be
  * read in the thread of `base`. 0 or a negative errno after logging.
  */
 int report_open(struct report *r, struct daemon *d, struct event_base *base, struct mailbox *mail,
-		const struct identity *owner);
+		const char *path, const struct identity *owner);
 void report_close(struct report *r); /* a report that was not opened is fine */

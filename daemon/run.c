@@ -6,6 +6,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "control.h"
+#include "controlpath.h"
 #include "daemon.h"
 #include "hello.h"
 #include "log.h"
@@ -112,6 +113,32 @@ static void terminate(struct run *r, int sig)
 	drain_workers(r);
 }
 
+static void say_warnings(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_warnings; i++)
+		log_write_all(LOG_LVL_WARNING, "%s:%d: %s", c->path, c->warnings[i].line,
+			      c->warnings[i].text);
+}
+
+/* What is different from what runs, so that nobody believes it has taken effect. */
+static void say_reloaded(const struct run *r, const struct config *fresh)
+{
+	char *names = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&names, &size);
+	size_t n = f ? config_diff(r->config, fresh, f) : 0;
+
+	if (!f || fclose(f) != 0)
+		log_info("reload: %s is valid; log options are in effect, all others at a restart",
+			 r->config->path);
+	else if (!n)
+		log_info("reload: %s is valid, and all of it is in effect", r->config->path);
+	else
+		log_warn("reload: %s is valid; log options are in effect, and at a restart: %s",
+			 r->config->path, names);
+	free(names);
+}
+
 /* The access log first: it is what can fail, and then the rest stays as it was. */
 static void reload_log(struct run *r, const struct config *fresh)
 {
@@ -126,8 +153,8 @@ static void reload_log(struct run *r, const struct config *fresh)
 	log_setup(fresh->log_target, fresh->log_level);
 	atomic_store(&r->daemon.access_log, fresh->access_log != NULL);
 	atomic_store(&r->daemon.log_empty, fresh->log_empty);
-	log_info("reload: %s is valid; log options are in effect, all others at a restart",
-		 r->config->path);
+	say_warnings(fresh);
+	say_reloaded(r, fresh);
 }
 
 /*
@@ -212,9 +239,7 @@ static int find_identity(struct run *r)
 	int err = privileges_lookup(c->user, &r->identity);
 
 	if (err == -ENOENT && !c->user_where.line) {
-		log_info("user %s does not exist: staying who we are, without capabilities",
-			 c->user);
-		return 0;
+		return 0; /* the file's warnings say that root stays root */
 	}
 	return err ? log_errno(err, "user %s", c->user) : 0;
 }
@@ -323,10 +348,8 @@ static int open_access_log(struct run *r, bool dropped)
 /* Everything after this runs as the user, and no earlier a thread may be started. */
 static int drop_privileges(struct run *r)
 {
-	int err = open_access_log(r, false);
+	int err = privileges_drop(&r->identity, r->config->user);
 
-	if (!err)
-		err = privileges_drop(&r->identity, r->config->user);
 	if (!err && r->log_later)
 		err = open_access_log(r, true);
 	if (err)
@@ -335,13 +358,40 @@ static int drop_privileges(struct run *r)
 	return err ? log_errno(err, "starting the log's threads") : 0;
 }
 
+/*
+ * A daemon that nobody prepared anything for (the quick start of an ordinary user) has its control
+ * socket where such a user may make one.
+ */
+static int open_control(struct run *r)
+{
+	const struct config *c = r->config;
+	char path[CONTROL_PATH_MAX];
+	const char *where = c->control;
+
+	if (!c->control_where.line && !control_path_is_usable(c->control)) {
+		int err = control_path_of_user(path, true);
+
+		if (err)
+			return log_errno(err, "a folder for the control socket");
+		where = path;
+		log_info("control socket: %s", where);
+	}
+	return report_open(&r->report, &r->daemon, r->base, &r->mail, where,
+			   r->identity.change ? &r->identity : NULL);
+}
+
 static int set_up(struct run *r)
 {
 	const struct config *c = r->config;
-	int err = open_base(r);
+	int err = find_identity(r);
 
+	/* First of all, so that a stream of JSON lines has no others. */
 	if (!err)
-		err = find_identity(r);
+		err = open_access_log(r, false);
+	if (err)
+		return err;
+	say_warnings(c);
+	err = open_base(r);
 	if (err)
 		return err;
 	privileges_raise_nofile(c->max_sessions);
@@ -352,8 +402,7 @@ static int set_up(struct run *r)
 	if (!err)
 		err = daemon_listen(&r->daemon);
 	if (!err && c->control)
-		err = report_open(&r->report, &r->daemon, r->base, &r->mail,
-				  r->identity.change ? &r->identity : NULL);
+		err = open_control(r);
 	if (!err)
 		err = drop_privileges(r);
 	if (!err)
@@ -365,6 +414,14 @@ static int set_up(struct run *r)
 	return err;
 }
 
+/* Of the address that stands for all. */
+static const char *families(const struct listener *l, const struct addr *a)
+{
+	if (a->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr))
+		return "";
+	return l->config->ipv6_only ? " (IPv6 only)" : " (IPv6 and IPv4)";
+}
+
 static void say_ready(const struct run *r)
 {
 	const struct doctor *doctor = &r->report.doctor;
@@ -374,8 +431,8 @@ static void say_ready(const struct run *r)
 		const struct listener *l = &r->daemon.listeners[i];
 
 		for (size_t j = 0; j < l->config->n_binds; j++)
-			log_info("listener %s: %s", l->config->name,
-				 addr_format(&l->bound[j], text));
+			log_info("listener %s: %s%s", l->config->name,
+				 addr_format(&l->bound[j], text), families(l, &l->bound[j]));
 	}
 	if (doctor->kernel || r->config->engine == ENGINE_COPY)
 		log_info("engine %s: %s", doctor->kernel ? "kernel" : "copy", doctor->reason);

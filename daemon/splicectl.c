@@ -12,10 +12,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "controlpath.h"
 #include "doctor_print.h"
 #include "util.h"
 
-#define DEFAULT_SOCKET "/run/spliced/control.sock"
 /* From connecting to the last byte of the answer. */
 #define DEADLINE_NS (10 * NSEC_PER_SEC)
 /* Some 400 bytes a session: far more than any daemon holds. */
@@ -588,7 +588,8 @@ static void usage(FILE *out)
 		(void)fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
 	(void)fputs("\n"
 		    "Options:\n"
-		    "  -s, --socket=SOCKET  the control socket (" DEFAULT_SOCKET ")\n"
+		    "  -s, --socket=SOCKET  the control socket (" CONTROL_PATH_DEFAULT ",\n"
+		    "                       or that of your own daemon)\n"
 		    "  -j, --json           print the daemon's JSON document\n"
 		    "  -h, --help           print this text\n"
 		    "  -V, --version        print the version\n",
@@ -601,6 +602,14 @@ static int usage_error(const char *text, const char *word)
 	return EXIT_USAGE;
 }
 
+/* A user's own daemon goes before the system's. */
+static const char *default_path(char own[CONTROL_PATH_MAX])
+{
+	if (geteuid() != 0 && control_path_of_user(own, false) == 0 && access(own, F_OK) == 0)
+		return own;
+	return CONTROL_PATH_DEFAULT;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -610,7 +619,8 @@ int main(int argc, char **argv)
 	    {"version", no_argument, NULL, 'V'},
 	    {NULL, 0, NULL, 0},
 	};
-	const char *path = DEFAULT_SOCKET;
+	char own[CONTROL_PATH_MAX];
+	const char *path = default_path(own);
 	bool as_json = false;
 	int c;
 

@@ -165,26 +165,65 @@ struct bound {
 	const struct addr *addr;
 	const char *listener;
 	int line;
+	bool ipv6_only;
 };
+
+static bool is_any(const struct addr *a)
+{
+	return a->sa.sa_family == AF_INET ? a->in4.sin_addr.s_addr == htonl(INADDR_ANY)
+					  : IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+}
+
+/* Whether the first stands for every address, the second's among them. */
+static bool overlaps(const struct bound *any, const struct bound *one)
+{
+	const struct addr *a = any->addr, *b = one->addr;
+
+	if (a->sa.sa_family == AF_UNIX || b->sa.sa_family == AF_UNIX ||
+	    addr_port(a) != addr_port(b) || !is_any(a))
+		return false;
+	if (a->sa.sa_family == b->sa.sa_family)
+		return true;
+	return a->sa.sa_family == AF_INET6 && !any->ipv6_only;
+}
 
 /* The kernel chooses a new port for every port 0; any other address can be bound once. */
 static void check_bound(struct config_file *f, const struct bound *all, size_t i)
 {
 	const struct addr *a = all[i].addr;
-	char text[ADDR_STR_MAX];
+	char text[ADDR_STR_MAX], other[ADDR_STR_MAX];
 
 	if (a->sa.sa_family != AF_UNIX && addr_port(a) == 0)
 		return;
 
 	for (size_t j = 0; j < i; j++) {
-		if (!addr_equal(a, all[j].addr))
+		if (addr_equal(a, all[j].addr)) {
+			file_error(f, all[i].line,
+				   "bind: %s is already bound by listener %s on line %d; allowed: "
+				   "each address once",
+				   addr_format(a, text), all[j].listener, all[j].line);
+			return;
+		}
+		if (!overlaps(&all[i], &all[j]) && !overlaps(&all[j], &all[i]))
 			continue;
 		file_error(f, all[i].line,
-			   "bind: %s is already bound by listener %s on line %d; allowed: each "
-			   "address once",
-			   addr_format(a, text), all[j].listener, all[j].line);
+			   "bind: %s cannot be bound beside %s of listener %s on line %d; allowed: "
+			   "a port for every address, or for single ones",
+			   addr_format(a, text), addr_format(all[j].addr, other), all[j].listener,
+			   all[j].line);
 		return;
 	}
+}
+
+/* The control socket is bound like a listener's. */
+static void check_control(struct config_file *f, const struct bound *b)
+{
+	const char *control = f->config->control;
+
+	if (control && b->addr->sa.sa_family == AF_UNIX &&
+	    strcmp(control, b->addr->un.sun_path) == 0)
+		file_error(f, b->line, "bind: %s is the control socket; allowed: another path",
+			   control);
 }
 
 static void check_binds(struct config_file *f)
@@ -202,7 +241,9 @@ static void check_binds(struct config_file *f)
 		const struct listener_config *l = &c->listeners[i];
 
 		for (size_t j = 0; j < l->n_binds; j++) {
-			all[n] = (struct bound){&l->binds[j], l->name, f->bind_lines[n]};
+			all[n] =
+			    (struct bound){&l->binds[j], l->name, f->bind_lines[n], l->ipv6_only};
+			check_control(f, &all[n]);
 			check_bound(f, all, n);
 			n++;
 		}
@@ -272,6 +313,7 @@ void check_file(struct config_file *f)
 {
 	check_names(f);
 	check_pools(f);
+	warn_of_whole(f);
 	check_binds(f);
 	check_order(f, OPTION_ID_SPLICED_splice_low, OPTION_ID_SPLICED_splice_high);
 	check_order(f, OPTION_ID_SPLICED_splice_high, OPTION_ID_SPLICED_splice_hard);

@@ -52,6 +52,12 @@ enum endpoint_kind {
 	ENDPOINT_INTERNAL, /* internal:hello */
 };
 
+/* Something that is valid and yet hardly meant. */
+struct config_warning {
+	int line;
+	char *text;
+};
+
 struct endpoint {
 	enum endpoint_kind kind;
 	struct addr addr; /* ENDPOINT_ADDR */
@@ -113,6 +119,9 @@ struct pool_config {
 	uint64_t keepalive_timeout;
 	struct server_config *servers;
 	size_t n_servers;
+	/* The first option that only HTTP heeds; its line is 0 where none was written. */
+	const char *http_key;
+	struct config_where http_where;
 };
 
 struct listener_config {
@@ -130,6 +139,7 @@ struct listener_config {
 	size_t n_deny;
 	unsigned int max_sessions; /* 0: only the global limit */
 	unsigned int backlog;
+	bool ipv6_only;               /* [::] takes no IPv4 clients */
 	unsigned int unix_mode;       /* permissions of a unix socket, octal in the file */
 	char *unix_user, *unix_group; /* "": as it comes */
 	struct config_where unix_user_where, unix_group_where;
@@ -157,10 +167,14 @@ struct listener_config {
 
 struct config {
 	char *path;
+	struct config_warning *warnings; /* of the file's check, by line */
+	size_t n_warnings;
+	bool engine_forced;   /* `engine` is the command line's */
 	unsigned int workers; /* 0: auto, one per CPU the process may use */
 	enum engine_choice engine;
 	unsigned int max_sessions;
 	char *control; /* unix socket path; "none" in the file: NULL */
+	struct config_where control_where;
 	enum log_target log_target;
 	enum log_level log_level;
 	char *access_log; /* see logplace.h; NULL: no */
@@ -209,6 +223,9 @@ static inline void config_freep_(struct config **c)
  */
 bool listener_config_tunnels_h2(const struct listener_config *c);
 
+/* Writes the names of the options that differ and take effect at a restart only, sections that are
+ * new or gone included, with commas between; how many there are. */
+size_t config_diff(const struct config *old, const struct config *fresh, FILE *out);
 /* Writes the configuration with every option, set or default, in the file's own syntax. */
 void config_dump(const struct config *c, FILE *out);
 /* Writes the commented sample file (conf/spliced.conf), from the option table alone. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "list.h"
 #include "matchers.h"
 #include "server.h"
 
@@ -51,6 +52,9 @@ void config_free(struct config *c)
 		listener_clear(&c->listeners[i]);
 	for (size_t i = 0; i < c->n_pools; i++)
 		pool_clear(&c->pools[i]);
+	for (size_t i = 0; i < c->n_warnings; i++)
+		free(c->warnings[i].text);
+	free(c->warnings);
 	free(c->listeners);
 	free(c->pools);
 	free(c->nameservers);
@@ -83,12 +87,49 @@ void file_error(struct config_file *f, int line, const char *fmt, ...)
 			line);
 }
 
+void file_warning(struct config_file *f, int line, const char *fmt, ...)
+{
+	struct config *c = f->config;
+	struct config_warning *w;
+	va_list args;
+	int n;
+
+	if (c->n_warnings >= FILE_MAX_ERRORS)
+		return;
+	w = list_grow(&c->warnings, c->n_warnings, sizeof(*w));
+	if (!w) {
+		f->no_memory = true;
+		return;
+	}
+	va_start(args, fmt);
+	n = vasprintf(&w->text, fmt, args);
+	va_end(args);
+	if (n < 0) {
+		w->text = NULL;
+		f->no_memory = true;
+		return;
+	}
+	for (char *p = w->text; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	w->line = line;
+	c->n_warnings++;
+}
+
+static int by_line(const void *a, const void *b)
+{
+	return ((const struct config_warning *)a)->line - ((const struct config_warning *)b)->line;
+}
+
 static int load(struct config_file *f, FILE *stream)
 {
 	parse_file(f, stream);
 	if (!f->no_memory)
 		check_file(f);
 	free(f->bind_lines);
+	if (f->config->n_warnings)
+		qsort(f->config->warnings, f->config->n_warnings, sizeof(*f->config->warnings),
+		      by_line);
 
 	if (f->no_memory) {
 		fprintf(f->errors, "%s:%d: %s\n", f->path, f->line, strerror(ENOMEM));

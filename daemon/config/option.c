@@ -174,6 +174,13 @@ const struct option *option_find(enum section section, const char *key)
 	return NULL;
 }
 
+unsigned int option_only(const struct option *o)
+{
+	if (!o->only && o->section == SECTION_LISTENER && strncmp(o->help, "http: ", 6) == 0)
+		return ONLY_HTTP;
+	return o->only;
+}
+
 /* Levenshtein's distance; keys longer than any of ours are as far as can be. */
 static size_t edit_distance(const char *a, const char *b)
 {

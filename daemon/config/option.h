@@ -47,6 +47,14 @@ enum option_type {
 /* RELOAD: a changed value counts from SIGHUP on; RESTART: only from the next start on. */
 enum option_reload { RELOAD, RESTART };
 
+/* What a listener must be for an option to do anything; of several, one is enough. */
+#define ONLY_TLS  (1u << PROTOCOL_TLS)
+#define ONLY_HTTP (1u << PROTOCOL_HTTP | 1u << PROTOCOL_AUTO)
+#define ONLY_AUTO (1u << PROTOCOL_AUTO)
+#define ONLY_RAW  (1u << PROTOCOL_TCP | 1u << PROTOCOL_TLS | 1u << PROTOCOL_AUTO)
+#define ONLY_UNIX (1u << _PROTOCOL_MAX) /* it binds a unix socket */
+#define ONLY_IPV6 (2u << _PROTOCOL_MAX) /* it binds an IPv6 address */
+
 /* One row of the table: a field of the section's struct. */
 struct option {
 	enum section section;
@@ -62,6 +70,7 @@ struct option {
 	const char *word; /* a word allowed besides the numbers or paths */
 	uint64_t word_value;
 	const char *unit;
+	unsigned int only; /* ONLY_*: of what listeners it is; 0: of all */
 	const char *help;
 	size_t field; /* offsets in the section's struct */
 	size_t count; /* ... of a list's length */
@@ -99,6 +108,8 @@ void text_add_quoted(struct text *t, const char *value);
 /* The options of a section in the table's order: the first one after NULL, NULL after the last. */
 const struct option *option_next(enum section section, const struct option *after);
 const struct option *option_find(enum section section, const char *key);
+/* ONLY_*: `only`, or, of a listener's option whose help begins with "http: ", ONLY_HTTP. */
+unsigned int option_only(const struct option *o);
 /* The key of the section that `key` is most likely a misspelling of, or NULL. */
 const char *option_nearest(enum section section, const char *key);
 /* Adds what a value may be: "auto, or 1 to 256". */

@@ -26,8 +26,10 @@ OPTION(SPLICED, max_sessions, max_sessions, UINT, "65536", RESTART,
        "backlogs. The kernel's tables are sized by it.",
        .min = 1, .max = 1048576, .unit = "sessions")
 OPTION(SPLICED, control, control, PATH, "/run/spliced/control.sock", RESTART,
-       "The unix socket that splicectl talks to. none: no such socket.",
-       .word = "none")
+       "The unix socket that splicectl talks to. none: no such socket. Unless it is written here, a "
+       "daemon that may not write to /run/spliced has it in $XDG_RUNTIME_DIR/spliced, or else in "
+       "/tmp/spliced-UID, where splicectl looks for it, too.",
+       .word = "none", .where = offsetof(struct config, control_where))
 OPTION(SPLICED, log_target, log_target, ENUM, "auto", RELOAD,
        "Where log lines go. auto is the journal when standard error is connected to it, and "
        "standard error otherwise.",
@@ -126,7 +128,8 @@ OPTION(LISTENER, sniff_timeout, sniff_timeout, DURATION, "5s", RESTART,
 OPTION(LISTENER, auto_wait, auto_wait, DURATION, "500ms", RESTART,
        "protocol = auto: a client that is silent for this long is taken for one whose server speaks "
        "first, as those of SMTP and MySQL do.",
-       .min = NSEC_PER_MSEC, .max = 60 * NSEC_PER_SEC)
+       .min = NSEC_PER_MSEC, .max = 60 * NSEC_PER_SEC,
+       .only = ONLY_AUTO)
 OPTION_LIST(LISTENER, allow, allow, CIDRS, "", RESTART,
        "Who may connect: networks, addresses, or the word unix for clients of a unix socket. "
        "Empty: everyone who is not denied.",
@@ -140,18 +143,26 @@ OPTION(LISTENER, max_sessions, max_sessions, UINT, "0", RESTART,
 OPTION(LISTENER, backlog, backlog, UINT, "4096", RESTART,
        "Connections that may wait to be accepted. The kernel caps it at net.core.somaxconn.",
        .min = 1, .max = 65535, .unit = "connections")
+OPTION(LISTENER, ipv6_only, ipv6_only, BOOL, "yes", RESTART,
+       "Whether [::]:PORT is for clients of IPv6 alone. no: it also takes those of IPv4, who are known by "
+       "their IPv4 addresses; 0.0.0.0 with the same port cannot be bound beside it.",
+       .only = ONLY_IPV6)
 OPTION(LISTENER, unix_mode, unix_mode, MODE, "0666", RESTART,
        "The permissions of a unix socket that is bound.",
-       .min = 0, .max = 0777)
+       .min = 0, .max = 0777,
+       .only = ONLY_UNIX)
 OPTION(LISTENER, unix_user, unix_user, USER, "", RESTART,
        "The user it belongs to. Empty: who the daemon is when it binds it.",
-       .may_be_empty = true, .where = offsetof(struct listener_config, unix_user_where))
+       .may_be_empty = true, .where = offsetof(struct listener_config, unix_user_where),
+       .only = ONLY_UNIX)
 OPTION(LISTENER, unix_group, unix_group, GROUP, "", RESTART,
        "The group it belongs to. Empty: that of unix_user, or of the daemon when it binds it.",
-       .may_be_empty = true, .where = offsetof(struct listener_config, unix_group_where))
+       .may_be_empty = true, .where = offsetof(struct listener_config, unix_group_where),
+       .only = ONLY_UNIX)
 OPTION(LISTENER, idle_timeout, idle_timeout, DURATION, "10m", RESTART,
        "Close a session in which no byte has moved for this long. 0: never.",
-       .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)
+       .min = 0, .max = 30 * 86400 * NSEC_PER_SEC,
+       .only = ONLY_RAW)
 OPTION(LISTENER, half_close_timeout, half_close_timeout, DURATION, "1m", RESTART,
        "The same once one side has ended its stream. 0: idle_timeout only.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)

@@ -76,6 +76,7 @@ static void end_section(struct parser *p)
 	}
 	if (p->section == SECTION_LISTENER)
 		check_served(p);
+	check_section(p->f, p->section, p->base);
 }
 
 static void *new_listener(struct parser *p, const char *name)
@@ -249,6 +250,19 @@ static int note_lines(struct parser *p, const struct option *o, size_t before)
 	return 0;
 }
 
+/* "value # comment": only ; begins a comment within a line. */
+static bool has_hash(const char *value)
+{
+	const char *hash = strchr(value, '#');
+
+	while (hash && hash > value && !strchr(" \t", hash[-1]))
+		hash = strchr(hash + 1, '#');
+	return hash != NULL;
+}
+
+#define HASH_HINT \
+	"a comment that starts with # has a line of its own, within a line it starts with ;"
+
 static void set_option(struct parser *p, const struct option *o, const char *value)
 {
 	int *line = &p->f->lines[o - options], r, noted;
@@ -269,8 +283,12 @@ static void set_option(struct parser *p, const struct option *o, const char *val
 		p->f->no_memory = true;
 	if (r == -EINVAL) {
 		option_add_allowed(o, &allowed);
-		file_error(p->f, p->f->line, "%s: %s; allowed: %s", o->key, why.s, allowed.s);
+		file_error(p->f, p->f->line, "%s: %s; allowed: %s%s", o->key, why.s, allowed.s,
+			   has_hash(value) ? " (" HASH_HINT ")" : "");
 	}
+	if (r == 0 && has_hash(value))
+		file_warning(p->f, p->f->line,
+			     "%s: the # and what follows is part of the value: " HASH_HINT, o->key);
 }
 
 /* For inih. It need not stop at what is wrong: the rest of the file is read for its errors. */

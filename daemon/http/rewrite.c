@@ -238,10 +238,12 @@ static void put_own_address(struct writer *w, const struct session *s)
 	struct addr own = {.len = sizeof(struct sockaddr_un)};
 	char text[ADDR_STR_MAX];
 
-	if (s->client_conn.tcp && getsockname(s->client_conn.fd, &own.sa, &own.len) == 0)
+	if (s->client_conn.tcp && getsockname(s->client_conn.fd, &own.sa, &own.len) == 0) {
+		addr_unmap(&own);
 		put_text(w, addr_format(&own, text));
-	else
+	} else {
 		put_text(w, "localhost");
+	}
 }
 
 size_t rewrite_request(const struct session *s, const struct http_head *head, const char *in,

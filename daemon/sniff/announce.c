@@ -53,6 +53,7 @@ size_t proxy_announce(const struct session *s, uint8_t *buf, size_t size)
 	h.dst.len = sizeof(struct sockaddr_un);
 	if (getsockname(s->client_conn.fd, &h.dst.sa, &h.dst.len) < 0)
 		h.dst.len = 0;
+	addr_unmap(&h.dst);
 	set_about(&h, s);
 	return proxy_header_build(buf, size, send == PROXY_SEND_V1 ? 1 : 2, &h);
 }

@@ -4,15 +4,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/capability.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include "../cgroup.h"
 #include "../doctor_print.h"
 #include "../log.h"
 #include "../util.h"
 #include "canary.h"
+#include "obstacle.h"
 
 static void add(struct doctor *d, const char *name, const char *answer, const char *why,
 		const char *fact)
@@ -22,32 +21,12 @@ static void add(struct doctor *d, const char *name, const char *answer, const ch
 					      answer, "why", why, "fact", fact));
 }
 
-static void check_privileges(struct doctor *d)
+static void check_obstacle(struct doctor *d, enum obstacle o)
 {
-	static const struct {
-		const char *name;
-		cap_value_t cap;
-		const char *fact;
-	} needed[] = {
-	    {"cap_bpf", CAP_BPF, "loading programs and maps"},
-	    {"cap_net_admin", CAP_NET_ADMIN, "sockhashes, sockops and stream verdict programs"},
-	    {"cap_perfmon", CAP_PERFMON,
-	     "reading a segment's sequence number and a thread's process"},
-	};
-	cap_t caps = cap_get_proc();
+	char why[128];
+	bool there = obstacle_is_there(o, why);
 
-	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-		cap_flag_value_t set = CAP_CLEAR, admin = CAP_CLEAR;
-
-		if (caps) {
-			(void)cap_get_flag(caps, needed[i].cap, CAP_EFFECTIVE, &set);
-			(void)cap_get_flag(caps, CAP_SYS_ADMIN, CAP_EFFECTIVE, &admin);
-		}
-		add(d, needed[i].name, set == CAP_SET || admin == CAP_SET ? "yes" : "no",
-		    set == CAP_SET ? "" : "not in the effective set", needed[i].fact);
-	}
-	if (caps)
-		(void)cap_free(caps);
+	add(d, obstacle_check[o], there ? "no" : "yes", why, obstacle_fact[o]);
 }
 
 static void check_kernel(struct doctor *d)
@@ -55,9 +34,7 @@ static void check_kernel(struct doctor *d)
 	char path[512];
 	int err;
 
-	err = access("/sys/kernel/btf/vmlinux", R_OK) == 0 ? 0 : -errno;
-	add(d, "btf", err ? "no" : "yes", err ? strerror(-err) : "",
-	    "the programs find kernel fields by their names");
+	check_obstacle(d, OBSTACLE_NO_BTF);
 	err = cgroup_own_path(path, sizeof(path));
 	add(d, "cgroup2", err ? "no" : "yes", err ? strerror(-err) : path,
 	    "sockops is attached to the daemon's own cgroup");
@@ -78,7 +55,8 @@ void doctor_load(struct doctor *d, const struct maps_options *options, struct ma
 	char why[256];
 	int err;
 
-	check_privileges(d);
+	for (int i = 0; i < OBSTACLE_NO_BTF; i++)
+		check_obstacle(d, (enum obstacle)i);
 	err = maps_open(options, maps, why);
 	add(d, "programs", err ? "no" : "yes", err ? why : "",
 	    "sk_skb stream_verdict, sockops, sockhash, ring buffer and bpf_loop() load");

@@ -12,6 +12,7 @@
 
 #include "../cgroup.h"
 #include "../log.h"
+#include "obstacle.h"
 #include "splice.skel.h"
 
 const char *const verdict_why_str[_VERDICT_MAX] = {
@@ -159,6 +160,16 @@ static int attach_verdict(struct maps *m)
 	return 0;
 }
 
+/* The kernel's error alone is of little help: for want of CAP_PERFMON it is EINVAL. */
+static void explain(int err, const char *step, char why[256])
+{
+	char causes[200];
+
+	obstacles_describe(causes, sizeof(causes));
+	snprintf(why, 256, "%.180s%s%s: %.40s", causes, causes[0] ? ": " : "", step,
+		 strerror(-err));
+}
+
 static int load(struct maps *m, const struct maps_options *o, char why[256])
 {
 	const char *step = "opening the programs";
@@ -190,8 +201,7 @@ static int load(struct maps *m, const struct maps_options *o, char why[256])
 		err = attach_verdict(m);
 	}
 	if (err)
-		snprintf(why, 256, "%s: %s%s", step, strerror(-err),
-			 err == -EPERM ? " (it needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)" : "");
+		explain(err, step, why);
 	return err;
 }
 

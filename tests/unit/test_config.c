@@ -498,6 +498,9 @@ static void table_is_complete(void **state _unused_)
 			    o->type == OPTION_LOG || o->type == OPTION_TOKEN ||
 			    o->type == OPTION_FIELD);
 		assert_ptr_equal(option_find(o->section, o->key), o);
+		/* -t warns of it where there is no HTTP. */
+		if (o->section == SECTION_LISTENER && strncmp(o->help, "http: ", 6) == 0)
+			assert_int_equal(option_only(o), ONLY_HTTP);
 	}
 }
 
