@@ -28,6 +28,8 @@ struct conn {
 	bool collected; /* it is in `sockets` (see splice-api.h), under its cookie */
 	bool used;      /* it has served a request before */
 	bool ended;     /* its output was ended: the FIN counts as a byte */
+	bool shared;    /* `lane_of` may have an entry under its cookie */
+	bool unwatched; /* epoll has refused it so far */
 	uint32_t armed; /* what epoll watches */
 	uint64_t cookie;
 	uint64_t sent;           /* bytes the daemon wrote */

@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "log.h"
@@ -21,6 +22,20 @@ static int init_pools(struct daemon *d)
 			d->pools[i]->servers[j].index = d->n_servers++;
 	}
 	return 0;
+}
+
+void daemon_own(struct daemon *d, int fd)
+{
+	int err;
+
+	if (!d->maps || !d->maps->collected || d->config->engage_after)
+		return;
+	err = maps_own(d->maps, fd);
+	if (err && !atomic_exchange(&d->told_unmarked, true))
+		log_warn(
+		    "sockets cannot be marked for sockops: %s; they are added one by one, which "
+		    "is slower%s",
+		    strerror(-err), err == -ENOMEM ? " (net.core.optmem_max is small)" : "");
 }
 
 int daemon_init(struct daemon *d, unsigned int n_workers)

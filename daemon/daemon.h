@@ -27,6 +27,7 @@ struct daemon {
 	struct session **owners; /* of each slot; read and written by the owner's worker */
 	atomic_uint_fast64_t next_id;
 	atomic_bool access_log, log_empty;
+	atomic_bool told_unmarked; /* that sockets cannot be marked: see daemon_own() */
 	atomic_bool draining;
 	uint64_t started_ns;
 	uint64_t instance; /* random: makes ids of this run unlike those of another */
@@ -42,14 +43,10 @@ struct daemon {
  * established, but only where sessions go to the kernel at once: a socket in a sockhash costs its
  * set-up and above all its close much more than the session of a short-lived client is worth (half
  * of the connections a second), so with engage_after the daemon adds those that live long enough.
- * The mark alone has its price, too.
+ * The mark alone has its price, too. Where the kernel has no room for the mark (optmem_max), which
+ * is said once, the daemon adds the sockets as it does with engage_after.
  */
-static inline int daemon_own(const struct daemon *d, int fd)
-{
-	if (!d->maps || !d->maps->collected || d->config->engage_after)
-		return 0;
-	return maps_own(d->maps, fd);
-}
+void daemon_own(struct daemon *d, int fd);
 
 /*
  * Fills in what every set of workers needs: pools, slots and workers for d->config, which the

@@ -26,7 +26,8 @@ static int own(void *arg, int fd)
 {
 	const struct worker *w = arg;
 
-	return daemon_own(w->daemon, fd);
+	daemon_own(w->daemon, fd);
+	return 0;
 }
 
 /*
@@ -130,7 +131,8 @@ static int try_server(struct session *s)
 	c->server = s->server;
 	c->tcp = s->backend.sa.sa_family != AF_UNIX;
 	c->armed = 0;
-	c->readable = c->writable = c->fin_seen = c->urgent = c->failed = c->ended = false;
+	c->readable = c->writable = c->fin_seen = c->urgent = c->failed = c->ended = c->unwatched =
+	    false;
 	session_dial_timeout(s, try_time(s));
 	stream_watch(w, &s->streams[DOWN]);
 	return 0;

@@ -217,8 +217,8 @@ static int set_options(const struct listener *l, int fd, const struct addr *a)
 	errno = -conn_listen_options(fd, a);
 	if (errno)
 		return fail(l, a, "TCP_NODELAY, SO_OOBINLINE");
-	errno = -daemon_own(l->daemon, fd);
-	return errno ? fail(l, a, "marking for sockops") : 0;
+	daemon_own(l->daemon, fd);
+	return 0;
 }
 
 /*

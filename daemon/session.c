@@ -94,6 +94,10 @@ const char *session_engine(const struct session *s)
 	return s->adopted ? engine_kernel.name : engine_copy.name;
 }
 
+/* A socket that epoll refuses (for want of memory) is tried again so often, and so long. */
+#define UNWATCHED_RETRY_NS (5 * NSEC_PER_MSEC)
+#define UNWATCHED_MAX_NS   NSEC_PER_SEC
+
 /* How long a failed side's last bytes have to reach the other peer. */
 #define FAREWELL_NS (2 * NSEC_PER_SEC)
 
@@ -170,6 +174,30 @@ static void on_timeout(struct timer *t)
 		session_end(s, (enum session_end)s->end);
 	else if (s->state != SESSION_ENDED)
 		check_silence(s);
+}
+
+static void on_unwatched(struct timer *t)
+{
+	struct session *s = container_of(t, struct session, unwatched);
+	uint64_t since = s->unwatched_ns;
+
+	if (s->worker->now - since >= UNWATCHED_MAX_NS) {
+		session_end(s, END_LIMIT);
+		return;
+	}
+	/* Those that were refused are asked for once more; what has happened meanwhile is reported
+	 * then. */
+	for (int i = 0; i < 2; i++)
+		stream_watch(s->worker, &s->streams[i]);
+	s->unwatched_ns = since;
+}
+
+void session_unwatched(struct session *s)
+{
+	if (s->state == SESSION_ENDED || s->unwatched.set)
+		return;
+	s->unwatched_ns = s->worker->now;
+	worker_timer_set(s->worker, &s->unwatched, s->worker->now + UNWATCHED_RETRY_NS);
 }
 
 void session_dial_timeout(struct session *s, uint64_t ns)
@@ -264,7 +292,8 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	s->listener = l;
 	s->id = atomic_fetch_add(&d->next_id, 1) + 1;
 	s->slot = slot;
-	s->generation = ++d->generations[slot];
+	/* 0 is nobody's: see kernel_unshare(). */
+	s->generation = ++d->generations[slot] ? d->generations[slot] : ++d->generations[slot];
 	s->client = *client;
 	s->denied = denied;
 	s->began_ns = w->now;
@@ -275,10 +304,10 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	TAILQ_INSERT_TAIL(&w->sessions, s, link);
 	w->n_sessions++;
 	s->timer.fire = on_timeout;
+	s->unwatched.fire = on_unwatched;
 
 	stream_watch(w, &s->streams[UP]);
-	if (s->state != SESSION_ENDED)
-		sniff_start(s);
+	sniff_start(s);
 }
 
 void session_to_pool(struct session *s, struct pool *pool)
@@ -636,6 +665,7 @@ void session_end(struct session *s, enum session_end end)
 	s->end = (uint8_t)end;
 	session_enter(s, SESSION_ENDED);
 	worker_timer_cancel(w, &s->timer);
+	worker_timer_cancel(w, &s->unwatched);
 	sniff_done(s);
 	for (int i = 0; i < 2; i++) {
 		struct stream *stream = &s->streams[i];
@@ -663,8 +693,6 @@ void session_free(struct session *s)
 {
 	struct daemon *d = s->worker->daemon;
 
-	if (s->adopted || s->streams[UP].lane)
-		kernel_forget(s->worker, s);
 	for (int i = 0; i < 2; i++)
 		stream_fini(&s->streams[i]);
 	http_free(s->http);

@@ -85,6 +85,8 @@ struct session {
 	struct stream streams[2]; /* by enum direction */
 	struct sniff_state sniff;
 	struct timer timer;
+	struct timer unwatched; /* epoll has refused one of its sockets: when to try again */
+	uint64_t unwatched_ns;  /* since when */
 	struct addr client, backend;
 	struct dial dial;
 	uint64_t id;
@@ -136,6 +138,9 @@ void session_attach(struct session *s, struct conn *c);
 struct conn *session_detach(struct session *s);
 /* A dial has this long, from now on. */
 void session_dial_timeout(struct session *s, uint64_t ns);
+/* epoll has refused one of its sockets: it is tried again, and after a second the session ends. It
+ * has not ended when this returns. */
+void session_unwatched(struct session *s);
 /* Calls the session's timer in so many nanoseconds from the beginning of this turn, whatever it was
  * set to. It cannot fail. */
 void session_arm(struct session *s, uint64_t ns);
@@ -160,7 +165,7 @@ void session_end(struct session *s, enum session_end end);
 void session_fail(struct session *s, struct conn *c, int err);
 /* After a stream has ended: half-closed, or done. */
 void session_stream_done(struct session *s);
-/* Second step of ending: frees. Only the worker calls it. */
+/* Second step of ending: frees, after kernel_forget(). Only the worker calls it. */
 void session_free(struct session *s);
 
 /* The monotonic time of the last byte in either direction. */

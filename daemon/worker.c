@@ -22,6 +22,7 @@
 #define TURNS_IN_A_ROW 4
 /* A wake-up serves all that is due within this time. */
 #define TIMER_SLACK_NS (20 * NSEC_PER_USEC)
+#define REAP_AGAIN_NS  (100 * NSEC_PER_MSEC)
 
 /* ---- lists ------------------------------------------------------------------------------ */
 
@@ -65,19 +66,37 @@ void worker_conn_gone(struct worker *w, struct conn *c)
 	event_active(w->poll_event, EV_READ, 0);
 }
 
-static void reap(struct worker *w)
+/*
+ * Frees what has ended. What the kernel's maps will not let go of now is kept and tried again
+ * later, so that no entry stays behind; with `all`, when the maps go next, it is freed all the
+ * same.
+ */
+static void reap(struct worker *w, bool all)
 {
-	struct session *s;
-	struct conn *c;
+	struct session *s, *next_s;
+	struct conn *c, *next_c;
+	bool left = false;
 
-	while ((s = TAILQ_FIRST(&w->ended))) {
+	for (s = TAILQ_FIRST(&w->ended); s; s = next_s) {
+		next_s = TAILQ_NEXT(s, link);
+		if (w->maps && kernel_forget(w, s) < 0 && !all) {
+			left = true;
+			continue;
+		}
 		TAILQ_REMOVE(&w->ended, s, link);
 		session_free(s);
 	}
-	while ((c = TAILQ_FIRST(&w->gone))) {
+	for (c = TAILQ_FIRST(&w->gone); c; c = next_c) {
+		next_c = TAILQ_NEXT(c, link);
+		if (w->maps && kernel_forget_conn(w, c) < 0 && !all) {
+			left = true;
+			continue;
+		}
 		TAILQ_REMOVE(&w->gone, c, link);
 		free(c);
 	}
+	if (left && !w->reap_timer.set)
+		worker_timer_set(w, &w->reap_timer, w->now + REAP_AGAIN_NS);
 	if (w->draining && !w->n_sessions && !w->incoming && w->drained) {
 		w->drained(w);
 		w->drained = NULL;
@@ -136,6 +155,11 @@ static void on_timer(struct worker *w)
 	(void)timers_fire(&w->timers, w->now + TIMER_SLACK_NS);
 }
 
+/* The turn that it begins ends with reap(). */
+static void on_reap(struct timer *t _unused_)
+{
+}
+
 /* Sessions that are old enough for the kernel. */
 static void on_adopt(struct timer *t)
 {
@@ -162,7 +186,7 @@ static int on_lane_event(void *arg, void *data, size_t size)
 		return 0;
 	lane = &w->maps->lanes[e->lane];
 	/* The slot may have a new session by now, perhaps another worker's. */
-	if (lane->generation != e->generation || lane->worker != w->index)
+	if (!lane_event_is_due(lane, e, w->index))
 		return 0;
 	s = w->daemon->owners[e->lane / 2];
 	if (s && s->generation == e->generation && s->state != SESSION_ENDED)
@@ -216,7 +240,7 @@ static void on_poll(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	if (timer)
 		on_timer(w);
 	run_again(w);
-	reap(w);
+	reap(w, false);
 	w->in_turn = false;
 	wake_in_time(w);
 	if (!TAILQ_EMPTY(&w->again))
@@ -255,7 +279,7 @@ void worker_drain(struct worker *w)
 		if (s->state == SESSION_HTTP)
 			http_drain(s);
 	}
-	reap(w);
+	reap(w, false);
 }
 
 void worker_end_all(struct worker *w, enum session_end end)
@@ -265,7 +289,7 @@ void worker_end_all(struct worker *w, enum session_end end)
 	w->now = now_ns();
 	while ((s = TAILQ_FIRST(&w->sessions)))
 		session_end(s, end);
-	reap(w);
+	reap(w, false);
 }
 
 /* ---- set-up ----------------------------------------------------------------------------- */
@@ -333,6 +357,7 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	    .reserve_fd = -1,
 	    .ring_fd = -1,
 	    .adopt_timer.fire = on_adopt,
+	    .reap_timer.fire = on_reap,
 	};
 	TAILQ_INIT(&w->sessions);
 	TAILQ_INIT(&w->awaiting);
@@ -427,7 +452,7 @@ void worker_fini(struct worker *w)
 	if (w->base) {
 		worker_end_all(w, END_SHUTDOWN);
 		idle_fini(w);
-		reap(w);
+		reap(w, true);
 	}
 	mailbox_fini(&w->mail);
 	if (w->poll_event)

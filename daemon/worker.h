@@ -40,6 +40,7 @@ struct worker {
 	int reserve_fd;            /* given up for a dial when descriptors run out */
 	uint64_t timer_at;         /* what timer_fd is set to; 0: off */
 	struct timers timers;      /* of sessions, streams and connections, and the next one */
+	struct timer reap_timer;   /* another try to free what has ended */
 	struct timer adopt_timer;  /* when the first of `awaiting` is old enough */
 	uint64_t now;              /* monotonic ns of this turn */
 	char *buffer;              /* COPY_BUFFER bytes, empty between turns */

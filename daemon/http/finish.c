@@ -24,7 +24,7 @@ static bool is_clean(const struct session *s)
 
 	return h->keep && h->body[UP].done && h->body[DOWN].done && !h->out[SIDE_BACKEND].len &&
 	       s->streams[UP].drained && !s->streams[DOWN].pending_len && !s->streams[DOWN].lane &&
-	       !s->streams[UP].lane && !c->fin_seen && !c->failed &&
+	       !s->streams[UP].lane && !c->fin_seen && !c->failed && !c->unwatched &&
 	       (!c->readable || conn_is_quiet(c));
 }
 
@@ -54,7 +54,7 @@ void http_release_server(struct session *s, bool keep)
 		return;
 	/* Its address is the client's, not one of many: the next request may be another's. */
 	keep = keep && is_clean(s) && s->pool->config->send_proxy == PROXY_SEND_NO;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2 && s->state == SESSION_HTTP; i++)
 		if (s->streams[i].engine == &engine_kernel)
 			budget_revoke(w, &s->streams[i]);
 	if (s->state != SESSION_HTTP)

@@ -46,18 +46,6 @@ static int write_some(struct stream *s, const char *data, size_t len, size_t *re
 	return err;
 }
 
-/* Keeps what the target did not take. */
-static int keep(struct stream *s, const char *data, size_t len)
-{
-	s->pending = malloc(len);
-	if (!s->pending)
-		return -ENOMEM;
-	memcpy(s->pending, data, len);
-	s->pending_at = 0;
-	s->pending_len = (uint32_t)len;
-	return 0;
-}
-
 /* Writes what is pending. 0 or a negative errno of the target. */
 static int flush(struct stream *s)
 {
@@ -96,7 +84,7 @@ static enum copy_result pass_on(struct stream *s, const char *data, size_t len)
 	int err = write_some(s, data, len, &written);
 
 	if (!err && written < len)
-		err = keep(s, data + written, len - written);
+		err = stream_keep(s, data + written, len - written);
 	if (written < len)
 		s->plenty = false;
 	if (err) {

@@ -109,6 +109,7 @@ static int share(struct worker *w, struct stream *s, uint64_t limit)
 	};
 	s->lane = lane;
 	s->lane_index = index;
+	s->source->shared = true;
 	return maps_lane_set(w->maps, s->source->cookie, &ref);
 }
 
@@ -144,9 +145,10 @@ int kernel_share(struct worker *w, struct stream *s, uint64_t limit)
 
 void kernel_unshare(struct worker *w, struct stream *s)
 {
-	maps_lane_clear(w->maps, s->source->cookie);
 	/* When bytes moved last outlives the lane. */
 	s->session->active_ns = MAX(s->session->active_ns, s->lane->active_ns);
+	/* What cannot be removed now is before the connection is freed. */
+	(void)kernel_forget_conn(w, s->source);
 	/* An event still in a ring finds nobody, whoever gets the slot next. */
 	__atomic_store_n(&s->lane->generation, 0, __ATOMIC_RELEASE);
 	s->lane = NULL;
@@ -185,10 +187,25 @@ void kernel_adopt(struct worker *w, struct session *session)
 	}
 }
 
-void kernel_forget(struct worker *w, struct session *session)
+int kernel_forget_conn(struct worker *w, struct conn *c)
 {
+	int err = c->shared ? maps_lane_clear(w->maps, c->cookie) : 0;
+
+	if (err && err != -ENOENT)
+		return err;
+	c->shared = false;
+	return 0;
+}
+
+int kernel_forget(struct worker *w, struct session *session)
+{
+	int err = 0;
+
 	for (int i = 0; i < 2; i++) {
 		if (session->streams[i].lane)
 			kernel_unshare(w, &session->streams[i]);
+		if (!err && session->conns[i])
+			err = kernel_forget_conn(w, session->conns[i]);
 	}
+	return err;
 }

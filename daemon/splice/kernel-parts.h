@@ -26,7 +26,8 @@ void kernel_kick(const struct conn *c);
 /*
  * Takes the source out of the verdict map. 0: its bytes now wait in its receive queue. -EAGAIN:
  * bytes were handed up meanwhile and must be read in the map, so it is still there, held. -EBUSY:
- * it cannot leave now (its FIN has come, say); still there, held. Other: the peer is gone.
+ * it cannot leave now (its FIN has come, or memory is short); still there, held. -EBADMSG: it left,
+ * but bytes that were handed up cannot be read any more. Other: an error of the connection.
  */
 int kernel_take_back(struct worker *w, struct stream *s);
 /* kernel_take_back() failed for good: the peer is gone, or bytes are. */

@@ -25,6 +25,17 @@ static inline bool stream_complete(uint64_t received, uint64_t read, uint64_t re
 	return received == read + redirected + 1;
 }
 
+/*
+ * Whether an event that came by `worker`'s ring is about the lane's present user. Only then may the
+ * session that has the slot be looked at: it is this worker's. Generation 0 is a lane that nobody
+ * has: an event of it is about a budget that is closed.
+ */
+static inline bool lane_event_is_due(const struct lane *lane, const struct lane_event *e,
+				     unsigned int worker)
+{
+	return e->generation && e->generation == lane->generation && worker == lane->worker;
+}
+
 /* Bytes that wait in the target's kernel queue, and with *unsent those that its TCP has not sent
  * yet; 0 or a negative errno of the target. */
 int kernel_backlog(const struct stream *s, uint64_t *backlog, uint64_t *unsent);
@@ -61,5 +72,10 @@ void kernel_await_proof(struct worker *w, struct stream *s);
 void kernel_abandon(struct worker *w, struct stream *s);
 /* An event of the lane, from the ring buffer. */
 void kernel_event(struct worker *w, struct stream *s, const struct lane_event *event);
-/* Removes what the session left in the maps; its sockets must be closed. */
-void kernel_forget(struct worker *w, struct session *session);
+/*
+ * Removes what a connection, or the session with both of its own, left in the maps. The sockets are
+ * closed, or out of the verdict map. 0, or a negative errno: something is still there, and the
+ * connection must be kept until another try has removed it, for the entry would stay for ever.
+ */
+int kernel_forget_conn(struct worker *w, struct conn *c);
+int kernel_forget(struct worker *w, struct session *session);

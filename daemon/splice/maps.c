@@ -300,9 +300,9 @@ int maps_lane_set(const struct maps *m, uint64_t source, const struct lane_ref *
 	return bpf_map_update_elem(m->lane_of_fd, &source, ref, BPF_ANY) < 0 ? -errno : 0;
 }
 
-void maps_lane_clear(const struct maps *m, uint64_t source)
+int maps_lane_clear(const struct maps *m, uint64_t source)
 {
-	(void)bpf_map_delete_elem(m->lane_of_fd, &source);
+	return bpf_map_delete_elem(m->lane_of_fd, &source) < 0 ? -errno : 0;
 }
 
 uint64_t maps_verdicts(const struct maps *m, enum verdict_why why)

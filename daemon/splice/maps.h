@@ -52,7 +52,7 @@ bool maps_socket_present(const struct maps *m, uint64_t cookie);
 int maps_engage(const struct maps *m, uint64_t cookie, int fd);
 int maps_disengage(const struct maps *m, uint64_t cookie);
 int maps_lane_set(const struct maps *m, uint64_t source, const struct lane_ref *ref);
-void maps_lane_clear(const struct maps *m, uint64_t source);
+int maps_lane_clear(const struct maps *m, uint64_t source);
 
 /* The counter of `why`, summed over the CPUs. */
 uint64_t maps_verdicts(const struct maps *m, enum verdict_why why);

@@ -71,7 +71,9 @@ static ssize_t take_up(struct stream *s)
 
 	if (stream_room(s, want) < 0)
 		return -ENOMEM;
-	n = recv(s->source->fd, s->pending + s->pending_len, want, 0);
+	do
+		n = recv(s->source->fd, s->pending + s->pending_len, want, 0);
+	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
 	s->taken += (uint64_t)n;
@@ -97,8 +99,10 @@ static void taken_up(struct worker *w, struct stream *s)
 		return;
 	}
 	err = kernel_take_back(w, s);
-	if (err == -EAGAIN || err == -EBUSY)
+	if (err == -EAGAIN)
 		stream_again(w, s);
+	else if (err == -EBUSY)
+		stream_wait(w, s, false);
 	else if (err)
 		kernel_taken_badly(s, err);
 	else

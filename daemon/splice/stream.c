@@ -301,7 +301,6 @@ static void watch_conn(struct worker *w, struct conn *c)
 	const struct stream *out = &s->streams[c->side == SIDE_CLIENT ? UP : DOWN];
 	const struct stream *in = &s->streams[c->side == SIDE_CLIENT ? DOWN : UP];
 	uint32_t events = EPOLLRDHUP | EPOLLET;
-	int err;
 
 	if (c->fd < 0)
 		return;
@@ -309,9 +308,9 @@ static void watch_conn(struct worker *w, struct conn *c)
 		events |= EPOLLIN | EPOLLPRI;
 	if (wants_target(in))
 		events |= EPOLLOUT;
-	err = worker_watch(w, c, events);
-	if (err)
-		session_fail(s, c, -err);
+	c->unwatched = worker_watch(w, c, events) < 0;
+	if (c->unwatched)
+		session_unwatched(s);
 }
 
 void stream_watch(struct worker *w, struct stream *s)

@@ -191,7 +191,8 @@ void stream_finish(struct worker *w, struct stream *s);
 /* The source is dead and everything it left is written: ends the session once the target's peer has
  * all of it. */
 void stream_farewell(struct worker *w, struct stream *s);
-/* Tells epoll what the stream's two sockets are to be watched for in its present state. */
+/* Tells epoll what the stream's two sockets are to be watched for in its present state. Where it
+ * refuses, it is asked again later: the session has not ended when this returns. */
 void stream_watch(struct worker *w, struct stream *s);
 /*
  * Bytes the kernel was given for the target that its TCP has not taken: a close of the target

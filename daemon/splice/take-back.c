@@ -9,6 +9,10 @@
 #include "kernel-parts.h"
 #include "tcpstate.h"
 
+/* Calls that are interrupted, or meet a short shortage, are repeated so often. */
+#define SEND_TRIES     8
+#define PUT_BACK_TRIES 8
+
 void kernel_hold(const struct worker *w, const struct conn *c)
 {
 	int bytes = (int)w->daemon->config->splice_window * 3;
@@ -51,29 +55,54 @@ static int delete_unlocked(struct worker *w, struct stream *s)
 	if (!window_is_open(w, s))
 		return -EBUSY;
 	err = maps_disengage(w->maps, s->source->cookie);
-	if (!err && kernel_passed(s) != s->taken) {
+	if (err == -ENOENT)
+		return -ECONNRESET; /* the kernel does it itself when TCP ends in a reset */
+	if (err)
+		return -EBUSY; /* it is where it was */
+	if (kernel_passed(s) == s->taken)
+		return 0;
+	for (int i = 0; i < PUT_BACK_TRIES; i++) {
 		err = maps_engage(w->maps, s->source->cookie, s->source->fd);
 		if (!err)
 			return -EAGAIN; /* still held */
 		/* Its FIN has come: what was handed up is the last of it and is read all the same;
 		 * the count at the end of the stream proves it. */
 		if (err == -EOPNOTSUPP)
-			err = 0;
+			return 0;
 	}
-	return err;
+	return -EBADMSG;
 }
 
-/* Makes the kernel call the sockops program under the socket's lock. An error told here is told
- * nowhere else. */
+/*
+ * Makes the kernel call the sockops program under the socket's lock. 0, or an error of the
+ * connection, which is told nowhere else; -EBUSY: the call did not come that far, for want of
+ * memory, say.
+ */
 static int compute_mss(const struct worker *w, int fd)
 {
 	int err = 0;
 
 	__atomic_fetch_add(w->maps->leaving, 1, __ATOMIC_SEQ_CST);
-	if (send(fd, "", 0, MSG_NOSIGNAL) < 0 && errno != EAGAIN)
-		err = errno == EPIPE ? -ECONNRESET : -errno;
+	for (int i = 0; i < SEND_TRIES; i++) {
+		err = send(fd, "", 0, MSG_NOSIGNAL) < 0 ? -errno : 0;
+		if (err != -EINTR)
+			break;
+	}
 	__atomic_fetch_sub(w->maps->leaving, 1, __ATOMIC_SEQ_CST);
-	return err;
+	switch (err) {
+	case -EAGAIN:
+		return 0; /* the write queue is full, which is found behind the MSS */
+	case -EPIPE:
+		return -ECONNRESET;
+	case -EINTR:
+	case -ENOMEM:
+	case -ENOBUFS:
+	case -EPERM:
+	case -EACCES:
+		return -EBUSY;
+	default:
+		return err;
+	}
 }
 
 /* Has the sockops program delete it, under the socket's lock: see leave() in splice.bpf.c. */
@@ -86,17 +115,18 @@ static int delete_locked(struct worker *w, struct stream *s)
 	lane->taken = s->taken;
 	__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
 	err = compute_mss(w, s->source->fd);
-	if (err)
-		return err;
-	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request)
+	if (!err && __atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request)
 		return 0;
-	/* Withdrawn; the lock that kernel_hold() takes waits for a call that has seen it. */
+	/* Withdrawn, for nobody expects it to leave later; the lock that kernel_hold() takes waits
+	 * for a call that has seen it. */
 	__atomic_store_n(&lane->leave, lane->left, __ATOMIC_SEQ_CST);
 	kernel_hold(w, s->source);
 	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request) {
 		__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
 		return 0;
 	}
+	if (err)
+		return err;
 	/* An open source that did not leave is one that sockops does not know. */
 	return kernel_passed(s) != s->taken ? -EAGAIN : delete_unlocked(w, s);
 }
@@ -111,14 +141,13 @@ int kernel_take_back(struct worker *w, struct stream *s)
 	if (err == -EAGAIN || err == -EBUSY)
 		return err;
 	kernel_kick(s->source);
-	/* The kernel takes a socket out of the maps itself when its TCP ends in a reset. */
-	return err == -ENOENT ? -ECONNRESET : err;
+	return err;
 }
 
 void kernel_taken_badly(struct stream *s, int err)
 {
-	if (err == -ECONNRESET)
-		session_fail(s->session, s->source, ECONNRESET);
-	else
+	if (err == -EBADMSG)
 		session_end(s->session, END_INTEGRITY);
+	else
+		session_fail(s->session, s->source, -err);
 }
