@@ -144,20 +144,25 @@ static __always_inline void leave(struct bpf_sock_ops *ops)
 	__u64 cookie = bpf_get_socket_cookie(ops);
 	struct lane_ref *ref = bpf_map_lookup_elem(&lane_of, &cookie);
 	struct lane *lane;
+	__u16 wanted;
 	__u32 index;
 
 	if (!ref)
 		return;
 	index = ref->lane;
 	lane = bpf_map_lookup_elem(&lanes, &index);
-	if (!lane || lane->leave == lane->left)
+	if (!lane)
+		return;
+	/* Once: the daemon may withdraw it at this moment, and must find that it was done. */
+	wanted = *(volatile __u16 *)&lane->leave;
+	if (wanted == lane->left)
 		return;
 	if (ops->state != BPF_TCP_ESTABLISHED || lane->passed != lane->taken ||
 	    bpf_map_delete_elem(&engaged, &cookie)) {
 		count(VERDICT_NOT_LEFT);
 		return;
 	}
-	lane->left = lane->leave;
+	lane->left = wanted;
 	count(VERDICT_LEFT);
 }
 
