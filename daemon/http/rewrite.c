@@ -65,8 +65,16 @@ static void put_field(struct writer *w, const char *in, const struct http_field 
 /* What the length says, however it was written. */
 static void put_length(struct writer *w, const char *in, const struct http_field *f, uint64_t n)
 {
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while (n /= 10);
 	put_slice(w, in, f->name);
-	put_fmt(w, ": %llu\r\n", (unsigned long long)n);
+	put(w, ": ", 2);
+	put(w, digits + at, sizeof(digits) - at);
+	put(w, "\r\n", 2);
 }
 
 /* The Upgrade fields as one, without what cannot be had here. */
@@ -347,8 +355,11 @@ size_t rewrite_response(const struct session *s, const struct http_head *head, c
 	}
 	if (chunked)
 		put_text(&w, "Transfer-Encoding: chunked\r\n");
-	if (!head->has_date && head->status >= 200)
-		put_fmt(&w, "Date: %s\r\n", http_date(s->worker));
+	if (!head->has_date && head->status >= 200) {
+		put_text(&w, "Date: ");
+		put_text(&w, http_date(s->worker));
+		put(&w, "\r\n", 2);
+	}
 	if (*c->via)
 		put_fmt(&w, "Via: 1.%u %s\r\n", head->minor, c->via);
 	put_connection(&w, say, upgrades);

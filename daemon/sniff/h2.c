@@ -4,6 +4,7 @@
 #include <nghttp2/nghttp2.h>
 #include <string.h>
 
+#include "../http/syntax.h"
 #include "h2frame.h"
 #include "util.h"
 
@@ -13,7 +14,6 @@
 #define FRAMES_MAX   64
 #define PRIORITY_LEN 5
 #define FIELD_EXTRA  32 /* what RFC 9113, 6.5.2 adds to the bytes of each field */
-#define PORT_DIGITS  5
 
 const char *const h2_error_str[_H2_ERROR_MAX] = {
     [H2_OK] = "ok",
@@ -197,40 +197,10 @@ static bool is_in(uint8_t c, const char *set)
 	return c != '\0' && strchr(set, c);
 }
 
-/* Nothing, or a colon and a port; the digits may be missing (RFC 3986, 3.2.3). */
-static bool is_port_part(const uint8_t *p, size_t len)
-{
-	unsigned int port = 0;
-
-	if (len == 0)
-		return true;
-	if (p[0] != ':' || len > 1 + PORT_DIGITS)
-		return false;
-	for (size_t i = 1; i < len; i++) {
-		if (!is_digit(p[i]))
-			return false;
-		port = port * 10 + (unsigned int)(p[i] - '0');
-	}
-	return port <= UINT16_MAX;
-}
-
-/* A host that is not empty, and its port; user information has no place in an http URI. */
-static bool is_authority(const uint8_t *p, size_t len)
-{
-	bool literal = len > 0 && p[0] == '[';
-	size_t n = literal ? 1 : 0;
-
-	while (n < len && (is_alnum(p[n]) || is_in(p[n], literal ? ":." : "-._~%!$&'()*+,;=")))
-		n++;
-	if (!literal)
-		return n > 0 && is_port_part(p + n, len - n);
-	return n > 1 && n < len && p[n] == ']' && is_port_part(p + n + 1, len - n - 1);
-}
-
 static int take_authority(const nghttp2_nv *nv, char ret[sizeof(((struct head *)NULL)->host)])
 {
 	if (nv->valuelen >= sizeof(((struct head *)NULL)->host) ||
-	    !is_authority(nv->value, nv->valuelen))
+	    !authority_is_valid((const char *)nv->value, nv->valuelen, false))
 		return -H2_BAD_AUTHORITY;
 	for (size_t i = 0; i < nv->valuelen; i++) {
 		uint8_t c = nv->value[i];

@@ -271,15 +271,17 @@ static void test_methods(void **state _unused_)
 static void test_authority(void **state _unused_)
 {
 	static const char *const bad[] = {
-	    "",        "a b",      "u@a",  "a/b",         "a:b",    ":80",     "a:80:80",
-	    "a:65536", "a:000080", "[::1", "[]",          "[::1]x", "[::1]:x", "[::1 ]",
-	    "[",       "a[b]",     "a\\b", "caf\xc3\xa9", "a?b",    "a#b",     "[::g!]"};
+	    "",        "a b",      "u@a",  "a/b",         "a:b",       ":80",     "a:80:80",
+	    "a:65536", "a:000080", "[::1", "[]",          "[::1]x",    "[::1]:x", "[::1 ]",
+	    "[",       "a[b]",     "a\\b", "caf\xc3\xa9", "a?b",       "a#b",     "[::g!]",
+	    "a..b",    ".a",       "..",   "a%2",         "[1.2.3.4]", "a.."};
 	char name[300];
 
 	assert_authority("WWW.Example.ORG", "www.example.org");
 	assert_authority("a.example:8080", "a.example:8080");
 	assert_authority("a.example:", "a.example:");
 	assert_authority("a.example.", "a.example.");
+	assert_authority("a=B!$&'()*+,;%41", "a=b!$&'()*+,;%41");
 	assert_authority("[2001:DB8::1]:65535", "[2001:db8::1]:65535");
 	assert_authority("[::ffff:10.0.0.1]", "[::ffff:10.0.0.1]");
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
