@@ -226,8 +226,9 @@ static int request_new(struct control *c, evutil_socket_t fd)
 		return -ENOMEM;
 	}
 	bufferevent_setcb(req->bev, on_readable, on_written, on_event, req);
-	/* Enough to tell that a line is too long, and no more. */
-	bufferevent_setwatermark(req->bev, EV_READ, 0, LINE_BYTES + 3);
+	/* Enough to tell that a line is too long, and no more. Not by a high watermark: libevent
+	 * needs memory for that, and does not look whether it got it. */
+	(void)bufferevent_set_max_single_read(req->bev, LINE_BYTES + 3); /* cannot fail */
 	/* Without a deadline a silent client would stay for ever. */
 	if (event_add(req->deadline, &client_patience) < 0 ||
 	    bufferevent_enable(req->bev, EV_READ) < 0) {

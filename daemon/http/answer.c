@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Responses of the proxy's own. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -109,6 +110,7 @@ static void answered(struct session *s, enum http_end end)
 void http_answer(struct session *s, enum http_end end)
 {
 	struct http *h = s->http;
+	int err;
 
 	if (h->phase == HTTP_ANSWERING || !answers[end].status) {
 		http_abort(s, end);
@@ -116,8 +118,10 @@ void http_answer(struct session *s, enum http_end end)
 	}
 	if (h->phase >= HTTP_CLOSING)
 		return;
-	if (!h->out[SIDE_CLIENT].len && write_answer(s, end) < 0) {
-		http_abort(s, HTTP_END_CLIENT_RESET);
+	err = h->out[SIDE_CLIENT].len ? 0 : write_answer(s, end);
+	if (err) {
+		http_abort(s, err == -ENOMEM || err == -ENOBUFS ? HTTP_END_LIMIT
+								: HTTP_END_CLIENT_RESET);
 		return;
 	}
 	answered(s, end);
@@ -163,6 +167,8 @@ static enum session_end session_end_of(enum http_end end)
 		return END_INTEGRITY;
 	case HTTP_END_SHUTDOWN:
 		return END_SHUTDOWN;
+	case HTTP_END_LIMIT:
+		return END_LIMIT;
 	default:
 		return END_ERROR;
 	}

@@ -226,12 +226,29 @@ static void server_failed(struct session *s, struct conn *c)
 	stream_again(s->worker, down);
 }
 
+/* The daemon, or the kernel, has no memory for what goes to or comes from that side: no peer has
+ * failed, and nobody waits for anything. A client that may have got a part of something gets a
+ * reset. */
+static void no_room(struct session *s, enum side side)
+{
+	if (s->http->phase >= HTTP_CLOSING || !s->http->request)
+		session_end(s, END_LIMIT);
+	else if (side == SIDE_CLIENT)
+		http_abort(s, HTTP_END_LIMIT);
+	else
+		http_answer(s, HTTP_END_LIMIT);
+}
+
 void http_fail(struct session *s, struct conn *c, int err)
 {
 	if (c->failed)
 		return;
 	log_debug("session %llu: %s: %s", (unsigned long long)s->id,
 		  c->side == SIDE_CLIENT ? "client" : "server", strerror(err));
+	if (err == ENOMEM || err == ENOBUFS) {
+		no_room(s, c->side);
+		return;
+	}
 	if (c->side == SIDE_BACKEND) {
 		server_failed(s, c);
 		return;

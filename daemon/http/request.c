@@ -105,9 +105,9 @@ static char *add_text(char *at, const char *text, size_t len)
 	return at;
 }
 
-/* The request object, with what the log shows and the head for the server in it. */
+/* The request object, with what the log shows and the head for the server in it. NULL: *why. */
 static struct http_request *make_request(struct session *s, const struct http_head *head,
-					 const char *in)
+					 const char *in, enum http_end *why)
 {
 	struct worker *w = s->worker;
 	size_t n = rewrite_request(s, head, in, w->scratch, HTTP_SCRATCH);
@@ -117,6 +117,7 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	struct http_request *r;
 	char *at;
 
+	*why = n ? HTTP_END_LIMIT : HTTP_END_HEAD_TOO_LARGE;
 	if (!n)
 		return NULL;
 	r = malloc(sizeof(*r) + head->method.len + head->host.len + path_len + 3 + n);
@@ -202,14 +203,15 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 	const struct listener_config *c = s->listener->config;
 	struct http *h = s->http;
 	struct pool *pool;
+	enum http_end why;
 	bool known_host;
 
 	h->n_requests++;
 	stat_inc(&s->worker->stats.http_requests);
 	sniff_done(s);
-	h->request = make_request(s, head, in);
+	h->request = make_request(s, head, in, &why);
 	if (!h->request) {
-		http_answer(s, HTTP_END_HEAD_TOO_LARGE);
+		http_answer(s, why);
 		return NULL;
 	}
 	h->close = h->close || !head->keep_alive || s->worker->draining;
@@ -326,6 +328,8 @@ bool http_next_request(struct session *s)
 		return s->state == SESSION_HTTP;
 	}
 	if (n < 0) {
+		/* That there is more makes the end a polite one; without memory for it, nothing is
+		 * lost that anybody would read. */
 		if (!in.pending)
 			(void)input_used(s, up, &in, 0);
 		refuse_head(s, (enum http_error) - n);
