@@ -182,7 +182,8 @@ static int on_lane_event(void *arg, void *data, size_t size)
 	const struct lane *lane;
 	struct session *s;
 
-	if (size != sizeof(*e) || e->lane >= w->maps->n_lanes)
+	/* Of generation 0: posted while the lane was being closed, whoever has the slot by now. */
+	if (size != sizeof(*e) || e->lane >= w->maps->n_lanes || !e->generation)
 		return 0;
 	lane = &w->maps->lanes[e->lane];
 	/* The slot may have a new session by now, perhaps another worker's. */
