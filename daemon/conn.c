@@ -16,6 +16,25 @@
  * engine must not leave it out either.
  */
 static bool system_paces;
+/* How long a connection is silent before the system's keepalive asks. */
+static uint64_t system_keepalive_ns = 7200 * NSEC_PER_SEC;
+
+/* The kernel of a container may show no such file: then it is the kernel's default. */
+static void read_keepalive_time(void)
+{
+	FILE *f = fopen("/proc/sys/net/ipv4/tcp_keepalive_time", "re");
+	char text[32] = "";
+	uint64_t seconds;
+
+	if (!f)
+		return;
+	if (fgets(text, sizeof(text), f)) {
+		seconds = strtoull(text, NULL, 10);
+		if (seconds)
+			system_keepalive_ns = seconds * NSEC_PER_SEC;
+	}
+	(void)fclose(f);
+}
 
 void conn_setup(bool keep_system_congestion)
 {
@@ -27,6 +46,7 @@ void conn_setup(bool keep_system_congestion)
 	if (f)
 		(void)fclose(f);
 	system_paces = !keep_system_congestion && strncmp(name, "bbr", 3) == 0;
+	read_keepalive_time();
 }
 
 /* "reno" is in every kernel and allowed to everybody. A failure leaves the system's choice. */
@@ -64,6 +84,34 @@ struct conn *conn_new(void)
 	c->fd = -1;
 	c->side = SIDE_BACKEND;
 	return c;
+}
+
+bool conn_wants_keepalive(const struct tcp_keepalive *k, uint64_t silence)
+{
+	return k->mode == TCP_KEEPALIVE_YES ||
+	       (k->mode == TCP_KEEPALIVE_AUTO && silence > system_keepalive_ns);
+}
+
+static int set_tcp(int fd, int name, unsigned int value)
+{
+	int n = (int)value;
+
+	return value && setsockopt(fd, IPPROTO_TCP, name, &n, sizeof(n)) < 0 ? -errno : 0;
+}
+
+int conn_set_keepalive(int fd, const struct tcp_keepalive *k)
+{
+	int one = 1, err;
+
+	/* The times first: an idle time that is set later starts the timer once more. */
+	err = set_tcp(fd, TCP_KEEPIDLE, k->idle);
+	if (!err)
+		err = set_tcp(fd, TCP_KEEPINTVL, k->interval);
+	if (!err)
+		err = set_tcp(fd, TCP_KEEPCNT, k->count);
+	if (!err && setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) < 0)
+		err = -errno;
+	return err;
 }
 
 static void set_quickack(int fd, int on)
@@ -109,7 +157,8 @@ static int start_connect(int fd, const struct addr *where)
 	return has_source(where) ? -EADDRNOTAVAIL : -EAFNOSUPPORT;
 }
 
-int conn_dial(const struct addr *where, bool speaks, int (*own)(void *arg, int fd), void *arg)
+int conn_dial(const struct addr *where, bool speaks, const struct tcp_keepalive *keepalive,
+	      int (*own)(void *arg, int fd), void *arg)
 {
 	_cleanup_close_ int fd = -1;
 	int err = 0;
@@ -119,6 +168,8 @@ int conn_dial(const struct addr *where, bool speaks, int (*own)(void *arg, int f
 		return -errno;
 	if (where->sa.sa_family != AF_UNIX)
 		err = conn_listen_options(fd, where);
+	if (!err && keepalive && where->sa.sa_family != AF_UNIX)
+		err = conn_set_keepalive(fd, keepalive);
 	if (!err && own)
 		err = own(arg, fd);
 	if (err)

@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "addr.h"
+#include "config/config.h"
 #include "timer.h"
 
 struct server;
@@ -30,6 +31,8 @@ struct conn {
 	bool ended;     /* its output was ended: the FIN counts as a byte */
 	bool shared;    /* `lane_of` may have an entry under its cookie */
 	bool unwatched; /* epoll has refused it so far */
+	bool lost;      /* failed because its peer answers no more */
+	bool asked;     /* TCP asks whether its peer is still there */
 	uint32_t armed; /* what epoll watches */
 	uint64_t cookie;
 	uint64_t sent;           /* bytes the daemon wrote */
@@ -54,9 +57,18 @@ struct conn *conn_new(void);
  * backlog of a unix server is full, which nothing can be waited for. -EADDRNOTAVAIL: no local port
  * is free for that address. `own` may mark
  * the socket before it connects. With `speaks` there is something to send at once, which then
- * carries the acknowledgement of the server's SYN: one segment less.
+ * carries the acknowledgement of the server's SYN: one segment less. `keepalive` is set if not
+ * NULL.
  */
-int conn_dial(const struct addr *where, bool speaks, int (*own)(void *arg, int fd), void *arg);
+int conn_dial(const struct addr *where, bool speaks, const struct tcp_keepalive *keepalive,
+	      int (*own)(void *arg, int fd), void *arg);
+/*
+ * Whether a connection that may be silent for so many nanoseconds (UINT64_MAX: for ever) is to be
+ * asked by TCP whether its peer is still there.
+ */
+bool conn_wants_keepalive(const struct tcp_keepalive *k, uint64_t silence);
+/* Has TCP ask; what a listening socket is told counts for all it accepts. 0 or -errno. */
+int conn_set_keepalive(int fd, const struct tcp_keepalive *k);
 /* The options every accepted TCP socket inherits from its listener. 0 or -errno. */
 int conn_listen_options(int fd, const struct addr *where);
 /* An accepted socket of a listener that is bound to `bound`: what it did not inherit. */
@@ -64,7 +76,8 @@ void conn_accepted(int fd, const struct addr *bound, const struct addr *client);
 /*
  * Finds out whether the system's congestion control paces what it sends. Between two sockets of
  * this host there is no path to probe, and the pacing timers cost half of the throughput: such
- * connections then use one without. Called once, before any socket is made.
+ * connections then use one without. And how long the system's keepalive takes. Called once, before
+ * any socket is made.
  */
 void conn_setup(bool keep_system_congestion);
 /*

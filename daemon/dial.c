@@ -35,17 +35,18 @@ static int own(void *arg, int fd)
  * connection that is kept for later goes, or the worker's reserve is given up for it, and the
  * listeners wait until that is filled again.
  */
-static int dial_fd(struct worker *w, const struct addr *where, bool speaks)
+static int dial_fd(struct worker *w, const struct addr *where, bool speaks,
+		   const struct tcp_keepalive *keepalive)
 {
 	bool tcp = where->sa.sa_family != AF_UNIX;
-	int fd = conn_dial(where, speaks, tcp ? own : NULL, w);
+	int fd = conn_dial(where, speaks, keepalive, tcp ? own : NULL, w);
 
 	if ((fd == -EMFILE || fd == -ENFILE) && idle_give_up(w))
-		fd = conn_dial(where, speaks, tcp ? own : NULL, w);
+		fd = conn_dial(where, speaks, keepalive, tcp ? own : NULL, w);
 	if ((fd == -EMFILE || fd == -ENFILE) && w->reserve_fd >= 0) {
 		(void)close(w->reserve_fd);
 		w->reserve_fd = -1;
-		fd = conn_dial(where, speaks, tcp ? own : NULL, w);
+		fd = conn_dial(where, speaks, keepalive, tcp ? own : NULL, w);
 	}
 	return fd;
 }
@@ -102,6 +103,16 @@ static bool has_spoken(const struct session *s)
 	return !conn_is_quiet(&s->client_conn);
 }
 
+/* Whether TCP is to ask the server if it is still there: it may be silent in the session, and then
+ * while its connection is kept. */
+static bool wants_keepalive(const struct session *s)
+{
+	const struct pool_config *c = s->pool->config;
+	uint64_t kept = s->state == SESSION_HTTP ? c->keepalive_timeout : 0;
+
+	return conn_wants_keepalive(&c->tcp_keepalive, MAX(s->listener->silence, kept));
+}
+
 /* What the address is given. Where others of the server are as good, they share connect_timeout. */
 static uint64_t try_time(const struct session *s)
 {
@@ -115,6 +126,7 @@ static int try_server(struct session *s)
 {
 	struct worker *w = s->worker;
 	struct conn *c = s->conns[SIDE_BACKEND];
+	bool asked;
 	int fd;
 
 	if (!c) {
@@ -123,16 +135,18 @@ static int try_server(struct session *s)
 			return -ENOMEM;
 		session_attach(s, c);
 	}
-	fd = dial_fd(w, &s->backend, has_spoken(s));
+	asked = wants_keepalive(s);
+	fd = dial_fd(w, &s->backend, has_spoken(s), asked ? &s->pool->config->tcp_keepalive : NULL);
 	if (fd < 0)
 		return fd;
 	s->dial.waits_ns = 0;
 	c->fd = fd;
 	c->server = s->server;
 	c->tcp = s->backend.sa.sa_family != AF_UNIX;
+	c->asked = asked;
 	c->armed = 0;
-	c->readable = c->writable = c->fin_seen = c->urgent = c->failed = c->ended = c->unwatched =
-	    false;
+	c->readable = c->writable = c->fin_seen = c->urgent = false;
+	c->failed = c->lost = c->ended = c->unwatched = false;
 	session_dial_timeout(s, try_time(s));
 	stream_watch(w, &s->streams[DOWN]);
 	return 0;
@@ -152,6 +166,10 @@ static bool reuse(struct session *s)
 	if (closed)
 		worker_conn_gone(s->worker, closed);
 	session_attach(s, c);
+	/* The one before may have had a listener with shorter times. It is not worth failing for.
+	 */
+	if (!c->asked && c->tcp && wants_keepalive(s))
+		c->asked = conn_set_keepalive(c->fd, &s->pool->config->tcp_keepalive) == 0;
 	s->dial.waits_ns = 0;
 	attempt_spare(s->server, &s->backend, &s->dial.attempt, s->worker->now);
 	dial_forget(&s->dial);

@@ -204,6 +204,24 @@ static int fail(const struct listener *l, const struct addr *a, const char *call
 	return log_errno(err, "listener %s: %s: %s", l->config->name, addr_format(a, text), call);
 }
 
+/* The longest time for which nothing may happen on a connection before the daemon ends it. */
+static uint64_t longest_silence(const struct listener_config *c)
+{
+	uint64_t idle = c->idle_timeout ? c->idle_timeout : UINT64_MAX;
+	uint64_t tunnel = c->tunnel_timeout ? c->tunnel_timeout : UINT64_MAX;
+	uint64_t http = MAX(MAX(c->request_timeout, c->response_timeout),
+			    MAX(c->head_timeout, c->keepalive_timeout));
+
+	switch (c->protocol) {
+	case PROTOCOL_HTTP:
+		return MAX(http, tunnel);
+	case PROTOCOL_AUTO:
+		return MAX(MAX(http, tunnel), idle);
+	default:
+		return idle;
+	}
+}
+
 static int set_options(const struct listener *l, int fd, const struct addr *a)
 {
 	int one = 1, ipv6_only = l->config->ipv6_only;
@@ -217,6 +235,11 @@ static int set_options(const struct listener *l, int fd, const struct addr *a)
 	errno = -conn_listen_options(fd, a);
 	if (errno)
 		return fail(l, a, "TCP_NODELAY, SO_OOBINLINE");
+	if (conn_wants_keepalive(&l->config->tcp_keepalive, l->silence)) {
+		errno = -conn_set_keepalive(fd, &l->config->tcp_keepalive);
+		if (errno)
+			return fail(l, a, "SO_KEEPALIVE");
+	}
 	daemon_own(l->daemon, fd);
 	return 0;
 }
@@ -319,7 +342,7 @@ int listener_open(struct listener *l, struct daemon *d, const struct listener_co
 {
 	int err = 0;
 
-	*l = (struct listener){.config = config, .daemon = d};
+	*l = (struct listener){.config = config, .daemon = d, .silence = longest_silence(config)};
 	if (config->pool_index != SIZE_MAX)
 		l->pool = d->pools[config->pool_index];
 	l->tunnels_h2 = listener_config_tunnels_h2(config);

@@ -40,6 +40,7 @@ struct listener {
 	struct unix_file *files;       /* of each bind: the file of a unix socket */
 	struct listen_socket *sockets; /* n_binds * n_workers, a worker's next to each other */
 	size_t n_sockets;
+	uint64_t silence; /* ns for which its sessions may be silent; UINT64_MAX: for ever */
 	atomic_uint active;
 	atomic_uint_fast64_t total;
 };

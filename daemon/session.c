@@ -34,6 +34,8 @@ const char *const session_end_str[_SESSION_END_MAX] = {
     [END_DONE] = "done",
     [END_CLIENT_RESET] = "client_reset",
     [END_SERVER_RESET] = "server_reset",
+    [END_CLIENT_LOST] = "client_lost",
+    [END_SERVER_LOST] = "server_lost",
     [END_IDLE_TIMEOUT] = "idle_timeout",
     [END_HALF_CLOSE_TIMEOUT] = "half_close_timeout",
     [END_CONNECT_FAILED] = "connect_failed",
@@ -515,15 +517,17 @@ enum session_end session_end_by(enum side side, int err)
 	case ECONNRESET:
 	case ECONNABORTED:
 	case EPIPE: /* reset after it had ended its stream */
-	/* It is there no more, or there is no way to it. */
+	case ECONNREFUSED:
+		return side == SIDE_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET;
+	/* It is there no more, or there is no way to it: it answered neither what was sent nor
+	 * TCP's keepalive. */
 	case ETIMEDOUT:
 	case EHOSTUNREACH:
 	case EHOSTDOWN:
 	case ENETUNREACH:
 	case ENETDOWN:
 	case ENETRESET:
-	case ECONNREFUSED:
-		return side == SIDE_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET;
+		return side == SIDE_CLIENT ? END_CLIENT_LOST : END_SERVER_LOST;
 	case ENOMEM:
 	case ENOBUFS:
 		return END_LIMIT;

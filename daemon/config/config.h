@@ -41,6 +41,20 @@ extern const char *const forward_mode_str[_FORWARD_MODE_MAX];
 enum h2_mode { H2_AUTO, H2_NO, H2_TUNNEL, _H2_MODE_MAX };
 extern const char *const h2_mode_str[_H2_MODE_MAX];
 
+/* TCP's own question whether a silent peer is still there. */
+enum tcp_keepalive_mode {
+	TCP_KEEPALIVE_NO,
+	TCP_KEEPALIVE_YES,
+	TCP_KEEPALIVE_AUTO, /* where nothing else would notice sooner than the system's time */
+	_TCP_KEEPALIVE_MAX,
+};
+struct tcp_keepalive {
+	enum tcp_keepalive_mode mode;
+	/* Seconds of silence before the first question, and between questions; how many without an
+	 * answer end the connection. 0: the system's. */
+	unsigned int idle, interval, count;
+};
+
 /* Where a value was written; line 0: not in the file (a default). */
 struct config_where {
 	int line;
@@ -115,6 +129,7 @@ struct pool_config {
 	unsigned int max_fails; /* 0: nobody is ever passed over */
 	uint64_t fail_timeout;
 	enum proxy_send send_proxy;
+	struct tcp_keepalive tcp_keepalive;
 	unsigned int keepalive; /* idle connections kept for each server, by each worker */
 	uint64_t keepalive_timeout;
 	struct server_config *servers;
@@ -145,6 +160,7 @@ struct listener_config {
 	struct config_where unix_user_where, unix_group_where;
 	uint64_t idle_timeout;
 	uint64_t half_close_timeout;
+	struct tcp_keepalive tcp_keepalive;
 	struct route_config *routes;
 	size_t n_routes;
 	enum proxy_accept accept_proxy;

@@ -105,6 +105,7 @@ const struct option options[_OPTION_ID_MAX] = {
 #define C_TYPE_PATH        char *
 #define C_TYPE_USER        char *
 #define C_TYPE_GROUP       char *
+#define C_TYPE_KEEPALIVE   struct tcp_keepalive
 #define C_TYPE_NAME        char *
 #define C_TYPE_LOG         char *
 #define C_TYPE_TOKEN       char *
@@ -132,7 +133,7 @@ static const value_parse_fn value_parse[_OPTION_TYPE_MAX] = {
     [OPTION_PATH] = value_parse_path,         [OPTION_USER] = value_parse_user,
     [OPTION_NAME] = value_parse_name,         [OPTION_TOKEN] = value_parse_token,
     [OPTION_FIELD] = value_parse_field,       [OPTION_GROUP] = value_parse_group,
-    [OPTION_LOG] = value_parse_log,
+    [OPTION_LOG] = value_parse_log,           [OPTION_KEEPALIVE] = value_parse_tcp_keepalive,
 };
 
 void text_add(struct text *t, const char *fmt, ...)
@@ -254,6 +255,8 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_USER] = "the name of a user",
     [OPTION_GROUP] = "the name of a group",
     [OPTION_LOG] = LOG_PLACE_ALLOWED,
+    [OPTION_KEEPALIVE] = "no, yes, auto or IDLE:INTERVAL:COUNT like 30m:10s:5, of which parts may "
+			 "be left out",
     [OPTION_NAME] = "the NAME of a [pool NAME] section",
     [OPTION_TOKEN] = "1 to 63 letters, digits or any of !#$%&'*+-.^_`|~",
     [OPTION_FIELD] = "the name of a field that HTTP and the other options do not use",
@@ -382,6 +385,9 @@ void option_format(const struct option *o, const void *base, size_t i, FILE *out
 		break;
 	case OPTION_ENUM:
 		fputs(o->choices[*(const unsigned int *)field], out);
+		break;
+	case OPTION_KEEPALIVE:
+		value_format_tcp_keepalive(field, out);
 		break;
 	case OPTION_PATH:
 	case OPTION_USER:

@@ -167,6 +167,13 @@ OPTION(LISTENER, half_close_timeout, half_close_timeout, DURATION, "1m", RESTART
        "The same once one side has ended its stream. 0: idle_timeout only.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)
 
+OPTION(LISTENER, tcp_keepalive, tcp_keepalive, KEEPALIVE, "auto", RESTART,
+       "Whether the kernel asks silent clients if they are still there, and ends the connection of one "
+       "that does not answer. yes: after the times that the system has (net.ipv4.tcp_keepalive_*). "
+       "IDLE:INTERVAL:COUNT: after a silence of IDLE, then every INTERVAL, COUNT times; what is left out "
+       "is the system's, a number without a unit is seconds. auto: yes where sessions of this listener "
+       "may be silent for longer than net.ipv4.tcp_keepalive_time.")
+
 OPTION(LISTENER, head_timeout, head_timeout, DURATION, "10s", RESTART,
        "http: how long a request head may take, from its first byte on.",
        .min = 10 * NSEC_PER_MSEC, .max = 3600 * NSEC_PER_SEC)
@@ -261,6 +268,9 @@ OPTION(POOL, send_proxy, send_proxy, ENUM, "no", RESTART,
        "client's address; with v2 also the name and protocol that a TLS client asked for, and a "
        "unique id.",
        CHOICES(proxy_send_str))
+OPTION(POOL, tcp_keepalive, tcp_keepalive, KEEPALIVE, "auto", RESTART,
+       "The same of the servers as the listeners' tcp_keepalive of clients. auto: yes where the session's "
+       "listener allows such a silence, or keepalive_timeout does.")
 OPTION(POOL, keepalive, keepalive, UINT, "64", RESTART,
        "Connections to each server that each worker keeps for later HTTP requests. 0: none.",
        .min = 0, .max = 65536, .unit = "connections")

@@ -12,6 +12,10 @@ int value_parse_uint(const struct option *o, const char *text, void *field, stru
 int value_parse_duration(const struct option *o, const char *text, void *field, struct text *why);
 int value_parse_size(const struct option *o, const char *text, void *field, struct text *why);
 int value_parse_mode(const struct option *o, const char *text, void *field, struct text *why);
+/* In tcpkeepalive.c, both. */
+int value_parse_tcp_keepalive(const struct option *o, const char *text, void *field,
+			      struct text *why);
+void value_format_tcp_keepalive(const struct tcp_keepalive *k, FILE *out);
 int value_parse_enum(const struct option *o, const char *text, void *field, struct text *why);
 /* These replace an owned string; -ENOMEM is possible. */
 int value_parse_path(const struct option *o, const char *text, void *field, struct text *why);

@@ -37,6 +37,7 @@ static const struct {
     [HTTP_END_CONNECT_FAILED] = {502, "Bad Gateway", "No server could be connected."},
     [HTTP_END_BAD_RESPONSE] = {502, "Bad Gateway", "The server's response is not valid HTTP."},
     [HTTP_END_SERVER_RESET] = {502, "Bad Gateway", "The server closed the connection."},
+    [HTTP_END_SERVER_LOST] = {504, "Gateway Timeout", "The server answers no more."},
     [HTTP_END_NO_SERVER] = {503, "Service Unavailable", "No server is available."},
     [HTTP_END_LIMIT] = {503, "Service Unavailable", "The proxy has no room."},
     [HTTP_END_RESPONSE_TIMEOUT] = {504, "Gateway Timeout", "The server did not answer in time."},
@@ -156,6 +157,10 @@ static enum session_end session_end_of(enum http_end end)
 	switch (end) {
 	case HTTP_END_CLIENT_RESET:
 		return END_CLIENT_RESET;
+	case HTTP_END_CLIENT_LOST:
+		return END_CLIENT_LOST;
+	case HTTP_END_SERVER_LOST:
+		return END_SERVER_LOST;
 	case HTTP_END_CLIENT_CLOSED:
 		return END_CLIENT_CLOSED;
 	case HTTP_END_SERVER_RESET:

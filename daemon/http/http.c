@@ -241,8 +241,11 @@ static void no_room(struct session *s, enum side side)
 
 void http_fail(struct session *s, struct conn *c, int err)
 {
+	enum session_end why = session_end_by(c->side, err);
+
 	if (c->failed)
 		return;
+	c->lost = why == END_CLIENT_LOST || why == END_SERVER_LOST;
 	log_debug("session %llu: %s: %s", (unsigned long long)s->id,
 		  c->side == SIDE_CLIENT ? "client" : "server", strerror(err));
 	if (err == ENOMEM || err == ENOBUFS) {
@@ -255,10 +258,10 @@ void http_fail(struct session *s, struct conn *c, int err)
 	}
 	c->failed = true;
 	if (s->http->phase >= HTTP_CLOSING || s->http->phase == HTTP_IDLE || !s->http->request) {
-		session_end(s, END_CLIENT_RESET);
+		session_end(s, c->lost ? END_CLIENT_LOST : END_CLIENT_RESET);
 		return;
 	}
-	http_abort(s, HTTP_END_CLIENT_RESET);
+	http_abort(s, c->lost ? HTTP_END_CLIENT_LOST : HTTP_END_CLIENT_RESET);
 }
 
 void http_drain(struct session *s)
@@ -374,6 +377,10 @@ static enum http_end end_of(enum session_end end)
 		return HTTP_END_CLIENT_RESET;
 	case END_SERVER_RESET:
 		return HTTP_END_SERVER_RESET;
+	case END_CLIENT_LOST:
+		return HTTP_END_CLIENT_LOST;
+	case END_SERVER_LOST:
+		return HTTP_END_SERVER_LOST;
 	case END_SHUTDOWN:
 		return HTTP_END_SHUTDOWN;
 	case END_INTEGRITY:

@@ -44,10 +44,13 @@ static bool try_again(struct session *s)
 
 void http_server_gone(struct session *s)
 {
+	const struct conn *c = s->conns[SIDE_BACKEND];
+	enum http_end end = c && c->lost ? HTTP_END_SERVER_LOST : HTTP_END_SERVER_RESET;
+
 	if (s->http->phase == HTTP_ANSWERING)
-		http_cut(s, HTTP_END_SERVER_RESET);
+		http_cut(s, end);
 	else if (!try_again(s))
-		http_answer(s, HTTP_END_SERVER_RESET);
+		http_answer(s, end);
 }
 
 static void bad_response(struct session *s, enum http_error error)

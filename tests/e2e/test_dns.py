@@ -104,7 +104,8 @@ def test_refused_goes_to_the_next_address(env):
     # One session was given the dead one first; then it was passed over.
     assert daemon.stats()["retries"] == 1, daemon.stats()
     assert daemon.server("a")["connect_failures"] == 1, daemon.server("a")
-    assert any(f"connecting to {dead}:{PORT}" in line for line in daemon.log())
+    wait_until(lambda: any(f"connecting to {dead}:{PORT}" in line for line in daemon.log()), 10,
+               "the warning")
 
 
 def test_refused_goes_to_another_family(env):

@@ -71,6 +71,12 @@ def lines(daemon, pattern):
     return [line for line in daemon.log() if re.search(pattern, line)]
 
 
+def wait_lines(daemon, pattern, number=1):
+    """The same once there are so many: the log is written by a thread of its own."""
+    return wait_until(lambda: (lambda got: got if len(got) >= number else None)(
+        lines(daemon, pattern)), 10, f"{number} lines of {pattern}")
+
+
 def standing(daemon, name):
     return daemon.server(name)["state"]
 
@@ -96,7 +102,7 @@ def check_backup(env, http, **pool):
 def test_backup(env):
     daemon = check_backup(env, False)
     for name in "abc":
-        (line,) = lines(daemon, rf"server main/{name}: failed")
+        (line,) = wait_lines(daemon, rf"server main/{name}: failed")
         assert "warning" in line and \
             "failed 1 time (Connection refused), passed over for 3600s" in line, line
 
@@ -156,7 +162,7 @@ def test_max_fails(env):
                          pool={"max_fails": 3, "fail_timeout": LONG})
     assert [ask(daemon) for _ in range(12)] == ["b"] * 12
     assert daemon.server("a")["connect_failures"] == 3
-    (line,) = lines(daemon, "server main/a: failed")
+    (line,) = wait_lines(daemon, "server main/a: failed")
     assert "failed 3 times" in line, line
 
 
@@ -172,7 +178,7 @@ def test_server_comes_back(env):
         return daemon.server("a")["connect_failures"] == 3
     wait_until(failed_thrice, 10, "a was probed twice")
     times = [re.search(r"failed (\d) times? \(Connection refused\), passed over for (\w+)", line)
-             for line in lines(daemon, "server main/a: failed")]
+             for line in wait_lines(daemon, "server main/a: failed", 3)]
     assert [match.groups() for match in times[:3]] == \
         [("1", "100ms"), ("2", "200ms"), ("3", "400ms")], daemon.log_tail()
     (target,) = daemon.server("a")["targets"]
@@ -182,7 +188,7 @@ def test_server_comes_back(env):
     env.backend(serve_name("a"), address)
     wait_until(lambda: ask(daemon) == "a", 10, "a is used again")
     assert standing(daemon, "a") == "up"
-    (line,) = lines(daemon, "server main/a: is back")
+    (line,) = wait_lines(daemon, "server main/a: is back")
     assert " info " in line
     assert {ask(daemon) for _ in range(4)} == {"a", "b"}
     # And from the beginning.
@@ -199,7 +205,7 @@ def test_nobody_else_left(env):
     backend = env.backend(serve_name("a"), address)
     assert [ask(daemon) for _ in range(3)] == ["a"] * 3
     assert standing(daemon, "a") == "up"
-    assert len(lines(daemon, "passed over")) == 1 and len(lines(daemon, "is back")) == 1
+    assert len(wait_lines(daemon, "is back")) == 1 and len(lines(daemon, "passed over")) == 1
     assert backend.accepted == 3
 
 
@@ -217,7 +223,7 @@ def test_flapping_is_not_logged_for_ever(env):
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(tuple([address.split(":")[0], int(address.split(":")[1])]))
     env.keep(holder)
-    changes = lines(daemon, "server main/a: (failed|is back)")
+    changes = wait_lines(daemon, "server main/a: (failed|is back)", 10)
     assert 10 <= len(changes) < 20, daemon.log_tail()
 
 
@@ -257,7 +263,7 @@ def check_hung(env, http, **pool):
     assert {name for name, _ in asked} == {"b"}, asked
     assert len([seconds for _, seconds in asked if seconds >= 1]) == 1, asked
     assert daemon.server("a")["connect_failures"] == 1
-    assert lines(daemon, r"server main/a: failed 1 time \(Connection timed out\)")
+    assert wait_lines(daemon, r"server main/a: failed 1 time \(Connection timed out\)")
 
 
 def test_hung(env):
@@ -347,7 +353,7 @@ def check_six(env, retries, **pool):
     server = daemon.server("a")
     assert server["state"] == "up" and server["connect_failures"] == 5, server
     assert sorted(t["state"] for t in server["targets"]) == ["down"] * 5 + ["up"], server
-    assert len(lines(daemon, r"server main/a: address 127\.\S+:9000 failed 1 time")) == 5
+    assert len(wait_lines(daemon, r"server main/a: address 127\.\S+:9000 failed 1 time", 5)) == 5
     shown = process.run(daemon.control_tool, "-s", daemon.control_path, "status").stdout
     assert "up, 5 of 6 down" in shown, shown
 
@@ -488,7 +494,7 @@ def test_unix_backlog_timeout(env):
     asked = [timed(daemon) for _ in range(6)]
     assert {name for name, _ in asked} == {"b"}, asked
     assert len([1 for _, seconds in asked if seconds >= 0.5]) == 1, asked
-    assert lines(daemon, r"server main/a: failed 1 time \(its backlog is full\)")
+    assert wait_lines(daemon, r"server main/a: failed 1 time \(its backlog is full\)")
 
 
 def test_unix_backlog_only_server(env):
@@ -504,12 +510,13 @@ def test_unix_backlog_only_server(env):
 def with_few_ports(env, **pool):
     """A daemon with four local ports to the backend, and the backend."""
     network = env.network()
-    network.proxy.run("sysctl", "-qw", "net.ipv4.ip_local_port_range=41000 41003",
-                      "net.ipv4.tcp_tw_reuse=0")
     backend = network.backend.call(env.backend, serve_name("a"),
                                    f"{network.backend_address()}:0")
     daemon = network.spliced(f"a {backend.address}", pool=pool,
                              binds=[f"{network.proxy_address()}:7000"])
+    # Not before: the canary needs ports, too.
+    network.proxy.run("sysctl", "-qw", "net.ipv4.ip_local_port_range=41000 41003",
+                      "net.ipv4.tcp_tw_reuse=0")
     return network, daemon
 
 

@@ -496,7 +496,7 @@ static void table_is_complete(void **state _unused_)
 			    o->type == OPTION_PATH || o->type == OPTION_USER ||
 			    o->type == OPTION_NAME || o->type == OPTION_GROUP ||
 			    o->type == OPTION_LOG || o->type == OPTION_TOKEN ||
-			    o->type == OPTION_FIELD);
+			    o->type == OPTION_FIELD || o->type == OPTION_KEEPALIVE);
 		assert_ptr_equal(option_find(o->section, o->key), o);
 		/* -t warns of it where there is no HTTP. */
 		if (o->section == SECTION_LISTENER && strncmp(o->help, "http: ", 6) == 0)
@@ -753,7 +753,7 @@ static void unknown_keys(void **state _unused_)
 	pool_error("balanse = x", "t.conf:3: unknown key \"balanse\" in [pool NAME], did you mean "
 				  "balance?; allowed: balance, server, connect_timeout, retries, "
 				  "max_fails, fail_timeout, "
-				  "send_proxy, keepalive, keepalive_timeout\n");
+				  "send_proxy, tcp_keepalive, keepalive, keepalive_timeout\n");
 	pool_error("backlog = 1", "t.conf:3: unknown key \"backlog\" in [pool NAME], it belongs in "
 				  "[listener NAME]; allowed: ");
 	pool_error("x = 1", "t.conf:3: unknown key \"x\" in [pool NAME]; allowed: balance, ");
