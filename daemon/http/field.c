@@ -122,7 +122,7 @@ bool http_upgrade_is_h2(const char *protocol, size_t len)
 	size_t n = slash ? (size_t)(slash - protocol) : len;
 
 	if (token_is(protocol, n, "http"))
-		return n + 1 < len && slash[1] >= '2';
+		return slash && n + 1 < len && slash[1] >= '2';
 	return n >= 2 && token_is(protocol, 2, "h2");
 }
 

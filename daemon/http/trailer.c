@@ -106,6 +106,8 @@ int trailer_rules_set(struct trailer_rules *t, const struct http_head *head, con
 	for (unsigned int i = 0; i < head->n_fields; i++)
 		if (head->fields[i].id == FIELD_CONNECTION)
 			n += head->fields[i].value.len + 1;
+	if (!n)
+		return 0;
 	at = t->options = malloc(n);
 	if (!at)
 		return -ENOMEM;
