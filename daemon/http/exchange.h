@@ -175,5 +175,8 @@ void http_abort(struct session *s, enum http_end end);
 
 /* A tunnel has begun: the request lasts until it ends. */
 void http_record_tunnel(struct session *s);
+/* What will be counted of the request is claimed of the server's connection, which may be closed
+ * before it is recorded: see ledger.h. */
+void http_claim_request(struct session *s);
 /* Logs and counts the request, and frees it. */
 void http_record(struct session *s, enum http_end end);

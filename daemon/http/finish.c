@@ -59,6 +59,7 @@ void http_release_server(struct session *s, bool keep)
 			budget_revoke(w, &s->streams[i]);
 	if (s->state != SESSION_HTTP)
 		return;
+	http_claim_request(s);
 	forsake_request(s);
 	if (s->streams[UP].engine == &engine_kernel || s->streams[DOWN].engine == &engine_kernel) {
 		/* Not back yet: the object stays for as long as the stream means it. */

@@ -89,6 +89,11 @@ static uint64_t moved(const struct session *s, enum direction d)
 	return all - missing;
 }
 
+void http_claim_request(struct session *s)
+{
+	(void)moved(s, UP);
+}
+
 static const char *engine_of(const struct session *s, const struct http_request *r)
 {
 	if (!r->server)
