@@ -41,9 +41,15 @@ struct conn {
 	uint64_t claimed;        /* counted as moved up to here: see ledger.h */
 	struct session *session; /* NULL: nobody's: a server connection that is kept, or closed */
 	struct server *server;   /* what a backend's socket is connected to */
+	struct addr where;       /* and at which of its addresses */
 	struct worker *idle_worker; /* that keeps it for a later request; NULL: nobody */
 	struct timer idle_timer;    /* when it has been kept for long enough */
-	TAILQ_ENTRY(conn) link;     /* kept connections of a server; or those to be freed */
+	uint64_t idle_ns;           /* since when it is */
+	struct session *owner;      /* that keeps it for its client's next request; NULL: nobody */
+	bool reused;                /* it has served two requests */
+	bool identified;            /* its client has said on it who it is: it is nobody else's */
+	bool end_first;             /* it failed after its peer had ended it properly */
+	TAILQ_ENTRY(conn) link;     /* kept connections of a server or session; or to be freed */
 	TAILQ_ENTRY(conn) age_link;
 };
 TAILQ_HEAD(conn_list, conn);

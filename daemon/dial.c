@@ -142,9 +142,11 @@ static int try_server(struct session *s)
 	s->dial.waits_ns = 0;
 	c->fd = fd;
 	c->server = s->server;
+	c->where = s->backend;
 	c->tcp = s->backend.sa.sa_family != AF_UNIX;
 	c->asked = asked;
 	c->armed = 0;
+	c->used = c->reused = c->identified = c->end_first = false;
 	c->readable = c->writable = c->fin_seen = c->urgent = false;
 	c->failed = c->lost = c->ended = c->unwatched = false;
 	session_dial_timeout(s, try_time(s));
@@ -152,14 +154,11 @@ static int try_server(struct session *s)
 	return 0;
 }
 
-/* A connection to the chosen server that an earlier request has left. */
-static bool reuse(struct session *s)
+/* Goes on with a connection that an earlier request has left. False: there is none. */
+static bool go_on_with(struct session *s, struct conn *c)
 {
-	struct conn *c, *closed;
+	struct conn *closed;
 
-	if (s->state != SESSION_HTTP || !http_may_reuse(s))
-		return false;
-	c = idle_take(s->worker, s->server);
 	if (!c)
 		return false;
 	closed = session_detach(s);
@@ -173,7 +172,26 @@ static bool reuse(struct session *s)
 	s->dial.waits_ns = 0;
 	attempt_spare(s->server, &s->backend, &s->dial.attempt, s->worker->now);
 	dial_forget(&s->dial);
+	s->backend = c->where;
 	return true;
+}
+
+/* One to the chosen server. */
+static bool reuse(struct session *s)
+{
+	return s->state == SESSION_HTTP && go_on_with(s, http_kept(s));
+}
+
+/* One on which the client has said who it is: no other server would know. */
+static bool reuse_identified(struct session *s)
+{
+	struct conn *c = s->state == SESSION_HTTP ? http_identified(s) : NULL;
+
+	if (!c)
+		return false;
+	s->server = c->server;
+	server_count(s->server);
+	return go_on_with(s, c);
 }
 
 /*
@@ -320,7 +338,10 @@ void dial(struct session *s)
 	    .until_ns = s->worker->now + c->connect_timeout * (1 + (uint64_t)c->retries),
 	    .retries_left = (uint16_t)c->retries,
 	};
-	dial_next(s);
+	if (reuse_identified(s))
+		session_opened(s);
+	else
+		dial_next(s);
 }
 
 /* ---- what happens to a try -------------------------------------------------------------- */

@@ -7,6 +7,9 @@
 #include "daemon.h"
 #include "worker.h"
 
+/* A server that ends a connection within this time has not waited for another request on it. */
+#define SOON_NS NSEC_PER_SEC
+
 static struct idle_list *list_of(struct worker *w, const struct server *s)
 {
 	return &w->idle[s->index];
@@ -76,22 +79,41 @@ void idle_keep(struct worker *w, struct conn *c)
 	c->idle_worker = w;
 	c->idle_timer.fire = on_expired;
 	worker_timer_set(w, &c->idle_timer, w->now + c->server->pool->config->keepalive_timeout);
+	c->idle_ns = w->now;
+	c->reused = c->used;
 	c->used = true;
+	if (c->reused)
+		l->fickle = false;
 	l->n++;
 	TAILQ_INSERT_HEAD(&l->conns, c, link);
 	TAILQ_INSERT_TAIL(&w->idle_by_age, c, age_link);
 }
 
-struct conn *idle_take(struct worker *w, const struct server *server)
+void idle_note_end(struct worker *w, const struct conn *c)
 {
-	struct conn *c;
+	if (!c->reused && w->now - c->idle_ns < SOON_NS)
+		list_of(w, c->server)->fickle = true;
+}
 
-	while ((c = TAILQ_FIRST(&list_of(w, server)->conns))) {
+bool idle_is_doubtful(struct worker *w, const struct conn *c)
+{
+	return !c->reused && list_of(w, c->server)->fickle;
+}
+
+struct conn *idle_take(struct worker *w, const struct server *server, bool careful)
+{
+	struct conn *c, *next;
+
+	for (c = TAILQ_FIRST(&list_of(w, server)->conns); c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (careful && idle_is_doubtful(w, c))
+			continue;
 		if (conn_is_quiet(c)) {
 			forget(w, c);
 			return c;
 		}
 		/* It has ended, or says what nobody asked for; the event is on its way. */
+		idle_note_end(w, c);
 		drop(w, c);
 	}
 	return NULL;
@@ -108,6 +130,8 @@ bool idle_give_up(struct worker *w)
 
 void idle_event(struct conn *c, uint32_t events)
 {
-	if (c->idle_worker && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+	if (c->idle_worker && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+		idle_note_end(c->idle_worker, c);
 		drop(c->idle_worker, c);
+	}
 }

@@ -214,6 +214,14 @@ void attempt_spare(struct server *s, const struct addr *where, struct attempt *a
 	unlock(s);
 }
 
+void server_count(struct server *s)
+{
+	lock(s);
+	s->active++;
+	s->total++;
+	unlock(s);
+}
+
 void server_release(struct server *s)
 {
 	lock(s);

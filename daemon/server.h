@@ -61,6 +61,9 @@ uint64_t server_candidates(const struct server *s, uint64_t tried, enum ejection
 void server_take(struct server *s, uint64_t candidates, uint64_t now, struct addr *where,
 		 struct attempt *attempt);
 
+/* Counts a session in that goes on with a connection to it, without an attempt. */
+void server_count(struct server *s);
+
 /* The attempt has succeeded: the server is connected. */
 void attempt_connected(struct server *s, const struct addr *where, struct attempt *attempt,
 		       uint64_t now);

@@ -455,8 +455,11 @@ void session_event(struct conn *c, uint32_t events)
 	int err;
 
 	if (!s) {
-		/* Kept for a later request: see idle.c. */
-		idle_event(c, events);
+		/* Kept for a later request: see own.c and idle.c. */
+		if (c->owner)
+			http_own_event(c, events);
+		else
+			idle_event(c, events);
 		return;
 	}
 	if (s->state == SESSION_ENDED)

@@ -33,6 +33,10 @@ extern const char *const proxy_accept_str[_PROXY_ACCEPT_MAX];
 enum proxy_send { PROXY_SEND_NO, PROXY_SEND_V1, PROXY_SEND_V2, _PROXY_SEND_MAX };
 extern const char *const proxy_send_str[_PROXY_SEND_MAX];
 
+/* Whose requests may go on a connection that others have used; as HAProxy's http-reuse. */
+enum reuse { REUSE_NEVER, REUSE_SAFE, REUSE_ALWAYS, _REUSE_MAX };
+extern const char *const reuse_str[_REUSE_MAX];
+
 /* What becomes of a field that earlier proxies may have written. */
 enum forward_mode { FORWARD_NO, FORWARD_APPEND, FORWARD_REPLACE, _FORWARD_MODE_MAX };
 extern const char *const forward_mode_str[_FORWARD_MODE_MAX];
@@ -132,6 +136,7 @@ struct pool_config {
 	struct tcp_keepalive tcp_keepalive;
 	unsigned int keepalive; /* idle connections kept for each server, by each worker */
 	uint64_t keepalive_timeout;
+	enum reuse reuse;
 	struct server_config *servers;
 	size_t n_servers;
 	/* The first option that only HTTP heeds; its line is 0 where none was written. */

@@ -37,6 +37,12 @@ const char *const proxy_accept_str[_PROXY_ACCEPT_MAX] = {
     [PROXY_ACCEPT_V2] = "v2",
     [PROXY_ACCEPT_ANY] = "any",
 };
+const char *const reuse_str[_REUSE_MAX] = {
+    [REUSE_NEVER] = "never",
+    [REUSE_SAFE] = "safe",
+    [REUSE_ALWAYS] = "always",
+};
+
 const char *const proxy_send_str[_PROXY_SEND_MAX] = {
     [PROXY_SEND_NO] = "no",
     [PROXY_SEND_V1] = "v1",

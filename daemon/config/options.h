@@ -277,6 +277,11 @@ OPTION(POOL, keepalive, keepalive, UINT, "64", RESTART,
 OPTION(POOL, keepalive_timeout, keepalive_timeout, DURATION, "30s", RESTART,
        "How long such a connection is kept. Should be less than the server keeps it.",
        .min = 100 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
+OPTION(POOL, reuse, reuse, ENUM, "safe", RESTART,
+       "Whose HTTP requests may go on a connection that was kept. never: those of the client that "
+       "used it before. safe: all but the first one of a client's connection, and that one as well "
+       "if it may be sent again should the server close at that moment. always: all.",
+       CHOICES(reuse_str))
 
 OPTION(SERVER, weight, weight, UINT, "1", RESTART,
        "the server's share, relative to the others",

@@ -92,7 +92,7 @@ static int write_answer(struct session *s, enum http_end end)
 	return http_write(s, SIDE_CLIENT, &iov, 1);
 }
 
-/* The proxy's own response is written, or kept to be: the connection ends with it. */
+/* What the client gets is written, or kept to be: the connection ends with it. */
 static void answered(struct session *s, enum http_end end)
 {
 	struct http *h = s->http;
@@ -150,6 +150,12 @@ void http_answer_as_last(struct session *s, const struct http_head *head, const 
 		return;
 	}
 	answered(s, HTTP_END_DONE);
+}
+
+void http_say_nothing(struct session *s)
+{
+	idle_note_end(s->worker, s->conns[SIDE_BACKEND]);
+	answered(s, HTTP_END_SERVER_RESET);
 }
 
 static enum session_end session_end_of(enum http_end end)

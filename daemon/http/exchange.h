@@ -69,6 +69,15 @@ struct http_out {
 	uint32_t at, len;
 };
 
+/* What sending a request again needs to know: see replay.c. */
+struct http_replay {
+	uint64_t sent;  /* conn.sent when it was begun */
+	uint64_t acked; /* tcp_state.acked + queued then; 0: not known */
+	char *body;     /* what was sent behind the head */
+	uint32_t len, room;
+	bool lost; /* not all of that is in `body` */
+};
+
 /* The request on its way. */
 struct http_request {
 	uint64_t id;
@@ -82,8 +91,10 @@ struct http_request {
 	uint8_t method_id;  /* enum http_method */
 	uint8_t minor;      /* of the client's version */
 	bool upgrade, expect;
-	bool replayable; /* may be sent again: idempotent and without a body */
-	bool retried;
+	bool idempotent;
+	bool last;    /* the client said that it is its last */
+	bool retried; /* was sent again, or is to be */
+	struct http_replay replay;
 	bool spliced; /* the kernel moved a part of a body */
 	bool kept;    /* sent on a connection that had served another request */
 	uint32_t method_len, host_len, path_len; /* in text, one after the other, for the log */
@@ -96,6 +107,8 @@ struct http {
 	struct http_out out[2];           /* by enum side */
 	struct http_body body[2];         /* by enum direction */
 	struct trailer_rules trailers[2]; /* the same */
+	struct conn_list own;             /* server connections for this client only: see own.c */
+	unsigned int n_own;
 	struct http_scan scan[2];         /* of a head that is not complete; the same */
 	uint64_t deadline, armed;         /* monotonic ns; the timer may fire sooner. 0: none */
 	uint64_t began_ns;                /* when the first byte of the request came */
@@ -141,6 +154,38 @@ void http_pump_response(struct session *s);
 /* The server's connection has ended or failed before its response was complete. */
 void http_server_gone(struct session *s);
 
+/* ---- replay.c --------------------------------------------------------------------------- */
+
+/* Whether the request may be sent again whatever has become of it. */
+bool http_is_repeatable(const struct session *s);
+/* Whether the request may go on a connection that others have used: by the pool's `reuse`. */
+bool http_may_share(const struct session *s);
+/* The request begins on its server's connection. */
+void http_replay_begin(struct session *s);
+/* More of its body is about to be sent; `iov` is what goes to the server. */
+void http_replay_note(struct session *s, const struct iovec *iov, int n);
+/* It will not be sent again, whatever comes: frees what is kept for that. */
+void http_replay_end(struct http_request *r);
+/*
+ * The server's connection has ended or failed before a response. True: the request is sent once
+ * more, on a new connection. That is so if none of it can have been read, or if it is idempotent,
+ * a kept connection was used, and all that was sent is at hand.
+ */
+bool http_try_again(struct session *s);
+/* Whether a connection that was kept has failed such that nobody knows if the request was read. */
+bool http_is_stale(const struct session *s);
+
+/* ---- own.c ------------------------------------------------------------------------------ */
+
+/* Keeps a server's connection for the client's next request. */
+void http_own_keep(struct session *s, struct conn *c);
+/* One to that server, the caller's from now on; NULL: there is none. See idle_take(). */
+struct conn *http_own_take(struct session *s, const struct server *server, bool careful);
+/* The same of any server of the session's pool, if the client has said on it who it is. */
+struct conn *http_own_identity(struct session *s);
+/* Closes them all. */
+void http_own_close(struct session *s);
+
 /* ---- finish.c --------------------------------------------------------------------------- */
 
 /*
@@ -165,6 +210,9 @@ void http_answer(struct session *s, enum http_end end);
 /* The response to OPTIONS or TRACE whose last hop this is (Max-Forwards: 0): 200, and for TRACE the
  * request as it came, without what it must keep to itself. `in` is what the head was parsed of. */
 void http_answer_as_last(struct session *s, const struct http_head *head, const char *in);
+/* The connection ends without a response, as one between two requests may: its client knows that
+ * it can send the request again. */
+void http_say_nothing(struct session *s);
 /* The server has left in the middle of a response: what came of it is still delivered, and then the
  * connection ends so that the client sees that it is cut. */
 void http_cut(struct session *s, enum http_end end);

@@ -44,16 +44,26 @@ static void settle(struct session *s, enum direction d)
 	s->http->body[d].moved += budget_settle(s->worker, &s->streams[d]);
 }
 
+/* Whether only this client may go on using it. */
+static bool is_own(const struct session *s, const struct conn *c)
+{
+	const struct pool_config *p = s->pool->config;
+
+	return c->identified || (p->reuse == REUSE_NEVER && p->keepalive);
+}
+
 void http_release_server(struct session *s, bool keep)
 {
 	struct conn *c = s->conns[SIDE_BACKEND];
 	struct worker *w = s->worker;
+	bool own;
 
 	dial_release(s);
 	if (!c)
 		return;
-	/* Its address is the client's, not one of many: the next request may be another's. */
-	keep = keep && is_clean(s) && s->pool->config->send_proxy == PROXY_SEND_NO;
+	own = is_own(s, c);
+	/* A header before it names one client: the next request may be another's. */
+	keep = keep && is_clean(s) && (own || s->pool->config->send_proxy == PROXY_SEND_NO);
 	for (int i = 0; i < 2 && s->state == SESSION_HTTP; i++)
 		if (s->streams[i].engine == &engine_kernel)
 			budget_revoke(w, &s->streams[i]);
@@ -74,7 +84,11 @@ void http_release_server(struct session *s, bool keep)
 	stream_unwait(w, &s->streams[UP]);
 	s->http->scan[DOWN] = (struct http_scan){0};
 	(void)session_detach(s);
-	if (keep) {
+	if (keep && own && !s->http->close) {
+		http_own_keep(s, c);
+		return;
+	}
+	if (keep && !own) {
 		idle_keep(w, c);
 		return;
 	}

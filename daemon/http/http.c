@@ -7,6 +7,7 @@
 
 #include "../daemon.h"
 #include "../dial.h"
+#include "../idle.h"
 #include "../listener.h"
 #include "../log.h"
 #include "../silence.h"
@@ -63,6 +64,7 @@ void http_start(struct session *s)
 		return;
 	}
 	s->http = h;
+	TAILQ_INIT(&h->own);
 	s->opened_ns = s->worker->now;
 	session_enter(s, SESSION_HTTP);
 	for (int i = 0; i < 2; i++) {
@@ -181,10 +183,27 @@ void http_event(struct session *s, struct conn *c, uint32_t events)
 	}
 }
 
-bool http_may_reuse(const struct session *s)
+/* A tunnel wants a connection that is certain to live, and cannot be asked for twice; what is sent
+ * again does, too. */
+static bool is_single(const struct session *s)
 {
-	/* A tunnel wants a connection that is certain to live, and cannot be asked for twice. */
-	return !s->http->request->retried && s->http->request->method_id != METHOD_CONNECT;
+	return s->http->request->retried || s->http->request->method_id == METHOD_CONNECT;
+}
+
+struct conn *http_identified(struct session *s)
+{
+	return is_single(s) ? NULL : http_own_identity(s);
+}
+
+struct conn *http_kept(struct session *s)
+{
+	bool careful = !http_is_repeatable(s);
+	struct conn *c;
+
+	if (is_single(s))
+		return NULL;
+	c = http_own_take(s, s->server, careful);
+	return c || !http_may_share(s) ? c : idle_take(s->worker, s->server, careful);
 }
 
 void http_connected(struct session *s)
@@ -253,6 +272,8 @@ void http_fail(struct session *s, struct conn *c, int err)
 		return;
 	}
 	if (c->side == SIDE_BACKEND) {
+		/* What a reset gives once the peer's FIN has come (tcp_reset). */
+		c->end_first = c->tcp && err == EPIPE;
 		server_failed(s, c);
 		return;
 	}
@@ -402,6 +423,7 @@ void http_ended(struct session *s)
 {
 	const struct http *h = s->http;
 
+	http_own_close(s);
 	if (!h->request)
 		return;
 	if (h->cut)
@@ -416,6 +438,8 @@ void http_free(struct http *h)
 {
 	if (!h)
 		return;
+	if (h->request)
+		http_replay_end(h->request);
 	free(h->request);
 	http_out_free(&h->out[SIDE_CLIENT]);
 	http_out_free(&h->out[SIDE_BACKEND]);

@@ -43,7 +43,11 @@ static bool engage(struct session *s, struct stream *st, struct http_body *b)
 
 static int write_spans(struct session *s, struct stream *st, struct body_spans *spans)
 {
-	int err = http_write(s, side_of(st), spans->iov, spans->n);
+	int err;
+
+	if (side_of(st) == SIDE_BACKEND)
+		http_replay_note(s, spans->iov, spans->n);
+	err = http_write(s, side_of(st), spans->iov, spans->n);
 
 	if (err)
 		http_fail(s, st->target, -err);

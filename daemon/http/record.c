@@ -165,7 +165,8 @@ void http_record(struct session *s, enum http_end end)
 	if (atomic_load_explicit(&s->worker->daemon->access_log, memory_order_relaxed))
 		write_line(s, r, end, bytes);
 	if (h->request)
-		free(h->request);
+		http_replay_end(h->request);
+	free(h->request);
 	h->request = NULL;
 	h->refused = 0;
 	h->status = 0;

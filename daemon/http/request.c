@@ -219,7 +219,8 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 		http_answer(s, HTTP_END_LIMIT);
 		return NULL;
 	}
-	h->request->replayable = h->body[UP].done && is_idempotent(h->request->method_id);
+	h->request->idempotent = is_idempotent(h->request->method_id);
+	h->request->last = !head->keep_alive;
 	pool = choose(s, head, in, &known_host);
 	if (s->denied)
 		http_answer(s, HTTP_END_DENIED);
@@ -377,10 +378,12 @@ void http_send_request(struct session *s)
 	uint8_t header[PROXY_HEADER_MAX];
 	struct conn *c = s->conns[SIDE_BACKEND];
 	size_t proxy = c->used ? 0 : proxy_announce(s, header, sizeof(header));
-	struct iovec iov[2] = {{.iov_base = header, .iov_len = proxy},
+	/* What was sent of the body before, when it is sent again. */
+	struct iovec iov[3] = {{.iov_base = header, .iov_len = proxy},
 			       {.iov_base = r->text + r->method_len + r->host_len + r->path_len + 3,
-				.iov_len = r->head_len}};
-	int err;
+				.iov_len = r->head_len},
+			       {.iov_base = r->replay.body, .iov_len = r->replay.len}};
+	int n = r->replay.len ? 2 : 1, err;
 
 	r->server = s->server;
 	r->backend = s->backend;
@@ -390,9 +393,12 @@ void http_send_request(struct session *s)
 	http_deadline(s, s->listener->config->response_timeout);
 	s->http->delivered = s->http->unwanted = false;
 	s->http->lost[SIDE_CLIENT] = s->http->lost[SIDE_BACKEND] = 0;
-	err = http_write(s, SIDE_BACKEND, proxy ? iov : iov + 1, proxy ? 2 : 1);
+	http_replay_begin(s);
+	err = http_write(s, SIDE_BACKEND, proxy ? iov : iov + 1, proxy ? n + 1 : n);
 	if (err) {
-		http_fail(s, c, -err);
+		/* What a kept connection may have said meanwhile is nobody's response. */
+		if (!c->used || !http_try_again(s))
+			http_fail(s, c, -err);
 		return;
 	}
 	if (!s->http->body[UP].done) {

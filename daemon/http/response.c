@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "../daemon.h"
-#include "../dial.h"
 #include "../listener.h"
 #include "../log.h"
 #include "../splice/kernel.h"
@@ -25,23 +24,6 @@
 
 /* ---- the server's end ------------------------------------------------------------------- */
 
-/* A kept connection may be closed by the server at the moment a request is sent on it: nothing has
- * happened then, and an idempotent request is sent once more, on a new one. */
-static bool try_again(struct session *s)
-{
-	struct http_request *r = s->http->request;
-
-	if (!r->kept || !r->replayable || r->retried || s->streams[DOWN].pending_len)
-		return false;
-	r->retried = true;
-	stat_inc(&s->worker->stats.retries);
-	http_release_server(s, false);
-	http_out_free(&s->http->out[SIDE_BACKEND]);
-	http_enter(s, HTTP_CONNECTING);
-	dial(s);
-	return true;
-}
-
 void http_server_gone(struct session *s)
 {
 	const struct conn *c = s->conns[SIDE_BACKEND];
@@ -49,7 +31,11 @@ void http_server_gone(struct session *s)
 
 	if (s->http->phase == HTTP_ANSWERING)
 		http_cut(s, end);
-	else if (!try_again(s))
+	else if (http_try_again(s))
+		return;
+	else if (end == HTTP_END_SERVER_RESET && http_is_stale(s))
+		http_say_nothing(s);
+	else
 		http_answer(s, end);
 }
 
@@ -152,6 +138,7 @@ static void become_tunnel(struct session *s)
 	struct http *h = s->http;
 
 	http_record_tunnel(s);
+	http_own_close(s);
 	if (put_before(&h->out[SIDE_CLIENT], &s->streams[DOWN]) < 0 ||
 	    put_before(&h->out[SIDE_BACKEND], &s->streams[UP]) < 0) {
 		session_end(s, END_LIMIT);
@@ -266,6 +253,7 @@ static bool read_head(struct session *s)
 		return false;
 	if (!h->request->first_ns)
 		h->request->first_ns = s->worker->now;
+	http_replay_end(h->request);
 	n = http_response_parse(in.data, in.len, &h->scan[DOWN], &limits, s->worker->fields, &head);
 	if (n == 0) {
 		if (input_used(s, down, &in, 0) < 0)

@@ -442,7 +442,8 @@ def several_at_once(env, daemon, origin, number):
 
 def test_number_of_kept_connections(env):
     origin = Origin(env)
-    daemon = proxy(env, origin.address, pool={"keepalive": 2}, spliced=ONE_WORKER)
+    daemon = proxy(env, origin.address, pool={"keepalive": 2, "reuse": "always"},
+                   spliced=ONE_WORKER)
     several_at_once(env, daemon, origin, 6)
     wait_until(lambda: origin.opened() == 2, 5, "two connections are kept")
     several_at_once(env, daemon, origin, 2)

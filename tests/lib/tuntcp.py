@@ -71,6 +71,17 @@ class TunHost:
         return Peer(self.file, (self.PEER, next(self.ports)), (host, int(port)), content, isn)
 
 
+    def accept(self, port, content=b"", isn=1000):
+        """The next connection to PEER:port, as a server; it will send `content`."""
+        deadline = Deadline(TIMEOUT)
+        while packet := read_packet(self.file, deadline):
+            seg = Segment(packet)
+            if seg.flags is not None and seg.flags & SYN and seg.target == port:
+                peer = Peer(self.file, (self.PEER, port), (self.ADDRESS, seg.source), content, isn)
+                return peer.answer(seg)
+        raise TimeoutReached(f"no connection to port {port} in time")
+
+
 def read_packet(tun, deadline):
     """One packet, or None at the deadline."""
     while True:
@@ -152,6 +163,42 @@ class Peer:
         self._put(self.base - 1, SYN, options=struct.pack("!BBH", MSS_OPTION, 4, mss))
         self._wait(lambda: self.established, "SYN ACK")
         return self
+
+    def answer(self, seg, mss=1460):
+        """The handshake with who sent that SYN."""
+        self.their_next = seg.seq + 1 & SEQ_MASK
+        self._put(self.base - 1, SYN | ACK, options=struct.pack("!BBH", MSS_OPTION, 4, mss))
+        self._wait(lambda: self.room, "the end of the handshake")
+        return self
+
+    def say(self, data):
+        """Sends that after all it was to send before, until it is acknowledged."""
+        self.content += data
+        while self.highest < len(self.content):
+            self.send(self.highest, min(len(self.content), self.highest + CHUNK))
+        self.flush()
+
+    def until(self, what):
+        """Until they have sent that."""
+        self._wait(lambda: what in self.received, f"{what!r}")
+
+    def hear(self):
+        """The next segment with data, which is neither taken nor acknowledged."""
+        deadline = Deadline(TIMEOUT)
+        while packet := read_packet(self.tun, deadline):
+            seg = Segment(packet)
+            if seg.flags is not None and seg.payload and \
+                    (seg.target, seg.source) == (self.source[1], self.target[1]):
+                return seg
+        raise TimeoutReached("no data in time")
+
+    def close(self):
+        """FIN, as of somebody who has not heard what was not taken."""
+        self._put(self.base + self.highest, FIN | ACK)
+
+    def refuse(self, seg):
+        """What a socket that is closed says to a segment."""
+        self._put(seg.ack, RST)
 
     def send(self, start, end):
         """One segment with the bytes [start, end), whether they were sent before or not. Waits

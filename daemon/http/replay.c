@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Sending a request again. A server may close a connection that was kept at the moment a request is
+ * sent on it. Whether it can have read the request is known where TCP says so: if the server's FIN
+ * acknowledges none of the request's bytes, they came to a closed socket. A reset says nothing: it
+ * is also what follows when a server closes with a part of the request read and a part unread.
+ */
+#include <string.h>
+
+#include "../daemon.h"
+#include "../dial.h"
+#include "../splice/tcpstate.h"
+#include "../worker.h"
+#include "exchange.h"
+#include "out.h"
+
+/* What of a request's body is kept for that: more is not, and then it is not sent again. */
+#define BODY_MAX (32 << 10)
+
+static bool fits(const struct http_body *b)
+{
+	return b->done || (b->kind == BODY_LENGTH && b->left <= BODY_MAX);
+}
+
+bool http_is_repeatable(const struct session *s)
+{
+	return s->http->request->idempotent && fits(&s->http->body[UP]);
+}
+
+bool http_may_share(const struct session *s)
+{
+	const struct http *h = s->http;
+
+	switch (s->pool->config->reuse) {
+	case REUSE_ALWAYS:
+		return true;
+	case REUSE_SAFE:
+		/* A client knows that its connection may end between two requests, and sends the
+		 * second one again. For its first one it does not expect that. */
+		return h->n_requests > 1 || http_is_repeatable(s);
+	default:
+		return false;
+	}
+}
+
+void http_replay_begin(struct session *s)
+{
+	const struct conn *c = s->conns[SIDE_BACKEND];
+	struct http_replay *p = &s->http->request->replay;
+	struct tcp_state state;
+
+	p->sent = c->sent;
+	p->acked = 0;
+	if (c->used && c->tcp && tcp_state_read(c->fd, &state) == 0)
+		p->acked = state.acked + state.queued;
+}
+
+/* False: out of memory, or too much. */
+static bool make_room(struct http_replay *p, size_t more)
+{
+	size_t want = p->len + more;
+	char *body;
+
+	if (want > BODY_MAX)
+		return false;
+	if (want <= p->room)
+		return true;
+	want = MIN(MAX(want, (size_t)p->room * 2), (size_t)BODY_MAX);
+	body = realloc(p->body, want);
+	if (!body)
+		return false;
+	p->body = body;
+	p->room = (uint32_t)want;
+	return true;
+}
+
+void http_replay_note(struct session *s, const struct iovec *iov, int n)
+{
+	struct http_request *r = s->http->request;
+	struct http_replay *p = &r->replay;
+	size_t more = 0;
+
+	if (p->lost)
+		return;
+	for (int i = 0; i < n; i++)
+		more += iov[i].iov_len;
+	/* A new connection is not the one whose server has left before the request. */
+	if (!s->conns[SIDE_BACKEND]->used || r->retried || r->spliced || !make_room(p, more)) {
+		http_replay_end(r);
+		return;
+	}
+	for (int i = 0; i < n; i++) {
+		memcpy(p->body + p->len, iov[i].iov_base, iov[i].iov_len);
+		p->len += (uint32_t)iov[i].iov_len;
+	}
+}
+
+void http_replay_end(struct http_request *r)
+{
+	free(r->replay.body);
+	r->replay.body = NULL;
+	r->replay.len = r->replay.room = 0;
+	r->replay.lost = true;
+}
+
+/* Whether the server's TCP had taken nothing of the request when the server ended. */
+static bool is_unread(const struct session *s)
+{
+	const struct conn *c = s->conns[SIDE_BACKEND];
+	const struct http_request *r = s->http->request;
+	struct tcp_state state;
+
+	if (r->spliced)
+		return false;
+	if (c->sent == r->replay.sent)
+		return true;
+	return c->tcp && r->replay.acked && (!c->failed || c->end_first) &&
+	       tcp_state_read(c->fd, &state) == 0 && state.acked <= r->replay.acked;
+}
+
+/* Whether a byte of an answer has come. */
+static bool is_answered(const struct session *s)
+{
+	return s->http->request->first_ns || s->streams[DOWN].pending_len;
+}
+
+bool http_try_again(struct session *s)
+{
+	struct http *h = s->http;
+	struct http_request *r = h->request;
+	const struct conn *c = s->conns[SIDE_BACKEND];
+
+	if (r->retried || is_answered(s) || !c || c->fd < 0 ||
+	    (r->replay.lost && h->body[UP].moved))
+		return false;
+	if (!is_unread(s) && !(r->kept && r->idempotent && !r->spliced))
+		return false;
+	if (r->kept)
+		idle_note_end(s->worker, c);
+	r->retried = true;
+	stat_inc(&s->worker->stats.retries);
+	http_release_server(s, false);
+	if (s->state != SESSION_HTTP)
+		return true;
+	h->close = r->last || s->worker->draining;
+	http_enter(s, HTTP_CONNECTING);
+	dial(s);
+	return true;
+}
+
+bool http_is_stale(const struct session *s)
+{
+	const struct conn *c = s->conns[SIDE_BACKEND];
+
+	return s->http->request->kept && s->http->n_requests > 1 && !is_answered(s) && c &&
+	       (c->failed || is_unread(s));
+}

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Server connections that are kept, and servers that close them just then."""
+
+import random
+import signal
+import socket
+import struct
+import threading
+import time
+
+from lib import case, connect, process, wait_until
+from lib.http import Client, Origin, proxy, reply, request, request_log, wait_requests
+from lib.tuntcp import TunHost
+
+ONE_WORKER = {"workers": 1}
+PORT = 8000
+
+
+# ---- a server that closes while a request is on its way -----------------------------------------
+
+class Crossing:
+    """A daemon whose server's TCP is the test's own, segment by segment, and a client of it that
+    has had one answer."""
+
+    def __init__(self, env, **pool):
+        self.tun = TunHost(env)
+        self.daemon = proxy(env, f"{TunHost.PEER}:{PORT}", spliced=ONE_WORKER, pool=pool,
+                            prefix=self.tun.host.command())
+        self.client = self.connect(env)
+        self.client.send(request())
+        self.server = self.tun.accept(PORT)
+        self.server.until(b"\r\n\r\n")
+        self.server.say(reply(b"first"))
+        assert self.client.response().body == b"first"
+
+    def connect(self, env):
+        return env.keep(Client(None, sock=self.tun.host.call(connect, self.daemon.address())))
+
+    def over(self):
+        """Another one may come."""
+        self.daemon.stop()
+        process.run("ip", "netns", "del", self.tun.host.name)
+
+    def close_before(self, *parts, fin=True):
+        """The request is sent, and the server has closed before it came."""
+        self.client.send(*parts)
+        asked = self.server.hear()
+        if fin:
+            self.server.close()
+        self.server.refuse(asked)
+
+    def repeated(self, end):
+        """The request once more, on another connection, where it is answered."""
+        other = self.tun.accept(PORT, isn=5000)
+        other.until(end)
+        other.say(reply(b"second"))
+        return other.received
+
+
+def test_closed_before_a_post(env):
+    """A server's FIN that acknowledges nothing of a request: it is sent again, body and all."""
+    for body in (b"order", b"o" * 30_000):
+        crossing = Crossing(env)
+        asked = request("POST", "/shop", body=body)
+        crossing.close_before(asked)
+        again = crossing.repeated(body)
+        assert again.startswith(b"POST /shop HTTP/1.1\r\n") and again.endswith(b"\r\n\r\n" + body)
+        answer = crossing.client.response()
+        assert (answer.status, answer.body) == (200, b"second")
+        line = wait_requests(crossing.daemon, 2)[1]
+        assert (line["end"], line["bytes_up"]) == ("done", str(len(body))), line
+        assert crossing.daemon.stats()["retries"] == 1
+        crossing.over()
+
+
+def test_closed_before_a_post_in_pieces(env):
+    """The rest of the body comes after the request was sent again."""
+    crossing = Crossing(env)
+    crossing.close_before(request("POST", "/", "Transfer-Encoding: chunked"), b"5\r\norder\r\n")
+    other = crossing.tun.accept(PORT, isn=5000)
+    other.until(b"order\r\n")
+    crossing.client.send(b"3\r\nend\r\n0\r\n\r\n")
+    other.until(b"0\r\n\r\n")
+    assert other.received.endswith(b"\r\n\r\n5\r\norder\r\n3\r\nend\r\n0\r\n\r\n"), other.received
+    other.say(reply(b"second"))
+    assert crossing.client.response().body == b"second"
+
+
+def test_closed_before_a_large_post(env):
+    """More than is kept for that: the client is told nothing, which is what it expects of a
+    connection that ends between two requests."""
+    crossing = Crossing(env)
+    crossing.close_before(request("POST", "/", body=b"o" * 60_000))
+    how = crossing.client.ending()
+    assert how == (b"", "eof"), how
+    line = wait_requests(crossing.daemon, 2)[1]
+    assert (line["end"], line["status"]) == ("server_reset", "-"), line
+
+
+def test_reset_before_a_post(env):
+    """A reset without an end before it does not say whether the request was read."""
+    crossing = Crossing(env)
+    crossing.close_before(request("POST", "/", body=b"order"), fin=False)
+    assert crossing.client.ending() == (b"", "eof")
+    assert wait_requests(crossing.daemon, 2)[1]["status"] == "-"
+
+
+def test_reset_before_a_get(env):
+    """What may be asked twice is, whatever the server's TCP says."""
+    for method, body in (("GET", None), ("PUT", b"thing")):
+        crossing = Crossing(env)
+        crossing.close_before(request(method, "/second", body=body), fin=False)
+        again = crossing.repeated(body or b"\r\n\r\n")
+        assert again.startswith(f"{method} /second ".encode()), again
+        assert crossing.client.response().body == b"second"
+        crossing.over()
+
+
+def closes_on_request(connection):
+    """Answers one request and closes with the next one unread: a reset."""
+    if connection.number:
+        while connection.request():
+            connection.send(reply(b"again"))
+        return
+    connection.request()
+    connection.send(reply(b"first"))
+    connection.sock.recv(1, socket.MSG_PEEK)
+
+
+def test_closed_with_a_post_unread(env):
+    """Nobody knows whether the server has read it. No answer for a client that has had one on this
+    connection, and an error for one that has not."""
+    for always in (False, True):
+        origin = Origin(env, serve=closes_on_request)
+        daemon = proxy(env, origin.address, spliced=ONE_WORKER,
+                       pool={"reuse": "always" if always else "safe"})
+        with Client(daemon.address()) as client, Client(daemon.address()) as other:
+            assert client.ask().body == b"first"
+            second = other if always else client
+            second.send(request("POST", "/", body=b"order"))
+            if always:
+                assert second.response().status == 502
+            else:
+                assert second.ending() == (b"", "eof")
+        line = wait_requests(daemon, 2)[1]
+        assert (line["end"], line["status"]) == ("server_reset", "502" if always else "-"), line
+        assert not origin.check()[1:]
+
+
+@case(timeout=90)
+def test_server_closes_after_each_answer(env):
+    """Soon after it, without a word: no POST is answered with an error, and none comes twice."""
+    rng = random.Random(7)
+    pauses = [rng.choice((0, 0, 0.0002, 0.001)) for _ in range(1000)]
+
+    def serve(connection):
+        if asked := connection.request():
+            connection.send(reply(asked.target.encode()))
+            time.sleep(pauses[connection.number % len(pauses)])
+
+    origin = Origin(env, serve=serve)
+    daemon = proxy(env, origin.address, spliced=ONE_WORKER)
+    client, silent = env.keep(Client(daemon.address())), 0
+    for number in range(env.pick(400, 60)):
+        client.send(request("POST", f"/{number}", body=b"order"))
+        try:
+            answer = client.response()
+            assert (answer.status, answer.body) == (200, f"/{number}".encode()), answer.raw
+        except (AssertionError, ConnectionResetError) as error:
+            assert isinstance(error, ConnectionResetError) or "ended instead" in str(error), error
+            silent += 1
+            client = env.keep(Client(daemon.address()))
+    targets = origin.targets()
+    assert len(set(targets)) == len(targets), "a request came twice"
+    statuses = {line["status"] for line in request_log(daemon)}
+    assert statuses <= {"200", "-"}, statuses
+    # The first such end tells that there will be others.
+    assert silent <= 2, silent
+
+
+def test_end_that_came_before(env):
+    """A FIN or RST that is there when the next request comes is seen, whatever came with it."""
+    for behind in (b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", "reset"):
+        gone = threading.Event()
+
+        def serve(connection, behind=behind, gone=gone):
+            connection.request()
+            connection.send(reply(b"first"))
+            if connection.number:
+                return
+            gone.wait(10)
+            if behind == "reset":
+                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                           struct.pack("ii", 1, 0))
+            else:
+                connection.send(behind)
+            connection.sock.close()
+
+        origin = Origin(env, serve=serve)
+        daemon = proxy(env, origin.address, spliced=ONE_WORKER)
+        with Client(daemon.address()) as client:
+            assert client.ask().body == b"first"
+            # Stopped, the daemon hears of the end and of the request in one turn.
+            daemon.signal(signal.SIGSTOP)
+            gone.set()
+            wait_until(lambda origin=origin: not origin.connections[0].open, 5, "the server ends")
+            client.send(request("POST", "/", body=b"order"))
+            daemon.signal(signal.SIGCONT)
+            assert client.response().status == 200
+        assert len(origin.check()) == 2
+
+
+# ---- whose requests go on a kept connection -------------------------------------------------------
+
+def numbers(env, reuse, *requests, **options):
+    """On which of the server's connections each request came; a request is (client, method, body).
+    """
+    origin = Origin(env, lambda asked: reply(str(asked.connection).encode()))
+    daemon = proxy(env, origin.address, spliced=ONE_WORKER, pool={"reuse": reuse, **options})
+    clients, seen = {}, []
+    for name, method, body in requests:
+        client = clients.setdefault(name, None) or env.keep(Client(daemon.address()))
+        clients[name] = client
+        seen.append(int(client.ask(method, "/", body=body).body))
+    for client in clients.values():
+        client.close()
+    return seen, origin, daemon
+
+
+def test_reuse_safe(env):
+    """A client's first request goes on a new connection unless it can be repeated."""
+    get, post, put = ("GET", None), ("POST", b"order"), ("PUT", b"thing")
+    seen, origin, _ = numbers(env, "safe", ("a", *get), ("b", *get), ("c", *post), ("d", *put),
+                              ("e", "PUT", b"t" * 100_000), ("a", *post), ("c", *post))
+    assert seen[:4] == [0, 0, 1, 1], seen
+    assert seen[4] == 2 and len(origin.connections) == 3, seen
+
+
+def test_reuse_always(env):
+    seen, origin, _ = numbers(env, "always", *((name, "POST", b"order") for name in "abcab"))
+    assert seen == [0] * 5 and len(origin.connections) == 1
+
+
+def test_reuse_never(env):
+    """Each client has its own, which ends with it."""
+    seen, origin, daemon = numbers(env, "never", *((name, method, None) for name in "abab"
+                                                  for method in ("GET", "DELETE")))
+    assert seen == [0, 0, 1, 1] * 2, seen
+    wait_until(lambda: origin.opened() == 0, 5, "the servers' connections end with the clients'")
+    assert daemon.stats()["backend_reused"] == 6
+
+
+def test_reuse_never_and_many_servers(env):
+    """A client keeps a few, and no more."""
+    origins = [Origin(env, name=str(i)) for i in range(8)]
+    daemon = proxy(env, [origin.address for origin in origins], spliced=ONE_WORKER,
+                   pool={"reuse": "never"})
+    with Client(daemon.address()) as client:
+        for _ in range(4 * len(origins)):
+            assert client.ask().status == 200
+        wait_until(lambda: sum(origin.opened() for origin in origins) == 5, 5, "five are kept")
+    wait_until(lambda: not sum(origin.opened() for origin in origins), 5, "all of them end")
+
+
+def test_own_connection_that_ends(env):
+    """The server closes the one that a client has for itself: it gets a new one."""
+    def serve(connection):
+        connection.request()
+        connection.send(reply(b"once"))
+
+    origin = Origin(env, serve=serve)
+    daemon = proxy(env, origin.address, spliced=ONE_WORKER, pool={"reuse": "never"})
+    with Client(daemon.address()) as client:
+        for number in range(5):
+            assert client.ask("POST", "/", body=b"x").body == b"once"
+            wait_until(lambda: origin.opened() == 0, 5, "the server's side is closed")
+            assert len(origin.connections) == number + 1
+
+
+def test_own_connections_and_no_keepalive(env):
+    seen, _, _ = numbers(env, "never", *(("a", "GET", None),) * 3, keepalive=0)
+    assert seen == [0, 1, 2]
