@@ -42,6 +42,7 @@ struct conn {
 	struct session *session; /* NULL: nobody's: a server connection that is kept, or closed */
 	struct server *server;   /* what a backend's socket is connected to */
 	struct addr where;       /* and at which of its addresses */
+	unsigned int where_seen; /* see server_has() */
 	struct worker *idle_worker; /* that keeps it for a later request; NULL: nobody */
 	struct timer idle_timer;    /* when it has been kept for long enough */
 	uint64_t idle_ns;           /* since when it is */

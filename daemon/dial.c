@@ -143,6 +143,7 @@ static int try_server(struct session *s)
 	c->fd = fd;
 	c->server = s->server;
 	c->where = s->backend;
+	c->where_seen = 0;
 	c->tcp = s->backend.sa.sa_family != AF_UNIX;
 	c->asked = asked;
 	c->armed = 0;
@@ -293,7 +294,7 @@ static unsigned int wish(const struct session *s)
 	return WISH_OTHERS | WISH_PASSED | (d->retries_left ? WISH_PASSED_OTHERS : 0);
 }
 
-/* False: nobody is left, and the session has ended. */
+/* False: nobody is left, and the session has ended or waits for one. */
 static bool choose(struct session *s)
 {
 	struct dial *d = &s->dial;
@@ -302,7 +303,10 @@ static bool choose(struct session *s)
 
 	s->server = pool_pick(s->pool, &w, &s->backend, &d->attempt);
 	if (!s->server) {
-		no_server(s);
+		/* A name that is still being looked up is like a server that does not answer yet.
+		 */
+		if (d->last || !pool_is_awaited(s->pool) || !await(s, 0))
+			no_server(s);
 		return false;
 	}
 	if (!d->last)
@@ -356,6 +360,10 @@ void dial_timeout(struct session *s)
 {
 	if (!s->dial.waits_ns) {
 		dial_failed(s, ETIMEDOUT);
+		return;
+	}
+	if (!s->server) {
+		dial_next(s);
 		return;
 	}
 	if (reuse(s)) {

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "daemon.h"
+#include "http/http.h"
 #include "worker.h"
 
 /* A server that ends a connection within this time has not waited for another request on it. */
@@ -41,6 +42,26 @@ static void on_expired(struct timer *t)
 	drop(c->idle_worker, c);
 }
 
+static bool is_current(struct conn *c)
+{
+	return server_has(c->server, &c->where, &c->where_seen);
+}
+
+void idle_check(struct worker *w)
+{
+	struct conn *c, *next;
+	struct session *s;
+
+	for (c = TAILQ_FIRST(&w->idle_by_age); c; c = next) {
+		next = TAILQ_NEXT(c, age_link);
+		if (!is_current(c))
+			drop(w, c);
+	}
+	TAILQ_FOREACH (s, &w->sessions, link)
+		if (s->http)
+			http_own_check(s);
+}
+
 int idle_init(struct worker *w)
 {
 	size_t n = w->daemon->n_servers;
@@ -69,7 +90,7 @@ void idle_keep(struct worker *w, struct conn *c)
 	struct idle_list *l = list_of(w, c->server);
 	unsigned int max = c->server->pool->config->keepalive;
 
-	if (!max || w->draining || c->fin_seen || c->failed) {
+	if (!max || w->draining || c->fin_seen || c->failed || !is_current(c)) {
 		conn_close(c, false);
 		worker_conn_gone(w, c);
 		return;

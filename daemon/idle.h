@@ -40,6 +40,8 @@ struct conn *idle_take(struct worker *w, const struct server *server, bool caref
 void idle_note_end(struct worker *w, const struct conn *c);
 /* Whether a request that cannot be repeated should not go on it. */
 bool idle_is_doubtful(struct worker *w, const struct conn *c);
+/* Closes those, idle ones of clients too, whose server has lost the address that they go to. */
+void idle_check(struct worker *w);
 /* Closes the one that was not used for longest: its descriptor is needed. False: there is none. */
 bool idle_give_up(struct worker *w);
 /* epoll reports `events` for a kept connection: whatever it is but room to write, it ends it. */

@@ -158,3 +158,14 @@ struct server *pool_pick(struct pool *p, const struct wish *wish, struct addr *w
 	(void)pthread_mutex_unlock(&p->lock);
 	return s;
 }
+
+bool pool_is_awaited(struct pool *p)
+{
+	bool awaited = false;
+
+	(void)pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; !awaited && i < p->n_servers; i++)
+		awaited = server_is_awaited(&p->servers[i]);
+	(void)pthread_mutex_unlock(&p->lock);
+	return awaited;
+}

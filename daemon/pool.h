@@ -44,3 +44,5 @@ struct wish {
  */
 struct server *pool_pick(struct pool *p, const struct wish *wish, struct addr *where,
 			 struct attempt *attempt);
+/* Whether a name of one of its servers is still being looked up. */
+bool pool_is_awaited(struct pool *p);

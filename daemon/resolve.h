@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Names to addresses, without blocking: libevent's evdns. A name is asked for again when the
- * answer's time to live is up (held between 1 s and 5 min), and a failed look-up after a pause
+ * Names to addresses, without blocking: see dns.h. A name is asked for again when the answer's time
+ * to live is up (held between 1 s and 5 min), and a failed look-up after a pause
  * that doubles from 1 s to 30 s, the last good answer staying in use meanwhile.
  * /etc/hosts is asked first. Everything here runs in the thread of the event base.
  */
@@ -13,8 +13,9 @@
 
 struct resolver;
 
-/* The whole new address set of the name; called only when it differs from the last one.
- * n is never 0: a name that stops resolving keeps its last addresses (and is logged once). */
+/* The whole new address set of the name; called only when it differs from the last one. n is 0 only
+ * while there never was one, and if those who know say that there is none: a name that stops
+ * resolving keeps its last addresses (and is logged once). */
 typedef void (*resolver_fn)(const struct addr *addrs, size_t n, void *arg);
 
 /* nameservers: n == 0 means those of /etc/resolv.conf. NULL and a log line on failure. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <systemd/sd-daemon.h>
 
 #include "control.h"
@@ -17,6 +18,15 @@
 #include "splice/canary.h"
 #include "splice/doctor.h"
 
+struct run;
+
+/* Whom the resolver tells about a name. */
+struct named_server {
+	SLIST_ENTRY(named_server) link;
+	struct run *run;
+	struct server *server;
+};
+
 struct run {
 	struct daemon daemon;
 	struct config *config;
@@ -28,6 +38,7 @@ struct run {
 	struct control *control;
 	struct report report;
 	struct resolver *resolver;
+	SLIST_HEAD(, named_server) named;
 	struct hello *hello;
 	struct addr hello_at;
 	unsigned int busy_workers; /* that still have sessions while draining */
@@ -245,9 +256,42 @@ static int find_identity(struct run *r)
 }
 
 /* The main thread resolves; the pool's lock carries the result to the workers. */
+static void on_moved(void *owner, void *arg _unused_)
+{
+	struct worker *w = owner;
+
+	w->now = now_ns();
+	idle_check(w);
+	worker_look(w);
+}
+
 static void on_resolved(const struct addr *addrs, size_t n, void *arg)
 {
-	server_set_addrs(arg, addrs, n);
+	const struct named_server *named = arg;
+	struct daemon *d = &named->run->daemon;
+
+	if (!server_set_addrs(named->server, addrs, n))
+		return;
+	for (unsigned int i = 0; i < d->n_workers; i++)
+		mailbox_post(&d->workers[i].mail, &d->workers[i].letters.moved, on_moved, NULL);
+}
+
+static int watch_server(struct run *r, struct server *s)
+{
+	const struct endpoint *e = &s->config->endpoint;
+	struct named_server *named;
+
+	if (!r->resolver)
+		r->resolver =
+		    resolver_new(r->base, r->config->nameservers, r->config->n_nameservers);
+	if (!r->resolver)
+		return -EIO;
+	named = malloc(sizeof(*named));
+	if (!named)
+		return log_errno(-ENOMEM, "server %s", s->config->name);
+	*named = (struct named_server){.run = r, .server = s};
+	SLIST_INSERT_HEAD(&r->named, named, link);
+	return resolver_watch(r->resolver, e->host, e->port, on_resolved, named);
 }
 
 static int start_server(struct run *r, struct server *s)
@@ -263,14 +307,9 @@ static int start_server(struct run *r, struct server *s)
 		if (!r->hello)
 			return -EIO;
 		r->hello_at = where;
-		server_set_addrs(s, &where, 1);
+		(void)server_set_addrs(s, &where, 1); /* it had none */
 	}
-	if (e->kind != ENDPOINT_NAME)
-		return 0;
-	if (!r->resolver)
-		r->resolver =
-		    resolver_new(r->base, r->config->nameservers, r->config->n_nameservers);
-	return r->resolver ? resolver_watch(r->resolver, e->host, e->port, on_resolved, s) : -EIO;
+	return e->kind == ENDPOINT_NAME ? watch_server(r, s) : 0;
 }
 
 static int start_servers(struct run *r)
@@ -446,10 +485,15 @@ static void say_ready(const struct run *r)
 static void tear_down(struct run *r)
 {
 	struct maps *maps = r->daemon.maps;
+	struct named_server *named;
 
 	report_close(&r->report);
 	daemon_fini(&r->daemon);
 	resolver_free(r->resolver);
+	while ((named = SLIST_FIRST(&r->named))) {
+		SLIST_REMOVE_HEAD(&r->named, link);
+		free(named);
+	}
 	hello_stop(r->hello);
 	maps_close(maps);
 	doctor_end(&r->report.doctor);

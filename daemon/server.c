@@ -248,9 +248,10 @@ static void slot_fill(struct server *s, unsigned int slot, const struct addr *a)
 	s->used |= UINT64_C(1) << slot;
 }
 
-void server_set_addrs(struct server *s, const struct addr *addrs, size_t n)
+bool server_set_addrs(struct server *s, const struct addr *addrs, size_t n)
 {
 	uint64_t kept = 0;
+	bool lost;
 
 	n = MIN(n, (size_t)s->n_slots);
 	lock(s);
@@ -260,6 +261,10 @@ void server_set_addrs(struct server *s, const struct addr *addrs, size_t n)
 		if (slot >= 0)
 			kept |= UINT64_C(1) << slot;
 	}
+	lost = kept != s->used;
+	if (lost)
+		s->losses++;
+	s->absent = n == 0;
 	s->used = kept;
 	for (size_t i = 0; i < n; i++)
 		if (slot_of(s, &addrs[i]) < 0)
@@ -267,6 +272,27 @@ void server_set_addrs(struct server *s, const struct addr *addrs, size_t n)
 	s->n_addrs = (unsigned int)__builtin_popcountll(s->used);
 	s->next_slot = 0;
 	unlock(s);
+	return lost;
+}
+
+bool server_has(struct server *s, const struct addr *where, unsigned int *seen)
+{
+	unsigned int losses = atomic_load(&s->losses) + 1;
+	bool has;
+
+	if (*seen == losses || s->config->endpoint.kind != ENDPOINT_NAME)
+		return true;
+	lock(s);
+	has = slot_of(s, where) >= 0;
+	unlock(s);
+	if (has)
+		*seen = losses;
+	return has;
+}
+
+bool server_is_awaited(const struct server *s)
+{
+	return s->config->endpoint.kind == ENDPOINT_NAME && !s->used && !s->absent;
 }
 
 const char *server_state(const struct server *s)

@@ -31,6 +31,8 @@ struct server {
 	unsigned int n_slots;   /* SERVER_MAX_ADDRS for a name, else 1 */
 	unsigned int n_addrs;   /* slots in use; 0: its name has not resolved yet */
 	uint64_t used;          /* a bit for each slot: it has an address */
+	bool absent;            /* its name has none, say those who know */
+	atomic_uint losses;     /* how often an address went; written under the lock */
 	unsigned int next_slot; /* whose turn it is */
 	long current_weight;    /* of smooth weighted round robin */
 	unsigned int active;    /* sessions dialling or open */
@@ -77,8 +79,16 @@ void attempt_spare(struct server *s, const struct addr *where, struct attempt *a
 void server_release(struct server *s);
 
 /* The server's addresses become these; at most SERVER_MAX_ADDRS are kept, 1 of a server without a
- * name. What is known of those it had already stays. */
-void server_set_addrs(struct server *s, const struct addr *addrs, size_t n);
+ * name. What is known of those it had already stays. n is 0: its name is known to have none. True:
+ * an address that it had has gone. */
+bool server_set_addrs(struct server *s, const struct addr *addrs, size_t n);
+/*
+ * Whether the server still has that address. *seen, 0 at first, is the caller's for one address:
+ * while none has gone, asking again takes no lock.
+ */
+bool server_has(struct server *s, const struct addr *where, unsigned int *seen);
+/* Whether its addresses are not known yet, but may be soon. Under the lock. */
+bool server_is_awaited(const struct server *s);
 /* Its best address counts. "up", "down", "probing"; "unresolved" without an address. Under the
  * lock. */
 const char *server_state(const struct server *s);

@@ -69,8 +69,8 @@ struct worker {
 	void (*drained)(struct worker *w); /* called once, when draining and empty */
 	struct mailbox mail;               /* its letters' owner is the worker */
 	struct {
-		struct letter drain, end, stop; /* to the worker, from the main thread */
-		struct letter drained;          /* from the worker */
+		struct letter drain, end, stop, moved; /* to the worker, from the main thread */
+		struct letter drained;                 /* from the worker */
 	} letters;
 	struct stats stats;
 };

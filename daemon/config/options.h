@@ -66,7 +66,7 @@ OPTION(SPLICED, shutdown_grace, shutdown_grace, DURATION, "30s", RESTART,
        .min = 0, .max = 86400 * NSEC_PER_SEC)
 OPTION_LIST(SPLICED, nameserver, nameservers, NAMESERVERS, "", RESTART,
        "DNS servers for the host names of servers; the port is 53 unless given. Empty: those of "
-       "/etc/resolv.conf.",
+       "/etc/resolv.conf, whose changes are followed.",
        .may_be_empty = true)
 OPTION(SPLICED, engage_after, engage_after, DURATION, "10ms", RESTART,
        "How old a session is before its bytes are handed to the kernel. Sessions that are over "

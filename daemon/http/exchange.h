@@ -92,8 +92,9 @@ struct http_request {
 	uint8_t minor;      /* of the client's version */
 	bool upgrade, expect;
 	bool idempotent;
-	bool last;    /* the client said that it is its last */
-	bool retried; /* was sent again, or is to be */
+	bool identifies; /* it says who the client is, for the whole connection */
+	bool last;       /* the client said that it is its last */
+	bool retried;    /* was sent again, or is to be */
 	struct http_replay replay;
 	bool spliced; /* the kernel moved a part of a body */
 	bool kept;    /* sent on a connection that had served another request */
@@ -109,9 +110,9 @@ struct http {
 	struct trailer_rules trailers[2]; /* the same */
 	struct conn_list own;             /* server connections for this client only: see own.c */
 	unsigned int n_own;
-	struct http_scan scan[2];         /* of a head that is not complete; the same */
-	uint64_t deadline, armed;         /* monotonic ns; the timer may fire sooner. 0: none */
-	uint64_t began_ns;                /* when the first byte of the request came */
+	struct http_scan scan[2]; /* of a head that is not complete; the same */
+	uint64_t deadline, armed; /* monotonic ns; the timer may fire sooner. 0: none */
+	uint64_t began_ns;        /* when the first byte of the request came */
 	uint64_t n_requests;
 	uint64_t tunnel_base[2]; /* by enum direction: bytes that were not the tunnel's */
 	uint64_t lost[2];        /* by enum side: bytes of this exchange that it will never take */
@@ -174,6 +175,12 @@ void http_replay_end(struct http_request *r);
 bool http_try_again(struct session *s);
 /* Whether a connection that was kept has failed such that nobody knows if the request was read. */
 bool http_is_stale(const struct session *s);
+
+/* ---- identity.c ------------------------------------------------------------------------- */
+
+/* Whether the head is part of an authentication that holds for the connection: credentials of a
+ * request, a challenge of a response. */
+bool http_identifies(const struct http_head *head, const char *in);
 
 /* ---- own.c ------------------------------------------------------------------------------ */
 

@@ -23,6 +23,8 @@ void http_event(struct session *s, struct conn *c, uint32_t events);
 /* ... for a connection that waits for its client's next request: whatever it is but room to write,
  * it ends it. */
 void http_own_event(struct conn *c, uint32_t events);
+/* Closes those of them whose server has lost the address that they go to. */
+void http_own_check(struct session *s);
 /* A socket failed with `err` (positive errno). */
 void http_fail(struct session *s, struct conn *c, int err);
 /* The session's timer has fired. */

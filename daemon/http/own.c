@@ -35,6 +35,11 @@ void http_own_keep(struct session *s, struct conn *c)
 {
 	struct http *h = s->http;
 
+	if (!server_has(c->server, &c->where, &c->where_seen)) {
+		conn_close(c, false);
+		worker_conn_gone(s->worker, c);
+		return;
+	}
 	if (h->n_own == OWN_MAX)
 		drop(TAILQ_LAST(&h->own, conn_list));
 	c->owner = s;
@@ -87,6 +92,17 @@ void http_own_event(struct conn *c, uint32_t events)
 		return;
 	idle_note_end(c->owner->worker, c);
 	drop(c);
+}
+
+void http_own_check(struct session *s)
+{
+	struct conn *c, *next;
+
+	for (c = TAILQ_FIRST(&s->http->own); c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (!server_has(c->server, &c->where, &c->where_seen))
+			drop(c);
+	}
 }
 
 void http_own_close(struct session *s)

@@ -219,6 +219,7 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 		http_answer(s, HTTP_END_LIMIT);
 		return NULL;
 	}
+	h->request->identifies = http_identifies(head, in);
 	h->request->idempotent = is_idempotent(h->request->method_id);
 	h->request->last = !head->keep_alive;
 	pool = choose(s, head, in, &known_host);
@@ -393,6 +394,7 @@ void http_send_request(struct session *s)
 	http_deadline(s, s->listener->config->response_timeout);
 	s->http->delivered = s->http->unwanted = false;
 	s->http->lost[SIDE_CLIENT] = s->http->lost[SIDE_BACKEND] = 0;
+	c->identified = c->identified || r->identifies;
 	http_replay_begin(s);
 	err = http_write(s, SIDE_BACKEND, proxy ? iov : iov + 1, proxy ? n + 1 : n);
 	if (err) {

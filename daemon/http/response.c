@@ -197,6 +197,8 @@ static bool begin_response(struct session *s, const struct http_head *head, cons
 	}
 	h->trailers[DOWN].request_id = s->listener->config->request_id;
 	h->request->status = head->status;
+	if ((head->status == 401 || head->status == 407) && http_identifies(head, in->data))
+		s->conns[SIDE_BACKEND]->identified = true;
 	if (!tunnel)
 		begin_body(s, head);
 	n = rewrite_response(s, head, in->data, tunnel ? SAY_NOTHING : what_to_say(h),

@@ -46,7 +46,7 @@ def start(env, names, server=f"{NAME}:{PORT}", pool=None, **options):
 
 
 def test_name_resolves(env):
-    """Before the first answer there is no server; soon afterwards there is, for good."""
+    """There is a server as soon as there is an answer, and for good."""
     (a,) = addresses(1)
     serve(env, a, "a")
     dns, daemon = start(env, {NAME: [a]})

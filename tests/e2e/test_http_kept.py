@@ -280,3 +280,113 @@ def test_own_connection_that_ends(env):
 def test_own_connections_and_no_keepalive(env):
     seen, _, _ = numbers(env, "never", *(("a", "GET", None),) * 3, keepalive=0)
     assert seen == [0, 1, 2]
+
+
+# ---- who a client is, by its connection -----------------------------------------------------------
+
+CHALLENGES = [["WWW-Authenticate: NTLM"], ["www-authenticate: negotiate"],
+              ["WWW-Authenticate: Basic realm=\"a, b\\\", c\", NTLM"],
+              ["WWW-Authenticate: Basic realm=x", "WWW-Authenticate: Negotiate oRQwEg=="],
+              ["WWW-Authenticate: Digest realm=\"x\", nonce=\"y\",Negotiate , Basic realm=z"],
+              ["Proxy-Authenticate: ntlm"]]
+OTHERS = [["WWW-Authenticate: Basic realm=\"NTLM\""], ["WWW-Authenticate: NTLMv9, Bearer"],
+          ["WWW-Authenticate: Basic realm=\"a\\\", NTLM\""], ["X-Authenticate: NTLM"]]
+
+
+def identity_proxy(env, fields=(), status="401 Unauthorized", count=2, **options):
+    """Servers whose /login says `fields`; each response says on which connection of which server
+    it came."""
+    def answer(name):
+        def reply_to(asked):
+            body = f"{name}{asked.connection}".encode()
+            return reply(body, *fields, status=status) if asked.target == "/login" else reply(body)
+        return reply_to
+
+    origins = [Origin(env, answer(name)) for name in "abcd"[:count]]
+    daemon = proxy(env, [origin.address for origin in origins], spliced=ONE_WORKER, **options)
+    return origins, daemon
+
+
+def where(client, *arguments, **options):
+    return client.ask(*arguments, **options).body.decode()
+
+
+def check_private(origins, daemon, login):
+    """After login(client) its connection is its own, through both servers' turns."""
+    with Client(daemon.address()) as client:
+        mine = login(client)
+        for _ in range(3):
+            assert where(client) == mine
+            with Client(daemon.address()) as other:
+                assert mine not in {where(other) for _ in range(4)}
+        assert where(client, "POST", "/", body=b"order") == mine
+        before = sum(origin.opened() for origin in origins)
+    wait_until(lambda: sum(origin.opened() for origin in origins) < before, 5,
+               "the connection ends with its client's")
+    with Client(daemon.address()) as other:
+        assert mine not in {where(other) for _ in range(4)}
+
+
+def test_challenge_makes_a_connection_private(env):
+    for fields in CHALLENGES:
+        status = "407 Proxy Authentication Required" if "Proxy" in fields[0] else "401 Unauthorized"
+        origins, daemon = identity_proxy(env, fields, status)
+        check_private(origins, daemon, lambda client: where(client, "GET", "/login"))
+        daemon.stop()
+
+
+def test_credentials_make_a_connection_private(env):
+    for field in ("Authorization: NTLM TlRMTVNTUAAB", "authorization: NEGOTIATE YII=",
+                  "Proxy-Authorization: Negotiate YII="):
+        origins, daemon = identity_proxy(env)
+        check_private(origins, daemon, lambda client, field=field: where(client, "GET", "/", field))
+        daemon.stop()
+
+
+def test_private_without_keepalive(env):
+    """`keepalive = 0` keeps none for others; an authentication of three requests needs its own."""
+    origins, daemon = identity_proxy(env, CHALLENGES[0], pool={"keepalive": 0})
+    check_private(origins, daemon, lambda client: where(client, "GET", "/login"))
+
+
+def test_private_after_a_large_body(env):
+    """What the kernel moved does not change whose it is."""
+    size = 3 << 20
+    origin = Origin(env, lambda asked: reply(b"x" * size if asked.target == "/large"
+                                             else str(asked.connection).encode()))
+    daemon = proxy(env, origin.address, spliced=ONE_WORKER)
+    with Client(daemon.address()) as client, Client(daemon.address()) as other:
+        mine = where(client, "GET", "/", "Authorization: NTLM TlRM")
+        assert len(client.ask("GET", "/large").body) == size
+        assert where(other) != mine and where(client) == mine
+
+
+def test_other_schemes_are_shared(env):
+    """Basic and Bearer say who a request is from, not a connection."""
+    for fields in OTHERS:
+        _, daemon = identity_proxy(env, fields, count=1)
+        with Client(daemon.address()) as client, Client(daemon.address()) as other:
+            assert where(client, "GET", "/login", "Authorization: Basic TlRMTQ==") == where(other)
+        daemon.stop()
+
+
+def test_private_connection_that_ends(env):
+    """The server closes it between two requests: the next one is served elsewhere."""
+    gone = threading.Event()
+
+    def serve(connection):
+        connection.request()
+        connection.send(reply(str(connection.number).encode()))
+        if connection.number == 0:
+            gone.wait(10)
+            return
+        while connection.request():
+            connection.send(reply(str(connection.number).encode()))
+
+    origin = Origin(env, serve=serve)
+    daemon = proxy(env, origin.address, spliced=ONE_WORKER)
+    with Client(daemon.address()) as client:
+        assert where(client, "GET", "/", "Authorization: NTLM TlRM") == "0"
+        gone.set()
+        wait_until(lambda: origin.opened() == 0, 5, "the server ends it")
+        assert where(client, "POST", "/", body=b"order") == "1"

@@ -750,10 +750,11 @@ static void unknown_keys(void **state _unused_)
 	static const char *const later[] = {"status", "health_check", "session_rate",
 					    "local_bypass"};
 
-	pool_error("balanse = x", "t.conf:3: unknown key \"balanse\" in [pool NAME], did you mean "
-				  "balance?; allowed: balance, server, connect_timeout, retries, "
-				  "max_fails, fail_timeout, "
-				  "send_proxy, tcp_keepalive, keepalive, keepalive_timeout, reuse\n");
+	pool_error("balanse = x",
+		   "t.conf:3: unknown key \"balanse\" in [pool NAME], did you mean "
+		   "balance?; allowed: balance, server, connect_timeout, retries, "
+		   "max_fails, fail_timeout, "
+		   "send_proxy, tcp_keepalive, keepalive, keepalive_timeout, reuse\n");
 	pool_error("backlog = 1", "t.conf:3: unknown key \"backlog\" in [pool NAME], it belongs in "
 				  "[listener NAME]; allowed: ");
 	pool_error("x = 1", "t.conf:3: unknown key \"x\" in [pool NAME]; allowed: balance, ");

@@ -40,6 +40,7 @@ struct fixture {
 	int ttl;
 	unsigned int asked; /* A questions so far */
 	/* what the watcher was told */
+	unsigned int absent; /* times that there is no address */
 	unsigned int calls;
 	size_t n;
 	struct addr addrs[80];
@@ -57,8 +58,9 @@ static void on_question(struct evdns_server_request *req, void *arg)
 		(void)evdns_server_request_drop(req);
 		return;
 	}
-	if (f->behaviour == ANSWER && !v6 && f->n_v4 > 0)
-		(void)evdns_server_request_add_a_reply(req, q->name, f->n_v4, f->v4, f->ttl);
+	/* One call with all of them would make one record. */
+	for (int i = 0; f->behaviour == ANSWER && !v6 && i < f->n_v4; i++)
+		(void)evdns_server_request_add_a_reply(req, q->name, 1, &f->v4[i], f->ttl);
 	if (f->behaviour == ANSWER && v6 && f->has_v6)
 		(void)evdns_server_request_add_aaaa_reply(req, q->name, 1, &in6addr_loopback,
 							  f->ttl);
@@ -71,6 +73,11 @@ static void on_addresses(const struct addr *addrs, size_t n, void *arg)
 {
 	struct fixture *f = arg;
 
+	if (n == 0) {
+		assert_int_equal(f->calls, 0);
+		f->absent++;
+		return;
+	}
 	assert_in_range(n, 1, ARRAY_SIZE(f->addrs));
 	memcpy(f->addrs, addrs, n * sizeof(*addrs));
 	f->n = n;
@@ -244,7 +251,7 @@ static void test_many_addresses(void **state)
 {
 	struct fixture *f = *state;
 
-	/* As many as one datagram without EDNS holds. */
+	/* About as many as one datagram without EDNS holds. */
 	f->n_v4 = 28;
 	for (int i = 0; i < f->n_v4; i++)
 		f->v4[i] = htonl(0x0a000064 - (uint32_t)i);
