@@ -29,7 +29,7 @@ FUZZ       := build-fuzz
 
 CLANG   ?= clang
 BPFTOOL ?= $(firstword $(shell command -v bpftool) /usr/sbin/bpftool)
-PKGS    := libbpf libevent_core libevent_extra libevent_pthreads inih libsystemd jansson libcap libnghttp2 libcares
+PKGS    := libbpf libevent_core libevent_extra libevent_pthreads inih libsystemd jansson libcap libseccomp libnghttp2 libcares
 
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CFLAGS   ?= -O2 -g
@@ -72,7 +72,7 @@ help:
 
 APT := apt-get install -y --no-install-recommends
 DEPS := gcc make clang llvm pkg-config bpftool libbpf-dev libevent-dev libinih-dev libsystemd-dev \
-	libjansson-dev libcap-dev libnghttp2-dev libc-ares-dev uthash-dev libc6-dev curl
+	libjansson-dev libcap-dev libseccomp-dev libnghttp2-dev libc-ares-dev uthash-dev libc6-dev curl
 DEPS_TEST := libcmocka-dev python3 iproute2 procps util-linux openssl redis-server postgresql \
 	postgresql-contrib nginx-light libnginx-mod-stream iperf3 ethtool haproxy socat clang-format clang-tidy \
 	qemu-system-x86 busybox-static cpio xz-utils kmod libclang-rt-14-dev mandoc nghttp2-client \

@@ -204,6 +204,7 @@ struct config {
 	unsigned int max_sniffing;
 	char *user; /* "" : keep the user */
 	struct config_where user_where;
+	bool seccomp;
 	uint64_t shutdown_grace;
 	struct addr *nameservers; /* empty: those of /etc/resolv.conf */
 	size_t n_nameservers;

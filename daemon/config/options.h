@@ -60,6 +60,9 @@ OPTION(SPLICED, user, user, USER, "spliced", RESTART,
        "written here; if it is not and there is no user of the default's name, the daemon stays "
        "who it is and drops its capabilities. Empty keeps the user.",
        .may_be_empty = true, .where = offsetof(struct config, user_where))
+OPTION(SPLICED, seccomp, seccomp, BOOL, "yes", RESTART,
+       "Give up the system calls that the daemon does not need once it is set up. A call that is not on "
+       "its list fails as one that the kernel does not have.")
 OPTION(SPLICED, shutdown_grace, shutdown_grace, DURATION, "30s", RESTART,
        "How long sessions may go on after SIGTERM before they are closed. A second SIGTERM closes "
        "them at once.",

@@ -64,3 +64,18 @@ def test_bounding_set_that_cannot_be_dropped(env):
                          prefix=("setpriv", "--bounding-set=-setpcap", "--inh-caps=-setpcap"))
     echo(env, daemon.address())
     assert int(status(daemon.pid)["CapEff"], 16) == 0
+
+
+# ---- system calls ------------------------------------------------------------------------------
+
+def test_seccomp_filter(env):
+    """Of every thread; and none where it is not wanted."""
+    if env.sanitized:
+        env.skip("not in a sanitised build")
+    daemon = env.spliced(env.backend().address)
+    echo(env, daemon.address())
+    for task in os.listdir(f"/proc/{daemon.pid}/task"):
+        assert status(f"{daemon.pid}/task/{task}")["Seccomp"] == "2", task
+    without = env.spliced(env.backend().address, spliced={"seccomp": "no"})
+    echo(env, without.address())
+    assert status(without.pid)["Seccomp"] == "0"

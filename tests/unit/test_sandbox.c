@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The seccomp filter: what goes through, what does not, and how that is told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "../../daemon/sandbox.h"
+#include "../../daemon/util.h"
+
+static int bpf(int command)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0xff, sizeof(attr));
+	return syscall(SYS_bpf, command, &attr, sizeof(attr)) < 0 ? errno : 0;
+}
+
+/* In the child: the number of the first thing that is not as it should be, 0: none. */
+static int look_around(void)
+{
+	char *const argv[] = {(char *)"true", NULL};
+	void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (page == MAP_FAILED || fd < 0 || close(fd) < 0)
+		return 1;
+	if (execve("/bin/true", argv, NULL) == 0 || errno != ENOSYS)
+		return 2;
+	if (syscall(SYS_ptrace, 0, 0, 0, 0) == 0 || errno != ENOSYS)
+		return 3;
+	if (syscall(SYS_mount, "", "", "", 0, NULL) == 0 || errno != ENOSYS)
+		return 4;
+	if (bpf(BPF_PROG_LOAD) != ENOSYS || bpf(BPF_PROG_ATTACH) != ENOSYS ||
+	    bpf(BPF_LINK_CREATE) != ENOSYS || bpf(BPF_MAP_GET_FD_BY_ID) != ENOSYS)
+		return 5;
+	/* These reach the kernel, which does not like the arguments. */
+	if (bpf(BPF_MAP_LOOKUP_ELEM) == ENOSYS || bpf(BPF_MAP_DELETE_ELEM) == ENOSYS)
+		return 6;
+	return 0;
+}
+
+/* Runs it in a child under the filter; its wait status. */
+static int in_child(bool kill)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || sandbox_enter(kill) < 0)
+			_exit(100);
+		_exit(look_around());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void test_calls(void **state _unused_)
+{
+	int status;
+
+	if (!sandbox_is_possible()) {
+		print_message("not in a build with sanitizers\n");
+		skip();
+	}
+	status = in_child(false);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void test_kill(void **state _unused_)
+{
+	int status;
+
+	if (!sandbox_is_possible()) {
+		print_message("not in a build with sanitizers\n");
+		skip();
+	}
+	status = in_child(true);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_calls),
+	    cmocka_unit_test(test_kill),
+	};
+
+	return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
+}
