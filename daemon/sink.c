@@ -150,7 +150,8 @@ static int open_file(const struct sink *s)
 		flags |= O_NOFOLLOW;
 	fd = open(path, flags | O_CREAT | O_EXCL, FILE_MODE);
 	if (fd >= 0) {
-		if ((s->uid != (uid_t)-1 || s->gid != (gid_t)-1) &&
+		/* Later it is that user who makes it. */
+		if (geteuid() == 0 && (s->uid != (uid_t)-1 || s->gid != (gid_t)-1) &&
 		    fchown(fd, s->uid, s->gid) < 0) {
 			int err = errno;
 

@@ -147,8 +147,7 @@ def test_file_of_the_user(env):
         wait_lines(path + ".2", 2)
 
 
-def test_folder_of_the_user(env):
-    """Where root has no CAP_DAC_OVERRIDE, as under the unit, the user's folder is the user's."""
+def check_folder_of_the_user(env, prefix):
     if os.geteuid() != 0:
         env.skip("only root becomes another user")
     user = pwd.getpwnam("nobody")
@@ -157,9 +156,8 @@ def test_folder_of_the_user(env):
         os.chown(directory, user.pw_uid, user.pw_gid)
         os.chmod(directory, 0o755)
         path = f"{directory}/access.log"
-        daemon = env.spliced(
-            env.backend().address, spliced={"access_log": path, "user": "nobody"},
-            prefix=("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"))
+        daemon = env.spliced(env.backend().address, prefix=prefix,
+                             spliced={"access_log": path, "user": "nobody"})
         echo(env, daemon.address())
         wait_lines(path, 1)
         assert os.stat(path).st_uid == user.pw_uid
@@ -168,6 +166,17 @@ def test_folder_of_the_user(env):
         wait_until(lambda: os.path.exists(path), 5, "made again")
         echo(env, daemon.address())
         wait_lines(path, 1)
+
+
+def test_folder_of_the_user(env):
+    """Made by root for the user, and again by the user."""
+    check_folder_of_the_user(env, ())
+
+
+def test_folder_of_the_user_alone(env):
+    """Where root has no CAP_DAC_OVERRIDE, as under the unit, the user's folder is the user's."""
+    check_folder_of_the_user(env, (
+        "setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"))
 
 
 @case(engines=("copy",))
