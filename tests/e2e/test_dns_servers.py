@@ -275,10 +275,14 @@ class Etc:
         link.rename(self.path / "resolv.conf")
 
 
-def name_server(env, names, skip):
-    """One at port 53 of an address of the test's own."""
-    (host,) = addresses(1, skip)
-    dns = NameServer(names, ttl=300, address=(host, 53))
+def name_server(env, names):
+    """One at port 53 of an address that no other test has one at."""
+    for host in addresses(250, 2):
+        try:
+            dns = NameServer(names, ttl=300, address=(host, 53))
+            break
+        except OSError:
+            continue
     for sock in (dns.socket, dns.listener):
         env.keep(sock)
     return host, dns
@@ -294,8 +298,8 @@ def test_resolv_conf_is_followed(env):
     a, b = addresses(2)
     env.backend(serve_name("a"), f"{a}:{port()}")
     env.backend(serve_name("b"), f"{b}:{port()}")
-    first, _ = name_server(env, {NAME: [a]}, 2)
-    second, dns = name_server(env, {NAME: [b], "shop.svc.spliced.test": [a]}, 3)
+    first, _ = name_server(env, {NAME: [a]})
+    second, dns = name_server(env, {NAME: [b], "shop.svc.spliced.test": [a]})
     etc = Etc(env, first)
     daemon = env.spliced(f"{NAME}:{port()}", prefix=etc.prefix)
     assert ask(daemon) == "a"
@@ -317,7 +321,7 @@ def test_search_list_follows(env):
     """A short name, by the search list that the file has now."""
     (a,) = addresses(1)
     env.backend(serve_name("a"), f"{a}:{port()}")
-    host, dns = name_server(env, {"shop.svc.spliced.test": [a]}, 2)
+    host, dns = name_server(env, {"shop.svc.spliced.test": [a]})
     etc = Etc(env, host)
     daemon = env.spliced(f"shop:{port()}", prefix=etc.prefix)
     wait_until(lambda: said(daemon, "cannot resolve shop: no such name"), 15, "no such name")

@@ -66,13 +66,15 @@ class NameServer:
             datagrams = socket.socket(family, socket.SOCK_DGRAM)
             stream = socket.socket(family, socket.SOCK_STREAM)
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            datagrams.bind(address)
             try:
+                datagrams.bind(address)
                 stream.bind((address[0], datagrams.getsockname()[1]))
                 return datagrams, stream
             except OSError:     # the port is somebody's
                 datagrams.close()
                 stream.close()
+                if address[1]:
+                    raise
         raise OSError("no port that is free for both")
 
     def _serve(self):
