@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Servers given by name."""
 
+import os
+
 from lib import case, connect, programs, read_all, read_exactly, wait_until
 from lib.dns import NameServer
 from lib.tcp import serve_name
 
 NAME = "shop.spliced.test"
-PORT = 9000
+
+
+def port():
+    """The port of this test's servers: tests that run side by side have addresses in common."""
+    return 10000 + os.getpid() % 20000
 
 
 def addresses(count):
@@ -17,7 +23,7 @@ def addresses(count):
 
 def serve(env, host, name):
     """A server of one letter at an address."""
-    return env.backend(serve_name(name), f"[{host}]:{PORT}" if ":" in host else f"{host}:{PORT}")
+    return env.backend(serve_name(name), f"[{host}]:{port()}" if ":" in host else f"{host}:{port()}")
 
 
 def ask(daemon):
@@ -37,11 +43,11 @@ def wait_answer(daemon, letter, seconds=15):
     wait_until(lambda: ask(daemon) == letter, seconds, f"new sessions reach {letter!r}", poll=0.2)
 
 
-def start(env, names, server=f"{NAME}:{PORT}", pool=None, **options):
+def start(env, names, server=None, pool=None, **options):
     """The daemon that asks a new name server, whose names wait to be changed."""
     dns = NameServer(names)
     env.keep(dns.socket)
-    daemon = env.spliced(server, spliced={"nameserver": dns.address, **options}, pool=pool)
+    daemon = env.spliced(server or f"{NAME}:{port()}", spliced={"nameserver": dns.address, **options}, pool=pool)
     return dns, daemon
 
 
@@ -54,7 +60,7 @@ def test_name_resolves(env):
     for _ in range(10):
         assert ask(daemon) == "a"
     lines = [line for line in daemon.access_log() if line["end"] == "done"]
-    assert {line["backend"] for line in lines} == {f"{a}:{PORT}"}, lines
+    assert {line["backend"] for line in lines} == {f"{a}:{port()}"}, lines
     assert dns.count(NAME) > 0
 
 
@@ -72,7 +78,7 @@ def test_name_moves(env):
     for _ in range(5):
         assert ask(daemon) == "b"
     assert [entry["backend"] for entry in daemon.sessions()
-            if entry["client"].endswith(f":{old.getsockname()[1]}")] == [f"{a}:{PORT}"]
+            if entry["client"].endswith(f":{old.getsockname()[1]}")] == [f"{a}:{port()}"]
     old.shutdown(1)
     assert read_all(old) == b""
 
@@ -100,11 +106,11 @@ def test_refused_goes_to_the_next_address(env):
     _, daemon = start(env, {NAME: [dead, b]})
     wait_answer(daemon, "b")
     assert [ask(daemon) for _ in range(8)] == ["b"] * 8
-    assert done_backends(daemon) == {f"{b}:{PORT}"}, daemon.access_log()
+    assert done_backends(daemon) == {f"{b}:{port()}"}, daemon.access_log()
     # One session was given the dead one first; then it was passed over.
     assert daemon.stats()["retries"] == 1, daemon.stats()
     assert daemon.server("a")["connect_failures"] == 1, daemon.server("a")
-    wait_until(lambda: any(f"connecting to {dead}:{PORT}" in line for line in daemon.log()), 10,
+    wait_until(lambda: any(f"connecting to {dead}:{port()}" in line for line in daemon.log()), 10,
                "the warning")
 
 
@@ -123,7 +129,7 @@ def test_unanswered_goes_to_the_next_address(env):
     tries both addresses, whichever the others are given."""
     silent, b = addresses(2)
     serve(env, b, "b")
-    env.deaf(silent, PORT)
+    env.deaf(silent, port())
     _, daemon = start(env, {NAME: [silent, b]},
                       pool={"connect_timeout": "300ms", "max_fails": 0})
     wait_answer(daemon, "b")
@@ -229,7 +235,7 @@ def test_mute_name_server(env):
     dns = NameServer({})
     env.keep(dns.socket)
     dns.silent = True
-    daemon = env.spliced([f"n {NAME}:{PORT}", f"a {a}:{PORT}"],
+    daemon = env.spliced([f"n {NAME}:{port()}", f"a {a}:{port()}"],
                          spliced={"nameserver": dns.address})
     for _ in range(5):
         assert ask(daemon) == "a"
