@@ -207,8 +207,9 @@ bool http_is_answered(const struct session *s)
 {
 	const struct http *h = s->http;
 
+	/* The last piece may be read, and lost for want of memory. */
 	return h->phase == HTTP_ANSWERING && h->body[DOWN].done && !h->out[SIDE_CLIENT].len &&
-	       s->streams[DOWN].drained && !s->conns[SIDE_CLIENT]->failed;
+	       !h->lost[SIDE_CLIENT] && s->streams[DOWN].drained && !s->conns[SIDE_CLIENT]->failed;
 }
 
 void http_leave(struct session *s, enum http_end end)

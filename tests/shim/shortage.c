@@ -190,11 +190,15 @@ int connect(int fd, const struct sockaddr *a, socklen_t len)
 	return fails(CALL_CONNECT, 0) ? -1 : NEXT(connect)(fd, a, len);
 }
 
-/* arg: the option. Not SO_LINGER, which sets two fields of the socket and cannot fail: there is no
- * other way to say that an end is none. */
+/*
+ * arg: the option. Not those that set a field of the socket and cannot fail, and without which
+ * there is no other way: SO_LINGER says that an end is none, SO_RCVLOWAT lets a source go on.
+ */
 int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
-	if (!(level == SOL_SOCKET && name == SO_LINGER) && fails(CALL_SETSOCKOPT, (uint32_t)name))
+	bool cannot = level == SOL_SOCKET && (name == SO_LINGER || name == SO_RCVLOWAT);
+
+	if (!cannot && fails(CALL_SETSOCKOPT, (uint32_t)name))
 		return -1;
 	return NEXT(setsockopt)(fd, level, name, value, len);
 }
