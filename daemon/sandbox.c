@@ -221,9 +221,13 @@ static int allow_all(scmp_filter_ctx ctx)
 		if (number >= 0)
 			err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 0);
 	}
-	for (size_t i = 0; !err && i < ARRAY_SIZE(bpf_commands); i++)
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(bpf), 1,
-				       SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)bpf_commands[i]));
+	for (size_t i = 0; !err && i < ARRAY_SIZE(bpf_commands); i++) {
+		/* What SCMP_A0() makes leaves out a field, of which clang warns. */
+		const struct scmp_arg_cmp command = {
+		    .arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)bpf_commands[i]};
+
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(bpf), 1, command);
+	}
 	return err;
 }
 

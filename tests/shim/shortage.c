@@ -130,12 +130,15 @@ void *realloc(void *p, size_t n)
 /* ---- system calls ----------------------------------------------------------------------- */
 
 /* The real function behind this one. */
-#define NEXT(name)                                                         \
-	({                                                                 \
-		static _Atomic(__typeof__(&name)) next;                    \
-		if (!next)                                                 \
-			next = (__typeof__(&name))dlsym(RTLD_NEXT, #name); \
-		next;                                                      \
+#define NEXT(name)                                                                  \
+	({                                                                          \
+		static __typeof__(&name) next;                                      \
+		__typeof__(&name) found = __atomic_load_n(&next, __ATOMIC_RELAXED); \
+		if (!found) {                                                       \
+			found = (__typeof__(&name))dlsym(RTLD_NEXT, #name);         \
+			__atomic_store_n(&next, found, __ATOMIC_RELAXED);           \
+		}                                                                   \
+		found;                                                              \
 	})
 
 /* arg: the operation. */
