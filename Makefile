@@ -170,7 +170,7 @@ run: deps
 	@./conf/quickstart $(BUILD)
 
 check: check-deps
-	@$(MAKE) --no-print-directory tests fuzzers
+	@$(MAKE) --no-print-directory -j$(shell nproc) tests fuzzers
 	@SPLICED_BUILD=$(BUILD) ./tests/run --debug --kernels core $(ARGS)
 
 fuzz: check-deps
@@ -218,7 +218,23 @@ C_FILES := $(wildcard daemon/*.[ch] daemon/*/*.[ch] bpf/*.[ch] tests/*/*.[ch])
 format:
 	clang-format -i $(C_FILES)
 
+# Calls that may fail: ours that return an int, and these. One whose failure is ignored on purpose is
+# cast to void.
+FALLIBLE := event_add event_del event_base_loopbreak evconnlistener_enable evconnlistener_disable \
+	bufferevent_enable bufferevent_disable evbuffer_add evbuffer_add_printf evbuffer_drain \
+	evbuffer_remove evhttp_add_header setsockopt getsockopt shutdown connect bind listen accept4 \
+	getsockname getpeername send sendmsg recv read write open close fcntl ioctl dup2 unlink chmod \
+	fchmod fchown epoll_ctl epoll_wait timerfd_settime pthread_create pthread_mutex_lock sigaction \
+	prctl setrlimit bpf_map_update_elem bpf_map_delete_elem bpf_map_lookup_elem \
+	bpf_prog_test_run_opts sd_notify sd_notifyf snprintf fflush fclose
+OURS      = ${shell sed -n 's/^int \([a-z0-9_]*\)(.*/\1/p' $(filter daemon/%.h,$(C_FILES))}
+empty    :=
+CALLS     = $(subst $(empty) $(empty),;,$(addprefix ::,$(FALLIBLE) $(OURS)))
+TIDY_ARGS = -std=gnu17 $(CPPFLAGS) $(shell pkg-config --cflags $(PKGS))
+
 lint: $(BUILD)/splice.skel.h
 	clang-format --dry-run -Werror $(C_FILES)
-	clang-tidy --quiet $(filter daemon/%.c,$(C_FILES)) -- -std=gnu17 $(CPPFLAGS) \
-		$(shell pkg-config --cflags $(PKGS))
+	clang-tidy --quiet --checks='-*,bugprone-unused-return-value' --config="{WarningsAsErrors: '*', \
+		CheckOptions: [{key: bugprone-unused-return-value.CheckedFunctions, value: '$(CALLS)'}]}" \
+		$(filter daemon/%.c,$(C_FILES)) -- $(TIDY_ARGS)
+	clang-tidy --quiet $(filter daemon/%.c,$(C_FILES)) -- $(TIDY_ARGS)

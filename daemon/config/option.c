@@ -254,6 +254,9 @@ static void add_server_syntax(struct text *t)
 		    "or internal:hello");
 }
 
+#define KEEPALIVE_ALLOWED \
+	"no, yes, auto or IDLE:INTERVAL:COUNT like 30m:10s:5, of which parts may be left out"
+
 /* For types whose values are the same kind of thing in every option. */
 static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_BOOL] = "yes or no",
@@ -261,8 +264,7 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_USER] = "the name of a user",
     [OPTION_GROUP] = "the name of a group",
     [OPTION_LOG] = LOG_PLACE_ALLOWED,
-    [OPTION_KEEPALIVE] = "no, yes, auto or IDLE:INTERVAL:COUNT like 30m:10s:5, of which parts may "
-			 "be left out",
+    [OPTION_KEEPALIVE] = KEEPALIVE_ALLOWED,
     [OPTION_NAME] = "the NAME of a [pool NAME] section",
     [OPTION_TOKEN] = "1 to 63 letters, digits or any of !#$%&'*+-.^_`|~",
     [OPTION_FIELD] = "the name of a field that HTTP and the other options do not use",

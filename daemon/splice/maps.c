@@ -128,24 +128,25 @@ static int attach_collect(struct maps *m, char why[256])
 
 	err = cgroup_own_path(path, sizeof(path));
 	if (err) {
-		snprintf(why, 256, "finding the daemon's cgroup: %s", strerror(-err));
+		(void)snprintf(why, 256, "finding the daemon's cgroup: %s", strerror(-err));
 		return err;
 	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
 		err = -errno;
-		snprintf(why, 256, "opening %.180s: %s", path, strerror(-err));
+		(void)snprintf(why, 256, "opening %.180s: %s", path, strerror(-err));
 		return err;
 	}
 	if (bpf_prog_test_run_opts(bpf_program__fd(m->skeleton->progs.introduce), &once) < 0) {
 		err = -errno;
-		snprintf(why, 256, "telling sockops the daemon's process: %s", strerror(-err));
+		(void)snprintf(why, 256, "telling sockops the daemon's process: %s",
+			       strerror(-err));
 		return err;
 	}
 	link = bpf_program__attach_cgroup(m->skeleton->progs.collect, fd);
 	if (!link) {
 		err = -errno;
-		snprintf(why, 256, "attaching sockops to %.180s: %s", path, strerror(-err));
+		(void)snprintf(why, 256, "attaching sockops to %.180s: %s", path, strerror(-err));
 		return err;
 	}
 	m->skeleton->links.collect = link;
@@ -166,8 +167,8 @@ static void explain(int err, const char *step, char why[256])
 	char causes[200];
 
 	obstacles_describe(causes, sizeof(causes));
-	snprintf(why, 256, "%.180s%s%s: %.40s", causes, causes[0] ? ": " : "", step,
-		 strerror(-err));
+	(void)snprintf(why, 256, "%.180s%s%s: %.40s", causes, causes[0] ? ": " : "", step,
+		       strerror(-err));
 }
 
 static int load(struct maps *m, const struct maps_options *o, char why[256])
@@ -230,7 +231,7 @@ int maps_open(const struct maps_options *options, struct maps **ret, char why[25
 
 	why[0] = '\0';
 	if (!m) {
-		snprintf(why, 256, "out of memory");
+		(void)snprintf(why, 256, "out of memory");
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(m->rings); i++)
