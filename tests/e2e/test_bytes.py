@@ -115,6 +115,8 @@ def both_ways(env, rounds, size, chunk):
     for task in [Task(talk) for _ in range(8)]:
         task.join()
     lines = wait_requests(daemon, 8 * rounds, 20)
+    # An exchange is over when the server's TCP has its last byte: the server may not have read it.
+    wait_until(lambda: len(taken) >= 8 * rounds, 20, "the server has read all")
     origin.check()
     assert sorted(taken) == [size] * 8 * rounds, taken
     for line in lines:

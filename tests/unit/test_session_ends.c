@@ -14,12 +14,17 @@
 
 static void of_a_peer(void **state _unused_)
 {
-	static const int errors[] = {ECONNRESET, EPIPE,       ETIMEDOUT, EHOSTUNREACH,
-				     EHOSTDOWN,  ENETUNREACH, ENETDOWN,  ECONNREFUSED};
+	static const int resets[] = {ECONNRESET, ECONNABORTED, EPIPE, ECONNREFUSED};
+	static const int losses[] = {ETIMEDOUT,   EHOSTUNREACH, EHOSTDOWN,
+				     ENETUNREACH, ENETDOWN,     ENETRESET};
 
-	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
-		assert_int_equal(session_end_by(SIDE_CLIENT, errors[i]), END_CLIENT_RESET);
-		assert_int_equal(session_end_by(SIDE_BACKEND, errors[i]), END_SERVER_RESET);
+	for (size_t i = 0; i < ARRAY_SIZE(resets); i++) {
+		assert_int_equal(session_end_by(SIDE_CLIENT, resets[i]), END_CLIENT_RESET);
+		assert_int_equal(session_end_by(SIDE_BACKEND, resets[i]), END_SERVER_RESET);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(losses); i++) {
+		assert_int_equal(session_end_by(SIDE_CLIENT, losses[i]), END_CLIENT_LOST);
+		assert_int_equal(session_end_by(SIDE_BACKEND, losses[i]), END_SERVER_LOST);
 	}
 }
 
