@@ -23,6 +23,14 @@ static bool was_reset(const struct conn *c)
 	return c->tcp && tcp_state_read(c->fd, &state) == 0 && state.closed;
 }
 
+/* The connection has failed with `err`. EPIPE is what tcp_reset() says of one whose peer had ended
+ * its stream before: a read gives the end then, and says nothing of the reset. */
+static void read_failed(struct conn *c, int err)
+{
+	c->failed = true;
+	c->end_first = c->end_first || (c->tcp && err == EPIPE);
+}
+
 /* One read into the worker's buffer. */
 static enum input_result read_once(struct session *s, struct stream *st, size_t *ret)
 {
@@ -39,8 +47,10 @@ static enum input_result read_once(struct session *s, struct stream *st, size_t 
 		c->readable = false;
 		return INPUT_NONE;
 	}
-	if (n < 0 || (n == 0 && was_reset(c)))
-		c->failed = true;
+	if (n < 0)
+		read_failed(c, errno);
+	else if (n == 0 && was_reset(c))
+		read_failed(c, conn_error(c->fd));
 	if (n <= 0)
 		return INPUT_END;
 	st->plenty = (size_t)n >= s->worker->daemon->read_size;

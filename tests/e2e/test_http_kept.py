@@ -73,6 +73,19 @@ def test_closed_before_a_post(env):
         crossing.over()
 
 
+def test_closed_and_refused_before_it_is_noticed(env):
+    """A busy daemon sees the FIN together with the reset that answers its request."""
+    crossing = Crossing(env)
+    crossing.client.send(request("POST", "/shop", body=b"order"))
+    asked = crossing.server.hear()
+    crossing.daemon.signal(signal.SIGSTOP)
+    crossing.server.close()
+    crossing.server.refuse(asked)
+    crossing.daemon.signal(signal.SIGCONT)
+    assert crossing.repeated(b"order").startswith(b"POST /shop ")
+    assert crossing.client.response().body == b"second"
+
+
 def test_closed_before_a_post_in_pieces(env):
     """The rest of the body comes after the request was sent again."""
     crossing = Crossing(env)

@@ -11,7 +11,7 @@ from lib.segments import send_in_pieces
 from lib.wait import wait_until
 
 STOPPED = 10            # clients that have stopped to read
-EACH = 220 << 10        # bytes of the daemon for one of them: a read, and what goes with it
+EACH = 260 << 10        # bytes of the daemon for one of them: a read, and what goes with it
 LARGE = 4 * MIB
 
 

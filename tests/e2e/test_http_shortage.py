@@ -87,21 +87,22 @@ def test_no_memory_for_a_request(env):
 
 
 def check_send(env, error):
-    """The kernel's memory, on the way to the server (the first call) and to the client."""
+    """The kernel's memory, on the way to the server (the first calls: on a kept connection, and on a
+    new one, since nothing of the request was sent) and to the client."""
     origin = Origin(env)
     daemon, shortage = short_proxy(env, origin)
     with Client(daemon.address()) as client:
         assert client.ask().status == 200
-        shortage.fail("send", times=1, error=error)
+        shortage.fail("send", times=2, error=error)
         answer = client.send(request()).response()
         assert answer.status == 503, answer.raw
-        assert shortage.over() == 1
+        assert shortage.over() == 2
     with Client(daemon.address()) as client:
         assert client.ask().status == 200
         shortage.fail("send", error=error)
         client.send(request())
         assert client.ending()[1] == "reset"
-        assert shortage.over() == 2     # the answer could not be sent, either
+        assert shortage.over() == 3     # the answer could not be sent, either
     assert [line["end"] for line in wait_requests(daemon, 4)] == ["done", "limit"] * 2
 
 
