@@ -345,8 +345,6 @@ WHOLE = usual("a.test")
 MALFORMED = {
     "two_name_extensions": usual("a.test", more=[tls.server_name("b.test")]),
     "two_names": tls.hello(name_list(A_NAME, b"\0" + vector(b"b.test"))),
-    "empty_name": tls.hello(name_list(b"\0" + vector(b""))),
-    "empty_list": tls.hello(name_list()),
     "name_too_long_for_list": tls.hello(extension(tls.SERVER_NAME, vector(b"\0\0\x09a.test"))),
     "list_too_long": tls.hello(extension(tls.SERVER_NAME, b"\0\x20" + A_NAME)),
     "nul_in_name": tls.hello(name_list(b"\0" + vector(b"a.te\0st"))),
