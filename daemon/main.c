@@ -29,7 +29,7 @@ static void print_help(FILE *out)
 	    "usage: spliced [-c FILE] [-t] [--dump-config] [--engine=ENGINE]\n"
 	    "       spliced doctor [--json]\n"
 	    "\n"
-	    "An L4 proxy whose payload is moved inside the kernel. Runs in the foreground.\n"
+	    "An L4 and L7 proxy whose payload is moved inside the kernel. Runs in the foreground.\n"
 	    "\n"
 	    "  -c, --config=FILE    the configuration (default " DEFAULT_CONFIG ")\n"
 	    "  -t, --check          check the configuration and exit\n"
@@ -43,7 +43,8 @@ static void print_help(FILE *out)
 	    "      --json           as JSON\n"
 	    "\n"
 	    "Exit codes: 0 well, 1 failure at run time, 2 usage or configuration.\n"
-	    "SIGTERM and SIGQUIT drain, a second one ends at once, SIGHUP reads the file again.\n",
+	    "SIGTERM and SIGQUIT drain, a second one ends at once. SIGHUP reads the file again,\n"
+	    "SIGUSR1 opens log files again.\n",
 	    out);
 }
 
