@@ -9,9 +9,9 @@
 #include "config/config.h"
 #include "listener.h"
 #include "mailbox.h"
-#include "pool.h"
 #include "slots.h"
 #include "splice/maps.h"
+#include "upstream/pool.h"
 #include "worker.h"
 
 struct daemon {

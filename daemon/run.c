@@ -13,11 +13,11 @@
 #include "log.h"
 #include "privileges.h"
 #include "report.h"
-#include "resolve.h"
 #include "sandbox.h"
 #include "signals.h"
 #include "splice/canary.h"
 #include "splice/doctor.h"
+#include "upstream/resolve.h"
 
 struct run;
 

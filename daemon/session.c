@@ -9,9 +9,7 @@
 
 #include "accesslog.h"
 #include "daemon.h"
-#include "dial.h"
 #include "http/exchange.h"
-#include "idle.h"
 #include "listener.h"
 #include "log.h"
 #include "silence.h"
@@ -19,6 +17,8 @@
 #include "sniff/hello.h"
 #include "sniff/sniff.h"
 #include "splice/kernel.h"
+#include "upstream/dial.h"
+#include "upstream/idle.h"
 #include "worker.h"
 
 const char *const session_state_str[_SESSION_STATE_MAX] = {

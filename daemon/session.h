@@ -9,11 +9,11 @@
 #pragma once
 
 #include "addr.h"
-#include "dial.h"
-#include "pool.h"
 #include "sniff/state.h"
 #include "splice/stream.h"
 #include "timer.h"
+#include "upstream/dial.h"
+#include "upstream/pool.h"
 
 struct listener;
 struct worker;

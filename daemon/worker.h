@@ -15,12 +15,12 @@
 #include <stdint.h>
 
 #include "http/head.h"
-#include "idle.h"
 #include "mailbox.h"
 #include "session.h"
 #include "splice/maps.h"
 #include "stats.h"
 #include "timer.h"
+#include "upstream/idle.h"
 
 struct daemon;
 struct ring_buffer;

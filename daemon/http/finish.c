@@ -4,11 +4,11 @@
 #include <sys/socket.h>
 
 #include "../daemon.h"
-#include "../dial.h"
-#include "../idle.h"
 #include "../listener.h"
 #include "../splice/budget.h"
 #include "../splice/tcpstate.h"
+#include "../upstream/dial.h"
+#include "../upstream/idle.h"
 #include "../worker.h"
 #include "out.h"
 

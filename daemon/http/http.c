@@ -6,13 +6,13 @@
 #include <sys/epoll.h>
 
 #include "../daemon.h"
-#include "../dial.h"
-#include "../idle.h"
 #include "../listener.h"
 #include "../log.h"
 #include "../silence.h"
 #include "../sniff/sniff.h"
 #include "../splice/kernel.h"
+#include "../upstream/dial.h"
+#include "../upstream/idle.h"
 #include "../worker.h"
 #include "out.h"
 

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "../daemon.h"
-#include "../dial.h"
 #include "../splice/tcpstate.h"
+#include "../upstream/dial.h"
 #include "../worker.h"
 #include "exchange.h"
 #include "out.h"

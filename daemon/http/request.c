@@ -6,12 +6,12 @@
 #include <strings.h>
 
 #include "../daemon.h"
-#include "../dial.h"
 #include "../listener.h"
 #include "../log.h"
 #include "../route.h"
 #include "../sniff/announce.h"
 #include "../sniff/sniff.h"
+#include "../upstream/dial.h"
 #include "../worker.h"
 #include "input.h"
 #include "move.h"

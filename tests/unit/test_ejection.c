@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../../daemon/pool.h"
+#include "../../daemon/upstream/pool.h"
 
 #define S  NSEC_PER_SEC
 #define MS NSEC_PER_MSEC

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../../daemon/pool.h"
+#include "../../daemon/upstream/pool.h"
 
 #define MAX_SERVERS 80
 

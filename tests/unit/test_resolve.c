@@ -18,7 +18,7 @@
 #include <sys/mount.h>
 
 #include "../../daemon/log.h"
-#include "../../daemon/resolve.h"
+#include "../../daemon/upstream/resolve.h"
 #include "../../daemon/util.h"
 
 #define DEADLINE_NS (30 * NSEC_PER_SEC)

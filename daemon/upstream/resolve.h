@@ -9,7 +9,7 @@
 
 #include <event2/event.h>
 
-#include "addr.h"
+#include "../addr.h"
 
 struct resolver;
 

@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "config/config.h"
+#include "../config/config.h"
 
 /* How long an answer may take before others are asked instead: with connect_timeout of seconds
  * hundreds of sessions could begin to wait for a server that hangs before the first has failed. */

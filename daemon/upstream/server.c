@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "conn.h"
-#include "log.h"
+#include "../conn.h"
+#include "../log.h"
 #include "pool.h"
 
 /* A server that comes and goes all the time has this many lines in this time. */

@@ -8,7 +8,7 @@
 
 #include <event2/event.h>
 
-#include "ips.h"
+#include "../ips.h"
 
 struct dns;
 

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "conn.h"
+#include "../conn.h"
 
 struct worker;
 

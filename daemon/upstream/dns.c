@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "log.h"
+#include "../log.h"
 #include "resolvconf.h"
 
 /* Unless resolv.conf says otherwise. c-ares doubles the time with each try: 7 s in all. */

@@ -13,8 +13,8 @@
 #include <sys/queue.h>
 #include <sys/stat.h>
 
+#include "../log.h"
 #include "dns.h"
-#include "log.h"
 
 #define HOSTS_PATH      "/etc/hosts"
 #define HOSTS_MAX       ((off_t)1 << 20)

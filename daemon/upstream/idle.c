@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-#include "daemon.h"
-#include "http/http.h"
-#include "worker.h"
+#include "../daemon.h"
+#include "../http/http.h"
+#include "../worker.h"
 
 /* A server that ends a connection within this time has not waited for another request on it. */
 #define SOON_NS NSEC_PER_SEC

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "log.h"
+#include "../log.h"
 
 #define FILE_MAX_ ((off_t)1 << 20)
 #define DNS_PORT  "53"

@@ -7,8 +7,8 @@
 
 #include <stdatomic.h>
 
-#include "addr.h"
-#include "config/config.h"
+#include "../addr.h"
+#include "../config/config.h"
 #include "ejection.h"
 
 /* Of the addresses that a name has, so many are used. */

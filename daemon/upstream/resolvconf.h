@@ -4,7 +4,7 @@
 
 #include <sys/stat.h>
 
-#include "addr.h"
+#include "../addr.h"
 
 #define RESOLVCONF_PATH    "/etc/resolv.conf"
 #define RESOLVCONF_SERVERS 8 /* the most that are used */

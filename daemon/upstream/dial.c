@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "daemon.h"
-#include "http/http.h"
+#include "../daemon.h"
+#include "../http/http.h"
+#include "../log.h"
+#include "../session.h"
+#include "../worker.h"
 #include "idle.h"
-#include "log.h"
-#include "session.h"
-#include "worker.h"
 
 /*
  * How often a session that waits for something of this host, or for room in a unix socket's
