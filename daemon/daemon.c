@@ -5,8 +5,13 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "config/config.h"
+#include "listener.h"
 #include "log.h"
 #include "splice/copy.h"
+#include "splice/maps.h"
+#include "upstream/pool.h"
+#include "worker.h"
 
 static int init_pools(struct daemon *d)
 {

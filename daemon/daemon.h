@@ -2,17 +2,18 @@
 /* What the workers share, and the daemon's life from set-up to the last session. */
 #pragma once
 
-#include <event2/event.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
-#include "config/config.h"
-#include "listener.h"
-#include "mailbox.h"
 #include "slots.h"
-#include "splice/maps.h"
-#include "upstream/pool.h"
-#include "worker.h"
+
+struct config;
+struct listener;
+struct maps;
+struct pool;
+struct session;
+struct worker;
 
 struct daemon {
 	const struct config *config;

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "report.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "config/config.h"
+#include "http/error.h"
+#include "http/exchange.h"
+#include "listener.h"
 #include "log.h"
+#include "session.h"
 #include "sink.h"
+#include "stats.h"
+#include "upstream/ejection.h"
+#include "upstream/pool.h"
+#include "worker.h"
 
 /* ---- what a worker tells ---------------------------------------------------------------- */
 
@@ -190,6 +200,10 @@ static const struct {
     COUNTER(http_requests),    COUNTER(backend_reused),
 #undef COUNTER
 };
+
+static_assert(_HTTP_ERROR_MAX <= STATS_VALUES_MAX && _HTTP_END_MAX <= STATS_VALUES_MAX &&
+		  _COPY_REASON_MAX <= STATS_VALUES_MAX && _SESSION_END_MAX <= STATS_VALUES_MAX,
+	      "a counter for every value");
 
 static uint64_t sum(const struct gather *g, size_t offset)
 {

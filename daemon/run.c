@@ -6,10 +6,13 @@
 #include <sys/queue.h>
 #include <systemd/sd-daemon.h>
 
+#include "config/config.h"
+#include "conn.h"
 #include "control.h"
 #include "controlpath.h"
 #include "daemon.h"
 #include "hello.h"
+#include "listener.h"
 #include "log.h"
 #include "privileges.h"
 #include "report.h"
@@ -17,7 +20,10 @@
 #include "signals.h"
 #include "splice/canary.h"
 #include "splice/doctor.h"
+#include "upstream/idle.h"
+#include "upstream/pool.h"
 #include "upstream/resolve.h"
+#include "worker.h"
 
 struct run;
 

@@ -4,8 +4,9 @@
 
 #include <stdint.h>
 
-#include "http/exchange.h"
-#include "session.h"
+/* Room for a counter of each value of an enum, whichever: report.c has their names and checks that
+ * it is enough. */
+#define STATS_VALUES_MAX 48
 
 struct stats {
 	uint64_t sessions_total, sessions_kernel, sessions_copy;
@@ -13,11 +14,11 @@ struct stats {
 	uint64_t pauses, resumes, looks, served, integrity_aborts;
 	uint64_t accept_failures, denied, retries, events_lost;
 	uint64_t http_requests, backend_reused;
-	uint64_t http_responses[6]; /* by the status' first digit */
-	uint64_t http_errors[_HTTP_ERROR_MAX];
-	uint64_t http_ends[_HTTP_END_MAX];
-	uint64_t copy_reasons[_COPY_REASON_MAX];
-	uint64_t ends[_SESSION_END_MAX];
+	uint64_t http_responses[6];              /* by the status' first digit */
+	uint64_t http_errors[STATS_VALUES_MAX];  /* by enum http_error */
+	uint64_t http_ends[STATS_VALUES_MAX];    /* by enum http_end */
+	uint64_t copy_reasons[STATS_VALUES_MAX]; /* by enum copy_reason */
+	uint64_t ends[STATS_VALUES_MAX];         /* by enum session_end */
 };
 
 static inline void stat_add(uint64_t *counter, uint64_t n)

@@ -12,10 +12,14 @@
 #include <sys/timerfd.h>
 
 #include "daemon.h"
+#include "http/head.h"
 #include "http/http.h"
+#include "listener.h"
 #include "log.h"
 #include "splice/copy.h"
 #include "splice/kernel.h"
+#include "splice/maps.h"
+#include "upstream/idle.h"
 
 #define POLL_BATCH 128
 /* Callbacks of libevent's before it looks for new events. */

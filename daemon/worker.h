@@ -9,20 +9,21 @@
  */
 #pragma once
 
-#include <event2/event.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "http/head.h"
 #include "mailbox.h"
 #include "session.h"
-#include "splice/maps.h"
 #include "stats.h"
 #include "timer.h"
-#include "upstream/idle.h"
 
 struct daemon;
+struct event;
+struct event_base;
+struct http_field;
+struct idle_list;
+struct maps;
 struct ring_buffer;
 
 #define WORKER_FIELDS 1024 /* the most that fields_max may be */

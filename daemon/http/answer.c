@@ -6,6 +6,7 @@
 
 #include "../daemon.h"
 #include "../listener.h"
+#include "../upstream/idle.h"
 #include "../worker.h"
 #include "date.h"
 #include "out.h"

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 
 #include "../daemon.h"
+#include "../upstream/idle.h"
 #include "../worker.h"
 #include "exchange.h"
 

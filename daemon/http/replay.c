@@ -10,6 +10,7 @@
 #include "../daemon.h"
 #include "../splice/tcpstate.h"
 #include "../upstream/dial.h"
+#include "../upstream/idle.h"
 #include "../worker.h"
 #include "exchange.h"
 #include "out.h"

@@ -6,6 +6,7 @@
 
 #include "../daemon.h"
 #include "../session.h"
+#include "../worker.h"
 #include "proxyheader.h"
 
 /* The first of the names a client offers: what it prefers. */

@@ -9,7 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../config/config.h"
 #include "../daemon.h"
+#include "../listener.h"
+#include "../log.h"
+#include "../upstream/pool.h"
+#include "../worker.h"
+#include "maps.h"
 
 /* Of one try of one check. */
 #define DEADLINE_NS (5 * NSEC_PER_SEC)

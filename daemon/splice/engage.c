@@ -9,6 +9,7 @@
 #include "../worker.h"
 #include "kernel-parts.h"
 #include "kernel.h"
+#include "maps.h"
 #include "tcpstate.h"
 
 /* uapi linux/socket.h, which <sys/socket.h> hides. */

@@ -20,6 +20,7 @@
 #include "../worker.h"
 #include "copy.h"
 #include "kernel.h"
+#include "maps.h"
 
 /* How much is copied before the kernel has another try: it may be the better by then. */
 #define BY_HAND_MAX (UINT64_C(256) << 20)

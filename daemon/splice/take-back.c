@@ -7,6 +7,7 @@
 #include "../session.h"
 #include "../worker.h"
 #include "kernel-parts.h"
+#include "maps.h"
 #include "tcpstate.h"
 
 /* Calls that are interrupted, or meet a short shortage, are repeated so often. */

@@ -6,6 +6,7 @@
 
 #include "../daemon.h"
 #include "../http/http.h"
+#include "../listener.h"
 #include "../log.h"
 #include "../session.h"
 #include "../worker.h"
