@@ -14,7 +14,7 @@
 #include "../accesslog.h"
 #include "../addr.h"
 #include "../log.h"
-#include "../sniff/accept.h"
+#include "accept.h"
 
 enum engine_choice { ENGINE_AUTO, ENGINE_KERNEL, ENGINE_COPY, _ENGINE_CHOICE_MAX };
 extern const char *const engine_choice_str[_ENGINE_CHOICE_MAX];

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "../addr.h"
-#include "accept.h"
+#include "../config/accept.h"
 
 #define PROXY_V1_MAX    107         /* the whole line, CRLF included */
 #define PROXY_V2_MAX    (16 + 4096) /* the most that is read */
