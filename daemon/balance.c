@@ -56,12 +56,12 @@ static void on_handover(void *owner, void *arg)
 	struct worker *w = owner;
 	struct handover *h = arg;
 
-	w->now = now_ns();
+	w->loop.now = now_ns();
 	if (!h->retracted)
 		session_start(w, h->listener, h->fd, h->slot, &h->client, h->denied);
 	atomic_fetch_sub(&w->incoming, 1);
 	free(h);
-	worker_look(w);
+	loop_look(&w->loop);
 }
 
 /*

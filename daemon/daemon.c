@@ -65,7 +65,8 @@ int daemon_init(struct daemon *d, unsigned int n_workers)
 	if (err)
 		return log_errno(err, "setting up for %u sessions", max);
 	for (unsigned int i = 0; i < n_workers; i++)
-		d->workers[i].poll_fd = d->workers[i].timer_fd = d->workers[i].reserve_fd = -1;
+		d->workers[i].loop.poll_fd = d->workers[i].loop.timer_fd =
+		    d->workers[i].reserve_fd = -1;
 	d->n_workers = n_workers;
 	return 0;
 }

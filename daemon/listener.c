@@ -32,13 +32,13 @@ static void pause_accept(struct listen_socket *ls, uint64_t ns)
 {
 	ls->paused = true;
 	(void)event_del(ls->event); /* takes no memory, and the descriptor is valid */
-	worker_timer_set(ls->worker, &ls->retry, ls->worker->now + ns);
+	loop_timer_set(&ls->worker->loop, &ls->retry, ls->worker->loop.now + ns);
 }
 
 static void starved(struct listen_socket *ls, int err)
 {
 	static atomic_uint_fast64_t logged_ns;
-	uint64_t now = ls->worker->now, last = atomic_load(&logged_ns);
+	uint64_t now = ls->worker->loop.now, last = atomic_load(&logged_ns);
 
 	stat_inc(&ls->worker->stats.accept_failures);
 	/* Another worker's clock may be a little ahead. */
@@ -65,7 +65,7 @@ static void on_retry(struct timer *t)
 	struct listen_socket *ls = container_of(t, struct listen_socket, retry);
 
 	if (!refill_reserve(ls->worker))
-		worker_timer_set(ls->worker, t, ls->worker->now + RETRY_STARVED_NS);
+		loop_timer_set(&ls->worker->loop, t, ls->worker->loop.now + RETRY_STARVED_NS);
 	else if (event_add(ls->event, NULL) < 0)
 		starved(ls, errno);
 	else
@@ -183,7 +183,7 @@ static void on_accept(evutil_socket_t fd _unused_, short what _unused_, void *ar
 	struct listen_socket *ls = arg;
 	struct worker *w = ls->worker;
 
-	w->now = now_ns();
+	w->loop.now = now_ns();
 	for (int i = 0; i < ACCEPT_BATCH && !ls->paused; i++) {
 		if (w->reserve_fd < 0 && !refill_reserve(w)) {
 			starved(ls, EMFILE);
@@ -425,7 +425,7 @@ void listener_stop(struct listener *l, struct worker *w)
 		if (ls[i].event)
 			event_free(ls[i].event);
 		ls[i].event = NULL;
-		worker_timer_cancel(w, &ls[i].retry);
+		loop_timer_cancel(&w->loop, &ls[i].retry);
 		/* Connections still in the queue are refused, as a closed port refuses them. */
 		if (ls[i].fd >= 0) {
 			(void)close(ls[i].fd);

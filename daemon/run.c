@@ -267,9 +267,9 @@ static void on_moved(void *owner, void *arg _unused_)
 {
 	struct worker *w = owner;
 
-	w->now = now_ns();
+	w->loop.now = now_ns();
 	idle_check(w);
-	worker_look(w);
+	loop_look(&w->loop);
 }
 
 static void on_resolved(const struct addr *addrs, size_t n, void *arg)

@@ -114,7 +114,7 @@ static bool session_failed(const struct session *s)
 void session_arm(struct session *s, uint64_t ns)
 {
 	if (s->state != SESSION_ENDED)
-		worker_timer_set(s->worker, &s->timer, s->worker->now + ns);
+		loop_timer_set(&s->worker->loop, &s->timer, s->worker->loop.now + ns);
 }
 
 static uint64_t idle_limit(const struct session *s)
@@ -143,7 +143,7 @@ static void begin_silence(struct session *s)
 	if (limit)
 		session_arm(s, silence_begin(s, limit));
 	else
-		worker_timer_cancel(s->worker, &s->timer);
+		loop_timer_cancel(&s->worker->loop, &s->timer);
 }
 
 static void check_silence(struct session *s)
@@ -183,7 +183,7 @@ static void on_unwatched(struct timer *t)
 	struct session *s = container_of(t, struct session, unwatched);
 	uint64_t since = s->unwatched_ns;
 
-	if (s->worker->now - since >= UNWATCHED_MAX_NS) {
+	if (s->worker->loop.now - since >= UNWATCHED_MAX_NS) {
 		session_end(s, END_LIMIT);
 		return;
 	}
@@ -198,8 +198,8 @@ void session_unwatched(struct session *s)
 {
 	if (s->state == SESSION_ENDED || s->unwatched.set)
 		return;
-	s->unwatched_ns = s->worker->now;
-	worker_timer_set(s->worker, &s->unwatched, s->worker->now + UNWATCHED_RETRY_NS);
+	s->unwatched_ns = s->worker->loop.now;
+	loop_timer_set(&s->worker->loop, &s->unwatched, s->worker->loop.now + UNWATCHED_RETRY_NS);
 }
 
 void session_dial_timeout(struct session *s, uint64_t ns)
@@ -268,8 +268,8 @@ static void no_memory(struct worker *w, struct listener *l, int fd, uint32_t slo
 	uint64_t last = atomic_load(&logged_ns);
 
 	/* Another worker's clock may be a little ahead. */
-	if ((!last || (int64_t)(w->now - last) > (int64_t)NO_MEMORY_LOG_NS) &&
-	    atomic_compare_exchange_strong(&logged_ns, &last, w->now))
+	if ((!last || (int64_t)(w->loop.now - last) > (int64_t)NO_MEMORY_LOG_NS) &&
+	    atomic_compare_exchange_strong(&logged_ns, &last, w->loop.now))
 		log_error("listener %s: out of memory for sessions: they are reset",
 			  l->config->name);
 	stat_inc(&w->stats.ends[END_LIMIT]);
@@ -298,7 +298,7 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	s->generation = ++d->generations[slot] ? d->generations[slot] : ++d->generations[slot];
 	s->client = *client;
 	s->denied = denied;
-	s->began_ns = w->now;
+	s->began_ns = w->loop.now;
 	init_streams(s);
 	s->client_conn.fd = fd;
 	s->client_conn.tcp = client->sa.sa_family != AF_UNIX;
@@ -409,7 +409,7 @@ void session_tunnel(struct session *s)
 			return;
 		}
 	}
-	s->opened_ns = w->now;
+	s->opened_ns = w->loop.now;
 	session_enter(s, SESSION_OPEN);
 	for (int i = 0; i < 2; i++) {
 		struct stream *st = &s->streams[i];
@@ -671,8 +671,8 @@ void session_end(struct session *s, enum session_end end)
 		return;
 	s->end = (uint8_t)end;
 	session_enter(s, SESSION_ENDED);
-	worker_timer_cancel(w, &s->timer);
-	worker_timer_cancel(w, &s->unwatched);
+	loop_timer_cancel(&w->loop, &s->timer);
+	loop_timer_cancel(&w->loop, &s->unwatched);
 	sniff_done(s);
 	for (int i = 0; i < 2; i++) {
 		struct stream *stream = &s->streams[i];

@@ -7,25 +7,19 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/syscall.h>
-#include <sys/timerfd.h>
 
 #include "daemon.h"
 #include "http/head.h"
 #include "http/http.h"
 #include "listener.h"
 #include "log.h"
-#include "splice/copy.h"
 #include "splice/kernel.h"
 #include "splice/maps.h"
 #include "upstream/idle.h"
 
-#define POLL_BATCH 128
 /* Callbacks of libevent's before it looks for new events. */
 #define TURNS_IN_A_ROW 4
-/* A wake-up serves all that is due within this time. */
-#define TIMER_SLACK_NS (20 * NSEC_PER_USEC)
 #define REAP_AGAIN_NS  (100 * NSEC_PER_MSEC)
 
 /* ---- lists ------------------------------------------------------------------------------ */
@@ -35,8 +29,8 @@ void worker_adopt_later(struct worker *w, struct session *s)
 	s->awaiting = true;
 	TAILQ_INSERT_TAIL(&w->awaiting, s, adopt_link);
 	if (!w->adopt_timer.set)
-		worker_timer_set(w, &w->adopt_timer,
-				 s->opened_ns + w->daemon->config->engage_after);
+		loop_timer_set(&w->loop, &w->adopt_timer,
+			       s->opened_ns + w->daemon->config->engage_after);
 }
 
 void worker_adopt_now(struct worker *w, struct session *s)
@@ -47,11 +41,6 @@ void worker_adopt_now(struct worker *w, struct session *s)
 	kernel_adopt(w, s);
 }
 
-void worker_look(struct worker *w)
-{
-	event_active(w->poll_event, EV_READ, 0);
-}
-
 void worker_session_ended(struct worker *w, struct session *s)
 {
 	if (s->awaiting)
@@ -60,14 +49,7 @@ void worker_session_ended(struct worker *w, struct session *s)
 	TAILQ_REMOVE(&w->sessions, s, link);
 	TAILQ_INSERT_TAIL(&w->ended, s, link);
 	w->n_sessions--;
-	worker_look(w);
-}
-
-void worker_conn_gone(struct worker *w, struct conn *c)
-{
-	c->session = NULL;
-	TAILQ_INSERT_TAIL(&w->gone, c, link);
-	event_active(w->poll_event, EV_READ, 0);
+	loop_look(&w->loop);
 }
 
 /*
@@ -90,73 +72,21 @@ static void reap(struct worker *w, bool all)
 		TAILQ_REMOVE(&w->ended, s, link);
 		session_free(s);
 	}
-	for (c = TAILQ_FIRST(&w->gone); c; c = next_c) {
+	for (c = TAILQ_FIRST(&w->loop.gone); c; c = next_c) {
 		next_c = TAILQ_NEXT(c, link);
 		if (w->maps && kernel_forget_conn(w, c) < 0 && !all) {
 			left = true;
 			continue;
 		}
-		TAILQ_REMOVE(&w->gone, c, link);
+		TAILQ_REMOVE(&w->loop.gone, c, link);
 		free(c);
 	}
 	if (left && !w->reap_timer.set)
-		worker_timer_set(w, &w->reap_timer, w->now + REAP_AGAIN_NS);
+		loop_timer_set(&w->loop, &w->reap_timer, w->loop.now + REAP_AGAIN_NS);
 	if (w->draining && !w->n_sessions && !w->incoming && w->drained) {
 		w->drained(w);
 		w->drained = NULL;
 	}
-}
-
-/* Those that are on the list now; what they put there waits for the next turn. */
-static void run_again(struct worker *w)
-{
-	struct stream *s;
-
-	for (uint32_t n = w->n_again; n && (s = TAILQ_FIRST(&w->again)); n--) {
-		stream_not_again(w, s);
-		stream_pump(w, s);
-		stream_pumped(w, s);
-	}
-}
-
-/* ---- timers ----------------------------------------------------------------------------- */
-
-/* Makes sure that the loop wakes up for the first of the timers. It may wake too soon: one that was
- * cancelled is not worth a system call. */
-static void wake_in_time(struct worker *w)
-{
-	const struct timer *first = w->timers.first;
-	struct itimerspec when = {0};
-
-	if (!first || (w->timer_at && w->timer_at <= first->at))
-		return;
-	w->timer_at = MAX(first->at, UINT64_C(1));
-	when.it_value.tv_sec = (time_t)(w->timer_at / NSEC_PER_SEC);
-	when.it_value.tv_nsec = (long)(w->timer_at % NSEC_PER_SEC);
-	/* It fails for an invalid descriptor or time only, and allocates nothing. */
-	(void)timerfd_settime(w->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
-}
-
-void worker_timer_set(struct worker *w, struct timer *t, uint64_t at)
-{
-	timer_set(&w->timers, t, at);
-	if (!w->in_turn)
-		wake_in_time(w);
-}
-
-void worker_timer_cancel(struct worker *w, struct timer *t)
-{
-	timer_cancel(&w->timers, t);
-}
-
-static void on_timer(struct worker *w)
-{
-	uint64_t expirations;
-
-	/* What it says is of no interest, and that it may say nothing neither. */
-	(void)!read(w->timer_fd, &expirations, sizeof(expirations));
-	w->timer_at = 0;
-	(void)timers_fire(&w->timers, w->now + TIMER_SLACK_NS);
 }
 
 /* The turn that it begins ends with reap(). */
@@ -171,10 +101,10 @@ static void on_adopt(struct timer *t)
 	uint64_t age = w->daemon->config->engage_after;
 	struct session *s;
 
-	while ((s = TAILQ_FIRST(&w->awaiting)) && s->opened_ns + age <= w->now + TIMER_SLACK_NS)
+	while ((s = TAILQ_FIRST(&w->awaiting)) && s->opened_ns + age <= w->loop.now + LOOP_SLACK_NS)
 		worker_adopt_now(w, s);
 	if (s)
-		worker_timer_set(w, t, MAX(s->opened_ns + age, w->now + NSEC_PER_MSEC));
+		loop_timer_set(&w->loop, t, MAX(s->opened_ns + age, w->loop.now + NSEC_PER_MSEC));
 }
 
 /* ---- lane events ------------------------------------------------------------------------ */
@@ -217,65 +147,26 @@ static void look_at_all(struct worker *w)
 	}
 }
 
-/* ---- the loop --------------------------------------------------------------------------- */
+/* ---- the turn ---------------------------------------------------------------------------- */
 
-static void on_poll(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+static void on_ring(struct loop *l)
 {
-	struct epoll_event events[POLL_BATCH];
-	struct worker *w = arg;
-	bool timer = false, ring = false;
-	int n = epoll_wait(w->poll_fd, events, POLL_BATCH, 0);
+	struct worker *w = container_of(l, struct worker, loop);
 
-	w->now = now_ns();
-	w->in_turn = true;
-	for (int i = 0; i < n; i++) {
-		void *who = events[i].data.ptr;
-
-		if (who == &w->timer_fd)
-			timer = true;
-		else if (who == &w->ring_fd)
-			ring = true;
-		else
-			session_event(who, events[i].events);
-	}
-	if (ring) {
-		(void)ring_buffer__consume(w->ring);
-		look_at_all(w);
-	}
-	if (timer)
-		on_timer(w);
-	run_again(w);
-	reap(w, false);
-	w->in_turn = false;
-	wake_in_time(w);
-	if (!TAILQ_EMPTY(&w->again))
-		event_active(w->poll_event, EV_READ, 0);
+	(void)ring_buffer__consume(w->ring);
+	look_at_all(w);
 }
 
-int worker_watch(struct worker *w, struct conn *c, uint32_t events)
+static void on_turn_over(struct loop *l)
 {
-	struct epoll_event e = {.events = events, .data.ptr = c};
-
-	if (c->armed == events)
-		return 0;
-	if (epoll_ctl(w->poll_fd, c->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &e) < 0)
-		return -errno;
-	c->armed = events;
-	return 0;
-}
-
-int worker_ask(struct worker *w, struct conn *c)
-{
-	struct epoll_event e = {.events = c->armed, .data.ptr = c};
-
-	return epoll_ctl(w->poll_fd, EPOLL_CTL_MOD, c->fd, &e) < 0 ? -errno : 0;
+	reap(container_of(l, struct worker, loop), false);
 }
 
 void worker_drain(struct worker *w)
 {
 	if (w->draining)
 		return;
-	w->now = now_ns();
+	w->loop.now = now_ns();
 	w->draining = true;
 	for (size_t i = 0; i < w->daemon->n_listeners; i++)
 		listener_stop(&w->daemon->listeners[i], w);
@@ -291,7 +182,7 @@ void worker_end_all(struct worker *w, enum session_end end)
 {
 	struct session *s;
 
-	w->now = now_ns();
+	w->loop.now = now_ns();
 	while ((s = TAILQ_FIRST(&w->sessions)))
 		session_end(s, end);
 	reap(w, false);
@@ -299,39 +190,27 @@ void worker_end_all(struct worker *w, enum session_end end)
 
 /* ---- set-up ----------------------------------------------------------------------------- */
 
-static int watch_own(struct worker *w, int *fd)
-{
-	struct epoll_event e = {.events = EPOLLIN, .data.ptr = fd};
-
-	return epoll_ctl(w->poll_fd, EPOLL_CTL_ADD, *fd, &e) < 0 ? -errno : 0;
-}
-
 static int open_fds(struct worker *w)
 {
-	int err;
-
-	w->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-	w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (w->poll_fd < 0 || w->timer_fd < 0 || w->reserve_fd < 0)
+	if (w->reserve_fd < 0)
 		return -errno;
-	err = watch_own(w, &w->timer_fd);
-	if (err || !w->maps)
-		return err;
-	w->ring_fd = w->maps->rings[w->index];
-	w->ring = ring_buffer__new(w->ring_fd, on_lane_event, w, NULL);
+	if (!w->maps)
+		return 0;
+	w->ring = ring_buffer__new(w->maps->rings[w->index], on_lane_event, w, NULL);
 	if (!w->ring)
 		return -errno;
-	return watch_own(w, &w->ring_fd);
+	return loop_add(&w->loop, w->maps->rings[w->index]);
 }
 
 static int open_base(struct worker *w)
 {
 	struct event_config *ec = event_config_new();
+	int err;
 
 	if (!ec)
 		return -ENOMEM;
-	/* on_poll() makes itself active again while streams have more to do, and libevent looks for
+	/* The loop makes itself active again while streams have more to do, and libevent looks for
 	 * what else is ready only when nothing is active: listeners and mail would wait for as
 	 * long. */
 	if (event_config_set_flag(ec, EVENT_BASE_FLAG_NOLOCK) < 0 ||
@@ -343,10 +222,11 @@ static int open_base(struct worker *w)
 	event_config_free(ec);
 	if (!w->base)
 		return -ENOMEM;
-	w->poll_event = event_new(w->base, w->poll_fd, EV_READ | EV_PERSIST, on_poll, w);
-	if (!w->poll_event || event_add(w->poll_event, NULL) < 0)
-		return -ENOMEM;
-	return mailbox_init(&w->mail, w->base, w);
+	err = loop_init(&w->loop, w->base);
+	w->loop.event = session_event;
+	w->loop.added = on_ring;
+	w->loop.over = on_turn_over;
+	return err ? err : mailbox_init(&w->mail, w->base, w);
 }
 
 int worker_init(struct worker *w, struct daemon *d, unsigned int index)
@@ -357,10 +237,8 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	    .daemon = d,
 	    .maps = d->maps,
 	    .index = index,
-	    .poll_fd = -1,
-	    .timer_fd = -1,
+	    .loop = {.poll_fd = -1, .timer_fd = -1},
 	    .reserve_fd = -1,
-	    .ring_fd = -1,
 	    .adopt_timer.fire = on_adopt,
 	    .reap_timer.fire = on_reap,
 	};
@@ -368,16 +246,12 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	TAILQ_INIT(&w->awaiting);
 	TAILQ_INIT(&w->ended);
 	TAILQ_INIT(&w->sniffing);
-	TAILQ_INIT(&w->gone);
-	TAILQ_INIT(&w->again);
-	w->now = now_ns();
 
-	w->buffer = malloc(COPY_BUFFER);
 	w->scratch = malloc(HTTP_SCRATCH);
 	w->fields = calloc(WORKER_FIELDS, sizeof(*w->fields));
-	err = w->buffer && w->scratch && w->fields ? open_fds(w) : -ENOMEM;
+	err = w->scratch && w->fields ? open_base(w) : -ENOMEM;
 	if (!err)
-		err = open_base(w);
+		err = open_fds(w);
 	if (!err)
 		err = idle_init(w);
 	if (err)
@@ -460,15 +334,11 @@ void worker_fini(struct worker *w)
 		reap(w, true);
 	}
 	mailbox_fini(&w->mail);
-	if (w->poll_event)
-		event_free(w->poll_event);
+	loop_fini(&w->loop);
 	if (w->base)
 		event_base_free(w->base);
 	ring_buffer__free(w->ring);
-	closep_(&w->poll_fd);
-	closep_(&w->timer_fd);
 	closep_(&w->reserve_fd);
-	free(w->buffer);
 	free(w->scratch);
 	free(w->fields);
 }

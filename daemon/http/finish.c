@@ -93,7 +93,7 @@ void http_release_server(struct session *s, bool keep)
 		return;
 	}
 	conn_close(c, !s->http->body[DOWN].done || !s->http->body[UP].done);
-	worker_conn_gone(w, c);
+	loop_conn_gone(&w->loop, c);
 }
 
 /* Whether the client may still be sending: then it is not closed before it has ended. */
@@ -163,7 +163,7 @@ void http_pump_closing(struct session *s)
 		}
 	}
 	for (int i = 0; i < TURN_READS; i++) {
-		n = recv(c->fd, s->worker->buffer, s->worker->daemon->read_size, 0);
+		n = recv(c->fd, s->worker->loop.buffer, s->worker->daemon->read_size, 0);
 		if (n > 0 || (n < 0 && errno == EINTR))
 			continue;
 		if (n == 0 && s->http->request)
@@ -186,7 +186,7 @@ static void conclude(struct session *s, enum http_end end)
 		return;
 	if (end == HTTP_END_DONE && client_has_ended(s)) {
 		/* Recorded when it is known who got it. */
-		h->request->ended_ns = s->worker->now;
+		h->request->ended_ns = s->worker->loop.now;
 		h->close = true;
 	} else {
 		http_record(s, end);

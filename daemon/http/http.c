@@ -65,7 +65,7 @@ void http_start(struct session *s)
 	}
 	s->http = h;
 	TAILQ_INIT(&h->own);
-	s->opened_ns = s->worker->now;
+	s->opened_ns = s->worker->loop.now;
 	session_enter(s, SESSION_HTTP);
 	for (int i = 0; i < 2; i++) {
 		s->streams[i].engine = &engine_http;
@@ -301,7 +301,7 @@ static void look_in(struct session *s, uint64_t ns, bool by_silence)
 	struct http *h = s->http;
 
 	h->by_silence = by_silence;
-	h->deadline = s->worker->now + ns;
+	h->deadline = s->worker->loop.now + ns;
 	/* A timer that fires too soon is set again: most deadlines are replaced long before. */
 	if (h->armed && h->armed <= h->deadline)
 		return;
@@ -383,8 +383,8 @@ void http_timeout(struct session *s)
 	struct http *h = s->http;
 
 	h->armed = 0;
-	if (s->worker->now < h->deadline)
-		look_in(s, h->deadline - s->worker->now, h->by_silence);
+	if (s->worker->loop.now < h->deadline)
+		look_in(s, h->deadline - s->worker->loop.now, h->by_silence);
 	else
 		overdue(s);
 }

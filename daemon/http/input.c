@@ -41,7 +41,7 @@ static enum input_result read_once(struct session *s, struct stream *st, size_t 
 	if (!c || c->fd < 0 || !c->readable)
 		return INPUT_NONE;
 	do
-		n = recv(c->fd, s->worker->buffer, size, 0);
+		n = recv(c->fd, s->worker->loop.buffer, size, 0);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN) {
 		c->readable = false;
@@ -57,7 +57,7 @@ static enum input_result read_once(struct session *s, struct stream *st, size_t 
 	if ((size_t)n < size)
 		conn_short_read(c);
 	c->received += (uint64_t)n;
-	s->active_ns = s->worker->now;
+	s->active_ns = s->worker->loop.now;
 	*ret = (size_t)n;
 	return INPUT_SOME;
 }
@@ -71,7 +71,7 @@ enum input_result input_get(struct session *s, struct stream *st, struct input *
 		return INPUT_SOME;
 	}
 	r = read_once(s, st, &in->len);
-	in->data = s->worker->buffer;
+	in->data = s->worker->loop.buffer;
 	in->pending = false;
 	return r;
 }
@@ -86,7 +86,7 @@ enum input_result input_more(struct session *s, struct stream *st, struct input 
 	r = read_once(s, st, &n);
 	if (r != INPUT_SOME)
 		return r;
-	if (stream_keep(st, s->worker->buffer, n) < 0) {
+	if (stream_keep(st, s->worker->loop.buffer, n) < 0) {
 		session_end(s, END_LIMIT);
 		return INPUT_NONE;
 	}
@@ -97,8 +97,9 @@ enum input_result input_more(struct session *s, struct stream *st, struct input 
 int input_used(struct session *s, struct stream *st, const struct input *in, size_t used)
 {
 	if (!in->pending)
-		return used < in->len ? stream_keep(st, s->worker->buffer + used, in->len - used)
-				      : 0;
+		return used < in->len
+			   ? stream_keep(st, s->worker->loop.buffer + used, in->len - used)
+			   : 0;
 	st->pending_at += (uint32_t)used;
 	st->pending_len -= (uint32_t)used;
 	if (!st->pending_len)

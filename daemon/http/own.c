@@ -29,7 +29,7 @@ static void drop(struct conn *c)
 
 	forget(c);
 	conn_close(c, false);
-	worker_conn_gone(w, c);
+	loop_conn_gone(&w->loop, c);
 }
 
 void http_own_keep(struct session *s, struct conn *c)
@@ -38,13 +38,13 @@ void http_own_keep(struct session *s, struct conn *c)
 
 	if (!server_has(c->server, &c->where, &c->where_seen)) {
 		conn_close(c, false);
-		worker_conn_gone(s->worker, c);
+		loop_conn_gone(&s->worker->loop, c);
 		return;
 	}
 	if (h->n_own == OWN_MAX)
 		drop(TAILQ_LAST(&h->own, conn_list));
 	c->owner = s;
-	c->idle_ns = s->worker->now;
+	c->idle_ns = s->worker->loop.now;
 	c->reused = c->used;
 	c->used = true;
 	TAILQ_INSERT_HEAD(&h->own, c, link);

@@ -130,7 +130,7 @@ static void write_line(const struct session *s, const struct http_request *r, en
 		access_text(&e, "status", NULL);
 	access_number(&e, "bytes_up", bytes[UP]);
 	access_number(&e, "bytes_down", bytes[DOWN]);
-	add_times(&e, r, r->ended_ns ? r->ended_ns : s->worker->now);
+	add_times(&e, r, r->ended_ns ? r->ended_ns : s->worker->loop.now);
 	access_text(&e, "pool", r->pool ? r->pool->config->name : NULL);
 	access_text(&e, "server", r->server ? r->server->config->name : NULL);
 	access_text(&e, "backend", r->backend.len ? addr_format(&r->backend, backend) : NULL);
@@ -147,7 +147,7 @@ void http_record(struct session *s, enum http_end end)
 	struct stats *st = &s->worker->stats;
 	struct http_request *r = h->request;
 	/* A head that was refused has no request object. */
-	struct http_request none = {.began_ns = h->began_ns ? h->began_ns : s->worker->now,
+	struct http_request none = {.began_ns = h->began_ns ? h->began_ns : s->worker->loop.now,
 				    .status = h->status};
 	uint64_t bytes[2] = {moved(s, UP), moved(s, DOWN)};
 

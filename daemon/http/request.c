@@ -271,7 +271,7 @@ static void head_incomplete(struct session *s)
 		return;
 	conn_ack_at_once(s->client_conn.fd);
 	http_enter(s, HTTP_HEAD);
-	s->http->began_ns = s->worker->now;
+	s->http->began_ns = s->worker->loop.now;
 	http_deadline(s, s->listener->config->head_timeout);
 }
 
@@ -280,7 +280,7 @@ static void send_to(struct session *s, struct pool *pool)
 	struct http_request *r = s->http->request;
 
 	s->pool = r->pool = pool;
-	r->dialled_ns = s->worker->now;
+	r->dialled_ns = s->worker->loop.now;
 	http_enter(s, HTTP_CONNECTING);
 	if (!http_give_up(s))
 		dial(s);
@@ -313,7 +313,7 @@ bool http_next_request(struct session *s)
 	if (r != INPUT_SOME)
 		return false;
 	if (h->phase == HTTP_IDLE)
-		h->began_ns = s->worker->now;
+		h->began_ns = s->worker->loop.now;
 	if (h->phase == HTTP_IDLE && h->n_requests && is_empty_lines(&in)) {
 		h->scan[UP].begun = true;
 		if (input_used(s, up, &in, 0) < 0)
@@ -389,7 +389,7 @@ void http_send_request(struct session *s)
 	r->server = s->server;
 	r->backend = s->backend;
 	r->kept = c->used;
-	r->connected_ns = s->worker->now;
+	r->connected_ns = s->worker->loop.now;
 	http_enter(s, HTTP_WAITING);
 	http_deadline(s, s->listener->config->response_timeout);
 	s->http->delivered = s->http->unwanted = false;

@@ -254,7 +254,7 @@ static bool read_head(struct session *s)
 	if (r != INPUT_SOME)
 		return false;
 	if (!h->request->first_ns)
-		h->request->first_ns = s->worker->now;
+		h->request->first_ns = s->worker->loop.now;
 	http_replay_end(h->request);
 	n = http_response_parse(in.data, in.len, &h->scan[DOWN], &limits, s->worker->fields, &head);
 	if (n == 0) {

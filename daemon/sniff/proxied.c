@@ -115,6 +115,6 @@ enum step sniff_proxy(struct session *s)
 	sniff_consume(s, (size_t)r);
 	s->sniff.scanned = 0;
 	/* It may be that now the server speaks. */
-	s->sniff.heard_ns = s->worker->now;
+	s->sniff.heard_ns = s->worker->loop.now;
 	return STEP_ON;
 }

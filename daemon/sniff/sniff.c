@@ -79,7 +79,7 @@ static bool says_too_little(const struct session *s)
 static void arm(struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
-	uint64_t waited = s->worker->now - s->began_ns;
+	uint64_t waited = s->worker->loop.now - s->began_ns;
 	uint64_t left = c->sniff_timeout > waited ? c->sniff_timeout - waited : 0;
 
 	if (says_too_little(s))
@@ -118,7 +118,7 @@ static void settle(struct session *s)
 void sniff_timeout(struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
-	uint64_t now = s->worker->now + SLACK_NS;
+	uint64_t now = s->worker->loop.now + SLACK_NS;
 	bool late = now - s->began_ns >= c->sniff_timeout;
 
 	if (says_too_little(s) && (late || now - s->sniff.heard_ns >= c->auto_wait)) {
@@ -150,7 +150,7 @@ void sniff_start(struct session *s)
 		(void)sniff_as_tcp(s);
 		return;
 	}
-	s->sniff.heard_ns = s->worker->now;
+	s->sniff.heard_ns = s->worker->loop.now;
 	arm(s);
 	sniff_begin(s->worker, s);
 }
@@ -205,7 +205,7 @@ static enum step hear(struct session *s)
 	struct stream *up = &s->streams[UP];
 	struct conn *c = &s->client_conn;
 	size_t most = SNIFF_MAX - up->pending_len;
-	ssize_t n = recv(c->fd, s->worker->buffer, most, 0);
+	ssize_t n = recv(c->fd, s->worker->loop.buffer, most, 0);
 
 	if (n < 0 && errno == EINTR)
 		return STEP_MORE;
@@ -220,11 +220,11 @@ static enum step hear(struct session *s)
 		return STEP_DECIDED;
 	}
 	c->received += (uint64_t)n;
-	s->sniff.heard_ns = s->worker->now;
+	s->sniff.heard_ns = s->worker->loop.now;
 	c->readable = true;
 	if ((size_t)n < most)
 		conn_short_read(c);
-	if (keep(s, s->worker->buffer, (size_t)n) < 0) {
+	if (keep(s, s->worker->loop.buffer, (size_t)n) < 0) {
 		session_end(s, END_LIMIT);
 		return STEP_DECIDED;
 	}

@@ -97,7 +97,7 @@ static enum copy_result pass_on(struct stream *s, const char *data, size_t len)
 /* The source's end, after what a filter has held back. */
 static enum copy_result at_end(struct worker *w, struct stream *s)
 {
-	char *data = w->buffer + STREAM_FILTER_ROOM;
+	char *data = w->loop.buffer + STREAM_FILTER_ROOM;
 	size_t len = 0;
 
 	stream_pass(s, &data, &len, true);
@@ -107,12 +107,12 @@ static enum copy_result at_end(struct worker *w, struct stream *s)
 /* One read and the write of what it gave. */
 static enum copy_result step(struct worker *w, struct stream *s)
 {
-	char *data = w->buffer + (s->filter ? STREAM_FILTER_ROOM : 0);
+	char *data = w->loop.buffer + (s->filter ? STREAM_FILTER_ROOM : 0);
 	size_t size = stream_read_size(w, s), len;
 	ssize_t n;
 
 	if (s->filter)
-		size = MIN(size, COPY_BUFFER - STREAM_FILTER_ROOM);
+		size = MIN(size, LOOP_BUFFER - STREAM_FILTER_ROOM);
 	n = recv(s->source->fd, data, size, 0);
 	if (n == 0)
 		return at_end(w, s);
@@ -132,7 +132,7 @@ static enum copy_result step(struct worker *w, struct stream *s)
 	if ((size_t)n < size)
 		conn_short_read(s->source);
 	s->source->received += (uint64_t)n;
-	s->session->active_ns = w->now;
+	s->session->active_ns = w->loop.now;
 
 	len = (size_t)n;
 	stream_pass(s, &data, &len, false);
@@ -153,7 +153,7 @@ static enum copy_result move(struct worker *w, struct stream *s)
 			return COPY_FAILED;
 		}
 		if (s->copied != before)
-			s->session->active_ns = w->now;
+			s->session->active_ns = w->loop.now;
 		if (s->pending_len)
 			return COPY_BLOCKED;
 		/* Nothing more is read by hand when the kernel can go on from here. */

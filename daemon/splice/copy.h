@@ -7,11 +7,10 @@
 
 #include "stream.h"
 
-/* How much one read takes: bounds what waits here for a target that has stopped reading. */
+/* How much one read takes: bounds what waits here for a target that has stopped reading. Where the
+ * source gave that much, and the target has room for all of a loop's buffer, the next read takes as
+ * much as that: fewer and larger system calls. */
 #define COPY_READ (128 * 1024)
-/* How much it takes where the source gave that much, and the target has room for all of this. Fewer
- * and larger system calls: a processor's second-level cache still holds it. */
-#define COPY_BUFFER (512 * 1024)
 /* A session that has moved this much by hand is worth the kernel before it is old enough. */
 #define COPY_EARLY_BYTES (64 * 1024)
 

@@ -49,7 +49,7 @@ void kernel_consider_pause(struct worker *w, struct stream *s)
 		return;
 	}
 	s->low = low;
-	s->paused_at = w->now;
+	s->paused_at = w->loop.now;
 	s->paused_left = unsent;
 	s->pauses++;
 	stat_inc(&w->stats.pauses);
@@ -61,9 +61,9 @@ void kernel_consider_pause(struct worker *w, struct stream *s)
 static bool is_alone(struct worker *w, const struct stream *s)
 {
 	if (w->last_paused != s)
-		w->company_ns = w->now;
+		w->company_ns = w->loop.now;
 	w->last_paused = s;
-	return w->now - w->company_ns > ALONE_NS;
+	return w->loop.now - w->company_ns > ALONE_NS;
 }
 
 /* Whether the target took what was unsent at a rate at which timer ticks matter. */
@@ -71,7 +71,7 @@ static bool is_fast(const struct worker *w, const struct stream *s, uint64_t uns
 {
 	uint64_t took = s->paused_left - MIN(unsent, s->paused_left);
 
-	return took >= (w->now - s->paused_at) * FAST_PER_MS / NSEC_PER_MSEC;
+	return took >= (w->loop.now - s->paused_at) * FAST_PER_MS / NSEC_PER_MSEC;
 }
 
 void kernel_paused(struct worker *w, struct stream *s)
@@ -90,7 +90,7 @@ void kernel_paused(struct worker *w, struct stream *s)
 	stream_unwait(w, s);
 	stat_inc(&w->stats.resumes);
 	if (is_alone(w, s) && is_fast(w, s, unsent) && !backlog && !s->source->fin_seen) {
-		s->by_hand = w->now;
+		s->by_hand = w->loop.now;
 		s->hand_from = s->copied;
 		kernel_to_copy(w, s);
 		return;

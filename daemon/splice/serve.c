@@ -36,8 +36,8 @@ void kernel_start_serving(struct worker *w, struct stream *s)
 void kernel_await_proof(struct worker *w, struct stream *s)
 {
 	if (!s->wait_since)
-		s->wait_since = w->now;
-	if (w->now - s->wait_since > PROOF_DEADLINE_NS) {
+		s->wait_since = w->loop.now;
+	if (w->loop.now - s->wait_since > PROOF_DEADLINE_NS) {
 		log_error(
 		    "session %llu: %llu bytes read and %llu redirected are not what TCP received",
 		    (unsigned long long)s->session->id, (unsigned long long)s->source->received,

@@ -107,9 +107,9 @@ size_t stream_read_size(const struct worker *w, const struct stream *s)
 {
 	size_t usual = w->daemon->read_size;
 
-	if (!s->plenty || usual < COPY_READ || !s->target || conn_room(s->target) < COPY_BUFFER)
+	if (!s->plenty || usual < COPY_READ || !s->target || conn_room(s->target) < LOOP_BUFFER)
 		return usual;
-	return COPY_BUFFER;
+	return LOOP_BUFFER;
 }
 
 int stream_room(struct stream *s, size_t want)
@@ -182,7 +182,7 @@ static void wait_for(struct worker *w, struct stream *s, uint64_t ns)
 	s->waiting = true;
 	s->backoff = MAX(WAIT_MIN_NS, MIN(ns, s->signal ? WAIT_LONG_NS : WAIT_MAX_NS));
 	s->wait.fire = on_wait;
-	worker_timer_set(w, &s->wait, w->now + s->backoff);
+	loop_timer_set(&w->loop, &s->wait, w->loop.now + s->backoff);
 	stream_watch(w, s);
 }
 
@@ -220,7 +220,7 @@ static void ask_for_signal(struct worker *w, struct stream *s, uint64_t low)
 	stream_watch(w, s);
 	if (s->session->state == SESSION_ENDED || s->target->fd < 0)
 		return;
-	err = worker_ask(w, s->target);
+	err = loop_ask(&w->loop, s->target);
 	if (err)
 		session_fail(s->session, s->target, -err);
 }
@@ -253,36 +253,40 @@ void stream_unwait(struct worker *w, struct stream *s)
 	if (!s->waiting)
 		return;
 	s->waiting = s->signal = false;
-	worker_timer_cancel(w, &s->wait);
+	loop_timer_cancel(&w->loop, &s->wait);
 	if (s->lowat)
 		set_lowat(s, 0);
 	s->lowat = false;
 }
 
-void stream_pumped(struct worker *w, struct stream *s)
+/* After a pump that its timer has brought about: a wait that it neither renewed nor ended goes on.
+ */
+static void pumped(struct worker *w, struct stream *s)
 {
-	if (s->waiting && !s->wait.set && !s->again)
+	if (s->waiting && !s->wait.set && !s->again.queued)
 		wait_for(w, s, s->backoff * 2);
+}
+
+static void on_again(struct task *t)
+{
+	struct stream *s = container_of(t, struct stream, again);
+	struct worker *w = s->session->worker;
+
+	stream_pump(w, s);
+	pumped(w, s);
 }
 
 void stream_again(struct worker *w, struct stream *s)
 {
-	if (s->again || s->session->state == SESSION_ENDED)
+	if (s->session->state == SESSION_ENDED)
 		return;
-	s->again = true;
-	w->n_again++;
-	TAILQ_INSERT_TAIL(&w->again, s, again_link);
-	if (!w->in_turn)
-		event_active(w->poll_event, EV_READ, 0);
+	s->again.run = on_again;
+	loop_again(&w->loop, &s->again);
 }
 
 void stream_not_again(struct worker *w, struct stream *s)
 {
-	if (!s->again)
-		return;
-	s->again = false;
-	w->n_again--;
-	TAILQ_REMOVE(&w->again, s, again_link);
+	loop_not_again(&w->loop, &s->again);
 }
 
 /* What a stream needs of its source's readiness, and of its target's. */
@@ -309,7 +313,7 @@ static void watch_conn(struct worker *w, struct conn *c)
 		events |= EPOLLIN | EPOLLPRI;
 	if (wants_target(in))
 		events |= EPOLLOUT;
-	c->unwatched = worker_watch(w, c, events) < 0;
+	c->unwatched = loop_watch(&w->loop, c, events) < 0;
 	if (c->unwatched)
 		session_unwatched(s);
 }

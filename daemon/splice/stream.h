@@ -21,6 +21,7 @@
 #include "splice-api.h"
 
 #include "../conn.h"
+#include "../loop.h"
 #include "../timer.h"
 
 struct worker;
@@ -97,17 +98,15 @@ struct stream {
 	uint32_t pauses;
 	uint8_t state; /* enum stream_state */
 	uint8_t why_copy;
-	bool eof;     /* the source's end was read or proved */
-	bool drained; /* the kernel holds nothing for the target that it has not written */
-	bool waiting; /* for something that is looked for when `wait` fires */
-	bool signal;  /* waiting for long: the target says when it has room */
-	bool lowat;   /* the target's TCP_NOTSENT_LOWAT is set for that */
-	bool plenty;  /* the last read by hand gave as much as one usually takes */
-	bool again;   /* on the worker's list of streams with more to do at once */
-	bool closed;  /* its sockets are: `redirected_end` is the kernel's share */
-	TAILQ_ENTRY(stream) again_link;
+	bool eof;          /* the source's end was read or proved */
+	bool drained;      /* the kernel holds nothing for the target that it has not written */
+	bool waiting;      /* for something that is looked for when `wait` fires */
+	bool signal;       /* waiting for long: the target says when it has room */
+	bool lowat;        /* the target's TCP_NOTSENT_LOWAT is set for that */
+	bool plenty;       /* the last read by hand gave as much as one usually takes */
+	bool closed;       /* its sockets are: `redirected_end` is the kernel's share */
+	struct task again; /* more to do at once */
 };
-TAILQ_HEAD(stream_list, stream);
 
 /*
  * An engine moves the bytes of a stream. A stream has one engine at a time. It goes to the kernel
@@ -135,7 +134,7 @@ uint64_t stream_trimmed(const struct stream *s);
 /* The same of the present lane alone. */
 uint64_t stream_redirected(const struct stream *s);
 
-/* How much the next read by hand takes, at most COPY_BUFFER bytes. */
+/* How much the next read by hand takes, at most LOOP_BUFFER bytes. */
 size_t stream_read_size(const struct worker *w, const struct stream *s);
 /* Makes room for `want` more bytes behind what is pending. 0 or -ENOMEM. */
 int stream_room(struct stream *s, size_t want);
@@ -170,9 +169,6 @@ void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left, uint64
 void stream_unwait(struct worker *w, struct stream *s);
 /* The target says that it has room: a long wait begins again with short ones. */
 void stream_roused(struct stream *s);
-/* After a pump that its timer has brought about: a wait that it neither renewed nor ended goes on.
- */
-void stream_pumped(struct worker *w, struct stream *s);
 /* Pumps it again after the other sessions have had their turn. */
 void stream_again(struct worker *w, struct stream *s);
 void stream_not_again(struct worker *w, struct stream *s);

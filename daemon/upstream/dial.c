@@ -55,7 +55,7 @@ static int dial_fd(struct worker *w, const struct addr *where, bool speaks,
 /* A server that is down fails many sessions a second; one line a second says so as well. */
 static void report(const struct session *s, int err)
 {
-	uint64_t now = s->worker->now, last = atomic_load(&s->server->reported_ns);
+	uint64_t now = s->worker->loop.now, last = atomic_load(&s->server->reported_ns);
 	char text[ADDR_STR_MAX];
 
 	if ((last && (int64_t)(now - last) < (int64_t)NSEC_PER_SEC) ||
@@ -165,14 +165,14 @@ static bool go_on_with(struct session *s, struct conn *c)
 		return false;
 	closed = session_detach(s);
 	if (closed)
-		worker_conn_gone(s->worker, closed);
+		loop_conn_gone(&s->worker->loop, closed);
 	session_attach(s, c);
 	/* The one before may have had a listener with shorter times. It is not worth failing for.
 	 */
 	if (!c->asked && c->tcp && wants_keepalive(s))
 		c->asked = conn_set_keepalive(c->fd, &s->pool->config->tcp_keepalive) == 0;
 	s->dial.waits_ns = 0;
-	attempt_spare(s->server, &s->backend, &s->dial.attempt, s->worker->now);
+	attempt_spare(s->server, &s->backend, &s->dial.attempt, s->worker->loop.now);
 	dial_forget(&s->dial);
 	s->backend = c->where;
 	return true;
@@ -203,7 +203,7 @@ static bool reuse_identified(struct session *s)
  */
 static bool await(struct session *s, int err)
 {
-	uint64_t now = s->worker->now, waited;
+	uint64_t now = s->worker->loop.now, waited;
 	uint64_t most = is_shortage(err) ? s->pool->config->connect_timeout : try_time(s);
 	struct dial *d = &s->dial;
 
@@ -259,11 +259,11 @@ static bool next_try(struct session *s, int err)
 	d->waits_ns = 0;
 	if (is_portless(err)) {
 		d->limited = true;
-		attempt_spare(server, &s->backend, &d->attempt, s->worker->now);
+		attempt_spare(server, &s->backend, &d->attempt, s->worker->loop.now);
 		server_release(server);
 	} else {
 		d->failed = true;
-		attempt_failed(server, &s->backend, &d->attempt, err, s->worker->now);
+		attempt_failed(server, &s->backend, &d->attempt, err, s->worker->loop.now);
 	}
 	if (!remembered)
 		session_no_server(s, END_LIMIT);
@@ -290,7 +290,7 @@ static unsigned int wish(const struct session *s)
 
 	if (!d->last)
 		return WISH_ANY;
-	if (s->worker->now >= d->until_ns)
+	if (s->worker->loop.now >= d->until_ns)
 		return d->overtime ? 0 : WISH_OTHERS;
 	return WISH_OTHERS | WISH_PASSED | (d->retries_left ? WISH_PASSED_OTHERS : 0);
 }
@@ -300,7 +300,7 @@ static bool choose(struct session *s)
 {
 	struct dial *d = &s->dial;
 	const struct wish w = {
-	    .tried = d->tried, .last = d->last, .what = wish(s), .now = s->worker->now};
+	    .tried = d->tried, .last = d->last, .what = wish(s), .now = s->worker->loop.now};
 
 	s->server = pool_pick(s->pool, &w, &s->backend, &d->attempt);
 	if (!s->server) {
@@ -340,7 +340,7 @@ void dial(struct session *s)
 
 	dial_forget(&s->dial);
 	s->dial = (struct dial){
-	    .until_ns = s->worker->now + c->connect_timeout * (1 + (uint64_t)c->retries),
+	    .until_ns = s->worker->loop.now + c->connect_timeout * (1 + (uint64_t)c->retries),
 	    .retries_left = (uint16_t)c->retries,
 	};
 	if (reuse_identified(s))
@@ -377,7 +377,7 @@ void dial_timeout(struct session *s)
 
 void dial_connected(struct session *s)
 {
-	attempt_connected(s->server, &s->backend, &s->dial.attempt, s->worker->now);
+	attempt_connected(s->server, &s->backend, &s->dial.attempt, s->worker->loop.now);
 	dial_forget(&s->dial);
 	session_opened(s);
 }
@@ -396,7 +396,8 @@ bool dial_error(struct session *s, int err)
 
 void dial_release(struct session *s)
 {
-	uint64_t now = s->worker->now, half = s->pool ? s->pool->config->connect_timeout / 2 : 0;
+	uint64_t now = s->worker->loop.now,
+		 half = s->pool ? s->pool->config->connect_timeout / 2 : 0;
 	struct server *server = s->server;
 	struct dial *d = &s->dial;
 

@@ -22,7 +22,7 @@ static void forget(struct worker *w, struct conn *c)
 
 	TAILQ_REMOVE(&l->conns, c, link);
 	TAILQ_REMOVE(&w->idle_by_age, c, age_link);
-	worker_timer_cancel(w, &c->idle_timer);
+	loop_timer_cancel(&w->loop, &c->idle_timer);
 	l->n--;
 	c->idle_worker = NULL;
 }
@@ -31,7 +31,7 @@ static void drop(struct worker *w, struct conn *c)
 {
 	forget(w, c);
 	conn_close(c, false);
-	worker_conn_gone(w, c);
+	loop_conn_gone(&w->loop, c);
 }
 
 /* It was not used for keepalive_timeout. */
@@ -92,15 +92,16 @@ void idle_keep(struct worker *w, struct conn *c)
 
 	if (!max || w->draining || c->fin_seen || c->failed || !is_current(c)) {
 		conn_close(c, false);
-		worker_conn_gone(w, c);
+		loop_conn_gone(&w->loop, c);
 		return;
 	}
 	if (l->n >= max)
 		drop(w, TAILQ_LAST(&l->conns, conn_list));
 	c->idle_worker = w;
 	c->idle_timer.fire = on_expired;
-	worker_timer_set(w, &c->idle_timer, w->now + c->server->pool->config->keepalive_timeout);
-	c->idle_ns = w->now;
+	loop_timer_set(&w->loop, &c->idle_timer,
+		       w->loop.now + c->server->pool->config->keepalive_timeout);
+	c->idle_ns = w->loop.now;
 	c->reused = c->used;
 	c->used = true;
 	if (c->reused)
@@ -112,7 +113,7 @@ void idle_keep(struct worker *w, struct conn *c)
 
 void idle_note_end(struct worker *w, const struct conn *c)
 {
-	if (!c->reused && w->now - c->idle_ns < SOON_NS)
+	if (!c->reused && w->loop.now - c->idle_ns < SOON_NS)
 		list_of(w, c->server)->fickle = true;
 }
 

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "loop.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#define POLL_BATCH 128
+
+/* ---- timers ----------------------------------------------------------------------------- */
+
+/* Makes sure that the loop wakes up for the first of the timers. It may wake too soon: one that was
+ * cancelled is not worth a system call. */
+static void wake_in_time(struct loop *l)
+{
+	const struct timer *first = l->timers.first;
+	struct itimerspec when = {0};
+
+	if (!first || (l->timer_at && l->timer_at <= first->at))
+		return;
+	l->timer_at = MAX(first->at, UINT64_C(1));
+	when.it_value.tv_sec = (time_t)(l->timer_at / NSEC_PER_SEC);
+	when.it_value.tv_nsec = (long)(l->timer_at % NSEC_PER_SEC);
+	/* It fails for an invalid descriptor or time only, and allocates nothing. */
+	(void)timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+void loop_timer_set(struct loop *l, struct timer *t, uint64_t at)
+{
+	timer_set(&l->timers, t, at);
+	if (!l->in_turn)
+		wake_in_time(l);
+}
+
+void loop_timer_cancel(struct loop *l, struct timer *t)
+{
+	timer_cancel(&l->timers, t);
+}
+
+static void on_timer(struct loop *l)
+{
+	uint64_t expirations;
+
+	/* What it says is of no interest, and that it may say nothing neither. */
+	(void)!read(l->timer_fd, &expirations, sizeof(expirations));
+	l->timer_at = 0;
+	(void)timers_fire(&l->timers, l->now + LOOP_SLACK_NS);
+}
+
+/* ---- tasks ------------------------------------------------------------------------------ */
+
+void loop_look(struct loop *l)
+{
+	event_active(l->poll_event, EV_READ, 0);
+}
+
+void loop_again(struct loop *l, struct task *t)
+{
+	if (t->queued)
+		return;
+	t->queued = true;
+	l->n_again++;
+	TAILQ_INSERT_TAIL(&l->again, t, link);
+	if (!l->in_turn)
+		loop_look(l);
+}
+
+void loop_not_again(struct loop *l, struct task *t)
+{
+	if (!t->queued)
+		return;
+	t->queued = false;
+	l->n_again--;
+	TAILQ_REMOVE(&l->again, t, link);
+}
+
+/* Those that are on the list now; what they put there waits for the next turn. */
+static void run_again(struct loop *l)
+{
+	struct task *t;
+
+	for (uint32_t n = l->n_again; n && (t = TAILQ_FIRST(&l->again)); n--) {
+		loop_not_again(l, t);
+		t->run(t);
+	}
+}
+
+/* ---- sockets ---------------------------------------------------------------------------- */
+
+int loop_watch(struct loop *l, struct conn *c, uint32_t events)
+{
+	struct epoll_event e = {.events = events, .data.ptr = c};
+
+	if (c->armed == events)
+		return 0;
+	if (epoll_ctl(l->poll_fd, c->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &e) < 0)
+		return -errno;
+	c->armed = events;
+	return 0;
+}
+
+int loop_ask(struct loop *l, struct conn *c)
+{
+	struct epoll_event e = {.events = c->armed, .data.ptr = c};
+
+	return epoll_ctl(l->poll_fd, EPOLL_CTL_MOD, c->fd, &e) < 0 ? -errno : 0;
+}
+
+void loop_conn_gone(struct loop *l, struct conn *c)
+{
+	c->session = NULL;
+	TAILQ_INSERT_TAIL(&l->gone, c, link);
+	loop_look(l);
+}
+
+/* ---- turns ------------------------------------------------------------------------------ */
+
+static void on_poll(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct epoll_event events[POLL_BATCH];
+	struct loop *l = arg;
+	bool timer = false, added = false;
+	int n = epoll_wait(l->poll_fd, events, POLL_BATCH, 0);
+
+	l->now = now_ns();
+	l->in_turn = true;
+	for (int i = 0; i < n; i++) {
+		void *who = events[i].data.ptr;
+
+		if (who == &l->timer_fd)
+			timer = true;
+		else if (who == &l->added_fd)
+			added = true;
+		else
+			l->event(who, events[i].events);
+	}
+	if (added)
+		l->added(l);
+	if (timer)
+		on_timer(l);
+	run_again(l);
+	l->over(l);
+	l->in_turn = false;
+	wake_in_time(l);
+	if (!TAILQ_EMPTY(&l->again))
+		loop_look(l);
+}
+
+/* ---- set-up ----------------------------------------------------------------------------- */
+
+/* `fd` is a member of `l`: its address says later which one it is. */
+static int watch_own(struct loop *l, int *fd)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.ptr = fd};
+
+	return epoll_ctl(l->poll_fd, EPOLL_CTL_ADD, *fd, &e) < 0 ? -errno : 0;
+}
+
+int loop_add(struct loop *l, int fd)
+{
+	l->added_fd = fd;
+	return watch_own(l, &l->added_fd);
+}
+
+int loop_init(struct loop *l, struct event_base *base)
+{
+	int err;
+
+	*l = (struct loop){.poll_fd = -1, .timer_fd = -1, .added_fd = -1};
+	TAILQ_INIT(&l->again);
+	TAILQ_INIT(&l->gone);
+	l->now = now_ns();
+	l->buffer = malloc(LOOP_BUFFER);
+	if (!l->buffer)
+		return -ENOMEM;
+	l->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (l->poll_fd < 0 || l->timer_fd < 0)
+		return -errno;
+	err = watch_own(l, &l->timer_fd);
+	if (err)
+		return err;
+	l->poll_event = event_new(base, l->poll_fd, EV_READ | EV_PERSIST, on_poll, l);
+	return l->poll_event && event_add(l->poll_event, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+void loop_fini(struct loop *l)
+{
+	if (l->poll_event)
+		event_free(l->poll_event);
+	l->poll_event = NULL;
+	closep_(&l->poll_fd);
+	closep_(&l->timer_fd);
+	free(l->buffer);
+	l->buffer = NULL;
+}
