@@ -11,7 +11,7 @@
 
 void body_begin(struct http_body *b, enum http_body_kind kind, uint64_t length)
 {
-	*b = (struct http_body){.kind = (uint8_t)kind, .left = length};
+	*b = (struct http_body){.kind = kind, .left = length};
 	b->done = kind == BODY_NONE || (kind == BODY_LENGTH && length == 0);
 }
 

@@ -21,15 +21,15 @@ enum http_body_kind {
 };
 
 struct http_body {
-	uint8_t kind;
+	enum http_body_kind kind;
 	bool done;
-	bool plain;     /* chunked, but sent on without the framing: for a client of HTTP/1.0 */
-	bool owes;      /* chunked: the line end after the data of the present chunk is not sent */
-	bool last;      /* chunked: the last chunk's line is sent */
-	bool in_data;   /* chunked: data of the present chunk is to come */
-	uint8_t error;  /* enum http_error: it is no valid body, and nothing more is taken */
-	uint64_t left;  /* BODY_LENGTH: bytes to come */
-	uint64_t moved; /* payload so far */
+	bool plain;   /* chunked, but sent on without the framing: for a client of HTTP/1.0 */
+	bool owes;    /* chunked: the line end after the data of the present chunk is not sent */
+	bool last;    /* chunked: the last chunk's line is sent */
+	bool in_data; /* chunked: data of the present chunk is to come */
+	enum http_error error;                /* it is no valid body, and nothing more is taken */
+	uint64_t left;                        /* BODY_LENGTH: bytes to come */
+	uint64_t moved;                       /* payload so far */
 	const struct trailer_rules *trailers; /* chunked: set after body_begin(); NULL: none */
 	struct chunk_parser chunk;
 };

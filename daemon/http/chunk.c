@@ -29,7 +29,7 @@ enum {
 
 static enum chunk_what fail(struct chunk_parser *p, enum http_error error)
 {
-	p->error = (uint8_t)error;
+	p->error = error;
 	p->state = FAILED;
 	return CHUNK_ERROR;
 }
@@ -41,14 +41,14 @@ static uint8_t hex_value(char c)
 	return char_is(c, CHAR_DIGIT) ? (uint8_t)(c - '0') : (uint8_t)((c | 0x20) - 'a' + 10);
 }
 
-/* A chunk is at most INT64_MAX bytes long. Returns 0 or an enum http_error. */
-static int size_digit(struct chunk_parser *p, char c)
+/* A chunk is at most INT64_MAX bytes long. */
+static enum http_error size_digit(struct chunk_parser *p, char c)
 {
 	if (p->digits == 16 || p->left > (uint64_t)INT64_MAX >> 4)
 		return HTTP_BAD_CHUNK_SIZE;
 	p->digits++;
 	p->left = p->left << 4 | hex_value(c);
-	return 0;
+	return HTTP_OK;
 }
 
 /* The state after c where the size has ended; FAILED if c cannot stand there. */
@@ -113,8 +113,8 @@ static uint8_t extension_next(uint8_t state, char c)
 	}
 }
 
-/* Takes one byte of the line. Returns 0 or an enum http_error. */
-static int size_line_byte(struct chunk_parser *p, char c)
+/* Takes one byte of the line. */
+static enum http_error size_line_byte(struct chunk_parser *p, char c)
 {
 	if (++p->line > CHUNK_LINE_MAX)
 		return HTTP_CHUNK_LINE_TOO_LONG;
@@ -124,26 +124,26 @@ static int size_line_byte(struct chunk_parser *p, char c)
 	if (c == '\n' && p->state != SIZE_CR)
 		return HTTP_BARE_LF;
 	if (p->state == SIZE_CR)
-		return c == '\n' ? 0 : HTTP_BARE_CR;
+		return c == '\n' ? HTTP_OK : HTTP_BARE_CR;
 
 	if (p->state == SIZE) {
 		p->state = p->digits ? after_size(c) : FAILED;
-		return p->state == FAILED ? HTTP_BAD_CHUNK_SIZE : 0;
+		return p->state == FAILED ? HTTP_BAD_CHUNK_SIZE : HTTP_OK;
 	}
 	p->state = extension_next(p->state, c);
-	return p->state == FAILED ? HTTP_BAD_CHUNK_EXTENSION : 0;
+	return p->state == FAILED ? HTTP_BAD_CHUNK_EXTENSION : HTTP_OK;
 }
 
 static enum chunk_what size_line(struct chunk_parser *p, const char *in, size_t len, size_t *at)
 {
-	int error;
+	enum http_error error;
 
 	while (*at < len) {
 		char c = in[(*at)++];
 
 		error = size_line_byte(p, c);
 		if (error)
-			return fail(p, (enum http_error)error);
+			return fail(p, error);
 		if (c == '\n') {
 			p->line = 0;
 			p->digits = 0;
@@ -235,7 +235,7 @@ static enum chunk_what trailer(struct chunk_parser *p, const char *in, size_t le
 	}
 	r = http_field_parse(line, line_len, &f);
 	if (r < 0)
-		return fail(p, (enum http_error) - r);
+		return fail(p, -r);
 	return may_trail(f.id) ? CHUNK_TRAILER : fail(p, HTTP_BAD_TRAILER);
 }
 

@@ -14,7 +14,7 @@
 struct chunk_parser {
 	uint8_t state;
 	uint8_t digits;         /* of the chunk size so far */
-	uint8_t error;          /* enum http_error, after CHUNK_ERROR */
+	enum http_error error;  /* after CHUNK_ERROR */
 	uint32_t line;          /* bytes of the present line that were looked at */
 	uint32_t trailer_bytes; /* of the trailer lines that are complete */
 	uint64_t left;          /* data bytes of the present chunk that are still to come */

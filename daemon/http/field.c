@@ -40,9 +40,9 @@ static void name_field(const char *name, size_t len, struct http_field *f)
 		return;
 	}
 	if (token_is(name, len, known))
-		f->id = (uint8_t)id;
+		f->id = id;
 	else if (names_alike(name, known, len))
-		f->alias = (uint8_t)id;
+		f->alias = id;
 }
 
 /* Why there is no ':' right after line[0, at), at <= len. */

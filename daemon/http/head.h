@@ -44,13 +44,12 @@ enum http_field_id {
 struct http_field {
 	struct http_slice name;
 	struct http_slice value; /* without the blanks around it */
-	uint8_t id;              /* enum http_field_id */
+	enum http_field_id id : 8;
 	/*
-	 * Another spelling of a known name, such as X_Forwarded_For: its enum http_field_id, while
-	 * id is FIELD_OTHER. It means nothing, but programs may take it for that: see
-	 * names_alike().
+	 * Another spelling of a known name, such as X_Forwarded_For, while id is FIELD_OTHER. It
+	 * means nothing, but programs may take it for that: see names_alike().
 	 */
-	uint8_t alias;
+	enum http_field_id alias : 8;
 	bool underscore; /* in the name */
 	bool named;      /* in a Connection field of its head: see named.h */
 };
@@ -89,8 +88,8 @@ struct http_head {
 	bool is_response;
 
 	/* requests */
-	uint8_t method_id; /* enum http_method */
-	uint8_t form;      /* enum http_target */
+	enum http_method method_id;
+	enum http_target form;
 	struct http_slice method, target;
 	/*
 	 * Path and query; "*" in asterisk form, empty in authority form. An absolute form may leave
@@ -134,7 +133,8 @@ struct http_scan {
 	uint32_t line;    /* where the line begins in which they end */
 	uint16_t fields;  /* lines of them so far, */
 	uint16_t options; /* and options in Connection */
-	uint8_t method_id, minor;
+	enum http_method method_id : 8;
+	uint8_t minor;
 	uint8_t empty; /* lines before the first */
 	bool begun;    /* some of it has come, and waits for more */
 	bool past_first;

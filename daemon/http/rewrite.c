@@ -318,7 +318,7 @@ static void put_connection(struct writer *w, enum rewrite_connection say, bool u
 
 static bool frames(const struct http_field *f)
 {
-	uint8_t id = f->id != FIELD_OTHER ? f->id : f->alias;
+	enum http_field_id id = f->id != FIELD_OTHER ? f->id : f->alias;
 
 	return id == FIELD_CONTENT_LENGTH || id == FIELD_TRANSFER_ENCODING;
 }

@@ -173,9 +173,11 @@ static void a_cut_does_not_show(void **state _unused_)
 		    http_request_parse(text, strlen(text), &scanned, &limits, fields, &twice),
 		    head_len);
 		assert_int_equal(twice.n_fields, 6);
-		for (int i = 0; i < 6; i++)
+		for (int i = 0; i < 6; i++) {
 			assert_memory_equal(&twice.fields[i].name, &once.fields[i].name,
-					    offsetof(struct http_field, id) + 1);
+					    2 * sizeof(struct http_slice));
+			assert_int_equal(twice.fields[i].id, once.fields[i].id);
+		}
 		assert_memory_equal(&twice.method, &once.method, 3 * sizeof(struct http_slice));
 		assert_memory_equal(&twice.host, &once.host, sizeof(struct http_slice));
 		assert_int_equal(twice.content_length, 3);
