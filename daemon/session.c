@@ -190,7 +190,7 @@ static void on_unwatched(struct timer *t)
 	/* Those that were refused are asked for once more; what has happened meanwhile is reported
 	 * then. */
 	for (int i = 0; i < 2; i++)
-		stream_watch(s->worker, &s->streams[i]);
+		stream_watch(&s->streams[i]);
 	s->unwatched_ns = since;
 }
 
@@ -308,7 +308,7 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	s->timer.fire = on_timeout;
 	s->unwatched.fire = on_unwatched;
 
-	stream_watch(w, &s->streams[UP]);
+	stream_watch(&s->streams[UP]);
 	sniff_start(s);
 }
 
@@ -429,11 +429,11 @@ void session_tunnel(struct session *s)
 	begin_silence(s);
 
 	if (why == COPY_YOUNG && !w->daemon->config->engage_after)
-		kernel_adopt(w, s);
+		kernel_adopt(s);
 	else if (why == COPY_YOUNG)
 		worker_adopt_later(w, s);
-	stream_pump(w, &s->streams[UP]);
-	stream_pump(w, &s->streams[DOWN]);
+	stream_pump(&s->streams[UP]);
+	stream_pump(&s->streams[DOWN]);
 }
 
 /* The client while it has not said where it belongs. */
@@ -451,7 +451,6 @@ static void sniffing_event(struct session *s, uint32_t events)
 void session_event(struct conn *c, uint32_t events)
 {
 	struct session *s = c->session;
-	struct worker *w;
 	int err;
 
 	if (!s) {
@@ -474,7 +473,6 @@ void session_event(struct conn *c, uint32_t events)
 	}
 	if (c->failed)
 		return;
-	w = s->worker;
 	if (events & EPOLLERR) {
 		err = conn_error(c->fd);
 		if (err && s->state == SESSION_DIALING && c->side == SIDE_BACKEND &&
@@ -495,12 +493,12 @@ void session_event(struct conn *c, uint32_t events)
 		return;
 	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
-		stream_pump(w, &s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
+		stream_pump(&s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
 	if (events & EPOLLOUT) {
 		struct stream *to = &s->streams[c->side == SIDE_CLIENT ? DOWN : UP];
 
 		stream_roused(to);
-		stream_pump(w, to);
+		stream_pump(to);
 	}
 }
 
@@ -561,8 +559,8 @@ void session_fail(struct session *s, struct conn *c, int err)
 	c->readable = true;
 	s->end = (uint8_t)end;
 	session_arm(s, FAREWELL_NS);
-	kernel_abandon(s->worker, out);
-	stream_again(s->worker, out);
+	kernel_abandon(out);
+	stream_again(out);
 }
 
 /* ---- end -------------------------------------------------------------------------------- */
@@ -677,8 +675,8 @@ void session_end(struct session *s, enum session_end end)
 	for (int i = 0; i < 2; i++) {
 		struct stream *stream = &s->streams[i];
 
-		stream_unwait(w, stream);
-		stream_not_again(w, stream);
+		stream_unwait(stream);
+		stream_not_again(stream);
 		stream_close(stream);
 	}
 	if (s->http)

@@ -38,7 +38,7 @@ void worker_adopt_now(struct worker *w, struct session *s)
 	if (s->awaiting)
 		TAILQ_REMOVE(&w->awaiting, s, adopt_link);
 	s->awaiting = false;
-	kernel_adopt(w, s);
+	kernel_adopt(s);
 }
 
 void worker_session_ended(struct worker *w, struct session *s)
@@ -65,7 +65,7 @@ static void reap(struct worker *w, bool all)
 
 	for (s = TAILQ_FIRST(&w->ended); s; s = next_s) {
 		next_s = TAILQ_NEXT(s, link);
-		if (w->maps && kernel_forget(w, s) < 0 && !all) {
+		if (w->maps && kernel_forget(s) < 0 && !all) {
 			left = true;
 			continue;
 		}
@@ -74,7 +74,7 @@ static void reap(struct worker *w, bool all)
 	}
 	for (c = TAILQ_FIRST(&w->loop.gone); c; c = next_c) {
 		next_c = TAILQ_NEXT(c, link);
-		if (w->maps && kernel_forget_conn(w, c) < 0 && !all) {
+		if (w->maps && kernel_forget_conn(w->maps, c) < 0 && !all) {
 			left = true;
 			continue;
 		}
@@ -125,7 +125,7 @@ static int on_lane_event(void *arg, void *data, size_t size)
 		return 0;
 	s = w->daemon->owners[e->lane / 2];
 	if (s && s->generation == e->generation && s->state != SESSION_ENDED)
-		kernel_event(w, &s->streams[e->lane % 2], e);
+		kernel_event(&s->streams[e->lane % 2], e);
 	return 0;
 }
 
@@ -143,7 +143,7 @@ static void look_at_all(struct worker *w)
 		next = TAILQ_NEXT(s, link);
 		for (int d = UP; d <= DOWN && s->state != SESSION_ENDED; d++)
 			if (s->streams[d].engine == &engine_kernel)
-				stream_again(w, &s->streams[d]);
+				stream_again(&s->streams[d]);
 	}
 }
 

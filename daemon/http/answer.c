@@ -106,7 +106,7 @@ static void answered(struct session *s, enum http_end end)
 	h->polite = false;
 	http_enter(s, HTTP_CLOSING);
 	http_silence(s, s->listener->config->response_timeout);
-	stream_again(s->worker, &s->streams[DOWN]);
+	stream_again(&s->streams[DOWN]);
 }
 
 void http_answer(struct session *s, enum http_end end)

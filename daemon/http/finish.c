@@ -41,7 +41,7 @@ static void forsake_request(struct session *s)
 /* What the kernel has moved of a budget that is over before it is used up. */
 static void settle(struct session *s, enum direction d)
 {
-	s->http->body[d].moved += budget_settle(s->worker, &s->streams[d]);
+	s->http->body[d].moved += budget_settle(&s->streams[d]);
 }
 
 /* Whether only this client may go on using it. */
@@ -66,7 +66,7 @@ void http_release_server(struct session *s, bool keep)
 	keep = keep && is_clean(s) && (own || s->pool->config->send_proxy == PROXY_SEND_NO);
 	for (int i = 0; i < 2 && s->state == SESSION_HTTP; i++)
 		if (s->streams[i].engine == &engine_kernel)
-			budget_revoke(w, &s->streams[i]);
+			budget_revoke(&s->streams[i]);
 	if (s->state != SESSION_HTTP)
 		return;
 	http_claim_request(s);
@@ -81,7 +81,7 @@ void http_release_server(struct session *s, bool keep)
 		if (s->streams[i].lane)
 			settle(s, (enum direction)i);
 	stream_fini(&s->streams[DOWN]);
-	stream_unwait(w, &s->streams[UP]);
+	stream_unwait(&s->streams[UP]);
 	s->http->scan[DOWN] = (struct http_scan){0};
 	(void)session_detach(s);
 	if (keep && own && !s->http->close) {
@@ -144,7 +144,7 @@ void http_pump_closing(struct session *s)
 		if (!http_flush(s, SIDE_CLIENT))
 			return;
 		if (s->http->cut) {
-			stream_farewell(s->worker, &s->streams[DOWN]);
+			stream_farewell(&s->streams[DOWN]);
 			return;
 		}
 		s->polite = true;
@@ -172,7 +172,7 @@ void http_pump_closing(struct session *s)
 			session_end(s, END_DONE);
 		return;
 	}
-	stream_again(s->worker, &s->streams[UP]);
+	stream_again(&s->streams[UP]);
 }
 
 /* The exchange is over, and its response in the client's TCP. */
@@ -200,7 +200,7 @@ static void conclude(struct session *s, enum http_end end)
 	http_enter(s, HTTP_IDLE);
 	http_deadline(s, s->listener->config->keepalive_timeout);
 	if (s->streams[UP].pending_len || s->conns[SIDE_CLIENT]->readable)
-		stream_again(s->worker, &s->streams[UP]);
+		stream_again(&s->streams[UP]);
 }
 
 bool http_is_answered(const struct session *s)

@@ -73,9 +73,9 @@ void http_start(struct session *s)
 		body_begin(&h->body[i], BODY_NONE, 0);
 	}
 	s->client_conn.readable = s->client_conn.writable = true;
-	stream_watch(s->worker, &s->streams[UP]);
+	stream_watch(&s->streams[UP]);
 	http_deadline(s, s->listener->config->head_timeout);
-	stream_pump(s->worker, &s->streams[UP]);
+	stream_pump(&s->streams[UP]);
 }
 
 static void pump_up(struct session *s)
@@ -123,7 +123,7 @@ static void pump_down(struct session *s)
 	}
 }
 
-static void pump(struct worker *w _unused_, struct stream *st)
+static void pump(struct stream *st)
 {
 	struct session *s = st->session;
 
@@ -151,7 +151,6 @@ bool http_give_up(struct session *s)
 
 void http_event(struct session *s, struct conn *c, uint32_t events)
 {
-	struct worker *w = s->worker;
 	int err = events & EPOLLERR ? conn_error(c->fd) : 0;
 
 	if (c->failed)
@@ -174,12 +173,12 @@ void http_event(struct session *s, struct conn *c, uint32_t events)
 		return;
 	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
-		stream_pump(w, &s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
+		stream_pump(&s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
 	if (s->state == SESSION_HTTP && events & EPOLLOUT && c->session == s) {
 		struct stream *to = &s->streams[c->side == SIDE_CLIENT ? DOWN : UP];
 
 		stream_roused(to);
-		stream_pump(w, to);
+		stream_pump(to);
 	}
 }
 
@@ -241,8 +240,8 @@ static void server_failed(struct session *s, struct conn *c)
 	/* A body that is read is not always delivered: no further request behind it. */
 	if (s->http->body[UP].kind != BODY_NONE)
 		s->http->close = true;
-	kernel_abandon(s->worker, down);
-	stream_again(s->worker, down);
+	kernel_abandon(down);
+	stream_again(down);
 }
 
 /* The daemon, or the kernel, has no memory for what goes to or comes from that side: no peer has

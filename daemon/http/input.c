@@ -34,7 +34,7 @@ static void read_failed(struct conn *c, int err)
 /* One read into the worker's buffer. */
 static enum input_result read_once(struct session *s, struct stream *st, size_t *ret)
 {
-	size_t size = stream_read_size(s->worker, st);
+	size_t size = stream_read_size(st);
 	struct conn *c = st->source;
 	ssize_t n;
 

@@ -29,13 +29,13 @@ static bool wants_kernel(const struct session *s, const struct stream *st,
 	/* Of a body that lasts until the end nobody knows whether it is worth it before it is. */
 	if (run == UINT64_MAX && b->moved < min)
 		return false;
-	return run >= min && !st->pending_len && !st->by_hand && budget_possible(s, st);
+	return run >= min && !st->pending_len && !st->by_hand && budget_possible(st);
 }
 
 /* Gives the run to the kernel. */
 static bool engage(struct session *s, struct stream *st, struct http_body *b)
 {
-	if (budget_engage(s->worker, st, body_run(b)) < 0)
+	if (budget_engage(st, body_run(b)) < 0)
 		return false;
 	s->http->request->spliced = true;
 	return true;
@@ -61,7 +61,7 @@ static enum move_result settle(struct session *s, struct stream *st, struct http
 	struct body_spans spans;
 
 	body_spans_init(&spans, line, sizeof(line));
-	body_skip(b, budget_settle(s->worker, st));
+	body_skip(b, budget_settle(st));
 	body_settle(b, &spans);
 	return write_spans(s, st, &spans) ? MOVE_FAILED : MOVE_WAIT;
 }
@@ -92,7 +92,7 @@ static enum move_result one_piece(struct session *s, struct stream *st, struct h
 	turn->gathered += spans.at;
 	turn->reads++;
 	/* Another stream of the worker has to wait as well: see pause.c. */
-	if (!stream_stays_by_hand(s->worker, st))
+	if (!stream_stays_by_hand(st))
 		st->by_hand = 0;
 	failed = write_spans(s, st, &spans) != 0;
 	if (s->state != SESSION_HTTP)
@@ -132,7 +132,7 @@ enum move_result move_body(struct session *s, struct stream *st, struct http_bod
 			/* A source that gives no more for now is slower than its target: the
 			 * kernel's work. */
 			if (st->by_hand)
-				stream_again(s->worker, st);
+				stream_again(st);
 			st->by_hand = 0;
 			return MOVE_WAIT;
 		case INPUT_END:
@@ -142,6 +142,6 @@ enum move_result move_body(struct session *s, struct stream *st, struct http_bod
 		}
 	}
 	if (r == MOVE_WAIT)
-		stream_again(s->worker, st);
+		stream_again(st);
 	return r;
 }

@@ -94,7 +94,7 @@ bool http_flush(struct session *s, enum side side)
 
 	if (!s->conns[side])
 		return false;
-	if (!stream_target_drained(s->worker, stream_to(s, side)))
+	if (!stream_target_drained(stream_to(s, side)))
 		return false;
 	if (!out->len)
 		return true;

@@ -370,7 +370,7 @@ static void check_delivery(struct session *s)
 	if (h->phase == HTTP_WAITING)
 		http_deadline(s, s->listener->config->response_timeout);
 	else if (h->phase == HTTP_ANSWERING)
-		stream_again(s->worker, &s->streams[DOWN]);
+		stream_again(&s->streams[DOWN]);
 }
 
 void http_send_request(struct session *s)
@@ -405,12 +405,12 @@ void http_send_request(struct session *s)
 	}
 	if (!s->http->body[UP].done) {
 		http_silence(s, s->listener->config->request_timeout);
-		stream_again(s->worker, &s->streams[UP]);
+		stream_again(&s->streams[UP]);
 	}
 	check_delivery(s);
 	/* It may have spoken, or left, together with the connection. */
 	if (c->readable)
-		stream_again(s->worker, &s->streams[DOWN]);
+		stream_again(&s->streams[DOWN]);
 }
 
 static void body_failed(struct session *s, enum move_result r)
@@ -436,7 +436,7 @@ static void moved_all(struct session *s)
 	if (s->http->phase == HTTP_WAITING)
 		http_silence(s, s->listener->config->response_timeout);
 	/* A kernel that has not given all of it to the server's TCP is looked at until it has. */
-	if (stream_target_drained(s->worker, &s->streams[UP]) && s->state == SESSION_HTTP)
+	if (stream_target_drained(&s->streams[UP]) && s->state == SESSION_HTTP)
 		check_delivery(s);
 }
 

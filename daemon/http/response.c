@@ -299,7 +299,7 @@ static void source_ended(struct session *s)
 	}
 	if (!complete) {
 		server->readable = true;
-		kernel_await_proof(s->worker, &s->streams[DOWN]);
+		kernel_await_proof(&s->streams[DOWN]);
 		return;
 	}
 	b->done = true;
@@ -340,7 +340,7 @@ static void await_head(struct session *s)
 		return;
 	s->active_ns = active;
 	if (more)
-		stream_again(s->worker, &s->streams[DOWN]);
+		stream_again(&s->streams[DOWN]);
 }
 
 void http_pump_response(struct session *s)

@@ -254,5 +254,5 @@ void sniff_readable(struct session *s)
 	if (says_too_little(s) || sniff_awaits_settings(s))
 		arm(s);
 	if (step == STEP_MORE && s->client_conn.readable)
-		stream_again(s->worker, &s->streams[UP]);
+		stream_again(&s->streams[UP]);
 }

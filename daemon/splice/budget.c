@@ -8,35 +8,35 @@
 #include "../worker.h"
 #include "kernel-parts.h"
 
-bool budget_possible(const struct session *s, const struct stream *st)
+bool budget_possible(const struct stream *st)
 {
-	const struct worker *w = s->worker;
 
-	return w->maps && w->daemon->config->engine != ENGINE_COPY && st->source->tcp &&
+	return st->session->worker->maps &&
+	       st->session->worker->daemon->config->engine != ENGINE_COPY && st->source->tcp &&
 	       st->target->tcp && !st->source->fin_seen && !st->source->failed &&
 	       st->why_copy == COPY_NONE;
 }
 
-int budget_engage(struct worker *w, struct stream *st, uint64_t bytes)
+int budget_engage(struct stream *st, uint64_t bytes)
 {
 	struct session *s = st->session;
-	int err = kernel_share(w, st, bytes);
+	int err = kernel_share(st, bytes);
 
 	if (!err)
-		err = kernel_engage(w, st);
+		err = kernel_engage(st);
 	if (err) {
 		if (st->lane)
-			(void)budget_settle(w, st);
+			(void)budget_settle(st);
 		return err;
 	}
 	if (!s->adopted) {
 		s->adopted = true;
-		stat_inc(&w->stats.sessions_kernel);
+		stat_inc(&st->session->worker->stats.sessions_kernel);
 	}
 	return 0;
 }
 
-uint64_t budget_settle(struct worker *w, struct stream *st)
+uint64_t budget_settle(struct stream *st)
 {
 	uint64_t moved = stream_redirected(st);
 
@@ -44,7 +44,7 @@ uint64_t budget_settle(struct worker *w, struct stream *st)
 	st->trimmed_before += st->lane->trimmed;
 	st->source->received += moved;
 	st->target->sent += moved;
-	kernel_unshare(w, st);
+	kernel_unshare(st);
 	return moved;
 }
 
@@ -58,26 +58,26 @@ bool budget_spent(const struct stream *st)
 		   lane->limit;
 }
 
-void budget_revoke(struct worker *w, struct stream *st)
+void budget_revoke(struct stream *st)
 {
 	int err;
 
 	if (st->state == STREAM_PAUSED) {
-		kernel_to_copy(w, st);
+		kernel_to_copy(st);
 		return;
 	}
 	if (st->state != STREAM_ENGAGED)
 		return; /* SERVING: it is on its way */
-	err = kernel_passed(st) != st->taken ? -EAGAIN : kernel_take_back(w, st);
+	err = kernel_passed(st) != st->taken ? -EAGAIN : kernel_take_back(st);
 	if (err == -EAGAIN) {
-		kernel_start_serving(w, st);
+		kernel_start_serving(st);
 	} else if (err == -EBUSY) {
 		/* Its FIN has come, which epoll will tell. */
-		kernel_kick(st->source);
-		stream_wait(w, st, false);
+		kernel_kick(st);
+		stream_wait(st, false);
 	} else if (err) {
 		kernel_taken_badly(st, err);
 	} else {
-		kernel_to_copy(w, st);
+		kernel_to_copy(st);
 	}
 }

@@ -72,9 +72,9 @@ static bool wants_kernel(const struct stream *s)
 
 /* A stream is copied by hand until its source has nothing more for now, which makes it the slower
  * side and the stream the kernel's work, or until another one of the worker has to wait as well. */
-static bool stays_by_hand(const struct worker *w, const struct stream *s, enum copy_result r)
+static bool stays_by_hand(const struct stream *s, enum copy_result r)
 {
-	return r != COPY_IDLE && stream_stays_by_hand(w, s);
+	return r != COPY_IDLE && stream_stays_by_hand(s);
 }
 
 /* Writes len bytes, and keeps what the target does not take. */
@@ -95,9 +95,9 @@ static enum copy_result pass_on(struct stream *s, const char *data, size_t len)
 }
 
 /* The source's end, after what a filter has held back. */
-static enum copy_result at_end(struct worker *w, struct stream *s)
+static enum copy_result at_end(struct stream *s)
 {
-	char *data = w->loop.buffer + STREAM_FILTER_ROOM;
+	char *data = s->session->worker->loop.buffer + STREAM_FILTER_ROOM;
 	size_t len = 0;
 
 	stream_pass(s, &data, &len, true);
@@ -105,17 +105,17 @@ static enum copy_result at_end(struct worker *w, struct stream *s)
 }
 
 /* One read and the write of what it gave. */
-static enum copy_result step(struct worker *w, struct stream *s)
+static enum copy_result step(struct stream *s)
 {
-	char *data = w->loop.buffer + (s->filter ? STREAM_FILTER_ROOM : 0);
-	size_t size = stream_read_size(w, s), len;
+	char *data = s->session->worker->loop.buffer + (s->filter ? STREAM_FILTER_ROOM : 0);
+	size_t size = stream_read_size(s), len;
 	ssize_t n;
 
 	if (s->filter)
 		size = MIN(size, LOOP_BUFFER - STREAM_FILTER_ROOM);
 	n = recv(s->source->fd, data, size, 0);
 	if (n == 0)
-		return at_end(w, s);
+		return at_end(s);
 	if (n < 0) {
 		if (errno == EINTR)
 			return COPY_MORE;
@@ -124,15 +124,15 @@ static enum copy_result step(struct worker *w, struct stream *s)
 			return COPY_IDLE;
 		}
 		if (s->source->failed)
-			return at_end(w, s); /* the same error, told again */
+			return at_end(s); /* the same error, told again */
 		session_fail(s->session, s->source, errno);
 		return s->source->failed ? COPY_MORE : COPY_FAILED;
 	}
-	s->plenty = (size_t)n >= w->daemon->read_size;
+	s->plenty = (size_t)n >= s->session->worker->daemon->read_size;
 	if ((size_t)n < size)
 		conn_short_read(s->source);
 	s->source->received += (uint64_t)n;
-	s->session->active_ns = w->loop.now;
+	s->session->active_ns = s->session->worker->loop.now;
 
 	len = (size_t)n;
 	stream_pass(s, &data, &len, false);
@@ -140,7 +140,7 @@ static enum copy_result step(struct worker *w, struct stream *s)
 }
 
 /* Writes what is pending, then reads and writes a fair share. */
-static enum copy_result move(struct worker *w, struct stream *s)
+static enum copy_result move(struct stream *s)
 {
 	enum copy_result r = COPY_MORE;
 
@@ -153,7 +153,7 @@ static enum copy_result move(struct worker *w, struct stream *s)
 			return COPY_FAILED;
 		}
 		if (s->copied != before)
-			s->session->active_ns = w->loop.now;
+			s->session->active_ns = s->session->worker->loop.now;
 		if (s->pending_len)
 			return COPY_BLOCKED;
 		/* Nothing more is read by hand when the kernel can go on from here. */
@@ -163,18 +163,18 @@ static enum copy_result move(struct worker *w, struct stream *s)
 	for (int i = 0; i < TURN_READS && r == COPY_MORE; i++) {
 		if (!s->source->readable)
 			return COPY_IDLE;
-		r = step(w, s);
+		r = step(s);
 	}
 	return r;
 }
 
-static void source_ended(struct worker *w, struct stream *s)
+static void source_ended(struct stream *s)
 {
 	bool complete = true;
 	int err = 0;
 
 	if (s->source->failed) {
-		stream_farewell(w, s);
+		stream_farewell(s);
 		return;
 	}
 	if (s->lane)
@@ -185,69 +185,69 @@ static void source_ended(struct worker *w, struct stream *s)
 	}
 	if (!complete) {
 		s->source->readable = true;
-		kernel_await_proof(w, s);
+		kernel_await_proof(s);
 		return;
 	}
-	stream_unwait(w, s);
+	stream_unwait(s);
 	s->eof = true;
 	stream_enter(s, STREAM_ENDING);
-	stream_finish(w, s);
+	stream_finish(s);
 }
 
 /* A young session that turns out to be busy goes to the kernel early. */
-static void maybe_engage(struct worker *w, struct stream *s)
+static void maybe_engage(struct stream *s)
 {
 	if (s->state != STREAM_COPY || s->session->state == SESSION_ENDED)
 		return;
-	if (s->session->awaiting && s->copied >= w->daemon->early_bytes) {
-		worker_adopt_now(w, s->session);
+	if (s->session->awaiting && s->copied >= s->session->worker->daemon->early_bytes) {
+		worker_adopt_now(s->session->worker, s->session);
 		return;
 	}
 	/* Where the kernel does not want it any more, reading by hand goes on. */
-	if (wants_kernel(s) && !s->pending_len && kernel_engage(w, s) < 0)
-		stream_again(w, s);
+	if (wants_kernel(s) && !s->pending_len && kernel_engage(s) < 0)
+		stream_again(s);
 }
 
-void copy_flush(struct worker *w, struct stream *s)
+void copy_flush(struct stream *s)
 {
 	int err;
 
-	if (!stream_target_drained(w, s))
+	if (!stream_target_drained(s))
 		return;
 	err = flush(s);
 	if (err)
 		session_fail(s->session, s->target, -err);
 	else if (!s->pending_len)
-		stream_again(w, s);
+		stream_again(s);
 	else
-		stream_wait_drain(w, s, s->pending_len, 0);
+		stream_wait_drain(s, s->pending_len, 0);
 }
 
-static void copy_pump(struct worker *w, struct stream *s)
+static void copy_pump(struct stream *s)
 {
 	enum copy_result r;
 
-	if (!stream_target_drained(w, s))
+	if (!stream_target_drained(s))
 		return;
-	if (wants_kernel(s) && !s->pending_len && kernel_engage(w, s) == 0)
+	if (wants_kernel(s) && !s->pending_len && kernel_engage(s) == 0)
 		return;
-	r = move(w, s);
-	if (!stays_by_hand(w, s, r))
+	r = move(s);
+	if (!stays_by_hand(s, r))
 		s->by_hand = 0;
 	switch (r) {
 	case COPY_FAILED:
 	case COPY_BLOCKED:
 		return;
 	case COPY_EOF:
-		source_ended(w, s);
+		source_ended(s);
 		return;
 	case COPY_MORE:
-		stream_again(w, s);
+		stream_again(s);
 		break;
 	case COPY_IDLE:
 		break;
 	}
-	maybe_engage(w, s);
+	maybe_engage(s);
 }
 
 const struct engine engine_copy = {.name = "copy", .pump = copy_pump};

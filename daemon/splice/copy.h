@@ -18,4 +18,4 @@
  * Writes what is pending, as far as the target takes it: waits for the kernel's own bytes first,
  * then for the target's room. The session may have ended when it returns.
  */
-void copy_flush(struct worker *w, struct stream *s);
+void copy_flush(struct stream *s);

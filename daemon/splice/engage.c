@@ -32,23 +32,24 @@
  * (__tcp_select_window() subtracts sk_backlog.len), nobody tells the sender that there is room
  * again, and it waits for a timer.
  */
-static void fix_window(const struct worker *w, const struct conn *c, bool first)
+static void fix_window(const struct stream *s, bool first)
 {
-	int window = (int)w->daemon->config->splice_window, lock = SOCK_RCVBUF_LOCK, quick = 1;
+	int window = (int)s->session->worker->daemon->config->splice_window,
+	    lock = SOCK_RCVBUF_LOCK, quick = 1;
 
 	/* Every time: the kernel sets the clamp anew when segments become larger. */
-	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof(window));
+	(void)setsockopt(s->source->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof(window));
 	/*
 	 * Out of the mode in which acknowledgements wait for an answer to ride on: a sender that
 	 * holds its last segment back until the one before is acknowledged (Nagle) would wait for
 	 * the timer, 40 ms.
 	 */
-	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &quick, sizeof(quick));
+	(void)setsockopt(s->source->fd, IPPROTO_TCP, TCP_QUICKACK, &quick, sizeof(quick));
 	if (first)
-		(void)setsockopt(c->fd, SOL_SOCKET, SO_BUF_LOCK, &lock, sizeof(lock));
+		(void)setsockopt(s->source->fd, SOL_SOCKET, SO_BUF_LOCK, &lock, sizeof(lock));
 }
 
-int kernel_engage(struct worker *w, struct stream *s)
+int kernel_engage(struct stream *s)
 {
 	struct lane *lane = s->lane;
 	int err = 0;
@@ -60,7 +61,7 @@ int kernel_engage(struct worker *w, struct stream *s)
 
 		err = tcp_written(s->target->fd, &written);
 		if (err == -EAGAIN) {
-			stream_again(w, s);
+			stream_again(s);
 			return err;
 		}
 		s->target->base = written - s->target->sent;
@@ -73,31 +74,31 @@ int kernel_engage(struct worker *w, struct stream *s)
 		lane->pause_seen = lane->pause_wanted;
 		__atomic_store_n(&lane->epoch, lane->epoch + 1, __ATOMIC_RELEASE);
 		s->drained = false;
-		kernel_hold(w, s->source);
-		fix_window(w, s->source, lane->epoch == 1);
-		err = maps_engage(w->maps, s->source->cookie, s->source->fd);
+		kernel_hold(s);
+		fix_window(s, lane->epoch == 1);
+		err = maps_engage(s->session->worker->maps, s->source->cookie, s->source->fd);
 		if (err)
-			kernel_kick(s->source);
+			kernel_kick(s);
 	}
 	if (err) {
-		kernel_give_up(w, s, kernel_reason(err));
+		kernel_give_up(s, kernel_reason(err));
 		return err;
 	}
 	s->engine = &engine_kernel;
 	stream_enter(s, STREAM_ENGAGED);
-	stream_watch(w, s);
-	kernel_kick(s->source);
+	stream_watch(s);
+	kernel_kick(s);
 	return 0;
 }
 
 /* Prepares the part shared with the kernel. The slot's previous user is long closed, so nobody else
  * writes to it now. */
-static int share(struct worker *w, struct stream *s, uint64_t limit)
+static int share(struct stream *s, uint64_t limit)
 {
-	const struct config *c = w->daemon->config;
+	const struct config *c = s->session->worker->daemon->config;
 	uint32_t index = s->session->slot * 2 + (s == &s->session->streams[UP] ? UP : DOWN);
 	struct lane_ref ref = {.target = s->target->cookie, .lane = index};
-	struct lane *lane = &w->maps->lanes[index];
+	struct lane *lane = &s->session->worker->maps->lanes[index];
 
 	*lane = (struct lane){
 	    .limit = limit,
@@ -106,17 +107,17 @@ static int share(struct worker *w, struct stream *s, uint64_t limit)
 	    .mem_high = (uint32_t)MIN(c->splice_high * MEMORY_PER_HIGH, UINT32_MAX),
 	    .mem_hard = (uint32_t)MIN(c->splice_hard * MEMORY_PER_HARD, UINT32_MAX),
 	    .generation = s->session->generation,
-	    .worker = (uint16_t)w->index,
+	    .worker = (uint16_t)s->session->worker->index,
 	};
 	s->lane = lane;
 	s->lane_index = index;
 	s->source->shared = true;
-	return maps_lane_set(w->maps, s->source->cookie, &ref);
+	return maps_lane_set(s->session->worker->maps, s->source->cookie, &ref);
 }
 
 /* Makes sure that the socket is in `sockets`: sockops has done it where sessions go to the kernel
  * at once (see maps_own()), unless it could not. */
-static int collect(struct worker *w, struct conn *c)
+static int collect(const struct stream *s, struct conn *c)
 {
 	socklen_t len = sizeof(c->cookie);
 	int err = 0;
@@ -125,58 +126,59 @@ static int collect(struct worker *w, struct conn *c)
 		return 0;
 	if (getsockopt(c->fd, SOL_SOCKET, SO_COOKIE, &c->cookie, &len) < 0)
 		return -errno;
-	if (w->daemon->config->engage_after || !maps_socket_present(w->maps, c->cookie))
-		err = maps_socket_add(w->maps, c->cookie, c->fd);
+	if (s->session->worker->daemon->config->engage_after ||
+	    !maps_socket_present(s->session->worker->maps, c->cookie))
+		err = maps_socket_add(s->session->worker->maps, c->cookie, c->fd);
 	c->collected = !err;
 	return err;
 }
 
-int kernel_share(struct worker *w, struct stream *s, uint64_t limit)
+int kernel_share(struct stream *s, uint64_t limit)
 {
-	int err = collect(w, s->source);
+	int err = collect(s, s->source);
 
 	if (!err)
-		err = collect(w, s->target);
+		err = collect(s, s->target);
 	if (!err)
-		err = share(w, s, limit);
+		err = share(s, limit);
 	if (err)
-		kernel_give_up(w, s, kernel_reason(err));
+		kernel_give_up(s, kernel_reason(err));
 	return err;
 }
 
-void kernel_unshare(struct worker *w, struct stream *s)
+void kernel_unshare(struct stream *s)
 {
 	/* When bytes moved last outlives the lane. */
 	s->session->active_ns = MAX(s->session->active_ns, s->lane->active_ns);
 	/* What cannot be removed now is before the connection is freed. */
-	(void)kernel_forget_conn(w, s->source);
+	(void)kernel_forget_conn(s->session->worker->maps, s->source);
 	/* An event still in a ring finds nobody, whoever gets the slot next. */
 	__atomic_store_n(&s->lane->generation, 0, __ATOMIC_RELEASE);
 	s->lane = NULL;
 	s->taken = 0;
 }
 
-void kernel_adopt(struct worker *w, struct session *session)
+void kernel_adopt(struct session *session)
 {
 	struct stream *up = &session->streams[UP], *down = &session->streams[DOWN];
 	int err = 0;
 
 	if (up->state != STREAM_COPY || down->state != STREAM_COPY) {
-		kernel_give_up(w, up, COPY_HALF_CLOSED);
-		kernel_give_up(w, down, COPY_HALF_CLOSED);
+		kernel_give_up(up, COPY_HALF_CLOSED);
+		kernel_give_up(down, COPY_HALF_CLOSED);
 		return;
 	}
 	for (int i = 0; !err && i < 2; i++)
-		err = collect(w, session->conns[i]);
+		err = collect(up, session->conns[i]);
 	for (int i = 0; !err && i < 2; i++)
-		err = share(w, &session->streams[i], w->daemon->budget);
+		err = share(&session->streams[i], session->worker->daemon->budget);
 	if (err) {
-		kernel_give_up(w, up, kernel_reason(err));
-		kernel_give_up(w, down, kernel_reason(err));
+		kernel_give_up(up, kernel_reason(err));
+		kernel_give_up(down, kernel_reason(err));
 		return;
 	}
 	session->adopted = true;
-	stat_inc(&w->stats.sessions_kernel);
+	stat_inc(&session->worker->stats.sessions_kernel);
 	for (int i = 0; i < 2; i++) {
 		struct stream *s = &session->streams[i];
 
@@ -184,13 +186,13 @@ void kernel_adopt(struct worker *w, struct session *session)
 		/* Pending bytes go first, and so does a filter; the copy engine engages it after
 		 * them. */
 		if (session->state != SESSION_ENDED && !s->pending_len && !s->filter)
-			(void)kernel_engage(w, s);
+			(void)kernel_engage(s);
 	}
 }
 
-int kernel_forget_conn(struct worker *w, struct conn *c)
+int kernel_forget_conn(const struct maps *m, struct conn *c)
 {
-	int err = c->shared ? maps_lane_clear(w->maps, c->cookie) : 0;
+	int err = c->shared ? maps_lane_clear(m, c->cookie) : 0;
 
 	if (err && err != -ENOENT)
 		return err;
@@ -198,15 +200,15 @@ int kernel_forget_conn(struct worker *w, struct conn *c)
 	return 0;
 }
 
-int kernel_forget(struct worker *w, struct session *session)
+int kernel_forget(struct session *session)
 {
 	int err = 0;
 
 	for (int i = 0; i < 2; i++) {
 		if (session->streams[i].lane)
-			kernel_unshare(w, &session->streams[i]);
+			kernel_unshare(&session->streams[i]);
 		if (!err && session->conns[i])
-			err = kernel_forget_conn(w, session->conns[i]);
+			err = kernel_forget_conn(session->worker->maps, session->conns[i]);
 	}
 	return err;
 }

@@ -62,37 +62,37 @@ enum copy_reason kernel_reason(int err)
 	}
 }
 
-void kernel_give_up(struct worker *w, struct stream *s, enum copy_reason why)
+void kernel_give_up(struct stream *s, enum copy_reason why)
 {
 	s->engine = stream_by_hand(s);
 	s->why_copy = why;
 	/* A half-closed stream is a case only if it then moves bytes: see session_end(). */
 	s->released_at = s->copied;
 	if (why != COPY_HALF_CLOSED)
-		stat_inc(&w->stats.copy_reasons[why]);
+		stat_inc(&s->session->worker->stats.copy_reasons[why]);
 }
 
-void kernel_to_copy(struct worker *w, struct stream *s)
+void kernel_to_copy(struct stream *s)
 {
 	s->engine = stream_by_hand(s);
-	stream_unwait(w, s);
+	stream_unwait(s);
 	stream_enter(s, STREAM_COPY);
 	s->source->readable = true;
 	s->target->writable = true;
-	stream_watch(w, s);
-	stream_again(w, s);
+	stream_watch(s);
+	stream_again(s);
 }
 
-void kernel_abandon(struct worker *w, struct stream *s)
+void kernel_abandon(struct stream *s)
 {
 	if (s->state == STREAM_ENDING)
 		return; /* all of it is accounted for */
 	if (s->engine == &engine_kernel)
-		kernel_to_copy(w, s);
+		kernel_to_copy(s);
 	s->why_copy = COPY_HALF_CLOSED;
 }
 
-int kernel_release(struct worker *w, struct stream *s)
+int kernel_release(struct stream *s)
 {
 	int err;
 
@@ -100,20 +100,20 @@ int kernel_release(struct worker *w, struct stream *s)
 	case STREAM_COPY:
 		/* Not to be engaged later either. */
 		if (s->why_copy == COPY_NONE && s->session->adopted)
-			kernel_give_up(w, s, COPY_HALF_CLOSED);
+			kernel_give_up(s, COPY_HALF_CLOSED);
 		return 0;
 	case STREAM_PAUSED:
 		break;
 	case STREAM_SERVING:
 		return -EAGAIN;
 	case STREAM_ENGAGED:
-		err = kernel_passed(s) != s->taken ? -EAGAIN : kernel_take_back(w, s);
+		err = kernel_passed(s) != s->taken ? -EAGAIN : kernel_take_back(s);
 		if (err == -EBUSY) {
-			kernel_kick(s->source);
+			kernel_kick(s);
 			return -EAGAIN;
 		}
 		if (err == -EAGAIN)
-			kernel_start_serving(w, s);
+			kernel_start_serving(s);
 		else if (err)
 			kernel_taken_badly(s, err);
 		if (err)
@@ -122,58 +122,58 @@ int kernel_release(struct worker *w, struct stream *s)
 	default:
 		return 0;
 	}
-	kernel_give_up(w, s, COPY_HALF_CLOSED);
-	kernel_to_copy(w, s);
+	kernel_give_up(s, COPY_HALF_CLOSED);
+	kernel_to_copy(s);
 	return 0;
 }
 
 /* ---- events ----------------------------------------------------------------------------- */
 
-static void engaged(struct worker *w, struct stream *s)
+static void engaged(struct stream *s)
 {
 	struct lane *lane = s->lane;
 	bool budgeted = s->session->state == SESSION_HTTP;
 
 	if (kernel_passed(s) != s->taken) {
-		stream_unwait(w, s);
-		kernel_start_serving(w, s);
+		stream_unwait(s);
+		kernel_start_serving(s);
 		return;
 	}
 	if (budgeted && (budget_spent(s) || s->target->fd < 0) && !s->source->fin_seen) {
-		budget_revoke(w, s);
+		budget_revoke(s);
 		return;
 	}
 	if (__atomic_load_n(&lane->pause_wanted, __ATOMIC_ACQUIRE) != lane->pause_seen) {
-		kernel_consider_pause(w, s);
+		kernel_consider_pause(s);
 		if (s->state != STREAM_ENGAGED || s->session->state == SESSION_ENDED)
 			return;
 	}
-	if (!s->source->fin_seen || !kernel_proved(w, s))
+	if (!s->source->fin_seen || !kernel_proved(s))
 		return;
 	if (budgeted) {
 		/* What the end means is for HTTP to say. */
-		kernel_kick(s->source);
-		kernel_to_copy(w, s);
+		kernel_kick(s);
+		kernel_to_copy(s);
 		return;
 	}
 	s->eof = true;
-	stream_unwait(w, s);
+	stream_unwait(s);
 	stream_enter(s, STREAM_ENDING);
-	stream_watch(w, s);
-	stream_finish(w, s);
+	stream_watch(s);
+	stream_finish(s);
 }
 
-static void kernel_pump(struct worker *w, struct stream *s)
+static void kernel_pump(struct stream *s)
 {
 	if (s->state == STREAM_ENGAGED)
-		engaged(w, s);
+		engaged(s);
 	else if (s->state == STREAM_SERVING)
-		kernel_serve(w, s);
+		kernel_serve(s);
 	else if (s->state == STREAM_PAUSED)
-		kernel_paused(w, s);
+		kernel_paused(s);
 }
 
-void kernel_event(struct worker *w, struct stream *s, const struct lane_event *event)
+void kernel_event(struct stream *s, const struct lane_event *event)
 {
 	if (!s->lane)
 		return; /* of a budget that is closed */
@@ -186,7 +186,7 @@ void kernel_event(struct worker *w, struct stream *s, const struct lane_event *e
 	/* PAUSED and SERVING have their own wake-ups; a pause they no longer need is forgotten. */
 	if (event->kind == LANE_EVENT_PAUSE && s->state != STREAM_ENGAGED)
 		__atomic_store_n(&s->lane->pause_seen, s->lane->pause_wanted, __ATOMIC_RELEASE);
-	stream_pump(w, s);
+	stream_pump(s);
 }
 
 const struct engine engine_kernel = {.name = "kernel", .pump = kernel_pump};

@@ -4,6 +4,7 @@
 
 #include "stream.h"
 
+struct maps;
 struct session;
 
 /* Pure arithmetic of the protocol, apart from any socket. */
@@ -46,36 +47,36 @@ int kernel_accounted(const struct stream *s, bool *ret);
  * Gives both streams of an open session to the kernel, each if it can be. A stream that cannot be
  * engaged stays with the copy engine and its why_copy says the reason.
  */
-void kernel_adopt(struct worker *w, struct session *session);
+void kernel_adopt(struct session *session);
 /*
  * Gives the stream a lane of its own with this limit, for a budget; and takes it away again, when
  * the source is out of the verdict map or has ended. 0, or a negative errno after recording
  * why_copy.
  */
-int kernel_share(struct worker *w, struct stream *s, uint64_t limit);
-void kernel_unshare(struct worker *w, struct stream *s);
+int kernel_share(struct stream *s, uint64_t limit);
+void kernel_unshare(struct stream *s);
 /*
  * Engages one stream of an adopted session: every byte read must have been written. 0, or a
  * negative errno after recording why_copy.
  */
-int kernel_engage(struct worker *w, struct stream *s);
+int kernel_engage(struct stream *s);
 /*
  * Takes the stream back for good, before its source is shut down for writing: from then on the
  * kernel would discard handed-up bytes at TIME_WAIT. Returns 0 when it is copied now, -EAGAIN when
  * handed-up bytes must be served first, another negative errno when the session has ended over it.
  */
-int kernel_release(struct worker *w, struct stream *s);
+int kernel_release(struct stream *s);
 /* Bytes that TCP received are neither read nor redirected yet. Waits for them, but not for ever:
  * then the session is aborted. */
-void kernel_await_proof(struct worker *w, struct stream *s);
+void kernel_await_proof(struct stream *s);
 /* The source is dead, and the kernel has taken it out of the maps: what it left is copied. */
-void kernel_abandon(struct worker *w, struct stream *s);
+void kernel_abandon(struct stream *s);
 /* An event of the lane, from the ring buffer. */
-void kernel_event(struct worker *w, struct stream *s, const struct lane_event *event);
+void kernel_event(struct stream *s, const struct lane_event *event);
 /*
  * Removes what a connection, or the session with both of its own, left in the maps. The sockets are
  * closed, or out of the verdict map. 0, or a negative errno: something is still there, and the
  * connection must be kept until another try has removed it, for the entry would stay for ever.
  */
-int kernel_forget_conn(struct worker *w, struct conn *c);
-int kernel_forget(struct worker *w, struct session *session);
+int kernel_forget_conn(const struct maps *m, struct conn *c);
+int kernel_forget(struct session *session);

@@ -18,9 +18,9 @@
 #define ALONE_NS    (50 * NSEC_PER_MSEC)
 #define FAST_PER_MS UINT64_C(100000) /* bytes; 0.8 Gbit/s */
 
-void kernel_consider_pause(struct worker *w, struct stream *s)
+void kernel_consider_pause(struct stream *s)
 {
-	uint64_t low = w->daemon->config->splice_low, backlog = 0, unsent = 0;
+	uint64_t low = s->session->worker->daemon->config->splice_low, backlog = 0, unsent = 0;
 	struct lane *lane = s->lane;
 	int err = kernel_backlog(s, &backlog, &unsent);
 
@@ -35,13 +35,13 @@ void kernel_consider_pause(struct worker *w, struct stream *s)
 	if (unsent <= low)
 		return;
 
-	err = kernel_take_back(w, s);
+	err = kernel_take_back(s);
 	if (err == -EBUSY) {
-		kernel_kick(s->source); /* another pause is asked for with the next segment */
+		kernel_kick(s); /* another pause is asked for with the next segment */
 		return;
 	}
 	if (err == -EAGAIN) {
-		kernel_start_serving(w, s);
+		kernel_start_serving(s);
 		return;
 	}
 	if (err) {
@@ -49,32 +49,32 @@ void kernel_consider_pause(struct worker *w, struct stream *s)
 		return;
 	}
 	s->low = low;
-	s->paused_at = w->loop.now;
+	s->paused_at = s->session->worker->loop.now;
 	s->paused_left = unsent;
 	s->pauses++;
-	stat_inc(&w->stats.pauses);
+	stat_inc(&s->session->worker->stats.pauses);
 	stream_enter(s, STREAM_PAUSED);
-	stream_wait(w, s, true);
+	stream_wait(s, true);
 }
 
 /* Whether no other stream of the worker has been paused lately. */
-static bool is_alone(struct worker *w, const struct stream *s)
+static bool is_alone(const struct stream *s)
 {
-	if (w->last_paused != s)
-		w->company_ns = w->loop.now;
-	w->last_paused = s;
-	return w->loop.now - w->company_ns > ALONE_NS;
+	if (s->session->worker->last_paused != s)
+		s->session->worker->company_ns = s->session->worker->loop.now;
+	s->session->worker->last_paused = s;
+	return s->session->worker->loop.now - s->session->worker->company_ns > ALONE_NS;
 }
 
 /* Whether the target took what was unsent at a rate at which timer ticks matter. */
-static bool is_fast(const struct worker *w, const struct stream *s, uint64_t unsent)
+static bool is_fast(const struct stream *s, uint64_t unsent)
 {
 	uint64_t took = s->paused_left - MIN(unsent, s->paused_left);
 
-	return took >= (w->loop.now - s->paused_at) * FAST_PER_MS / NSEC_PER_MSEC;
+	return took >= (s->session->worker->loop.now - s->paused_at) * FAST_PER_MS / NSEC_PER_MSEC;
 }
 
-void kernel_paused(struct worker *w, struct stream *s)
+void kernel_paused(struct stream *s)
 {
 	uint64_t backlog = 0, unsent = 0;
 	int err = kernel_backlog(s, &backlog, &unsent);
@@ -84,23 +84,23 @@ void kernel_paused(struct worker *w, struct stream *s)
 		return;
 	}
 	if (unsent > s->low) {
-		stream_wait_drain(w, s, unsent - s->low, s->low);
+		stream_wait_drain(s, unsent - s->low, s->low);
 		return;
 	}
-	stream_unwait(w, s);
-	stat_inc(&w->stats.resumes);
-	if (is_alone(w, s) && is_fast(w, s, unsent) && !backlog && !s->source->fin_seen) {
-		s->by_hand = w->loop.now;
+	stream_unwait(s);
+	stat_inc(&s->session->worker->stats.resumes);
+	if (is_alone(s) && is_fast(s, unsent) && !backlog && !s->source->fin_seen) {
+		s->by_hand = s->session->worker->loop.now;
 		s->hand_from = s->copied;
-		kernel_to_copy(w, s);
+		kernel_to_copy(s);
 		return;
 	}
-	if (kernel_engage(w, s) == 0) {
-		stream_again(w, s);
+	if (kernel_engage(s) == 0) {
+		stream_again(s);
 		return;
 	}
 	if (s->engine == &engine_kernel)
 		return; /* tried again in this turn */
 	/* The source has ended meanwhile: its tail is copied. */
-	kernel_to_copy(w, s);
+	kernel_to_copy(s);
 }

@@ -22,22 +22,22 @@
  * Bytes were handed up. Verdicts are held off while they are read: under a steady stream each would
  * hand up the next segment, for order's sake, and the stream would never get back to the kernel.
  */
-void kernel_start_serving(struct worker *w, struct stream *s)
+void kernel_start_serving(struct stream *s)
 {
-	stat_inc(&w->stats.served);
-	kernel_hold(w, s->source);
+	stat_inc(&s->session->worker->stats.served);
+	kernel_hold(s);
 	s->wait_since = 0;
 	s->settling = s->taken;
 	stream_enter(s, STREAM_SERVING);
-	stream_watch(w, s);
-	stream_again(w, s);
+	stream_watch(s);
+	stream_again(s);
 }
 
-void kernel_await_proof(struct worker *w, struct stream *s)
+void kernel_await_proof(struct stream *s)
 {
 	if (!s->wait_since)
-		s->wait_since = w->loop.now;
-	if (w->loop.now - s->wait_since > PROOF_DEADLINE_NS) {
+		s->wait_since = s->session->worker->loop.now;
+	if (s->session->worker->loop.now - s->wait_since > PROOF_DEADLINE_NS) {
 		log_error(
 		    "session %llu: %llu bytes read and %llu redirected are not what TCP received",
 		    (unsigned long long)s->session->id, (unsigned long long)s->source->received,
@@ -45,10 +45,10 @@ void kernel_await_proof(struct worker *w, struct stream *s)
 		session_end(s->session, END_INTEGRITY);
 		return;
 	}
-	stream_wait(w, s, false);
+	stream_wait(s, false);
 }
 
-bool kernel_proved(struct worker *w, struct stream *s)
+bool kernel_proved(struct stream *s)
 {
 	bool complete = false;
 	int err = kernel_accounted(s, &complete);
@@ -56,7 +56,7 @@ bool kernel_proved(struct worker *w, struct stream *s)
 	if (err)
 		session_fail(s->session, s->source, -err);
 	else if (!complete)
-		kernel_await_proof(w, s);
+		kernel_await_proof(s);
 	return !err && complete;
 }
 
@@ -85,34 +85,34 @@ static ssize_t take_up(struct stream *s)
 }
 
 /* Everything handed up is pending now: writing it is the copy engine's work. */
-static void taken_up(struct worker *w, struct stream *s)
+static void taken_up(struct stream *s)
 {
 	int err;
 
 	if (s->source->fin_seen) {
 		/* It stays in the map: nothing more will come, and it could not be put back. */
-		if (!kernel_proved(w, s))
+		if (!kernel_proved(s))
 			return;
-		kernel_give_up(w, s, COPY_HALF_CLOSED);
-		kernel_kick(s->source);
-		kernel_to_copy(w, s);
+		kernel_give_up(s, COPY_HALF_CLOSED);
+		kernel_kick(s);
+		kernel_to_copy(s);
 		return;
 	}
-	err = kernel_take_back(w, s);
+	err = kernel_take_back(s);
 	if (err == -EAGAIN)
-		stream_again(w, s);
+		stream_again(s);
 	else if (err == -EBUSY)
-		stream_wait(w, s, false);
+		stream_wait(s, false);
 	else if (err)
 		kernel_taken_badly(s, err);
 	else
-		kernel_to_copy(w, s); /* which engages it again when nothing is pending */
+		kernel_to_copy(s); /* which engages it again when nothing is pending */
 }
 
 /* Pending bytes beyond this are written before more is taken up: the bound of a stream's memory. */
-static bool too_much(const struct worker *w, const struct stream *s)
+static bool too_much(const struct stream *s)
 {
-	return s->pending_len > 2 * w->daemon->config->splice_window;
+	return s->pending_len > 2 * s->session->worker->daemon->config->splice_window;
 }
 
 /*
@@ -122,43 +122,43 @@ static bool too_much(const struct worker *w, const struct stream *s)
  * all, and with verdicts held off again there is time to leave the map before the sender has filled
  * the window.
  */
-static bool settled(struct worker *w, struct stream *s)
+static bool settled(struct stream *s)
 {
 	uint64_t handed = kernel_passed(s);
 
 	if (handed == s->settling)
 		return true;
 	s->settling = handed;
-	stream_wait(w, s, true);
+	stream_wait(s, true);
 	return false;
 }
 
-void kernel_serve(struct worker *w, struct stream *s)
+void kernel_serve(struct stream *s)
 {
 	ssize_t n = 1;
 
 	/* Bytes of HTTP are looked at before they are written; the window bounds them. */
-	if (too_much(w, s) && s->session->state != SESSION_HTTP) {
-		copy_flush(w, s);
+	if (too_much(s) && s->session->state != SESSION_HTTP) {
+		copy_flush(s);
 		return;
 	}
-	if (!settled(w, s))
+	if (!settled(s))
 		return;
-	kernel_kick(s->source);
-	kernel_hold(w, s->source);
+	kernel_kick(s);
+	kernel_hold(s);
 	if (kernel_passed(s) != s->taken)
 		n = take_up(s);
 	if (n == -EAGAIN) {
 		/* Handed up, but not readable yet: it may wait behind this socket's own backlog. */
-		stream_wait(w, s, false);
+		stream_wait(s, false);
 	} else if (n < 0) {
 		session_fail(s->session, s->source, (int)-n);
 	} else if (kernel_passed(s) == s->taken) {
-		taken_up(w, s);
+		taken_up(s);
 	} else if (n == 0) {
 		/* Zero is also what a read gives while the last bytes are still on their way up. */
-		kernel_await_proof(w, s);
+		kernel_await_proof(s);
 	} else {
-		stream_again(w, s);
+		stream_again(s);
 	}
 }

@@ -98,14 +98,15 @@ const struct engine *stream_by_hand(const struct stream *s)
 	return s->session->state == SESSION_HTTP ? &engine_http : &engine_copy;
 }
 
-bool stream_stays_by_hand(const struct worker *w, const struct stream *s)
+bool stream_stays_by_hand(const struct stream *s)
 {
-	return s->by_hand && w->company_ns <= s->by_hand && s->copied - s->hand_from < BY_HAND_MAX;
+	return s->by_hand && s->session->worker->company_ns <= s->by_hand &&
+	       s->copied - s->hand_from < BY_HAND_MAX;
 }
 
-size_t stream_read_size(const struct worker *w, const struct stream *s)
+size_t stream_read_size(const struct stream *s)
 {
-	size_t usual = w->daemon->read_size;
+	size_t usual = s->session->worker->daemon->read_size;
 
 	if (!s->plenty || usual < COPY_READ || !s->target || conn_room(s->target) < LOOP_BUFFER)
 		return usual;
@@ -144,7 +145,7 @@ void stream_pass(struct stream *s, char **data, size_t *len, bool ended)
 	s->filter = NULL;
 }
 
-void stream_pump(struct worker *w, struct stream *s)
+void stream_pump(struct stream *s)
 {
 	if (s->session->state == SESSION_ENDED)
 		return;
@@ -159,38 +160,38 @@ void stream_pump(struct worker *w, struct stream *s)
 	case STREAM_DONE:
 		return;
 	case STREAM_ENDING:
-		stream_finish(w, s);
+		stream_finish(s);
 		return;
 	default:
-		s->engine->pump(w, s);
+		s->engine->pump(s);
 	}
 }
 
 static void on_wait(struct timer *t)
 {
 	struct stream *s = container_of(t, struct stream, wait);
-	struct worker *w = s->session->worker;
 
-	stat_inc(&w->stats.looks);
-	stream_again(w, s);
+	stat_inc(&s->session->worker->stats.looks);
+	stream_again(s);
 }
 
-static void wait_for(struct worker *w, struct stream *s, uint64_t ns)
+static void wait_for(struct stream *s, uint64_t ns)
 {
 	if (s->session->state == SESSION_ENDED)
 		return;
 	s->waiting = true;
 	s->backoff = MAX(WAIT_MIN_NS, MIN(ns, s->signal ? WAIT_LONG_NS : WAIT_MAX_NS));
 	s->wait.fire = on_wait;
-	loop_timer_set(&w->loop, &s->wait, w->loop.now + s->backoff);
-	stream_watch(w, s);
+	loop_timer_set(&s->session->worker->loop, &s->wait,
+		       s->session->worker->loop.now + s->backoff);
+	stream_watch(s);
 }
 
-void stream_wait(struct worker *w, struct stream *s, bool restart)
+void stream_wait(struct stream *s, bool restart)
 {
 	s->left = 0;
 	s->signal = false;
-	wait_for(w, s, s->waiting && !restart ? s->backoff * 2 : WAIT_MIN_NS);
+	wait_for(s, s->waiting && !restart ? s->backoff * 2 : WAIT_MIN_NS);
 }
 
 /*
@@ -209,7 +210,7 @@ static void set_lowat(const struct stream *s, uint64_t low)
 }
 
 /* Makes sure that the target's word comes: epoll looks at it anew, and says at once what it is. */
-static void ask_for_signal(struct worker *w, struct stream *s, uint64_t low)
+static void ask_for_signal(struct stream *s, uint64_t low)
 {
 	int err;
 
@@ -217,10 +218,10 @@ static void ask_for_signal(struct worker *w, struct stream *s, uint64_t low)
 		set_lowat(s, low);
 	s->lowat |= low != 0;
 	s->signal = true;
-	stream_watch(w, s);
+	stream_watch(s);
 	if (s->session->state == SESSION_ENDED || s->target->fd < 0)
 		return;
-	err = loop_ask(&w->loop, s->target);
+	err = loop_ask(&s->session->worker->loop, s->target);
 	if (err)
 		session_fail(s->session, s->target, -err);
 }
@@ -233,7 +234,7 @@ void stream_roused(struct stream *s)
 	s->backoff = WAIT_MIN_NS;
 }
 
-void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left, uint64_t low)
+void stream_wait_drain(struct stream *s, uint64_t left, uint64_t low)
 {
 	uint64_t ns = WAIT_MIN_NS;
 
@@ -243,17 +244,17 @@ void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left, uint64
 	else if (s->waiting && s->left)
 		ns = s->backoff * 2;
 	s->left = left;
-	wait_for(w, s, ns);
+	wait_for(s, ns);
 	if (s->waiting && s->backoff >= WAIT_SIGNAL_NS)
-		ask_for_signal(w, s, low);
+		ask_for_signal(s, low);
 }
 
-void stream_unwait(struct worker *w, struct stream *s)
+void stream_unwait(struct stream *s)
 {
 	if (!s->waiting)
 		return;
 	s->waiting = s->signal = false;
-	loop_timer_cancel(&w->loop, &s->wait);
+	loop_timer_cancel(&s->session->worker->loop, &s->wait);
 	if (s->lowat)
 		set_lowat(s, 0);
 	s->lowat = false;
@@ -261,32 +262,31 @@ void stream_unwait(struct worker *w, struct stream *s)
 
 /* After a pump that its timer has brought about: a wait that it neither renewed nor ended goes on.
  */
-static void pumped(struct worker *w, struct stream *s)
+static void pumped(struct stream *s)
 {
 	if (s->waiting && !s->wait.set && !s->again.queued)
-		wait_for(w, s, s->backoff * 2);
+		wait_for(s, s->backoff * 2);
 }
 
 static void on_again(struct task *t)
 {
 	struct stream *s = container_of(t, struct stream, again);
-	struct worker *w = s->session->worker;
 
-	stream_pump(w, s);
-	pumped(w, s);
+	stream_pump(s);
+	pumped(s);
 }
 
-void stream_again(struct worker *w, struct stream *s)
+void stream_again(struct stream *s)
 {
 	if (s->session->state == SESSION_ENDED)
 		return;
 	s->again.run = on_again;
-	loop_again(&w->loop, &s->again);
+	loop_again(&s->session->worker->loop, &s->again);
 }
 
-void stream_not_again(struct worker *w, struct stream *s)
+void stream_not_again(struct stream *s)
 {
-	loop_not_again(&w->loop, &s->again);
+	loop_not_again(&s->session->worker->loop, &s->again);
 }
 
 /* What a stream needs of its source's readiness, and of its target's. */
@@ -300,7 +300,7 @@ static bool wants_target(const struct stream *s)
 	return wants_source(s) || (s->waiting && (s->signal || s->backoff >= WAIT_ARM_NS));
 }
 
-static void watch_conn(struct worker *w, struct conn *c)
+static void watch_conn(struct conn *c)
 {
 	struct session *s = c->session;
 	const struct stream *out = &s->streams[c->side == SIDE_CLIENT ? UP : DOWN];
@@ -313,17 +313,17 @@ static void watch_conn(struct worker *w, struct conn *c)
 		events |= EPOLLIN | EPOLLPRI;
 	if (wants_target(in))
 		events |= EPOLLOUT;
-	c->unwatched = loop_watch(&w->loop, c, events) < 0;
+	c->unwatched = loop_watch(&s->worker->loop, c, events) < 0;
 	if (c->unwatched)
 		session_unwatched(s);
 }
 
-void stream_watch(struct worker *w, struct stream *s)
+void stream_watch(struct stream *s)
 {
 	if (s->source)
-		watch_conn(w, s->source);
+		watch_conn(s->source);
 	if (s->target)
-		watch_conn(w, s->target);
+		watch_conn(s->target);
 }
 
 /* The stream that flows the other way. */
@@ -334,7 +334,7 @@ static struct stream *opposite(const struct stream *s)
 	return s == &streams[UP] ? &streams[DOWN] : &streams[UP];
 }
 
-bool stream_target_drained(struct worker *w, struct stream *s)
+bool stream_target_drained(struct stream *s)
 {
 	uint64_t backlog = 0, unsent = 0;
 	int err;
@@ -347,22 +347,24 @@ bool stream_target_drained(struct worker *w, struct stream *s)
 		return false;
 	}
 	if (backlog) {
-		stream_wait_drain(w, s, backlog, 0);
+		stream_wait_drain(s, backlog, 0);
 		return false;
 	}
 	s->drained = true;
-	stream_unwait(w, s);
+	stream_unwait(s);
 	return true;
 }
 
-void stream_finish(struct worker *w, struct stream *s)
+void stream_finish(struct stream *s)
 {
 	struct stream *other = opposite(s);
 	int err;
 
 	/* Only HTTP is without a server at times, and it has no ENDING. */
 	assert(s->target);
-	if (!(w->maps && w->maps->debug & SPLICE_DEBUG_NO_PROOF) && !stream_target_drained(w, s))
+	if (!(s->session->worker->maps &&
+	      s->session->worker->maps->debug & SPLICE_DEBUG_NO_PROOF) &&
+	    !stream_target_drained(s))
 		return;
 	if (s->source->failed) {
 		/* It ended its stream properly before it failed. */
@@ -373,9 +375,9 @@ void stream_finish(struct worker *w, struct stream *s)
 		return;
 	}
 	if (other->state != STREAM_DONE) {
-		err = kernel_release(w, other);
+		err = kernel_release(other);
 		if (err == -EAGAIN)
-			stream_wait(w, s, false);
+			stream_wait(s, false);
 		if (err)
 			return;
 		err = conn_end_output(s->target);
@@ -384,22 +386,22 @@ void stream_finish(struct worker *w, struct stream *s)
 			return;
 		}
 	}
-	stream_unwait(w, s);
+	stream_unwait(s);
 	stream_enter(s, STREAM_DONE);
 	session_stream_done(s->session);
 }
 
-void stream_farewell(struct worker *w, struct stream *s)
+void stream_farewell(struct stream *s)
 {
 	int queued = 0;
 
-	if (!stream_target_drained(w, s))
+	if (!stream_target_drained(s))
 		return;
 	/* For a unix socket this is what its peer has not read yet. */
 	if (ioctl(s->target->fd, SIOCOUTQ, &queued) < 0)
 		queued = 0;
 	if (queued)
-		stream_wait(w, s, false);
+		stream_wait(s, false);
 	else
 		session_end(s->session, (enum session_end)s->session->end);
 }

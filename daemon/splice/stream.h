@@ -24,8 +24,6 @@
 #include "../loop.h"
 #include "../timer.h"
 
-struct worker;
-
 enum stream_state {
 	STREAM_NEW, /* the backend is not connected yet */
 	STREAM_COPY,
@@ -119,7 +117,7 @@ struct engine {
 	 * whenever that may be: readiness of either socket, an event of the lane, the timer of the
 	 * wait list.
 	 */
-	void (*pump)(struct worker *w, struct stream *s);
+	void (*pump)(struct stream *s);
 };
 extern const struct engine engine_copy;
 extern const struct engine engine_kernel;
@@ -135,7 +133,7 @@ uint64_t stream_trimmed(const struct stream *s);
 uint64_t stream_redirected(const struct stream *s);
 
 /* How much the next read by hand takes, at most LOOP_BUFFER bytes. */
-size_t stream_read_size(const struct worker *w, const struct stream *s);
+size_t stream_read_size(const struct stream *s);
 /* Makes room for `want` more bytes behind what is pending. 0 or -ENOMEM. */
 int stream_room(struct stream *s, size_t want);
 /* Appends to the pending bytes. 0 or -ENOMEM. */
@@ -144,7 +142,7 @@ int stream_keep(struct stream *s, const char *data, size_t len);
 void stream_pass(struct stream *s, char **data, size_t *len, bool ended);
 /* Whether a stream that is copied though the kernel could have it (`by_hand`) goes on being copied.
  */
-bool stream_stays_by_hand(const struct worker *w, const struct stream *s);
+bool stream_stays_by_hand(const struct stream *s);
 /* Who reads the source when the kernel does not: the copy engine, or HTTP. */
 const struct engine *stream_by_hand(const struct stream *s);
 
@@ -154,42 +152,42 @@ void stream_enter(struct stream *s, enum stream_state next);
 bool stream_may_enter(enum stream_state from, enum stream_state next);
 
 /* Calls the engine; ends the session when both of its streams have ended. */
-void stream_pump(struct worker *w, struct stream *s);
+void stream_pump(struct stream *s);
 
 /* Has the stream wait: it is pumped again soon, then ever more rarely, and at once when the target
  * gets room. `restart` begins again with short waits. */
-void stream_wait(struct worker *w, struct stream *s, bool restart);
+void stream_wait(struct stream *s, bool restart);
 /*
  * The same for a backlog of which `left` bytes must go: looks again when they should have gone. Of
  * a target that takes nothing it is its own word that ends the wait, and a timer after some seconds
  * only; it counts as having room when no more than `low` bytes are unsent (0: the system's
  * measure).
  */
-void stream_wait_drain(struct worker *w, struct stream *s, uint64_t left, uint64_t low);
-void stream_unwait(struct worker *w, struct stream *s);
+void stream_wait_drain(struct stream *s, uint64_t left, uint64_t low);
+void stream_unwait(struct stream *s);
 /* The target says that it has room: a long wait begins again with short ones. */
 void stream_roused(struct stream *s);
 /* Pumps it again after the other sessions have had their turn. */
-void stream_again(struct worker *w, struct stream *s);
-void stream_not_again(struct worker *w, struct stream *s);
+void stream_again(struct stream *s);
+void stream_not_again(struct stream *s);
 
 /*
  * Whether the target's TCP has taken every byte the kernel was given for it, so that the daemon may
  * write or shut it down. If not, the stream waits for that now (or its session has failed).
  */
-bool stream_target_drained(struct worker *w, struct stream *s);
+bool stream_target_drained(struct stream *s);
 
 /*
  * End of stream, with proof: pumped in STREAM_ENDING. Waits until the target's TCP has taken every
  * byte, then passes the end on.
  */
-void stream_finish(struct worker *w, struct stream *s);
+void stream_finish(struct stream *s);
 /* The source is dead and everything it left is written: ends the session once the target's peer has
  * all of it. */
-void stream_farewell(struct worker *w, struct stream *s);
+void stream_farewell(struct stream *s);
 /* Tells epoll what the stream's two sockets are to be watched for in its present state. Where it
  * refuses, it is asked again later: the session has not ended when this returns. */
-void stream_watch(struct worker *w, struct stream *s);
+void stream_watch(struct stream *s);
 /*
  * Bytes the kernel was given for the target that its TCP has not taken: a close of the target
  * throws them away.

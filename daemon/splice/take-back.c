@@ -14,19 +14,19 @@
 #define SEND_TRIES     8
 #define PUT_BACK_TRIES 8
 
-void kernel_hold(const struct worker *w, const struct conn *c)
+void kernel_hold(const struct stream *s)
 {
-	int bytes = (int)w->daemon->config->splice_window * 3;
+	int bytes = (int)s->session->worker->daemon->config->splice_window * 3;
 
-	if (!(w->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT))
-		(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+	if (!(s->session->worker->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT))
+		(void)setsockopt(s->source->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
 }
 
-void kernel_kick(const struct conn *c)
+void kernel_kick(const struct stream *s)
 {
 	int one = 1;
 
-	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+	(void)setsockopt(s->source->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
 }
 
 /*
@@ -34,28 +34,29 @@ void kernel_kick(const struct conn *c)
  * kernel runs a verdict whatever SO_RCVLOWAT says, and a verdict that meets the delete drops its
  * segment.
  */
-static bool window_is_open(const struct worker *w, const struct stream *s)
+static bool window_is_open(const struct stream *s)
 {
 	uint64_t consumed =
 	    s->source->received + stream_redirected(s) + kernel_passed(s) - s->taken;
 	struct tcp_state state;
 
-	if (w->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT)
+	if (s->session->worker->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT)
 		return true;
 	if (tcp_state_read(s->source->fd, &state) < 0)
 		return true; /* the delete will tell */
 	/* A FIN runs one too; its EPOLLRDHUP leads to the end of the stream. */
-	return state.open && state.received < consumed + w->daemon->config->splice_window / 4;
+	return state.open &&
+	       state.received < consumed + s->session->worker->daemon->config->splice_window / 4;
 }
 
 /* Without sockops. Safe as long as no verdict is due in this very moment. */
-static int delete_unlocked(struct worker *w, struct stream *s)
+static int delete_unlocked(struct stream *s)
 {
 	int err;
 
-	if (!window_is_open(w, s))
+	if (!window_is_open(s))
 		return -EBUSY;
-	err = maps_disengage(w->maps, s->source->cookie);
+	err = maps_disengage(s->session->worker->maps, s->source->cookie);
 	if (err == -ENOENT)
 		return -ECONNRESET; /* the kernel does it itself when TCP ends in a reset */
 	if (err)
@@ -63,7 +64,7 @@ static int delete_unlocked(struct worker *w, struct stream *s)
 	if (kernel_passed(s) == s->taken)
 		return 0;
 	for (int i = 0; i < PUT_BACK_TRIES; i++) {
-		err = maps_engage(w->maps, s->source->cookie, s->source->fd);
+		err = maps_engage(s->session->worker->maps, s->source->cookie, s->source->fd);
 		if (!err)
 			return -EAGAIN; /* still held */
 		/* Its FIN has come: what was handed up is the last of it and is read all the same;
@@ -79,17 +80,17 @@ static int delete_unlocked(struct worker *w, struct stream *s)
  * connection, which is told nowhere else; -EBUSY: the call did not come that far, for want of
  * memory, say.
  */
-static int compute_mss(const struct worker *w, int fd)
+static int compute_mss(const struct maps *m, int fd)
 {
 	int err = 0;
 
-	__atomic_fetch_add(w->maps->leaving, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(m->leaving, 1, __ATOMIC_SEQ_CST);
 	for (int i = 0; i < SEND_TRIES; i++) {
 		err = send(fd, "", 0, MSG_NOSIGNAL) < 0 ? -errno : 0;
 		if (err != -EINTR)
 			break;
 	}
-	__atomic_fetch_sub(w->maps->leaving, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(m->leaving, 1, __ATOMIC_SEQ_CST);
 	switch (err) {
 	case -EAGAIN:
 		return 0; /* the write queue is full, which is found behind the MSS */
@@ -107,7 +108,7 @@ static int compute_mss(const struct worker *w, int fd)
 }
 
 /* Has the sockops program delete it, under the socket's lock: see leave() in splice.bpf.c. */
-static int delete_locked(struct worker *w, struct stream *s)
+static int delete_locked(struct stream *s)
 {
 	struct lane *lane = s->lane;
 	uint16_t request = (uint16_t)(lane->leave + 1);
@@ -115,13 +116,13 @@ static int delete_locked(struct worker *w, struct stream *s)
 
 	lane->taken = s->taken;
 	__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
-	err = compute_mss(w, s->source->fd);
+	err = compute_mss(s->session->worker->maps, s->source->fd);
 	if (!err && __atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request)
 		return 0;
 	/* Withdrawn, for nobody expects it to leave later; the lock that kernel_hold() takes waits
 	 * for a call that has seen it. */
 	__atomic_store_n(&lane->leave, lane->left, __ATOMIC_SEQ_CST);
-	kernel_hold(w, s->source);
+	kernel_hold(s);
 	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request) {
 		__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
 		return 0;
@@ -129,19 +130,20 @@ static int delete_locked(struct worker *w, struct stream *s)
 	if (err)
 		return err;
 	/* An open source that did not leave is one that sockops does not know. */
-	return kernel_passed(s) != s->taken ? -EAGAIN : delete_unlocked(w, s);
+	return kernel_passed(s) != s->taken ? -EAGAIN : delete_unlocked(s);
 }
 
-int kernel_take_back(struct worker *w, struct stream *s)
+int kernel_take_back(struct stream *s)
 {
-	bool locked = w->maps->collected && !(w->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT);
+	bool locked = s->session->worker->maps->collected &&
+		      !(s->session->worker->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT);
 	int err;
 
-	kernel_hold(w, s->source);
-	err = locked ? delete_locked(w, s) : delete_unlocked(w, s);
+	kernel_hold(s);
+	err = locked ? delete_locked(s) : delete_unlocked(s);
 	if (err == -EAGAIN || err == -EBUSY)
 		return err;
-	kernel_kick(s->source);
+	kernel_kick(s);
 	return err;
 }
 

@@ -152,7 +152,7 @@ static int try_server(struct session *s)
 	c->readable = c->writable = c->fin_seen = c->urgent = false;
 	c->failed = c->lost = c->ended = c->unwatched = false;
 	session_dial_timeout(s, try_time(s));
-	stream_watch(w, &s->streams[DOWN]);
+	stream_watch(&s->streams[DOWN]);
 	return 0;
 }
 
