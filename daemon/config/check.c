@@ -5,9 +5,12 @@
 #include <pwd.h>
 #include <string.h>
 
+#include "check.h"
 #include "file.h"
 #include "matchers.h"
-#include "value.h"
+#include "text.h"
+#include "units.h"
+#include "warn.h"
 
 /* Things with names, in an array of structs whose first field is the name. */
 struct named {
@@ -255,7 +258,7 @@ static void check_order(struct config_file *f, enum option_id low, enum option_i
 	const struct option *o_low = &options[low], *o_high = &options[high];
 	uint64_t low_value = *(const uint64_t *)((const char *)f->config + o_low->field);
 	uint64_t high_value = *(const uint64_t *)((const char *)f->config + o_high->field);
-	char low_text[VALUE_STR_MAX], high_text[VALUE_STR_MAX];
+	char low_text[UNITS_STR_MAX], high_text[UNITS_STR_MAX];
 
 	/* A negative line: that value is wrong by itself, and has been blamed. */
 	if (low_value < high_value || f->lines[low] < 0 || f->lines[high] < 0)
@@ -264,8 +267,8 @@ static void check_order(struct config_file *f, enum option_id low, enum option_i
 	file_error(f, MAX(f->lines[low], f->lines[high]),
 		   "%s (%s) is not less than %s (%s); allowed: splice_low < splice_high < "
 		   "splice_hard",
-		   o_low->key, value_format_size(low_value, low_text), o_high->key,
-		   value_format_size(high_value, high_text));
+		   o_low->key, units_format_size(low_value, low_text), o_high->key,
+		   units_format_size(high_value, high_text));
 }
 
 /* What getpwnam() says of an unknown name differs with the databases it asked. */
@@ -323,32 +326,4 @@ void check_file(struct config_file *f)
 	if (!f->config->n_listeners && !f->n_errors)
 		file_error(f, MAX(f->line, 1),
 			   "no listener; allowed: at least one [listener NAME] section");
-}
-
-static bool looks_at_requests(const struct route_config *r)
-{
-	for (size_t i = 0; i < r->n_matches; i++) {
-		enum match_kind kind = r->matches[i].kind;
-
-		if (kind == MATCH_PATH || kind == MATCH_METHOD || kind == MATCH_HEADER)
-			return true;
-	}
-	return false;
-}
-
-/* A configuration that was not read from a file may lack a text altogether. */
-static bool is_set(const char *text)
-{
-	return text && *text;
-}
-
-bool listener_config_tunnels_h2(const struct listener_config *c)
-{
-	if (c->h2 != H2_AUTO)
-		return c->h2 == H2_TUNNEL;
-	for (size_t i = 0; i < c->n_routes; i++)
-		if (looks_at_requests(&c->routes[i]))
-			return false;
-	return !c->body_max && c->x_forwarded_for == FORWARD_NO && !c->x_forwarded_proto &&
-	       c->forwarded == FORWARD_NO && !is_set(c->via) && !is_set(c->request_id);
 }

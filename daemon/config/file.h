@@ -2,7 +2,10 @@
 /* A configuration file on its way to a struct config: lines to blame, and what is wrong so far. */
 #pragma once
 
-#include "option.h"
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "table.h"
 
 #define FILE_MAX_ERRORS 100
 
@@ -28,13 +31,3 @@ void file_error(struct config_file *f, int line, const char *fmt, ...) _printf_(
 
 /* Notes something that is no mistake, but hardly meant, in f->config. */
 void file_warning(struct config_file *f, int line, const char *fmt, ...) _printf_(3, 4);
-
-/* Fills f->config from the stream; everything wrong goes to file_error() or sets no_memory. */
-void parse_file(struct config_file *f, FILE *stream);
-
-/* At the end of a section: what was written in it and does nothing. `base` is its struct. */
-void check_section(struct config_file *f, enum section section, void *base);
-/* Pools nobody uses, and options that nobody who uses a pool heeds. */
-void warn_of_whole(struct config_file *f);
-/* What only the whole shows: names that are used, used twice or missing, limits that cross. */
-void check_file(struct config_file *f);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "array.h"
 #include "matchers.h"
 #include "server.h"
 
@@ -82,29 +83,13 @@ static const struct item {
     [OPTION_ROUTES] = {parse_route, sizeof(struct route_config), true},
 };
 
-/* memcpy(): `array` is the address of a pointer to whatever the items are. */
-void *list_grow(void *array, size_t n, size_t size)
-{
-	void *items_;
-
-	memcpy(&items_, array, sizeof(items_));
-	/* Doubled at every power of two: a long list costs as little as a short one. */
-	if ((n & (n - 1)) == 0) {
-		items_ = reallocarray(items_, n ? n * 2 : 1, size);
-		if (!items_)
-			return NULL;
-		memcpy(array, &items_, sizeof(items_));
-	}
-	return memset((char *)items_ + n * size, 0, size);
-}
-
 static int append(const struct option *o, const char *text, void *base, struct text *why)
 {
 	size_t n = option_count(o, base);
 	void *item;
 	int r;
 
-	item = list_grow((char *)base + o->field, n, items[o->type].size);
+	item = array_grow((char *)base + o->field, n, items[o->type].size);
 	if (!item)
 		return -ENOMEM;
 
@@ -134,6 +119,10 @@ int list_parse(const struct option *o, const char *text, void *base, struct text
 	_cleanup_free_ char *copy = NULL;
 	char *rest, *word;
 
+	if (!*text && !o->may_be_empty) {
+		text_add(why, "needs a value");
+		return -EINVAL;
+	}
 	if (!*text)
 		return 0;
 	if (items[o->type].whole_line)

@@ -2,7 +2,8 @@
 /* Options with several values. */
 #pragma once
 
-#include "option.h"
+#include "table.h"
+#include "text.h"
 
 /*
  * Appends the items of `text` to the option's list: all of them or, on an error, those before the
@@ -11,9 +12,3 @@
 int list_parse(const struct option *o, const char *text, void *base, struct text *why);
 /* Writes item i the way list_parse() reads it. */
 void list_format(const struct option *o, const void *base, size_t i, FILE *out);
-
-/*
- * Makes room for one more item of `size` bytes, zeroed. `array` points to the list's pointer.
- * The new item counts only when the caller adds one to the length. NULL without memory.
- */
-void *list_grow(void *array, size_t n, size_t size);

@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "list.h"
-#include "value.h"
+#include "array.h"
+#include "names.h"
 
 #define BLANKS      " \t"
 #define ARROW       "->"
@@ -255,7 +255,7 @@ static int parse_matches(char **rest, struct route_config *r, struct text *why)
 
 		if (!*word)
 			continue;
-		m = list_grow(&r->matches, r->n_matches, sizeof(*m));
+		m = array_grow(&r->matches, r->n_matches, sizeof(*m));
 		if (!m)
 			return -ENOMEM;
 		r->n_matches++;

@@ -2,7 +2,8 @@
 /* The value of `route =`: MATCHERS -> POOL. */
 #pragma once
 
-#include "option.h"
+#include "table.h"
+#include "text.h"
 
 /* What documents say about a matcher. */
 struct match_info {

@@ -10,8 +10,15 @@
 #include <ini.h>
 #include <string.h>
 
+#include "array.h"
 #include "file.h"
-#include "list.h"
+#include "names.h"
+#include "option.h"
+#include "parse.h"
+#include "table.h"
+#include "text.h"
+#include "value.h"
+#include "warn.h"
 
 #define LINE_BYTES 4096
 #define FILE_BYTES (16u << 20)
@@ -76,13 +83,13 @@ static void end_section(struct parser *p)
 	}
 	if (p->section == SECTION_LISTENER)
 		check_served(p);
-	check_section(p->f, p->section, p->base);
+	warn_of_section(p->f, p->section, p->base);
 }
 
 static void *new_listener(struct parser *p, const char *name)
 {
 	struct config *c = p->f->config;
-	struct listener_config *l = list_grow(&c->listeners, c->n_listeners, sizeof(*l));
+	struct listener_config *l = array_grow(&c->listeners, c->n_listeners, sizeof(*l));
 
 	if (!l)
 		return NULL;
@@ -96,7 +103,7 @@ static void *new_listener(struct parser *p, const char *name)
 static void *new_pool(struct parser *p, const char *name)
 {
 	struct config *c = p->f->config;
-	struct pool_config *pool = list_grow(&c->pools, c->n_pools, sizeof(*pool));
+	struct pool_config *pool = array_grow(&c->pools, c->n_pools, sizeof(*pool));
 
 	if (!pool)
 		return NULL;
@@ -127,7 +134,7 @@ static void begin_section(struct parser *p, enum section section, const char *na
 
 	for (const struct option *o = option_next(section, NULL); o; o = option_next(section, o))
 		p->f->lines[o - options] = 0;
-	if (!p->base || option_set_defaults(section, p->base) < 0) {
+	if (!p->base || value_set_defaults(section, p->base) < 0) {
 		p->f->no_memory = true;
 		p->skip = true;
 	}
@@ -240,7 +247,7 @@ static int note_lines(struct parser *p, const struct option *o, size_t before)
 		if (o->type != OPTION_BINDS)
 			continue;
 
-		int *line = list_grow(&p->f->bind_lines, p->f->n_bind_lines, sizeof(*line));
+		int *line = array_grow(&p->f->bind_lines, p->f->n_bind_lines, sizeof(*line));
 
 		if (!line)
 			return -ENOMEM;

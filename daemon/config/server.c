@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "names.h"
 #include "value.h"
 
 #define BLANKS   " \t"
@@ -110,7 +111,7 @@ static int parse_attribute(char *word, struct server_config *s, bool *seen, stru
 		value = "";
 
 	text_add(why, "%s: ", o->key);
-	r = option_set(o, s, value, why);
+	r = value_set(o, s, value, why);
 	if (r == 0)
 		*why = (struct text){0};
 	return r;
@@ -159,7 +160,7 @@ int server_parse(const char *text, struct server_config *ret, struct text *why)
 	if (!copy)
 		return -ENOMEM;
 
-	r = option_set_defaults(SECTION_SERVER, &s);
+	r = value_set_defaults(SECTION_SERVER, &s);
 	if (r < 0)
 		return r;
 	r = parse_name_and_address(&rest, &s, why);
@@ -191,7 +192,7 @@ void server_format(const struct server_config *s, FILE *out)
 			continue;
 		}
 		fprintf(out, " %s=", o->key);
-		option_format(o, s, 0, out);
+		value_format(o, s, out);
 	}
 }
 

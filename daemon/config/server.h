@@ -2,7 +2,8 @@
 /* The value of `server =`: NAME ADDRESS and the options of section SERVER. */
 #pragma once
 
-#include "option.h"
+#include "table.h"
+#include "text.h"
 
 /*
  * Parses ADDRESS: what addr_parse() takes (but port 0), HOST:PORT or internal:hello. Returns 0,

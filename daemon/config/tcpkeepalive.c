@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* tcp_keepalive: no, yes, auto, or nginx's IDLE:INTERVAL:COUNT of which parts may be left out. */
+#include "tcpkeepalive.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "value.h"
+#include "units.h"
 
 /* The kernel's own limits: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL, MAX_TCP_KEEPCNT. */
 #define SECONDS_MAX 32767
@@ -48,15 +49,8 @@ static bool parse_part(const char *part, bool is_time, unsigned long max, unsign
 	return true;
 }
 
-static int invalid(struct text *why, const char *text, const char *problem)
-{
-	text_add_quoted(why, text);
-	text_add(why, " %s", problem);
-	return -EINVAL;
-}
-
-int value_parse_tcp_keepalive(const struct option *o _unused_, const char *text, void *field,
-			      struct text *why)
+int tcpkeepalive_parse(const struct option *o _unused_, const char *text, void *field,
+		       struct text *why)
 {
 	struct tcp_keepalive k = {.mode = TCP_KEEPALIVE_YES}, *ret = field;
 	_cleanup_free_ char *copy = NULL;
@@ -75,29 +69,30 @@ int value_parse_tcp_keepalive(const struct option *o _unused_, const char *text,
 	interval = strsep(&rest, ":");
 	count = strsep(&rest, ":");
 	if (!count || rest)
-		return invalid(why, text, "is neither a word nor three parts with colons between");
+		return text_invalid(why, text,
+				    "is neither a word nor three parts with colons between");
 	if (!parse_part(idle, true, SECONDS_MAX, &k.idle))
-		return invalid(why, text, "does not begin with 1s to 32767s");
+		return text_invalid(why, text, "does not begin with 1s to 32767s");
 	if (!parse_part(interval, true, SECONDS_MAX, &k.interval))
-		return invalid(why, text, "has an interval that is not 1s to 32767s");
+		return text_invalid(why, text, "has an interval that is not 1s to 32767s");
 	if (!parse_part(count, false, COUNT_MAX, &k.count))
-		return invalid(why, text, "has a count that is not 1 to 127");
+		return text_invalid(why, text, "has a count that is not 1 to 127");
 	if (!k.idle && !k.interval && !k.count)
-		return invalid(why, text, "has no part that says something");
+		return text_invalid(why, text, "has no part that says something");
 	*ret = k;
 	return 0;
 }
 
 static void format_seconds(unsigned int seconds, FILE *out)
 {
-	char buf[VALUE_STR_MAX];
+	char buf[UNITS_STR_MAX];
 
 	if (seconds)
-		fputs(value_format_duration(seconds * NSEC_PER_SEC, buf), out);
+		fputs(units_format_duration(seconds * NSEC_PER_SEC, buf), out);
 	fputc(':', out);
 }
 
-void value_format_tcp_keepalive(const struct tcp_keepalive *k, FILE *out)
+void tcpkeepalive_format(const struct tcp_keepalive *k, FILE *out)
 {
 	if (!k->idle && !k->interval && !k->count) {
 		fputs(mode_str[k->mode], out);

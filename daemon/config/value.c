@@ -1,72 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "value.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/un.h>
 
 #include "../logplace.h"
+#include "names.h"
+#include "tcpkeepalive.h"
+#include "units.h"
 
-#define HOST_NAME_LEN 253
-#define LABEL_LEN     63
-
-struct unit {
-	const char *suffix;
-	uint64_t factor;
-};
-
-/* Smallest first. */
-static const struct unit durations[] = {
-    {"ms", NSEC_PER_MSEC},      {"s", NSEC_PER_SEC},         {"m", 60 * NSEC_PER_SEC},
-    {"h", 3600 * NSEC_PER_SEC}, {"d", 86400 * NSEC_PER_SEC},
-};
-static const struct unit sizes[] = {
-    {"", 1},
-    {"K", UINT64_C(1) << 10},
-    {"M", UINT64_C(1) << 20},
-    {"G", UINT64_C(1) << 30},
-};
-
-static int invalid(struct text *why, const char *text, const char *problem)
-{
-	text_add_quoted(why, text);
-	text_add(why, " %s", problem);
-	return -EINVAL;
-}
-
-/* Takes the leading digits; *rest is what follows. A number beyond 64 bits is UINT64_MAX. */
-static bool take_number(const char *text, int base, uint64_t *n, const char **rest)
-{
-	char *end;
-
-	if (!isdigit((unsigned char)*text))
-		return false;
-
-	*n = strtoull(text, &end, base);
-	*rest = end;
-	return true;
-}
-
-static bool in_range(const struct option *o, uint64_t n)
-{
-	return n >= o->min && n <= o->max;
-}
-
-int value_parse_bool(const struct option *o _unused_, const char *text, void *field,
-		     struct text *why)
+static int parse_bool(const struct option *o _unused_, const char *text, void *field,
+		      struct text *why)
 {
 	bool *ret = field;
 
 	if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
-		return invalid(why, text, "is neither yes nor no");
+		return text_invalid(why, text, "is neither yes nor no");
 
 	*ret = text[0] == 'y';
 	return 0;
 }
 
-int value_parse_uint(const struct option *o, const char *text, void *field, struct text *why)
+static int parse_uint(const struct option *o, const char *text, void *field, struct text *why)
 {
 	unsigned int *ret = field;
 	const char *rest;
@@ -77,31 +34,31 @@ int value_parse_uint(const struct option *o, const char *text, void *field, stru
 		return 0;
 	}
 
-	if (!take_number(text, 10, &n, &rest) || *rest)
-		return invalid(why, text, "is not a whole number");
-	if (!in_range(o, n))
-		return invalid(why, text, "is out of range");
+	if (!units_take_number(text, 10, &n, &rest) || *rest)
+		return text_invalid(why, text, "is not a whole number");
+	if (!units_in_range(o, n))
+		return text_invalid(why, text, "is out of range");
 
 	*ret = (unsigned int)n;
 	return 0;
 }
 
-int value_parse_mode(const struct option *o, const char *text, void *field, struct text *why)
+static int parse_mode(const struct option *o, const char *text, void *field, struct text *why)
 {
 	unsigned int *ret = field;
 	const char *rest;
 	uint64_t n;
 
-	if (!take_number(text, 8, &n, &rest) || *rest)
-		return invalid(why, text, "is not an octal number");
-	if (!in_range(o, n))
-		return invalid(why, text, "is out of range");
+	if (!units_take_number(text, 8, &n, &rest) || *rest)
+		return text_invalid(why, text, "is not an octal number");
+	if (!units_in_range(o, n))
+		return text_invalid(why, text, "is out of range");
 
 	*ret = (unsigned int)n;
 	return 0;
 }
 
-int value_parse_enum(const struct option *o, const char *text, void *field, struct text *why)
+static int parse_enum(const struct option *o, const char *text, void *field, struct text *why)
 {
 	unsigned int *ret = field;
 
@@ -112,44 +69,7 @@ int value_parse_enum(const struct option *o, const char *text, void *field, stru
 		return 0;
 	}
 
-	return invalid(why, text, "is not one of the choices");
-}
-
-/* A number and one of the units. Returns -EINVAL with the reason added. */
-static int parse_scaled(const struct option *o, const char *text, const struct unit *units,
-			size_t n_units, uint64_t *ret, struct text *why)
-{
-	const char *suffix;
-	uint64_t n;
-
-	if (!take_number(text, 10, &n, &suffix))
-		return invalid(why, text, "is not a whole number with a unit");
-
-	for (size_t i = 0; i < n_units; i++) {
-		if (strcmp(suffix, units[i].suffix) != 0)
-			continue;
-		if (__builtin_mul_overflow(n, units[i].factor, &n) || !in_range(o, n))
-			return invalid(why, text, "is out of range");
-		*ret = n;
-		return 0;
-	}
-
-	if (!*suffix)
-		return invalid(why, text, "has no unit");
-	return invalid(why, text, "is not a whole number with a unit");
-}
-
-int value_parse_duration(const struct option *o, const char *text, void *field, struct text *why)
-{
-	/* Zero is zero in every unit. */
-	if (strcmp(text, "0") == 0)
-		text = "0s";
-	return parse_scaled(o, text, durations, ARRAY_SIZE(durations), field, why);
-}
-
-int value_parse_size(const struct option *o, const char *text, void *field, struct text *why)
-{
-	return parse_scaled(o, text, sizes, ARRAY_SIZE(sizes), field, why);
+	return text_invalid(why, text, "is not one of the choices");
 }
 
 static int replace_string(void *field, const char *text)
@@ -167,20 +87,20 @@ static int replace_string(void *field, const char *text)
 	return 0;
 }
 
-int value_parse_path(const struct option *o, const char *text, void *field, struct text *why)
+static int parse_path(const struct option *o, const char *text, void *field, struct text *why)
 {
 	if (o->word && strcmp(text, o->word) == 0)
 		return replace_string(field, NULL);
 
 	if (text[0] != '/')
-		return invalid(why, text, "is not an absolute path");
+		return text_invalid(why, text, "is not an absolute path");
 	if (strlen(text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
-		return invalid(why, text, "is too long for a unix socket");
+		return text_invalid(why, text, "is too long for a unix socket");
 
 	return replace_string(field, text);
 }
 
-int value_parse_log(const struct option *o, const char *text, void *field, struct text *why)
+static int parse_log(const struct option *o, const char *text, void *field, struct text *why)
 {
 	struct log_place place;
 	char problem[128];
@@ -194,82 +114,28 @@ int value_parse_log(const struct option *o, const char *text, void *field, struc
 	return replace_string(field, text);
 }
 
-int value_parse_group(const struct option *o _unused_, const char *text, void *field,
-		      struct text *why)
+static int parse_group(const struct option *o _unused_, const char *text, void *field,
+		       struct text *why)
 {
 	if (strpbrk(text, " \t:/"))
-		return invalid(why, text, "is not a group name");
+		return text_invalid(why, text, "is not a group name");
 	return replace_string(field, text);
 }
 
 /* Whether there is such a user is for the check to find out. */
-int value_parse_user(const struct option *o _unused_, const char *text, void *field,
-		     struct text *why)
+static int parse_user(const struct option *o _unused_, const char *text, void *field,
+		      struct text *why)
 {
 	if (strpbrk(text, " \t:/"))
-		return invalid(why, text, "is not a user name");
+		return text_invalid(why, text, "is not a user name");
 	return replace_string(field, text);
 }
 
-bool name_is_valid(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len >= 1 && len <= 63 &&
-	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") ==
-		   len;
-}
-
-/* A label of a host name: letters, digits, '-' inside, and '_', which container names use. */
-static bool label_is_valid(const char *label, size_t len)
-{
-	if (len < 1 || len > LABEL_LEN || label[0] == '-' || label[len - 1] == '-')
-		return false;
-
-	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)label[i]) && label[i] != '-' && label[i] != '_')
-			return false;
-	return true;
-}
-
-bool host_is_valid(const char *host, size_t len, bool *numeric)
-{
-	const char *end = host + len;
-
-	if (len > 1 && end[-1] == '.')
-		end--;
-	if (end - host > HOST_NAME_LEN)
-		return false;
-
-	for (;;) {
-		const char *dot = memchr(host, '.', (size_t)(end - host));
-		size_t n = (size_t)((dot ? dot : end) - host);
-
-		if (!label_is_valid(host, n))
-			return false;
-		*numeric = strspn(host, "0123456789") >= n;
-		if (!dot)
-			return true;
-		host = dot + 1;
-	}
-}
-
-#define TOKEN_BYTES                                                      \
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" \
-	"!#$%&'*+-.^_`|~"
-
-bool token_is_valid(const char *text, size_t max)
-{
-	size_t len = strlen(text);
-
-	return len >= 1 && len <= max && strspn(text, TOKEN_BYTES) == len;
-}
-
-int value_parse_token(const struct option *o _unused_, const char *text, void *field,
-		      struct text *why)
+static int parse_token(const struct option *o _unused_, const char *text, void *field,
+		       struct text *why)
 {
 	if (*text && !token_is_valid(text, TOKEN_MAX))
-		return invalid(why, text, "is not a token");
+		return text_invalid(why, text, "is not a token");
 	return replace_string(field, text);
 }
 
@@ -292,44 +158,127 @@ static const char *const reserved_fields[] = {
     "X-Forwarded-Proto",
 };
 
-int value_parse_field(const struct option *o, const char *text, void *field, struct text *why)
+static int parse_field(const struct option *o, const char *text, void *field, struct text *why)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(reserved_fields); i++)
 		if (strcasecmp(text, reserved_fields[i]) == 0)
-			return invalid(why, text, "is a field with a meaning of its own");
-	return value_parse_token(o, text, field, why);
+			return text_invalid(why, text, "is a field with a meaning of its own");
+	return parse_token(o, text, field, why);
 }
 
-int value_parse_name(const struct option *o _unused_, const char *text, void *field,
-		     struct text *why)
+static int parse_name(const struct option *o _unused_, const char *text, void *field,
+		      struct text *why)
 {
 	if (!*text)
 		return replace_string(field, NULL);
 	if (!name_is_valid(text))
-		return invalid(why, text, "is not a valid name");
+		return text_invalid(why, text, "is not a valid name");
 	return replace_string(field, text);
 }
 
-static const char *format_scaled(uint64_t n, const struct unit *units, size_t n_units,
-				 char buf[VALUE_STR_MAX])
+typedef int (*parse_fn)(const struct option *, const char *, void *, struct text *);
+
+/* Of the types with one value. */
+static const parse_fn parsers[_OPTION_TYPE_MAX] = {
+    [OPTION_BOOL] = parse_bool,
+    [OPTION_UINT] = parse_uint,
+    [OPTION_DURATION] = units_parse_duration,
+    [OPTION_SIZE] = units_parse_size,
+    [OPTION_MODE] = parse_mode,
+    [OPTION_ENUM] = parse_enum,
+    [OPTION_PATH] = parse_path,
+    [OPTION_USER] = parse_user,
+    [OPTION_NAME] = parse_name,
+    [OPTION_TOKEN] = parse_token,
+    [OPTION_FIELD] = parse_field,
+    [OPTION_GROUP] = parse_group,
+    [OPTION_LOG] = parse_log,
+    [OPTION_KEEPALIVE] = tcpkeepalive_parse,
+};
+
+bool value_is_single(const struct option *o)
 {
-	const struct unit *best = units;
-
-	for (size_t i = 1; i < n_units; i++)
-		if (n % units[i].factor == 0)
-			best = &units[i];
-
-	(void)snprintf(buf, VALUE_STR_MAX, "%" PRIu64 "%s", n / best->factor,
-		       n == 0 ? "" : best->suffix);
-	return buf;
+	return parsers[o->type] != NULL;
 }
 
-const char *value_format_duration(uint64_t ns, char buf[VALUE_STR_MAX])
+int value_set(const struct option *o, void *base, const char *text, struct text *why)
 {
-	return format_scaled(ns, durations, ARRAY_SIZE(durations), buf);
+	if (!*text && !o->may_be_empty) {
+		text_add(why, "needs a value");
+		return -EINVAL;
+	}
+	return parsers[o->type](o, text, (char *)base + o->field, why);
 }
 
-const char *value_format_size(uint64_t bytes, char buf[VALUE_STR_MAX])
+/* A default that does not parse is a mistake in the table: the unit test sets them all. */
+int value_set_defaults(enum section section, void *base)
 {
-	return format_scaled(bytes, sizes, ARRAY_SIZE(sizes), buf);
+	for (const struct option *o = option_next(section, NULL); o; o = option_next(section, o)) {
+		struct text why = {0};
+		int r;
+
+		if (!o->def || !value_is_single(o))
+			continue;
+		r = value_set(o, base, o->def, &why);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void format_uint(const struct option *o, unsigned int n, FILE *out)
+{
+	if (o->word && n == (unsigned int)o->word_value)
+		fputs(o->word, out);
+	else
+		fprintf(out, "%u", n);
+}
+
+static void format_string(const struct option *o, const char *string, FILE *out)
+{
+	if (string)
+		fputs(string, out);
+	else if (o->word)
+		fputs(o->word, out);
+}
+
+void value_format(const struct option *o, const void *base, FILE *out)
+{
+	const void *field = (const char *)base + o->field;
+	char buf[UNITS_STR_MAX];
+
+	switch (o->type) {
+	case OPTION_BOOL:
+		fputs(*(const bool *)field ? "yes" : "no", out);
+		break;
+	case OPTION_UINT:
+		format_uint(o, *(const unsigned int *)field, out);
+		break;
+	case OPTION_DURATION:
+		fputs(units_format_duration(*(const uint64_t *)field, buf), out);
+		break;
+	case OPTION_SIZE:
+		fputs(units_format_size(*(const uint64_t *)field, buf), out);
+		break;
+	case OPTION_MODE:
+		fprintf(out, "%04o", *(const unsigned int *)field);
+		break;
+	case OPTION_ENUM:
+		fputs(o->choices[*(const unsigned int *)field], out);
+		break;
+	case OPTION_KEEPALIVE:
+		tcpkeepalive_format(field, out);
+		break;
+	case OPTION_PATH:
+	case OPTION_USER:
+	case OPTION_GROUP:
+	case OPTION_LOG:
+	case OPTION_NAME:
+	case OPTION_TOKEN:
+	case OPTION_FIELD:
+		format_string(o, *(char *const *)field, out);
+		break;
+	default:
+		break;
+	}
 }

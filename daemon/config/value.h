@@ -1,42 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Single values as text. The parsers return 0, or -EINVAL with the reason added to *why; the
- * field is written on success only.
- */
+/* Single values as text. */
 #pragma once
 
-#include "option.h"
+#include "table.h"
+#include "text.h"
 
-int value_parse_bool(const struct option *o, const char *text, void *field, struct text *why);
-int value_parse_uint(const struct option *o, const char *text, void *field, struct text *why);
-int value_parse_duration(const struct option *o, const char *text, void *field, struct text *why);
-int value_parse_size(const struct option *o, const char *text, void *field, struct text *why);
-int value_parse_mode(const struct option *o, const char *text, void *field, struct text *why);
-/* In tcpkeepalive.c, both. */
-int value_parse_tcp_keepalive(const struct option *o, const char *text, void *field,
-			      struct text *why);
-void value_format_tcp_keepalive(const struct tcp_keepalive *k, FILE *out);
-int value_parse_enum(const struct option *o, const char *text, void *field, struct text *why);
-/* These replace an owned string; -ENOMEM is possible. */
-int value_parse_path(const struct option *o, const char *text, void *field, struct text *why);
-int value_parse_user(const struct option *o, const char *text, void *field, struct text *why);
-int value_parse_group(const struct option *o, const char *text, void *field, struct text *why);
-int value_parse_log(const struct option *o, const char *text, void *field, struct text *why);
-int value_parse_token(const struct option *o, const char *text, void *field, struct text *why);
-int value_parse_field(const struct option *o, const char *text, void *field, struct text *why);
-int value_parse_name(const struct option *o, const char *text, void *field, struct text *why);
-
-/* The text of a number of nanoseconds or bytes, in the largest unit that divides it. */
-#define VALUE_STR_MAX 32
-const char *value_format_duration(uint64_t ns, char buf[VALUE_STR_MAX]);
-const char *value_format_size(uint64_t bytes, char buf[VALUE_STR_MAX]);
-
+/* Whether the option has one value, and no list. */
+bool value_is_single(const struct option *o);
 /*
- * Letters, digits, '_' and '-' in labels, and perhaps a dot at the end. *numeric: the last label
- * is a number, so this is or was meant to be an IPv4 address.
+ * Parses `text` into the option's field of `base`, the section's struct; a string that is there is
+ * freed. Returns 0, -ENOMEM, or -EINVAL with the reason added to *why and the field as it was.
  */
-bool host_is_valid(const char *host, size_t len, bool *numeric);
-
-/* What HTTP calls a token, of 1 to `max` bytes. */
-#define TOKEN_MAX 63
-bool token_is_valid(const char *text, size_t max);
+int value_set(const struct option *o, void *base, const char *text, struct text *why);
+/* Sets every option of the section that has a default. Those of lists are empty. */
+int value_set_defaults(enum section section, void *base);
+/* Writes it the way value_set() reads it. */
+void value_format(const struct option *o, const void *base, FILE *out);

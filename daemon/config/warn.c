@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "table.h"
+#include "text.h"
+#include "warn.h"
 
 /* What the listener is, as ONLY_* */
 static unsigned int kind_of(const struct listener_config *l)
@@ -83,7 +86,7 @@ static void note_pool(struct config_file *f, struct pool_config *p)
 	}
 }
 
-void check_section(struct config_file *f, enum section section, void *base)
+void warn_of_section(struct config_file *f, enum section section, void *base)
 {
 	if (section == SECTION_LISTENER)
 		check_listener(f, base);

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../../daemon/config/value.h"
+#include "../../daemon/config/tcpkeepalive.h"
 #include "../../daemon/conn.h"
 
 static const struct {
@@ -67,11 +67,11 @@ static void test_good(void **state _unused_)
 		size_t size = 0;
 		FILE *out;
 
-		assert_int_equal(value_parse_tcp_keepalive(NULL, good[i].text, &k, &why), 0);
+		assert_int_equal(tcpkeepalive_parse(NULL, good[i].text, &k, &why), 0);
 		assert_memory_equal(&k, &good[i].k, sizeof(k));
 		out = open_memstream(&again, &size);
 		assert_non_null(out);
-		value_format_tcp_keepalive(&k, out);
+		tcpkeepalive_format(&k, out);
 		assert_int_equal(fclose(out), 0);
 		assert_string_equal(again, good[i].again);
 		free(again);
@@ -84,7 +84,7 @@ static void test_bad(void **state _unused_)
 		struct tcp_keepalive k = {.mode = TCP_KEEPALIVE_AUTO, .idle = 7};
 		struct text why = {0};
 
-		if (value_parse_tcp_keepalive(NULL, bad[i], &k, &why) != -EINVAL)
+		if (tcpkeepalive_parse(NULL, bad[i], &k, &why) != -EINVAL)
 			fail_msg("\"%s\" was taken", bad[i]);
 		assert_int_equal(k.idle, 7);
 		assert_true(why.len > strlen(bad[i]));

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+struct config_file;
+
+/* What only the whole shows: names that are used, used twice or missing, limits that cross. */
+void check_file(struct config_file *f);
