@@ -126,8 +126,8 @@ static int run(const struct arguments *args)
 	}
 	if (args->mode == MODE_CHECK) {
 		for (size_t i = 0; i < config->n_warnings; i++)
-			(void)fprintf(stderr, "%s:%d: warning: %s\n", args->path,
-				      config->warnings[i].line, config->warnings[i].text);
+			(void)fprintf(stderr, "%s: warning: %s\n", config->warnings[i].where,
+				      config->warnings[i].text);
 		(void)fprintf(stderr, "%s: the configuration is valid\n", args->path);
 		return EXIT_OK;
 	}

@@ -134,8 +134,7 @@ static void terminate(struct run *r, int sig)
 static void say_warnings(const struct config *c)
 {
 	for (size_t i = 0; i < c->n_warnings; i++)
-		log_write_all(LOG_LVL_WARNING, "%s:%d: %s", c->path, c->warnings[i].line,
-			      c->warnings[i].text);
+		log_write_all(LOG_LVL_WARNING, "%s: %s", c->warnings[i].where, c->warnings[i].text);
 }
 
 /* What is different from what runs, so that nobody believes it has taken effect. */

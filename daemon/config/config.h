@@ -72,7 +72,8 @@ enum endpoint_kind {
 
 /* Something that is valid and yet hardly meant. */
 struct config_warning {
-	int line;
+	int line;    /* 0: of a default, which no line has */
+	char *where; /* "FILE:LINE", or "FILE" */
 	char *text;
 };
 

@@ -2,8 +2,17 @@
 #include "file.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include "array.h"
+
+/* A file may hold bytes that would steer a terminal. */
+static void make_printable(char *text)
+{
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+}
 
 void file_error(struct config_file *f, int line, const char *fmt, ...)
 {
@@ -17,9 +26,7 @@ void file_error(struct config_file *f, int line, const char *fmt, ...)
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
+	make_printable(text);
 
 	fprintf(f->errors, "%s:%d: %s\n", f->path, line, text);
 	if (f->n_errors == FILE_MAX_ERRORS)
@@ -32,7 +39,6 @@ void file_warning(struct config_file *f, int line, const char *fmt, ...)
 	struct config *c = f->config;
 	struct config_warning *w;
 	va_list args;
-	int n;
 
 	if (c->n_warnings >= FILE_MAX_ERRORS)
 		return;
@@ -42,16 +48,19 @@ void file_warning(struct config_file *f, int line, const char *fmt, ...)
 		return;
 	}
 	va_start(args, fmt);
-	n = vasprintf(&w->text, fmt, args);
-	va_end(args);
-	if (n < 0) {
+	if (vasprintf(&w->text, fmt, args) < 0)
 		w->text = NULL;
+	va_end(args);
+	if ((line ? asprintf(&w->where, "%s:%d", f->path, line)
+		  : asprintf(&w->where, "%s", f->path)) < 0)
+		w->where = NULL;
+	if (!w->text || !w->where) {
+		free(w->text);
+		free(w->where);
 		f->no_memory = true;
 		return;
 	}
-	for (char *p = w->text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	make_printable(w->text);
 	w->line = line;
 	c->n_warnings++;
 }

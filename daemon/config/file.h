@@ -29,5 +29,6 @@ struct config_file {
 /* Writes "FILE:LINE: text" to the errors. Control bytes that the file may hold become '?'. */
 void file_error(struct config_file *f, int line, const char *fmt, ...) _printf_(3, 4);
 
-/* Notes something that is no mistake, but hardly meant, in f->config. */
+/* Notes something that is no mistake, but hardly meant, in f->config. Line 0: of a default, which
+ * no line has. */
 void file_warning(struct config_file *f, int line, const char *fmt, ...) _printf_(3, 4);

@@ -53,8 +53,10 @@ void config_free(struct config *c)
 		listener_clear(&c->listeners[i]);
 	for (size_t i = 0; i < c->n_pools; i++)
 		pool_clear(&c->pools[i]);
-	for (size_t i = 0; i < c->n_warnings; i++)
+	for (size_t i = 0; i < c->n_warnings; i++) {
+		free(c->warnings[i].where);
 		free(c->warnings[i].text);
+	}
 	free(c->warnings);
 	free(c->listeners);
 	free(c->pools);

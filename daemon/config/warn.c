@@ -134,7 +134,7 @@ static void warn_of_root(struct config_file *f)
 
 	if (geteuid() != 0 || c->user_where.line || !c->user || !*c->user || getpwnam(c->user))
 		return;
-	file_warning(f, 1,
+	file_warning(f, 0,
 		     "user: there is no user \"%s\" (the default): the daemon stays root, without "
 		     "capabilities; make the user, or name another",
 		     c->user);
