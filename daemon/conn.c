@@ -86,6 +86,14 @@ struct conn *conn_new(void)
 	return c;
 }
 
+void conn_free(struct conn *c)
+{
+	if (!c)
+		return;
+	free(c->kept);
+	free(c);
+}
+
 bool conn_wants_keepalive(const struct tcp_keepalive *k, uint64_t silence)
 {
 	return k->mode == TCP_KEEPALIVE_YES ||
@@ -158,7 +166,7 @@ static int start_connect(int fd, const struct addr *where)
 }
 
 int conn_dial(const struct addr *where, bool speaks, const struct tcp_keepalive *keepalive,
-	      int (*own)(void *arg, int fd), void *arg)
+	      void (*mark)(void *arg, int fd), void *arg)
 {
 	_cleanup_close_ int fd = -1;
 	int err = 0;
@@ -170,10 +178,10 @@ int conn_dial(const struct addr *where, bool speaks, const struct tcp_keepalive 
 		err = conn_listen_options(fd, where);
 	if (!err && keepalive && where->sa.sa_family != AF_UNIX)
 		err = conn_set_keepalive(fd, keepalive);
-	if (!err && own)
-		err = own(arg, fd);
 	if (err)
 		return err;
+	if (mark)
+		mark(arg, fd);
 	/* Undone by the kernel when the server's SYN comes (tcp_rcv_synsent_state_process). */
 	if (speaks && where->sa.sa_family != AF_UNIX)
 		set_quickack(fd, 0);

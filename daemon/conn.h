@@ -10,65 +10,62 @@
 #include "config/config.h"
 #include "timer.h"
 
+struct kept;
 struct server;
-struct session;
-struct worker;
 
 enum side { SIDE_CLIENT, SIDE_BACKEND };
 
 struct conn {
 	int fd; /* -1: none */
 	enum side side;
-	bool tcp;       /* not a unix socket */
-	bool readable;  /* edge-triggered: true until a read finds nothing */
-	bool writable;  /* true until a write finds no room */
-	bool fin_seen;  /* EPOLLRDHUP: the peer will send no more */
-	bool urgent;    /* EPOLLPRI: an urgent byte came; reading stops at such a byte */
-	bool based;     /* `base` is valid */
-	bool failed;    /* it was reset or broke; what it sent before may still be delivered */
-	bool collected; /* it is in `sockets` (see splice-api.h), under its cookie */
-	bool used;      /* it has served a request before */
-	bool ended;     /* its output was ended: the FIN counts as a byte */
-	bool shared;    /* `lane_of` may have an entry under its cookie */
-	bool unwatched; /* epoll has refused it so far */
-	bool lost;      /* failed because its peer answers no more */
-	bool asked;     /* TCP asks whether its peer is still there */
-	uint32_t armed; /* what epoll watches */
+	uint32_t armed;  /* what epoll watches */
+	bool tcp;        /* not a unix socket */
+	bool readable;   /* edge-triggered: true until a read finds nothing */
+	bool writable;   /* true until a write finds no room */
+	bool fin_seen;   /* EPOLLRDHUP: the peer will send no more */
+	bool urgent;     /* EPOLLPRI: an urgent byte came; reading stops at such a byte */
+	bool based;      /* `base` is valid */
+	bool failed;     /* it was reset or broke; what it sent before may still be delivered */
+	bool collected;  /* it is in `sockets` (see splice-api.h), under its cookie */
+	bool used;       /* it has served a request before */
+	bool ended;      /* its output was ended: the FIN counts as a byte */
+	bool shared;     /* `lane_of` may have an entry under its cookie */
+	bool unwatched;  /* epoll has refused it so far */
+	bool lost;       /* failed because its peer answers no more */
+	bool asked;      /* TCP asks whether its peer is still there */
+	bool identified; /* its client has said on it who it is: it is nobody else's */
+	bool end_first;  /* it failed after its peer had ended it properly */
+	/* At the other end: a client, as a PROXY header names it; the address of a server. */
+	struct addr peer;
 	uint64_t cookie;
-	uint64_t sent;           /* bytes the daemon wrote */
-	uint64_t received;       /* bytes the daemon read */
-	uint64_t base;           /* acked + queued of tcp_state that stand for zero written bytes */
-	uint64_t claimed;        /* counted as moved up to here: see ledger.h */
-	struct session *session; /* NULL: nobody's: a server connection that is kept, or closed */
-	struct server *server;   /* what a backend's socket is connected to */
-	struct addr where;       /* and at which of its addresses */
-	unsigned int where_seen; /* see server_has() */
-	struct worker *idle_worker; /* that keeps it for a later request; NULL: nobody */
-	struct timer idle_timer;    /* when it has been kept for long enough */
-	uint64_t idle_ns;           /* since when it is */
-	struct session *owner;      /* that keeps it for its client's next request; NULL: nobody */
-	bool reused;                /* it has served two requests */
-	bool identified;            /* its client has said on it who it is: it is nobody else's */
-	bool end_first;             /* it failed after its peer had ended it properly */
-	TAILQ_ENTRY(conn) link;     /* kept connections of a server or session; or to be freed */
-	TAILQ_ENTRY(conn) age_link;
+	uint64_t sent;     /* bytes the daemon wrote */
+	uint64_t received; /* bytes the daemon read */
+	uint64_t base;     /* acked + queued of tcp_state that stand for zero written bytes */
+	uint64_t claimed;  /* counted as moved up to here: see ledger.h */
+	/* Who has it, and is told what epoll reports of its socket. NULL: nobody. */
+	void (*event)(struct conn *c, uint32_t events);
+	void *owner;
+	struct server *server;  /* what a backend's socket is connected to */
+	struct kept *kept;      /* see upstream/kept.h; NULL: it never was */
+	TAILQ_ENTRY(conn) link; /* to be freed */
 };
 TAILQ_HEAD(conn_list, conn);
 
 /* A connection object without a socket. NULL: out of memory. */
 struct conn *conn_new(void);
+/* One from conn_new(), whose socket is closed. NULL is none. */
+void conn_free(struct conn *c);
 
 /*
  * Creates a non-blocking socket for `where` and starts connecting: TCP_NODELAY, urgent data in
  * line. Returns the descriptor, or a negative errno; -EINPROGRESS is not an error. -EAGAIN: the
  * backlog of a unix server is full, which nothing can be waited for. -EADDRNOTAVAIL: no local port
- * is free for that address. `own` may mark
- * the socket before it connects. With `speaks` there is something to send at once, which then
- * carries the acknowledgement of the server's SYN: one segment less. `keepalive` is set if not
- * NULL.
+ * is free for that address. `mark` may mark the socket before it connects. With `speaks` there is
+ * something to send at once, which then carries the acknowledgement of the server's SYN: one
+ * segment less. `keepalive` is set if not NULL.
  */
 int conn_dial(const struct addr *where, bool speaks, const struct tcp_keepalive *keepalive,
-	      int (*own)(void *arg, int fd), void *arg);
+	      void (*mark)(void *arg, int fd), void *arg);
 /*
  * Whether a connection that may be silent for so many nanoseconds (UINT64_MAX: for ever) is to be
  * asked by TCP whether its peer is still there.

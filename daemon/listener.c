@@ -13,6 +13,7 @@
 #include "privileges.h"
 #include "route.h"
 #include "unixfile.h"
+#include "upstream/pool.h"
 #include "worker.h"
 
 /* Connections taken in one turn, so that a flood of them leaves time for sessions. */

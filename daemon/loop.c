@@ -113,7 +113,8 @@ int loop_ask(struct loop *l, struct conn *c)
 
 void loop_conn_gone(struct loop *l, struct conn *c)
 {
-	c->session = NULL;
+	c->event = NULL;
+	c->owner = NULL;
 	TAILQ_INSERT_TAIL(&l->gone, c, link);
 	loop_look(l);
 }
@@ -130,14 +131,14 @@ static void on_poll(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	l->now = now_ns();
 	l->in_turn = true;
 	for (int i = 0; i < n; i++) {
-		void *who = events[i].data.ptr;
+		struct conn *c = events[i].data.ptr;
 
-		if (who == &l->timer_fd)
+		if (events[i].data.ptr == &l->timer_fd)
 			timer = true;
-		else if (who == &l->added_fd)
+		else if (events[i].data.ptr == &l->added_fd)
 			added = true;
-		else
-			l->event(who, events[i].events);
+		else if (c->event)
+			c->event(c, events[i].events);
 	}
 	if (added)
 		l->added(l);

@@ -47,13 +47,12 @@ struct loop {
 	uint32_t n_again;
 	struct conn_list gone; /* closed connections, which the owner frees in `over` */
 	struct event *poll_event;
-	void (*event)(struct conn *c, uint32_t events); /* epoll reports these of a connection */
-	void (*added)(struct loop *l);                  /* there is something on added_fd */
-	void (*over)(struct loop *l);                   /* the turn is over but for this */
+	void (*added)(struct loop *l); /* there is something on added_fd */
+	void (*over)(struct loop *l);  /* the turn is over but for this */
 };
 
 /*
- * Sets it up but for the three functions, which are the caller's to set before the first turn. Its
+ * Sets it up but for the two functions, which are the caller's to set before the first turn. Its
  * turns are events of `base`. 0 or a negative errno; loop_fini() is right in either case.
  */
 int loop_init(struct loop *l, struct event_base *base);
@@ -71,7 +70,7 @@ int loop_watch(struct loop *l, struct conn *c, uint32_t events);
 /* Has epoll look at a watched socket anew: what it is ready for is told once more. 0 or a negative
  * errno. */
 int loop_ask(struct loop *l, struct conn *c);
-/* A closed connection that no session has: freed when no event can mean it any more. */
+/* A closed connection that nobody has any more: freed when no event can mean it any more. */
 void loop_conn_gone(struct loop *l, struct conn *c);
 
 /* Calls t->fire in this loop's turn at `at` (monotonic ns) or soon after, instead of when it was

@@ -57,6 +57,7 @@ struct gather {
 static void view_session(const struct session *s, uint64_t now, struct session_view *v)
 {
 	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
+	const struct addr *backend = session_backend(s);
 
 	*v = (struct session_view){
 	    .id = s->id,
@@ -65,14 +66,15 @@ static void view_session(const struct session *s, uint64_t now, struct session_v
 	    .bytes_down = stream_moved(down),
 	    .listener = s->listener,
 	    .pool = s->pool,
-	    .server = s->server,
-	    .client = s->client,
-	    .backend = s->backend,
+	    .server = session_server(s),
+	    .client = s->client_conn.peer,
 	    .pauses = up->pauses + down->pauses,
 	    .kernel = s->adopted,
 	    .state = s->state,
 	    .why_copy = up->why_copy ? up->why_copy : down->why_copy,
 	};
+	if (backend)
+		v->backend = *backend;
 }
 
 static void view_worker(struct worker *w, struct worker_view *v, bool with_sessions)

@@ -266,9 +266,7 @@ static void on_moved(void *owner, void *arg _unused_)
 {
 	struct worker *w = owner;
 
-	w->loop.now = now_ns();
-	idle_check(w);
-	loop_look(&w->loop);
+	worker_check_kept(w);
 }
 
 static void on_resolved(const struct addr *addrs, size_t n, void *arg)

@@ -18,7 +18,7 @@
 #include "sniff/sniff.h"
 #include "splice/kernel.h"
 #include "upstream/dial.h"
-#include "upstream/idle.h"
+#include "upstream/pool.h"
 #include "worker.h"
 
 const char *const session_state_str[_SESSION_STATE_MAX] = {
@@ -170,8 +170,6 @@ static void on_timeout(struct timer *t)
 		sniff_timeout(s);
 	else if (s->state == SESSION_HTTP)
 		http_timeout(s);
-	else if (s->state == SESSION_DIALING)
-		dial_timeout(s);
 	else if (session_failed(s))
 		session_end(s, (enum session_end)s->end);
 	else if (s->state != SESSION_ENDED)
@@ -202,21 +200,14 @@ void session_unwatched(struct session *s)
 	loop_timer_set(&s->worker->loop, &s->unwatched, s->worker->loop.now + UNWATCHED_RETRY_NS);
 }
 
-void session_dial_timeout(struct session *s, uint64_t ns)
-{
-	if (s->state == SESSION_HTTP)
-		http_deadline(s, ns);
-	else
-		session_arm(s, ns);
-}
-
 /* ---- life ------------------------------------------------------------------------------- */
 
 static void init_streams(struct session *s)
 {
 	struct conn *client = &s->client_conn;
 
-	client->session = s;
+	client->event = session_event;
+	client->owner = s;
 	client->side = SIDE_CLIENT;
 	s->conns[SIDE_CLIENT] = client;
 	for (int i = 0; i < 2; i++) {
@@ -230,7 +221,8 @@ static void init_streams(struct session *s)
 
 void session_attach(struct session *s, struct conn *c)
 {
-	c->session = s;
+	c->event = session_event;
+	c->owner = s;
 	s->conns[SIDE_BACKEND] = c;
 	s->streams[UP].target = c;
 	s->streams[DOWN].source = c;
@@ -240,8 +232,10 @@ struct conn *session_detach(struct session *s)
 {
 	struct conn *c = s->conns[SIDE_BACKEND];
 
-	if (c)
-		c->session = NULL;
+	if (c) {
+		c->event = NULL;
+		c->owner = NULL;
+	}
 	s->conns[SIDE_BACKEND] = NULL;
 	s->streams[UP].target = NULL;
 	s->streams[DOWN].source = NULL;
@@ -296,11 +290,11 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	s->slot = slot;
 	/* 0 is nobody's: see kernel_unshare(). */
 	s->generation = ++d->generations[slot] ? d->generations[slot] : ++d->generations[slot];
-	s->client = *client;
 	s->denied = denied;
 	s->began_ns = w->loop.now;
 	init_streams(s);
 	s->client_conn.fd = fd;
+	s->client_conn.peer = *client;
 	s->client_conn.tcp = client->sa.sa_family != AF_UNIX;
 	d->owners[slot] = s;
 	TAILQ_INSERT_TAIL(&w->sessions, s, link);
@@ -312,16 +306,103 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	sniff_start(s);
 }
 
+/* ---- its server ------------------------------------------------------------------------- */
+
+const struct server *session_server(const struct session *s)
+{
+	return s->dial ? s->dial->server : s->server;
+}
+
+const struct addr *session_backend(const struct session *s)
+{
+	const struct conn *c = s->conns[SIDE_BACKEND];
+
+	if (s->dial)
+		return s->dial->where.len ? &s->dial->where : NULL;
+	return c ? &c->peer : NULL;
+}
+
+static void no_server(struct session *s, enum session_end end)
+{
+	if (s->state == SESSION_HTTP)
+		http_no_server(s, end);
+	else
+		session_end(s, end);
+}
+
+static void forget_dial(struct session *s)
+{
+	dial_free(s->dial);
+	s->dial = NULL;
+}
+
+/* What it had before is closed: see http_release_server(). */
+static void on_connected(void *owner, struct conn *c, int err)
+{
+	struct session *s = owner;
+	struct conn *closed = session_detach(s);
+
+	if (closed)
+		loop_conn_gone(&s->worker->loop, closed);
+	forget_dial(s);
+	s->server = c->server;
+	session_attach(s, c);
+	session_opened(s);
+	if (err && c->owner == s)
+		session_fail(s, c, err);
+}
+
+/* The dial knows what was tried until its session has ended. */
+static void on_dial_failed(void *owner, enum dial_failure why)
+{
+	static const enum session_end ends[] = {
+	    [DIAL_CONNECT_FAILED] = END_CONNECT_FAILED,
+	    [DIAL_NO_SERVER] = END_NO_SERVER,
+	    [DIAL_LIMIT] = END_LIMIT,
+	};
+
+	no_server(owner, ends[why]);
+}
+
+void session_dial(struct session *s, const struct dial_plan *plan)
+{
+	static const struct dial_calls calls = {on_connected, on_dial_failed};
+
+	s->dial = dial_new(&s->worker->dialer, plan, &calls, s);
+	if (s->dial)
+		dial_begin(s->dial);
+	else
+		no_server(s, END_LIMIT);
+}
+
+void session_release_server(struct session *s)
+{
+	forget_dial(s);
+	if (s->server)
+		server_release(s->server);
+	s->server = NULL;
+}
+
+/* Whether the server gets something as soon as it is connected. */
+static bool has_spoken(const struct session *s)
+{
+	return s->streams[UP].pending_len || s->pool->config->send_proxy != PROXY_SEND_NO ||
+	       !conn_is_quiet(&s->client_conn);
+}
+
 void session_to_pool(struct session *s, struct pool *pool)
 {
+	struct dial_plan plan = {.pool = pool, .silence = s->listener->silence};
+
 	s->pool = pool;
 	if (!pool) {
 		session_refuse(s, END_NO_ROUTE);
 		return;
 	}
-	if (s->state == SESSION_SNIFFING)
-		session_enter(s, SESSION_DIALING);
-	dial(s);
+	loop_timer_cancel(&s->worker->loop, &s->timer);
+	session_enter(s, SESSION_DIALING);
+	plan.speaks = has_spoken(s);
+	session_dial(s, &plan);
 }
 
 void session_refuse(struct session *s, enum session_end end)
@@ -336,14 +417,6 @@ void session_refuse(struct session *s, enum session_end end)
 		s->polite = true;
 	}
 	session_end(s, end);
-}
-
-void session_no_server(struct session *s, enum session_end end)
-{
-	if (s->state == SESSION_HTTP)
-		http_no_server(s, end);
-	else
-		session_end(s, end);
 }
 
 /* Which engine a newly opened session starts with, and why. */
@@ -450,17 +523,9 @@ static void sniffing_event(struct session *s, uint32_t events)
 
 void session_event(struct conn *c, uint32_t events)
 {
-	struct session *s = c->session;
+	struct session *s = c->owner;
 	int err;
 
-	if (!s) {
-		/* Kept for a later request: see own.c and idle.c. */
-		if (c->owner)
-			http_own_event(c, events);
-		else
-			idle_event(c, events);
-		return;
-	}
 	if (s->state == SESSION_ENDED)
 		return;
 	if (s->state == SESSION_SNIFFING) {
@@ -475,9 +540,6 @@ void session_event(struct conn *c, uint32_t events)
 		return;
 	if (events & EPOLLERR) {
 		err = conn_error(c->fd);
-		if (err && s->state == SESSION_DIALING && c->side == SIDE_BACKEND &&
-		    (dial_error(s, err) || s->state == SESSION_ENDED))
-			return;
 		if (err) {
 			session_fail(s, c, err);
 			return;
@@ -486,12 +548,8 @@ void session_event(struct conn *c, uint32_t events)
 	if (events & EPOLLOUT)
 		c->writable = true;
 	conn_input_event(c, events);
-	if (s->state == SESSION_DIALING) {
-		/* A connect() that failed raises EPOLLERR: see above. */
-		if (c->side == SIDE_BACKEND && events & EPOLLOUT)
-			dial_connected(s);
+	if (s->state == SESSION_DIALING)
 		return;
-	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
 		stream_pump(&s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
 	if (events & EPOLLOUT) {
@@ -588,16 +646,18 @@ static void log_session(const struct session *s)
 {
 	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX], alpn[256];
 	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
+	const struct server *server = session_server(s);
+	const struct addr *where = session_backend(s);
 	uint64_t sent = stream_moved(up);
 	struct access_entry e;
 
 	access_begin(&e, "session");
 	access_number(&e, "id", s->id);
-	access_text(&e, "client", addr_format(&s->client, client));
+	access_text(&e, "client", addr_format(&s->client_conn.peer, client));
 	access_text(&e, "listener", s->listener->config->name);
 	access_text(&e, "pool", s->pool ? s->pool->config->name : NULL);
-	access_text(&e, "server", s->server ? s->server->config->name : NULL);
-	access_text(&e, "backend", s->backend.len ? addr_format(&s->backend, backend) : NULL);
+	access_text(&e, "server", server ? server->config->name : NULL);
+	access_text(&e, "backend", where ? addr_format(where, backend) : NULL);
 	access_number(&e, "bytes_up", sent - MIN(sent, s->preamble));
 	access_number(&e, "bytes_down", stream_moved(down));
 	access_number(&e, "duration_ms", (now_ns() - s->began_ns) / NSEC_PER_MSEC);
@@ -690,7 +750,7 @@ void session_end(struct session *s, enum session_end end)
 	if (is_logged(s))
 		log_session(s);
 	count_session(s);
-	dial_release(s);
+	session_release_server(s);
 	worker_session_ended(w, s);
 }
 
@@ -704,8 +764,7 @@ void session_free(struct session *s)
 	if (s->about)
 		free(s->about->tlvs);
 	free(s->about);
-	free(s->dial.tried);
-	free(s->conns[SIDE_BACKEND]);
+	conn_free(s->conns[SIDE_BACKEND]);
 	d->owners[s->slot] = NULL;
 	slots_give(&d->slots, s->slot);
 	listener_session_ended(s->listener);

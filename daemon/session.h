@@ -12,10 +12,12 @@
 #include "sniff/state.h"
 #include "splice/stream.h"
 #include "timer.h"
-#include "upstream/dial.h"
-#include "upstream/pool.h"
 
+struct dial;
+struct dial_plan;
 struct listener;
+struct pool;
+struct server;
 struct worker;
 
 enum session_state {
@@ -81,7 +83,8 @@ struct session {
 	struct pool *pool; /* NULL: not routed yet, or refused */
 	struct http *http; /* in SESSION_HTTP; kept until the end for a tunnel that follows */
 	struct session_about *about; /* NULL: nothing was sniffed */
-	struct server *server;       /* the one dialled or connected; NULL between tries */
+	struct dial *dial;           /* a server is being connected; NULL: none */
+	struct server *server;       /* the one connected, counted in there; NULL: none */
 	struct conn *conns[2];       /* by enum side; the backend's is NULL when there is none */
 	struct conn client_conn;
 	struct stream streams[2]; /* by enum direction */
@@ -89,8 +92,6 @@ struct session {
 	struct timer timer;
 	struct timer unwatched; /* epoll has refused one of its sockets: when to try again */
 	uint64_t unwatched_ns;  /* since when */
-	struct addr client, backend;
-	struct dial dial;
 	uint64_t id;
 	uint64_t began_ns, opened_ns;
 	uint64_t active_ns; /* the copy engine's last movement; the kernel's is in the lanes */
@@ -133,13 +134,17 @@ void session_opened(struct session *s);
 /* From here on nothing is looked at: both streams are forwarded as they come, what is pending
  * first. The backend is connected. */
 void session_tunnel(struct session *s);
-/* No server could be connected: `end` says why. */
-void session_no_server(struct session *s, enum session_end end);
+/* Has it connected to a server: session_opened() follows, or its end. */
+void session_dial(struct session *s, const struct dial_plan *plan);
+/* It needs the server that is connected, or being connected, no more. */
+void session_release_server(struct session *s);
+/* The server that is connected or being connected, and its address; NULL: none. Of a session that
+ * ends for want of one the address that was tried last. */
+const struct server *session_server(const struct session *s);
+const struct addr *session_backend(const struct session *s);
 /* Gives the session a server connection, or takes the one it has, which is nobody's then. */
 void session_attach(struct session *s, struct conn *c);
 struct conn *session_detach(struct session *s);
-/* A dial has this long, from now on. */
-void session_dial_timeout(struct session *s, uint64_t ns);
 /* epoll has refused one of its sockets: it is tried again, and after a second the session ends. It
  * has not ended when this returns. */
 void session_unwatched(struct session *s);

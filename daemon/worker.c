@@ -79,7 +79,7 @@ static void reap(struct worker *w, bool all)
 			continue;
 		}
 		TAILQ_REMOVE(&w->loop.gone, c, link);
-		free(c);
+		conn_free(c);
 	}
 	if (left && !w->reap_timer.set)
 		loop_timer_set(&w->loop, &w->reap_timer, w->loop.now + REAP_AGAIN_NS);
@@ -188,6 +188,39 @@ void worker_end_all(struct worker *w, enum session_end end)
 	reap(w, false);
 }
 
+void worker_check_kept(struct worker *w)
+{
+	struct session *s;
+
+	w->loop.now = now_ns();
+	idle_check(&w->idle);
+	TAILQ_FOREACH (s, &w->sessions, link)
+		if (s->http)
+			http_check_own(s);
+	loop_look(&w->loop);
+}
+
+/* ---- for dials --------------------------------------------------------------------------- */
+
+static void mark(void *arg, int fd)
+{
+	const struct worker *w = arg;
+
+	daemon_own(w->daemon, fd);
+}
+
+/* The listeners wait until the reserve is filled again. */
+static bool spare_fd(void *arg)
+{
+	struct worker *w = arg;
+
+	if (w->reserve_fd < 0)
+		return false;
+	(void)close(w->reserve_fd);
+	w->reserve_fd = -1;
+	return true;
+}
+
 /* ---- set-up ----------------------------------------------------------------------------- */
 
 static int open_fds(struct worker *w)
@@ -223,7 +256,6 @@ static int open_base(struct worker *w)
 	if (!w->base)
 		return -ENOMEM;
 	err = loop_init(&w->loop, w->base);
-	w->loop.event = session_event;
 	w->loop.added = on_ring;
 	w->loop.over = on_turn_over;
 	return err ? err : mailbox_init(&w->mail, w->base, w);
@@ -253,7 +285,15 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	if (!err)
 		err = open_fds(w);
 	if (!err)
-		err = idle_init(w);
+		err = idle_init(&w->idle, &w->loop, d->n_servers);
+	w->dialer = (struct dialer){
+	    .loop = &w->loop,
+	    .idle = &w->idle,
+	    .retries = &w->stats.retries,
+	    .mark = mark,
+	    .spare_fd = spare_fd,
+	    .arg = w,
+	};
 	if (err)
 		return log_errno(err, "worker %u: setting up", index);
 	return 0;
@@ -330,9 +370,10 @@ void worker_fini(struct worker *w)
 {
 	if (w->base) {
 		worker_end_all(w, END_SHUTDOWN);
-		idle_fini(w);
+		idle_fini(&w->idle);
 		reap(w, true);
 	}
+	dialer_fini(&w->dialer);
 	mailbox_fini(&w->mail);
 	loop_fini(&w->loop);
 	if (w->base)

@@ -14,12 +14,13 @@
 #include "session.h"
 #include "stats.h"
 #include "timer.h"
+#include "upstream/dial.h"
+#include "upstream/idle.h"
 
 struct daemon;
 struct event;
 struct event_base;
 struct http_field;
-struct idle_list;
 struct maps;
 struct ring_buffer;
 
@@ -42,9 +43,8 @@ struct worker {
 	struct session_list sessions, awaiting;
 	struct session_list ended;    /* freed at the end of the turn */
 	struct session_list sniffing; /* the one that has waited longest first */
-	struct idle_list *idle;       /* of each server */
-	struct conn_list idle_by_age;
-	struct event *idle_sweep;
+	struct idle idle;             /* kept connections to servers */
+	struct dialer dialer;
 	time_t date_at; /* the second that `date` tells */
 	char date[32];  /* for heads: see http_date() */
 	uint32_t n_sniffing;
@@ -76,6 +76,9 @@ void worker_drain(struct worker *w);
 /* Ends all sessions with `end`. Worker's thread only. */
 void worker_end_all(struct worker *w, enum session_end end);
 
+/* Closes kept connections whose server has lost the address that they go to. Worker's thread only.
+ */
+void worker_check_kept(struct worker *w);
 /* A session's place on the lists. */
 void worker_adopt_later(struct worker *w, struct session *s);
 void worker_adopt_now(struct worker *w, struct session *s);

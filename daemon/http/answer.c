@@ -155,7 +155,7 @@ void http_answer_as_last(struct session *s, const struct http_head *head, const 
 
 void http_say_nothing(struct session *s)
 {
-	idle_note_end(s->worker, s->conns[SIDE_BACKEND]);
+	idle_note_end(&s->worker->idle, s->conns[SIDE_BACKEND]);
 	answered(s, HTTP_END_SERVER_RESET);
 }
 

@@ -16,6 +16,7 @@
 
 #include <sys/uio.h>
 
+#include "../upstream/own.h"
 #include "body.h"
 #include "head.h"
 #include "http.h"
@@ -108,11 +109,10 @@ struct http {
 	struct http_out out[2];           /* by enum side */
 	struct http_body body[2];         /* by enum direction */
 	struct trailer_rules trailers[2]; /* the same */
-	struct conn_list own;             /* server connections for this client only: see own.c */
-	unsigned int n_own;
-	struct http_scan scan[2]; /* of a head that is not complete; the same */
-	uint64_t deadline, armed; /* monotonic ns; the timer may fire sooner. 0: none */
-	uint64_t began_ns;        /* when the first byte of the request came */
+	struct own own;                   /* server connections for this client only */
+	struct http_scan scan[2];         /* of a head that is not complete; the same */
+	uint64_t deadline, armed;         /* monotonic ns; the timer may fire sooner. 0: none */
+	uint64_t began_ns;                /* when the first byte of the request came */
 	uint64_t n_requests;
 	uint64_t tunnel_base[2]; /* by enum direction: bytes that were not the tunnel's */
 	uint64_t lost[2];        /* by enum side: bytes of this exchange that it will never take */
@@ -135,6 +135,8 @@ bool http_may_enter(enum http_phase from, enum http_phase next);
 
 /* abort_on_close: ends the session if its client has ended its stream and no response has begun. */
 bool http_give_up(struct session *s);
+/* Dials for the request: http_connected() or http_no_server() follows. */
+void http_dial(struct session *s);
 
 /* ---- request.c -------------------------------------------------------------------------- */
 
@@ -181,17 +183,6 @@ bool http_is_stale(const struct session *s);
 /* Whether the head is part of an authentication that holds for the connection: credentials of a
  * request, a challenge of a response. */
 bool http_identifies(const struct http_head *head, const char *in);
-
-/* ---- own.c ------------------------------------------------------------------------------ */
-
-/* Keeps a server's connection for the client's next request. */
-void http_own_keep(struct session *s, struct conn *c);
-/* One to that server, the caller's from now on; NULL: there is none. See idle_take(). */
-struct conn *http_own_take(struct session *s, const struct server *server, bool careful);
-/* The same of any server of the session's pool, if the client has said on it who it is. */
-struct conn *http_own_identity(struct session *s);
-/* Closes them all. */
-void http_own_close(struct session *s);
 
 /* ---- finish.c --------------------------------------------------------------------------- */
 

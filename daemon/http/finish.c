@@ -7,8 +7,8 @@
 #include "../listener.h"
 #include "../splice/budget.h"
 #include "../splice/tcpstate.h"
-#include "../upstream/dial.h"
 #include "../upstream/idle.h"
+#include "../upstream/pool.h"
 #include "../worker.h"
 #include "out.h"
 
@@ -58,7 +58,7 @@ void http_release_server(struct session *s, bool keep)
 	struct worker *w = s->worker;
 	bool own;
 
-	dial_release(s);
+	session_release_server(s);
 	if (!c)
 		return;
 	own = is_own(s, c);
@@ -85,11 +85,11 @@ void http_release_server(struct session *s, bool keep)
 	s->http->scan[DOWN] = (struct http_scan){0};
 	(void)session_detach(s);
 	if (keep && own && !s->http->close) {
-		http_own_keep(s, c);
+		own_keep(&s->http->own, &w->idle, c);
 		return;
 	}
-	if (keep && !own) {
-		idle_keep(w, c);
+	if (keep && !own && !w->draining) {
+		idle_keep(&w->idle, c);
 		return;
 	}
 	conn_close(c, !s->http->body[DOWN].done || !s->http->body[UP].done);

@@ -12,7 +12,7 @@
 #include "../sniff/sniff.h"
 #include "../splice/kernel.h"
 #include "../upstream/dial.h"
-#include "../upstream/idle.h"
+#include "../upstream/pool.h"
 #include "../worker.h"
 #include "out.h"
 
@@ -64,7 +64,7 @@ void http_start(struct session *s)
 		return;
 	}
 	s->http = h;
-	TAILQ_INIT(&h->own);
+	own_init(&h->own);
 	s->opened_ns = s->worker->loop.now;
 	session_enter(s, SESSION_HTTP);
 	for (int i = 0; i < 2; i++) {
@@ -155,9 +155,6 @@ void http_event(struct session *s, struct conn *c, uint32_t events)
 
 	if (c->failed)
 		return;
-	if (err && s->http->phase == HTTP_CONNECTING && c->side == SIDE_BACKEND &&
-	    (dial_error(s, err) || s->state != SESSION_HTTP || c->session != s || c->failed))
-		return;
 	if (events & EPOLLOUT)
 		c->writable = true;
 	conn_input_event(c, events);
@@ -167,14 +164,11 @@ void http_event(struct session *s, struct conn *c, uint32_t events)
 	}
 	if (c->side == SIDE_CLIENT && http_give_up(s))
 		return;
-	if (s->http->phase == HTTP_CONNECTING) {
-		if (c->side == SIDE_BACKEND && events & EPOLLOUT)
-			dial_connected(s);
+	if (s->http->phase == HTTP_CONNECTING)
 		return;
-	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
 		stream_pump(&s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
-	if (s->state == SESSION_HTTP && events & EPOLLOUT && c->session == s) {
+	if (s->state == SESSION_HTTP && events & EPOLLOUT && c->owner == s) {
 		struct stream *to = &s->streams[c->side == SIDE_CLIENT ? DOWN : UP];
 
 		stream_roused(to);
@@ -189,20 +183,23 @@ static bool is_single(const struct session *s)
 	return s->http->request->retried || s->http->request->method_id == METHOD_CONNECT;
 }
 
-struct conn *http_identified(struct session *s)
+void http_dial(struct session *s)
 {
-	return is_single(s) ? NULL : http_own_identity(s);
+	const struct dial_plan plan = {
+	    .pool = s->pool,
+	    .silence = MAX(s->listener->silence, s->pool->config->keepalive_timeout),
+	    .speaks = true,
+	    .own = is_single(s) ? NULL : &s->http->own,
+	    .idle = !is_single(s) && http_may_share(s),
+	    .careful = !http_is_repeatable(s),
+	};
+
+	session_dial(s, &plan);
 }
 
-struct conn *http_kept(struct session *s)
+void http_check_own(struct session *s)
 {
-	bool careful = !http_is_repeatable(s);
-	struct conn *c;
-
-	if (is_single(s))
-		return NULL;
-	c = http_own_take(s, s->server, careful);
-	return c || !http_may_share(s) ? c : idle_take(s->worker, s->server, careful);
+	own_check(&s->http->own);
 }
 
 void http_connected(struct session *s)
@@ -345,7 +342,7 @@ static void overdue(struct session *s)
 		http_answer(s, HTTP_END_HEAD_TIMEOUT);
 		break;
 	case HTTP_CONNECTING:
-		dial_timeout(s);
+		/* The dial has a time of its own. */
 		break;
 	case HTTP_WAITING:
 		if (!h->body[UP].done) {
@@ -422,7 +419,7 @@ void http_ended(struct session *s)
 {
 	const struct http *h = s->http;
 
-	http_own_close(s);
+	own_close(&s->http->own);
 	if (!h->request)
 		return;
 	if (h->cut)

@@ -20,11 +20,8 @@ extern const struct engine engine_http;
 void http_start(struct session *s);
 /* epoll reports `events` for the client's or the server's socket. */
 void http_event(struct session *s, struct conn *c, uint32_t events);
-/* ... for a connection that waits for its client's next request: whatever it is but room to write,
- * it ends it. */
-void http_own_event(struct conn *c, uint32_t events);
-/* Closes those of them whose server has lost the address that they go to. */
-void http_own_check(struct session *s);
+/* Closes kept connections whose server has lost the address that they go to. */
+void http_check_own(struct session *s);
 /* A socket failed with `err` (positive errno). */
 void http_fail(struct session *s, struct conn *c, int err);
 /* The session's timer has fired. */
@@ -33,14 +30,7 @@ void http_timeout(struct session *s);
 void http_deadline(struct session *s, uint64_t ns);
 /* The same for a silence of so many ns, which begins now. */
 void http_silence(struct session *s, uint64_t ns);
-/*
- * Dialling: a connection on which the client has said who it is, to whichever server of its pool;
- * one to s->server that was kept. The caller's from now on; NULL: there is none, or the request may
- * not use it.
- */
-struct conn *http_identified(struct session *s);
-struct conn *http_kept(struct session *s);
-/* It has one now; none can be had, and why. */
+/* The request's server is connected; none can be, and why. */
 void http_connected(struct session *s);
 void http_no_server(struct session *s, enum session_end end);
 /* The daemon ends: a connection between two requests is closed, others after their response. */

@@ -6,6 +6,7 @@
 #include "../daemon.h"
 #include "../ledger.h"
 #include "../listener.h"
+#include "../upstream/pool.h"
 #include "../worker.h"
 #include "exchange.h"
 
@@ -121,7 +122,7 @@ static void write_line(const struct session *s, const struct http_request *r, en
 
 	access_begin(&e, "request");
 	access_number(&e, "id", r->id);
-	access_text(&e, "client", addr_format(&s->client, client));
+	access_text(&e, "client", addr_format(&s->client_conn.peer, client));
 	access_text(&e, "listener", s->listener->config->name);
 	add_request(&e, r);
 	if (r->status)

@@ -9,8 +9,8 @@
 
 #include "../daemon.h"
 #include "../splice/tcpstate.h"
-#include "../upstream/dial.h"
 #include "../upstream/idle.h"
+#include "../upstream/pool.h"
 #include "../worker.h"
 #include "exchange.h"
 #include "out.h"
@@ -137,7 +137,7 @@ bool http_try_again(struct session *s)
 	if (!is_unread(s) && !(r->kept && r->idempotent && !r->spliced))
 		return false;
 	if (r->kept)
-		idle_note_end(s->worker, c);
+		idle_note_end(&s->worker->idle, c);
 	r->retried = true;
 	stat_inc(&s->worker->stats.retries);
 	http_release_server(s, false);
@@ -145,7 +145,7 @@ bool http_try_again(struct session *s)
 		return true;
 	h->close = r->last || s->worker->draining;
 	http_enter(s, HTTP_CONNECTING);
-	dial(s);
+	http_dial(s);
 	return true;
 }
 

@@ -11,7 +11,6 @@
 #include "../route.h"
 #include "../sniff/announce.h"
 #include "../sniff/sniff.h"
-#include "../upstream/dial.h"
 #include "../worker.h"
 #include "input.h"
 #include "move.h"
@@ -64,7 +63,7 @@ static struct pool *choose(struct session *s, const struct http_head *head, cons
 {
 	struct head_view view = {head, in};
 	char host[256] = "";
-	struct route_query q = {.src = &s->client, .header = has_field, .arg = &view};
+	struct route_query q = {.src = &s->client_conn.peer, .header = has_field, .arg = &view};
 	struct pool *pool;
 
 	if (head->has_host) {
@@ -283,7 +282,7 @@ static void send_to(struct session *s, struct pool *pool)
 	r->dialled_ns = s->worker->loop.now;
 	http_enter(s, HTTP_CONNECTING);
 	if (!http_give_up(s))
-		dial(s);
+		http_dial(s);
 }
 
 /* Line ends behind the last body are no request that has begun; what follows them will be one. */
@@ -387,7 +386,7 @@ void http_send_request(struct session *s)
 	int n = r->replay.len ? 2 : 1, err;
 
 	r->server = s->server;
-	r->backend = s->backend;
+	r->backend = c->peer;
 	r->kept = c->used;
 	r->connected_ns = s->worker->loop.now;
 	http_enter(s, HTTP_WAITING);

@@ -7,6 +7,7 @@
 #include "../listener.h"
 #include "../log.h"
 #include "../splice/kernel.h"
+#include "../upstream/pool.h"
 #include "../worker.h"
 #include "input.h"
 #include "move.h"
@@ -138,7 +139,7 @@ static void become_tunnel(struct session *s)
 	struct http *h = s->http;
 
 	http_record_tunnel(s);
-	http_own_close(s);
+	own_close(&s->http->own);
 	if (put_before(&h->out[SIDE_CLIENT], &s->streams[DOWN]) < 0 ||
 	    put_before(&h->out[SIDE_BACKEND], &s->streams[UP]) < 0) {
 		session_end(s, END_LIMIT);

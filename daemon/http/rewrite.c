@@ -177,7 +177,7 @@ static void put_forwarded(struct writer *w, const struct session *s, const struc
 			  const char *in)
 {
 	put_text(w, "Forwarded: for=");
-	put_client(w, &s->client, true);
+	put_client(w, &s->client_conn.peer, true);
 	if (head->has_host) {
 		put_text(w, ";host=\"");
 		put_slice(w, in, head->host);
@@ -193,7 +193,7 @@ static void put_added(struct writer *w, const struct session *s, const struct ht
 
 	if (c->x_forwarded_for != FORWARD_NO) {
 		put_text(w, "X-Forwarded-For: ");
-		put_client(w, &s->client, false);
+		put_client(w, &s->client_conn.peer, false);
 		put(w, "\r\n", 2);
 	}
 	if (c->x_forwarded_proto)

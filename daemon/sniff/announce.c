@@ -6,6 +6,7 @@
 
 #include "../daemon.h"
 #include "../session.h"
+#include "../upstream/pool.h"
 #include "../worker.h"
 #include "proxyheader.h"
 
@@ -50,7 +51,7 @@ size_t proxy_announce(const struct session *s, uint8_t *buf, size_t size)
 
 	if (send == PROXY_SEND_NO)
 		return 0;
-	h.src = s->client;
+	h.src = s->client_conn.peer;
 	h.dst.len = sizeof(struct sockaddr_un);
 	if (getsockname(s->client_conn.fd, &h.dst.sa, &h.dst.len) < 0)
 		h.dst.len = 0;

@@ -19,7 +19,7 @@ static enum step go(struct session *s, struct route_query *query)
 {
 	sniff_done(s);
 	s->client_conn.readable = s->client_conn.writable = true;
-	query->src = &s->client;
+	query->src = &s->client_conn.peer;
 	session_to_pool(s, listener_route(s->listener, query));
 	return STEP_DECIDED;
 }

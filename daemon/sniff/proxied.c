@@ -16,7 +16,7 @@ static bool is_trusted(const struct session *s)
 	const struct listener_config *c = s->listener->config;
 
 	for (size_t i = 0; i < c->n_trusted; i++)
-		if (cidr_match(&c->trusted[i], &s->client))
+		if (cidr_match(&c->trusted[i], &s->client_conn.peer))
 			return true;
 	return c->n_trusted == 0 && c->accept_proxy != PROXY_ACCEPT_NO;
 }
@@ -56,7 +56,7 @@ static enum step believe(struct session *s, const uint8_t *buf, const struct pro
 	if (!about)
 		return STEP_DECIDED;
 	if (h->src.len)
-		s->client = h->src;
+		s->client_conn.peer = h->src;
 	about->dst = h->dst;
 	memcpy(about->sni, h->authority, sizeof(about->sni));
 	if (h->alpn_len && h->alpn_len < sizeof(about->alpn)) {
@@ -68,7 +68,7 @@ static enum step believe(struct session *s, const uint8_t *buf, const struct pro
 	about->unique_id_len = h->unique_id_len;
 	if (keep_tlvs(about, buf, h) < 0)
 		return sniff_refuse(s, END_LIMIT, "PROXY header", "out of memory");
-	if (!speaks_for_itself(h) && !listener_allows(s->listener, &s->client)) {
+	if (!speaks_for_itself(h) && !listener_allows(s->listener, &s->client_conn.peer)) {
 		stat_inc(&s->worker->stats.denied);
 		s->denied = s->listener->config->protocol == PROTOCOL_HTTP;
 		if (s->denied)

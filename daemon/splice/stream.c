@@ -302,7 +302,7 @@ static bool wants_target(const struct stream *s)
 
 static void watch_conn(struct conn *c)
 {
-	struct session *s = c->session;
+	struct session *s = c->owner;
 	const struct stream *out = &s->streams[c->side == SIDE_CLIENT ? UP : DOWN];
 	const struct stream *in = &s->streams[c->side == SIDE_CLIENT ? DOWN : UP];
 	uint32_t events = EPOLLRDHUP | EPOLLET;

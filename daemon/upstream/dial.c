@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "dial.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
-#include "../daemon.h"
-#include "../http/http.h"
-#include "../listener.h"
 #include "../log.h"
-#include "../session.h"
-#include "../worker.h"
+#include "../loop.h"
+#include "../stats.h"
 #include "idle.h"
+#include "own.h"
+#include "pool.h"
 
 /*
- * How often a session that waits for something of this host, or for room in a unix socket's
- * backlog, looks whether it is there: nothing tells it. At first soon, then more and more rarely.
+ * How often one that waits for something of this host, or for room in a unix socket's backlog,
+ * looks whether it is there: nothing tells it. At first soon, then more and more rarely.
  */
 #define PAUSE_MIN_NS (NSEC_PER_MSEC)
 #define PAUSE_MAX_NS (50 * NSEC_PER_MSEC)
@@ -23,54 +25,74 @@
  */
 #define SHARE_MIN_NS (NSEC_PER_SEC)
 
-static int own(void *arg, int fd)
-{
-	const struct worker *w = arg;
+/* A socket that epoll refuses (for want of memory) is tried again so often, and so long. */
+#define UNWATCHED_RETRY_NS (5 * NSEC_PER_MSEC)
+#define UNWATCHED_MAX_NS   (NSEC_PER_SEC)
 
-	daemon_own(w->daemon, fd);
-	return 0;
+#define TO(state) (1u << DIAL_##state)
+static const uint8_t next_states[_DIAL_STATE_MAX] = {
+    [DIAL_NEW] = TO(CONNECTING) | TO(WAITING) | TO(OVER),
+    [DIAL_CONNECTING] = TO(CONNECTING) | TO(WAITING) | TO(OVER),
+    [DIAL_WAITING] = TO(CONNECTING) | TO(WAITING) | TO(OVER),
+    [DIAL_OVER] = 0,
+};
+#undef TO
+
+bool dial_may_enter(enum dial_state from, enum dial_state next)
+{
+	return next_states[from] >> next & 1;
 }
 
-/*
- * A session that was accepted gets its backend socket even when descriptors have just run out: a
- * connection that is kept for later goes, or the worker's reserve is given up for it, and the
- * listeners wait until that is filled again.
- */
-static int dial_fd(struct worker *w, const struct addr *where, bool speaks,
-		   const struct tcp_keepalive *keepalive)
+void dial_enter(struct dial *d, enum dial_state next)
 {
-	bool tcp = where->sa.sa_family != AF_UNIX;
-	int fd = conn_dial(where, speaks, keepalive, tcp ? own : NULL, w);
-
-	if ((fd == -EMFILE || fd == -ENFILE) && idle_give_up(w))
-		fd = conn_dial(where, speaks, keepalive, tcp ? own : NULL, w);
-	if ((fd == -EMFILE || fd == -ENFILE) && w->reserve_fd >= 0) {
-		(void)close(w->reserve_fd);
-		w->reserve_fd = -1;
-		fd = conn_dial(where, speaks, keepalive, tcp ? own : NULL, w);
-	}
-	return fd;
+	assert(dial_may_enter(d->state, next));
+	d->state = next;
+	if (next != DIAL_CONNECTING)
+		d->unwatched_ns = 0;
+	if (next != DIAL_WAITING)
+		d->waiting_ns = 0;
+	if (next == DIAL_OVER)
+		loop_timer_cancel(d->dialer->loop, &d->timer);
 }
 
-/* A server that is down fails many sessions a second; one line a second says so as well. */
-static void report(const struct session *s, int err)
+static uint64_t now_of(const struct dial *d)
 {
-	uint64_t now = s->worker->loop.now, last = atomic_load(&s->server->reported_ns);
+	return d->dialer->loop->now;
+}
+
+static const struct pool_config *config_of(const struct dial *d)
+{
+	return d->plan.pool->config;
+}
+
+/* ---- the owner is told ------------------------------------------------------------------ */
+
+static void succeed(struct dial *d, struct conn *c, int err)
+{
+	c->event = NULL;
+	d->conn = NULL;
+	d->server = NULL;
+	dial_enter(d, DIAL_OVER);
+	d->calls->connected(d->owner, c, err);
+}
+
+static void give_up(struct dial *d, enum dial_failure why)
+{
+	dial_enter(d, DIAL_OVER);
+	d->calls->failed(d->owner, why);
+}
+
+/* A server that is down fails many dials a second; one line a second says so as well. */
+static void report(const struct dial *d, int err)
+{
+	uint64_t now = now_of(d), last = atomic_load(&d->server->reported_ns);
 	char text[ADDR_STR_MAX];
 
 	if ((last && (int64_t)(now - last) < (int64_t)NSEC_PER_SEC) ||
-	    !atomic_compare_exchange_strong(&s->server->reported_ns, &last, now))
+	    !atomic_compare_exchange_strong(&d->server->reported_ns, &last, now))
 		return;
-	log_warn("pool %s: server %s: connecting to %s: %s", s->pool->config->name,
-		 s->server->config->name, addr_format(&s->backend, text), conn_strerror(err));
-}
-
-/* What failed is of no interest any more. */
-static void dial_forget(struct dial *d)
-{
-	free(d->tried);
-	d->tried = NULL;
-	d->last = NULL;
+	log_warn("pool %s: server %s: connecting to %s: %s", config_of(d)->name,
+		 d->server->config->name, addr_format(&d->where, text), conn_strerror(err));
 }
 
 /* ---- whose fault ------------------------------------------------------------------------ */
@@ -95,225 +117,246 @@ static bool is_passing(int err)
 
 /* ---- one try ---------------------------------------------------------------------------- */
 
-/* Whether the server gets something as soon as it is connected. */
-static bool has_spoken(const struct session *s)
-{
-	if (s->state == SESSION_HTTP || s->streams[UP].pending_len ||
-	    s->pool->config->send_proxy != PROXY_SEND_NO)
-		return true;
-	return !conn_is_quiet(&s->client_conn);
-}
+static void on_event(struct conn *c, uint32_t events);
 
-/* Whether TCP is to ask the server if it is still there: it may be silent in the session, and then
- * while its connection is kept. */
-static bool wants_keepalive(const struct session *s)
+static bool wants_keepalive(const struct dial *d)
 {
-	const struct pool_config *c = s->pool->config;
-	uint64_t kept = s->state == SESSION_HTTP ? c->keepalive_timeout : 0;
-
-	return conn_wants_keepalive(&c->tcp_keepalive, MAX(s->listener->silence, kept));
+	return conn_wants_keepalive(&config_of(d)->tcp_keepalive, d->plan.silence);
 }
 
 /* What the address is given. Where others of the server are as good, they share connect_timeout. */
-static uint64_t try_time(const struct session *s)
+static uint64_t try_time(const struct dial *d)
 {
-	uint64_t all = s->pool->config->connect_timeout, others = s->dial.attempt.others;
+	uint64_t all = config_of(d)->connect_timeout, others = d->attempt.others;
 
 	return others ? MAX(all / (others + 1), MIN(all, SHARE_MIN_NS)) : all;
 }
 
-/* 0, or a negative errno: it has failed at once. */
-static int try_server(struct session *s)
+static int connect_once(const struct dial *d, bool keepalive)
 {
-	struct worker *w = s->worker;
-	struct conn *c = s->conns[SIDE_BACKEND];
-	bool asked;
-	int fd;
+	const struct dialer *dl = d->dialer;
+	bool tcp = d->where.sa.sa_family != AF_UNIX;
 
-	if (!c) {
-		c = conn_new();
-		if (!c)
-			return -ENOMEM;
-		session_attach(s, c);
-	}
-	asked = wants_keepalive(s);
-	fd = dial_fd(w, &s->backend, has_spoken(s), asked ? &s->pool->config->tcp_keepalive : NULL);
-	if (fd < 0)
-		return fd;
-	s->dial.waits_ns = 0;
-	c->fd = fd;
-	c->server = s->server;
-	c->where = s->backend;
-	c->where_seen = 0;
-	c->tcp = s->backend.sa.sa_family != AF_UNIX;
-	c->asked = asked;
-	c->armed = 0;
-	c->used = c->reused = c->identified = c->end_first = false;
-	c->readable = c->writable = c->fin_seen = c->urgent = false;
-	c->failed = c->lost = c->ended = c->unwatched = false;
-	session_dial_timeout(s, try_time(s));
-	stream_watch(&s->streams[DOWN]);
-	return 0;
+	return conn_dial(&d->where, d->plan.speaks, keepalive ? &config_of(d)->tcp_keepalive : NULL,
+			 tcp ? dl->mark : NULL, dl->arg);
 }
 
-/* Goes on with a connection that an earlier request has left. False: there is none. */
-static bool go_on_with(struct session *s, struct conn *c)
+static bool is_full(int fd)
 {
-	struct conn *closed;
-
-	if (!c)
-		return false;
-	closed = session_detach(s);
-	if (closed)
-		loop_conn_gone(&s->worker->loop, closed);
-	session_attach(s, c);
-	/* The one before may have had a listener with shorter times. It is not worth failing for.
-	 */
-	if (!c->asked && c->tcp && wants_keepalive(s))
-		c->asked = conn_set_keepalive(c->fd, &s->pool->config->tcp_keepalive) == 0;
-	s->dial.waits_ns = 0;
-	attempt_spare(s->server, &s->backend, &s->dial.attempt, s->worker->loop.now);
-	dial_forget(&s->dial);
-	s->backend = c->where;
-	return true;
-}
-
-/* One to the chosen server. */
-static bool reuse(struct session *s)
-{
-	return s->state == SESSION_HTTP && go_on_with(s, http_kept(s));
-}
-
-/* One on which the client has said who it is: no other server would know. */
-static bool reuse_identified(struct session *s)
-{
-	struct conn *c = s->state == SESSION_HTTP ? http_identified(s) : NULL;
-
-	if (!c)
-		return false;
-	s->server = c->server;
-	server_count(s->server);
-	return go_on_with(s, c);
+	return fd == -EMFILE || fd == -ENFILE;
 }
 
 /*
- * The session was accepted: it waits for what others give back, as long as a server may take to be
- * connected. Nobody is accepted while descriptors are short (see listener.c). The server stays
- * chosen. False: it has waited long enough.
+ * Who was accepted gets his server's socket even when descriptors have just run out: a connection
+ * that is kept for later goes, or the reserve is given up for it.
  */
-static bool await(struct session *s, int err)
+static int open_socket(const struct dial *d, bool keepalive)
 {
-	uint64_t now = s->worker->loop.now, waited;
-	uint64_t most = is_shortage(err) ? s->pool->config->connect_timeout : try_time(s);
-	struct dial *d = &s->dial;
+	const struct dialer *dl = d->dialer;
+	int fd = connect_once(d, keepalive);
 
-	if (!d->waits_ns) {
-		d->waits_ns = now;
+	if (is_full(fd) && idle_give_up(dl->idle))
+		fd = connect_once(d, keepalive);
+	if (is_full(fd) && dl->spare_fd(dl->arg))
+		fd = connect_once(d, keepalive);
+	return fd;
+}
+
+/* Has epoll tell what becomes of the socket; asks again soon where it refuses, for a while. */
+static void watch(struct dial *d)
+{
+	struct loop *l = d->dialer->loop;
+	uint64_t now = l->now, at = d->try_until_ns;
+
+	if (loop_watch(l, d->conn, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET) == 0) {
+		d->unwatched_ns = 0;
+	} else if (d->unwatched_ns && now - d->unwatched_ns >= UNWATCHED_MAX_NS) {
+		give_up(d, DIAL_LIMIT);
+		return;
+	} else {
+		d->unwatched_ns = d->unwatched_ns ? d->unwatched_ns : now;
+		at = MIN(at, now + UNWATCHED_RETRY_NS);
+	}
+	loop_timer_set(l, &d->timer, at);
+}
+
+/* 0, or a negative errno: it has failed at once. */
+static int try_server(struct dial *d)
+{
+	bool keepalive = wants_keepalive(d);
+	int fd;
+
+	if (!d->conn)
+		d->conn = conn_new();
+	if (!d->conn)
+		return -ENOMEM;
+	fd = open_socket(d, keepalive);
+	if (fd < 0)
+		return fd;
+	*d->conn = (struct conn){
+	    .fd = fd,
+	    .side = SIDE_BACKEND,
+	    .tcp = d->where.sa.sa_family != AF_UNIX,
+	    .asked = keepalive,
+	    .server = d->server,
+	    .peer = d->where,
+	    .event = on_event,
+	    .owner = d,
+	};
+	dial_enter(d, DIAL_CONNECTING);
+	d->try_until_ns = now_of(d) + try_time(d);
+	watch(d);
+	return 0;
+}
+
+/* Goes on with a connection that an earlier request has left. */
+static void go_on_with(struct dial *d, struct conn *c)
+{
+	/* The one before may have had a listener with shorter times. It is not worth failing for.
+	 */
+	if (!c->asked && c->tcp && wants_keepalive(d))
+		c->asked = conn_set_keepalive(c->fd, &config_of(d)->tcp_keepalive) == 0;
+	attempt_spare(c->server, &d->where, &d->attempt, now_of(d));
+	succeed(d, c, 0);
+}
+
+/* One to the chosen server. False: there is none. */
+static bool reuse(struct dial *d)
+{
+	const struct dial_plan *p = &d->plan;
+	struct conn *c = p->own ? own_take(p->own, d->server, p->careful) : NULL;
+
+	if (!c && p->idle)
+		c = idle_take(d->dialer->idle, d->server, p->careful);
+	if (c)
+		go_on_with(d, c);
+	return c;
+}
+
+/* One on which the client has said who it is: no other server would know. */
+static bool reuse_identified(struct dial *d)
+{
+	struct own *own = d->plan.own;
+	struct conn *c = own ? own_take_identified(own, d->plan.pool) : NULL;
+
+	if (!c)
+		return false;
+	server_count(c->server);
+	go_on_with(d, c);
+	return true;
+}
+
+/*
+ * Waits for what others give back, as long as a server may take to be connected. Nobody is accepted
+ * while descriptors are short. The server stays chosen. False: it has waited long enough.
+ */
+static bool await(struct dial *d, int err)
+{
+	uint64_t most = is_shortage(err) ? config_of(d)->connect_timeout : try_time(d);
+	uint64_t now = now_of(d), waited;
+
+	dial_enter(d, DIAL_WAITING);
+	if (!d->waiting_ns) {
+		d->waiting_ns = now;
 		d->pause_ns = PAUSE_MIN_NS;
 	}
-	waited = now - d->waits_ns;
+	waited = now - d->waiting_ns;
 	if (waited >= most)
 		return false;
-	session_dial_timeout(s, MIN(d->pause_ns, most - waited));
+	loop_timer_set(d->dialer->loop, &d->timer, now + MIN(d->pause_ns, most - waited));
 	d->pause_ns = MIN(d->pause_ns * 2, PAUSE_MAX_NS);
 	return true;
 }
 
 /* ---- one after the other ---------------------------------------------------------------- */
 
-static void no_server(struct session *s)
+static enum dial_failure failure(const struct dial *d)
 {
-	const struct dial *d = &s->dial;
-
 	if (d->failed)
-		session_no_server(s, END_CONNECT_FAILED);
-	else
-		session_no_server(s, d->limited ? END_LIMIT : END_NO_SERVER);
+		return DIAL_CONNECT_FAILED;
+	return d->portless ? DIAL_LIMIT : DIAL_NO_SERVER;
 }
 
 /* The address is not tried again. False: out of memory. */
-static bool remember(struct session *s)
+static bool remember(struct dial *d)
 {
-	struct dial *d = &s->dial;
+	const struct pool *p = d->plan.pool;
 
 	if (!d->tried)
-		d->tried = calloc(s->pool->n_servers, sizeof(*d->tried));
+		d->tried = calloc(p->n_servers, sizeof(*d->tried));
 	if (!d->tried)
 		return false;
-	d->tried[s->server - s->pool->servers] |= UINT64_C(1) << d->attempt.slot;
-	d->last = s->server;
+	d->tried[d->server - p->servers] |= UINT64_C(1) << d->attempt.slot;
+	d->last = d->server;
 	return true;
 }
 
-/* Puts the failed try behind us. False: the session has ended. */
-static bool next_try(struct session *s, int err)
+/* Puts the failed try behind us. False: the owner was told that it is over. */
+static bool next_try(struct dial *d, int err)
 {
-	struct server *server = s->server;
-	struct dial *d = &s->dial;
-	bool remembered = remember(s);
+	struct server *server = d->server;
+	bool remembered = remember(d);
 
-	report(s, err);
-	if (s->conns[SIDE_BACKEND])
-		conn_close(s->conns[SIDE_BACKEND], false);
-	s->server = NULL;
-	d->waits_ns = 0;
+	report(d, err);
+	if (d->conn)
+		conn_close(d->conn, false);
+	d->server = NULL;
+	d->waiting_ns = 0;
 	if (is_portless(err)) {
-		d->limited = true;
-		attempt_spare(server, &s->backend, &d->attempt, s->worker->loop.now);
+		d->portless = true;
+		attempt_spare(server, &d->where, &d->attempt, now_of(d));
 		server_release(server);
 	} else {
 		d->failed = true;
-		attempt_failed(server, &s->backend, &d->attempt, err, s->worker->loop.now);
+		attempt_failed(server, &d->where, &d->attempt, err, now_of(d));
 	}
 	if (!remembered)
-		session_no_server(s, END_LIMIT);
+		give_up(d, DIAL_LIMIT);
 	return remembered;
 }
 
 /* Begins to connect. True: it has failed at once, and the next is to be tried. */
-static bool try_fails(struct session *s)
+static bool try_fails(struct dial *d)
 {
-	int err = -try_server(s);
+	int err = -try_server(d);
 
-	if (!err || (is_passing(err) && await(s, err)))
+	if (!err || (is_passing(err) && await(d, err)))
 		return false;
 	if (!is_shortage(err))
-		return next_try(s, err);
-	session_no_server(s, END_LIMIT);
+		return next_try(d, err);
+	give_up(d, DIAL_LIMIT);
 	return false;
 }
 
 /* Who may be asked after what has failed so far. */
-static unsigned int wish(const struct session *s)
+static unsigned int wish(const struct dial *d)
 {
-	const struct dial *d = &s->dial;
-
 	if (!d->last)
 		return WISH_ANY;
-	if (s->worker->loop.now >= d->until_ns)
+	if (now_of(d) >= d->until_ns)
 		return d->overtime ? 0 : WISH_OTHERS;
 	return WISH_OTHERS | WISH_PASSED | (d->retries_left ? WISH_PASSED_OTHERS : 0);
 }
 
-/* False: nobody is left, and the session has ended or waits for one. */
-static bool choose(struct session *s)
+/* False: nobody is left, and the owner was told, or it waits for one. */
+static bool choose(struct dial *d)
 {
-	struct dial *d = &s->dial;
+	struct pool *pool = d->plan.pool;
 	const struct wish w = {
-	    .tried = d->tried, .last = d->last, .what = wish(s), .now = s->worker->loop.now};
+	    .tried = d->tried, .last = d->last, .what = wish(d), .now = now_of(d)};
 
-	s->server = pool_pick(s->pool, &w, &s->backend, &d->attempt);
-	if (!s->server) {
+	d->server = pool_pick(pool, &w, &d->where, &d->attempt);
+	if (!d->server) {
 		/* A name that is still being looked up is like a server that does not answer yet.
 		 */
-		if (d->last || !pool_is_awaited(s->pool) || !await(s, 0))
-			no_server(s);
+		if (d->last || !pool_is_awaited(pool) || !await(d, 0))
+			give_up(d, failure(d));
 		return false;
 	}
 	if (!d->last)
 		return true;
-	stat_inc(&s->worker->stats.retries);
-	if (s->server == d->last)
+	stat_inc(d->dialer->retries);
+	if (d->server == d->last)
 		return true;
 	if (d->retries_left)
 		d->retries_left--;
@@ -322,94 +365,123 @@ static bool choose(struct session *s)
 	return true;
 }
 
-static void dial_next(struct session *s)
+static void go_on(struct dial *d)
 {
-	do {
-		if (!choose(s))
-			return;
-		if (reuse(s)) {
-			session_opened(s);
-			return;
-		}
-	} while (try_fails(s));
-}
-
-void dial(struct session *s)
-{
-	const struct pool_config *c = s->pool->config;
-
-	dial_forget(&s->dial);
-	s->dial = (struct dial){
-	    .until_ns = s->worker->loop.now + c->connect_timeout * (1 + (uint64_t)c->retries),
-	    .retries_left = (uint16_t)c->retries,
-	};
-	if (reuse_identified(s))
-		session_opened(s);
-	else
-		dial_next(s);
+	while (choose(d) && !reuse(d) && try_fails(d))
+		;
 }
 
 /* ---- what happens to a try -------------------------------------------------------------- */
 
-static void dial_failed(struct session *s, int err)
+static void try_failed(struct dial *d, int err)
 {
-	if (next_try(s, err))
-		dial_next(s);
+	if (next_try(d, err))
+		go_on(d);
 }
 
-void dial_timeout(struct session *s)
+static void on_timer(struct timer *t)
 {
-	if (!s->dial.waits_ns) {
-		dial_failed(s, ETIMEDOUT);
-		return;
+	struct dial *d = container_of(t, struct dial, timer);
+
+	if (d->state == DIAL_WAITING) {
+		if (!d->server || (!reuse(d) && try_fails(d)))
+			go_on(d);
+	} else if (now_of(d) + LOOP_SLACK_NS < d->try_until_ns) {
+		watch(d);
+	} else {
+		try_failed(d, ETIMEDOUT);
 	}
-	if (!s->server) {
-		dial_next(s);
-		return;
-	}
-	if (reuse(s)) {
-		session_opened(s);
-		return;
-	}
-	if (try_fails(s))
-		dial_next(s);
 }
 
-void dial_connected(struct session *s)
+static void on_event(struct conn *c, uint32_t events)
 {
-	attempt_connected(s->server, &s->backend, &s->dial.attempt, s->worker->loop.now);
-	dial_forget(&s->dial);
-	session_opened(s);
-}
+	int err = events & EPOLLERR ? conn_error(c->fd) : 0;
+	struct dial *d = c->owner;
 
-bool dial_error(struct session *s, int err)
-{
 	/* The kernel's tcp_reset() says ECONNREFUSED while a connection is being made; these only
 	 * of one that was made, and whoever did that is not down. */
-	if (err != ECONNRESET && err != EPIPE) {
-		dial_failed(s, err);
-		return true;
+	if (err && err != ECONNRESET && err != EPIPE) {
+		try_failed(d, err);
+		return;
 	}
-	dial_connected(s);
-	return false;
+	if (events & EPOLLOUT)
+		c->writable = true;
+	conn_input_event(c, events);
+	if (!err && !(events & EPOLLOUT))
+		return;
+	attempt_connected(d->server, &d->where, &d->attempt, now_of(d));
+	succeed(d, c, err);
 }
 
-void dial_release(struct session *s)
-{
-	uint64_t now = s->worker->loop.now,
-		 half = s->pool ? s->pool->config->connect_timeout / 2 : 0;
-	struct server *server = s->server;
-	struct dial *d = &s->dial;
+/* ---- life ------------------------------------------------------------------------------- */
 
-	dial_forget(d);
-	if (!server)
-		return;
-	s->server = NULL;
+struct dial *dial_new(struct dialer *dl, const struct dial_plan *plan,
+		      const struct dial_calls *calls, void *owner)
+{
+	const struct pool_config *c = plan->pool->config;
+	struct dial *d = dl->last ? dl->last : malloc(sizeof(*d));
+
+	if (!d)
+		return NULL;
+	dl->last = NULL;
+	*d = (struct dial){
+	    .dialer = dl,
+	    .plan = *plan,
+	    .calls = calls,
+	    .owner = owner,
+	    .timer.fire = on_timer,
+	    .until_ns = dl->loop->now + c->connect_timeout * (1 + (uint64_t)c->retries),
+	    .retries_left = c->retries,
+	};
+	return d;
+}
+
+void dial_begin(struct dial *d)
+{
+	if (!reuse_identified(d))
+		go_on(d);
+}
+
+/* Its server counts it no longer, and learns from a try that was given up what there is to learn.
+ */
+static void release(struct dial *d)
+{
+	uint64_t now = now_of(d), half = config_of(d)->connect_timeout / 2;
+
 	/* Of a server that hangs, clients may have enough before connect_timeout is over. */
-	if (d->attempt.open && !d->waits_ns && now - d->attempt.began_ns >= half) {
-		attempt_failed(server, &s->backend, &d->attempt, ETIMEDOUT, now);
+	if (d->state == DIAL_CONNECTING && now - d->attempt.began_ns >= half) {
+		attempt_failed(d->server, &d->where, &d->attempt, ETIMEDOUT, now);
 		return;
 	}
-	attempt_spare(server, &s->backend, &d->attempt, now);
-	server_release(server);
+	attempt_spare(d->server, &d->where, &d->attempt, now);
+	server_release(d->server);
+}
+
+void dial_free(struct dial *d)
+{
+	struct dialer *dl;
+
+	if (!d)
+		return;
+	dl = d->dialer;
+	if (d->server)
+		release(d);
+	if (d->state != DIAL_OVER)
+		dial_enter(d, DIAL_OVER);
+	if (d->conn) {
+		d->conn->event = NULL;
+		conn_close(d->conn, true);
+		loop_conn_gone(dl->loop, d->conn);
+	}
+	free(d->tried);
+	if (dl->last)
+		free(d);
+	else
+		dl->last = d;
+}
+
+void dialer_fini(struct dialer *dl)
+{
+	free(dl->last);
+	dl->last = NULL;
 }

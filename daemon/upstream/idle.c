@@ -4,156 +4,180 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-#include "../daemon.h"
-#include "../http/http.h"
-#include "../worker.h"
+#include "../loop.h"
+#include "pool.h"
 
 /* A server that ends a connection within this time has not waited for another request on it. */
 #define SOON_NS NSEC_PER_SEC
 
-static struct idle_list *list_of(struct worker *w, const struct server *s)
-{
-	return &w->idle[s->index];
-}
+/* ---- one of them ------------------------------------------------------------------------ */
 
-static void forget(struct worker *w, struct conn *c)
+static void close_conn(struct idle *i, struct conn *c)
 {
-	struct idle_list *l = list_of(w, c->server);
-
-	TAILQ_REMOVE(&l->conns, c, link);
-	TAILQ_REMOVE(&w->idle_by_age, c, age_link);
-	loop_timer_cancel(&w->loop, &c->idle_timer);
-	l->n--;
-	c->idle_worker = NULL;
-}
-
-static void drop(struct worker *w, struct conn *c)
-{
-	forget(w, c);
 	conn_close(c, false);
-	loop_conn_gone(&w->loop, c);
+	loop_conn_gone(i->loop, c);
+}
+
+struct kept *kept_begin(struct idle *i, struct conn *c)
+{
+	struct kept *k = c->kept;
+
+	if (!k)
+		k = c->kept = calloc(1, sizeof(*k));
+	if (k) {
+		k->conn = c;
+		k->idle = i;
+	}
+	if (!k || c->fin_seen || c->failed || !kept_is_current(k)) {
+		close_conn(i, c);
+		return NULL;
+	}
+	k->since_ns = i->loop->now;
+	k->reused = c->used;
+	c->used = true;
+	return k;
+}
+
+void kept_close(struct kept *k)
+{
+	close_conn(k->idle, k->conn);
+}
+
+/* ---- all of them ------------------------------------------------------------------------ */
+
+static struct idle_server *list_of(const struct idle *i, const struct server *s)
+{
+	return &i->servers[s->index];
+}
+
+static void forget(struct kept *k)
+{
+	struct idle *i = k->idle;
+	struct idle_server *l = list_of(i, k->conn->server);
+
+	TAILQ_REMOVE(&l->conns, k, link);
+	TAILQ_REMOVE(&i->by_age, k, age_link);
+	loop_timer_cancel(i->loop, &k->timer);
+	l->n--;
+	k->conn->event = NULL;
+}
+
+static void drop(struct kept *k)
+{
+	forget(k);
+	kept_close(k);
 }
 
 /* It was not used for keepalive_timeout. */
 static void on_expired(struct timer *t)
 {
-	struct conn *c = container_of(t, struct conn, idle_timer);
-
-	drop(c->idle_worker, c);
+	drop(container_of(t, struct kept, timer));
 }
 
-static bool is_current(struct conn *c)
+/* Whatever it is but room to write, it ends the connection. */
+static void on_event(struct conn *c, uint32_t events)
 {
-	return server_has(c->server, &c->where, &c->where_seen);
-}
-
-void idle_check(struct worker *w)
-{
-	struct conn *c, *next;
-	struct session *s;
-
-	for (c = TAILQ_FIRST(&w->idle_by_age); c; c = next) {
-		next = TAILQ_NEXT(c, age_link);
-		if (!is_current(c))
-			drop(w, c);
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+		idle_note_end(c->kept->idle, c);
+		drop(c->kept);
 	}
-	TAILQ_FOREACH (s, &w->sessions, link)
-		if (s->http)
-			http_own_check(s);
 }
 
-int idle_init(struct worker *w)
+int idle_init(struct idle *i, struct loop *loop, size_t n_servers)
 {
-	size_t n = w->daemon->n_servers;
-
-	TAILQ_INIT(&w->idle_by_age);
-	w->idle = calloc(n + 1, sizeof(*w->idle));
-	if (!w->idle)
+	*i = (struct idle){.loop = loop};
+	TAILQ_INIT(&i->by_age);
+	i->servers = calloc(n_servers + 1, sizeof(*i->servers));
+	if (!i->servers)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		TAILQ_INIT(&w->idle[i].conns);
+	for (size_t n = 0; n < n_servers; n++)
+		TAILQ_INIT(&i->servers[n].conns);
 	return 0;
 }
 
-void idle_fini(struct worker *w)
+void idle_fini(struct idle *i)
 {
-	struct conn *c;
+	struct kept *k;
 
-	while (w->idle && (c = TAILQ_FIRST(&w->idle_by_age)))
-		drop(w, c);
-	free(w->idle);
-	w->idle = NULL;
+	while (i->servers && (k = TAILQ_FIRST(&i->by_age)))
+		drop(k);
+	free(i->servers);
+	i->servers = NULL;
 }
 
-void idle_keep(struct worker *w, struct conn *c)
+void idle_keep(struct idle *i, struct conn *c)
 {
-	struct idle_list *l = list_of(w, c->server);
-	unsigned int max = c->server->pool->config->keepalive;
+	const struct pool_config *config = c->server->pool->config;
+	struct idle_server *l = list_of(i, c->server);
+	struct kept *k;
 
-	if (!max || w->draining || c->fin_seen || c->failed || !is_current(c)) {
-		conn_close(c, false);
-		loop_conn_gone(&w->loop, c);
+	if (!config->keepalive) {
+		close_conn(i, c);
 		return;
 	}
-	if (l->n >= max)
-		drop(w, TAILQ_LAST(&l->conns, conn_list));
-	c->idle_worker = w;
-	c->idle_timer.fire = on_expired;
-	loop_timer_set(&w->loop, &c->idle_timer,
-		       w->loop.now + c->server->pool->config->keepalive_timeout);
-	c->idle_ns = w->loop.now;
-	c->reused = c->used;
-	c->used = true;
-	if (c->reused)
+	k = kept_begin(i, c);
+	if (!k)
+		return;
+	if (l->n >= config->keepalive)
+		drop(TAILQ_LAST(&l->conns, kept_list));
+	c->event = on_event;
+	k->timer.fire = on_expired;
+	loop_timer_set(i->loop, &k->timer, i->loop->now + config->keepalive_timeout);
+	if (k->reused)
 		l->fickle = false;
 	l->n++;
-	TAILQ_INSERT_HEAD(&l->conns, c, link);
-	TAILQ_INSERT_TAIL(&w->idle_by_age, c, age_link);
+	TAILQ_INSERT_HEAD(&l->conns, k, link);
+	TAILQ_INSERT_TAIL(&i->by_age, k, age_link);
 }
 
-void idle_note_end(struct worker *w, const struct conn *c)
+void idle_note_end(struct idle *i, const struct conn *c)
 {
-	if (!c->reused && w->loop.now - c->idle_ns < SOON_NS)
-		list_of(w, c->server)->fickle = true;
+	const struct kept *k = c->kept;
+
+	if (k && !k->reused && i->loop->now - k->since_ns < SOON_NS)
+		list_of(i, c->server)->fickle = true;
 }
 
-bool idle_is_doubtful(struct worker *w, const struct conn *c)
+bool idle_is_doubtful(const struct idle *i, const struct kept *k)
 {
-	return !c->reused && list_of(w, c->server)->fickle;
+	return !k->reused && list_of(i, k->conn->server)->fickle;
 }
 
-struct conn *idle_take(struct worker *w, const struct server *server, bool careful)
+struct conn *idle_take(struct idle *i, const struct server *server, bool careful)
 {
-	struct conn *c, *next;
+	struct kept *k, *next;
 
-	for (c = TAILQ_FIRST(&list_of(w, server)->conns); c; c = next) {
-		next = TAILQ_NEXT(c, link);
-		if (careful && idle_is_doubtful(w, c))
+	for (k = TAILQ_FIRST(&list_of(i, server)->conns); k; k = next) {
+		next = TAILQ_NEXT(k, link);
+		if (careful && idle_is_doubtful(i, k))
 			continue;
-		if (conn_is_quiet(c)) {
-			forget(w, c);
-			return c;
+		if (conn_is_quiet(k->conn)) {
+			forget(k);
+			return k->conn;
 		}
 		/* It has ended, or says what nobody asked for; the event is on its way. */
-		idle_note_end(w, c);
-		drop(w, c);
+		idle_note_end(i, k->conn);
+		drop(k);
 	}
 	return NULL;
 }
 
-bool idle_give_up(struct worker *w)
+void idle_check(struct idle *i)
 {
-	struct conn *c = TAILQ_FIRST(&w->idle_by_age);
+	struct kept *k, *next;
 
-	if (c)
-		drop(w, c);
-	return c;
+	for (k = TAILQ_FIRST(&i->by_age); k; k = next) {
+		next = TAILQ_NEXT(k, age_link);
+		if (!kept_is_current(k))
+			drop(k);
+	}
 }
 
-void idle_event(struct conn *c, uint32_t events)
+bool idle_give_up(struct idle *i)
 {
-	if (c->idle_worker && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-		idle_note_end(c->idle_worker, c);
-		drop(c->idle_worker, c);
-	}
+	struct kept *k = TAILQ_FIRST(&i->by_age);
+
+	if (k)
+		drop(k);
+	return k;
 }

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A server connection that is kept between two requests: by the worker for whichever client comes
+ * next (idle.h), or by the client that has it for itself (own.h).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "../conn.h"
+#include "../timer.h"
+#include "server.h"
+
+/* What is known of such a connection. Made when it is kept for the first time; from then on it goes
+ * with the connection, in use or not. */
+struct kept {
+	struct conn *conn;
+	struct idle *idle;       /* of the worker that has it */
+	struct own *own;         /* the client that has it for itself; NULL: none */
+	struct timer timer;      /* when it has been kept for long enough */
+	uint64_t since_ns;       /* it was kept last */
+	unsigned int where_seen; /* see server_has() */
+	bool reused;             /* it has served two requests */
+	TAILQ_ENTRY(kept) link;  /* of the server's, or of the client's */
+	TAILQ_ENTRY(kept) age_link;
+};
+TAILQ_HEAD(kept_list, kept);
+
+/* Whether its server still has the address that it goes to. */
+static inline bool kept_is_current(struct kept *k)
+{
+	return server_has(k->conn->server, &k->conn->peer, &k->where_seen);
+}
+
+/*
+ * Takes note that the connection, whose last response is complete, is kept from now on. NULL: it
+ * cannot be, for want of memory or because it is useless; it is closed then.
+ */
+struct kept *kept_begin(struct idle *i, struct conn *c);
+/* Closes one that is on no list any more. */
+void kept_close(struct kept *k);
