@@ -15,10 +15,16 @@ struct server;
 
 enum side { SIDE_CLIENT, SIDE_BACKEND };
 
+/* Told beside epoll's events, and alone: epoll has refused to watch the socket for so long that it
+ * is given up. */
+#define CONN_UNWATCHED (1u << 26)
+
 struct conn {
-	int fd; /* -1: none */
-	enum side side;
-	uint32_t armed;  /* what epoll watches */
+	int fd;          /* -1: none */
+	uint32_t armed;  /* what epoll is to watch */
+	bool watched;    /* epoll knows the socket */
+	uint8_t refused; /* so often epoll has refused what it is to watch now: see loop_watch() */
+	enum side side : 8;
 	bool tcp;        /* not a unix socket */
 	bool readable;   /* edge-triggered: true until a read finds nothing */
 	bool writable;   /* true until a write finds no room */
@@ -30,7 +36,6 @@ struct conn {
 	bool used;       /* it has served a request before */
 	bool ended;      /* its output was ended: the FIN counts as a byte */
 	bool shared;     /* `lane_of` may have an entry under its cookie */
-	bool unwatched;  /* epoll has refused it so far */
 	bool lost;       /* failed because its peer answers no more */
 	bool asked;      /* TCP asks whether its peer is still there */
 	bool identified; /* its client has said on it who it is: it is nobody else's */
@@ -47,7 +52,7 @@ struct conn {
 	void *owner;
 	struct server *server;  /* what a backend's socket is connected to */
 	struct kept *kept;      /* see upstream/kept.h; NULL: it never was */
-	TAILQ_ENTRY(conn) link; /* to be freed */
+	TAILQ_ENTRY(conn) link; /* refused by epoll, or to be freed */
 };
 TAILQ_HEAD(conn_list, conn);
 

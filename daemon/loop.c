@@ -12,6 +12,10 @@
 
 #define POLL_BATCH 128
 
+/* What epoll refuses is asked for again so often, and so many times. */
+#define REFUSED_RETRY_NS (5 * NSEC_PER_MSEC)
+#define REFUSED_MAX      200
+
 /* ---- timers ----------------------------------------------------------------------------- */
 
 /* Makes sure that the loop wakes up for the first of the timers. It may wake too soon: one that was
@@ -92,27 +96,74 @@ static void run_again(struct loop *l)
 
 /* ---- sockets ---------------------------------------------------------------------------- */
 
-int loop_watch(struct loop *l, struct conn *c, uint32_t events)
+static bool accepts(struct loop *l, struct conn *c)
 {
-	struct epoll_event e = {.events = events, .data.ptr = c};
+	struct epoll_event e = {.events = c->armed, .data.ptr = c};
 
+	if (epoll_ctl(l->poll_fd, c->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &e) < 0)
+		return false;
+	c->watched = true;
+	return true;
+}
+
+void loop_watch(struct loop *l, struct conn *c, uint32_t events)
+{
 	if (c->armed == events)
-		return 0;
-	if (epoll_ctl(l->poll_fd, c->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &e) < 0)
-		return -errno;
+		return;
 	c->armed = events;
-	return 0;
+	if (accepts(l, c)) {
+		loop_unwatch(l, c);
+		return;
+	}
+	if (c->refused)
+		return;
+	c->refused = 1;
+	TAILQ_INSERT_TAIL(&l->refused, c, link);
+	if (!l->refused_timer.set)
+		loop_timer_set(l, &l->refused_timer, l->now + REFUSED_RETRY_NS);
+}
+
+void loop_unwatch(struct loop *l, struct conn *c)
+{
+	if (c->refused)
+		TAILQ_REMOVE(&l->refused, c, link);
+	c->refused = 0;
+}
+
+/* Asks once more for all of them; those that have been refused for long enough are the first. */
+static void on_refused(struct timer *t)
+{
+	struct loop *l = container_of(t, struct loop, refused_timer);
+	struct conn *c, *next;
+
+	for (c = TAILQ_FIRST(&l->refused); c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (accepts(l, c))
+			loop_unwatch(l, c);
+		else
+			c->refused++;
+	}
+	while ((c = TAILQ_FIRST(&l->refused)) && c->refused >= REFUSED_MAX) {
+		loop_unwatch(l, c);
+		c->event(c, CONN_UNWATCHED);
+	}
+	if (!TAILQ_EMPTY(&l->refused))
+		loop_timer_set(l, t, l->now + REFUSED_RETRY_NS);
 }
 
 int loop_ask(struct loop *l, struct conn *c)
 {
 	struct epoll_event e = {.events = c->armed, .data.ptr = c};
 
+	/* It will be told when it is watched. */
+	if (c->refused)
+		return 0;
 	return epoll_ctl(l->poll_fd, EPOLL_CTL_MOD, c->fd, &e) < 0 ? -errno : 0;
 }
 
 void loop_conn_gone(struct loop *l, struct conn *c)
 {
+	loop_unwatch(l, c);
 	c->event = NULL;
 	c->owner = NULL;
 	TAILQ_INSERT_TAIL(&l->gone, c, link);
@@ -173,7 +224,9 @@ int loop_init(struct loop *l, struct event_base *base)
 	int err;
 
 	*l = (struct loop){.poll_fd = -1, .timer_fd = -1, .added_fd = -1};
+	l->refused_timer.fire = on_refused;
 	TAILQ_INIT(&l->again);
+	TAILQ_INIT(&l->refused);
 	TAILQ_INIT(&l->gone);
 	l->now = now_ns();
 	l->buffer = malloc(LOOP_BUFFER);

@@ -45,7 +45,9 @@ struct loop {
 	bool in_turn; /* a turn runs, and will look at `again` and the timers before it is over */
 	struct task_list again;
 	uint32_t n_again;
-	struct conn_list gone; /* closed connections, which the owner frees in `over` */
+	struct conn_list refused;   /* by epoll, the one that was first first */
+	struct timer refused_timer; /* when it is asked again */
+	struct conn_list gone;      /* closed connections, which the owner frees in `over` */
 	struct event *poll_event;
 	void (*added)(struct loop *l); /* there is something on added_fd */
 	void (*over)(struct loop *l);  /* the turn is over but for this */
@@ -65,8 +67,15 @@ int loop_add(struct loop *l, int fd);
 /* Has another turn begin, if only for its end. */
 void loop_look(struct loop *l);
 
-/* epoll for a connection's socket; 0 or a negative errno. */
-int loop_watch(struct loop *l, struct conn *c, uint32_t events);
+/*
+ * Has epoll report these events of a connection's socket to c->event(). Where it refuses, for want
+ * of memory, it is asked again every few milliseconds, and what has happened meanwhile is reported
+ * then; after a second c->event() is told CONN_UNWATCHED.
+ */
+void loop_watch(struct loop *l, struct conn *c, uint32_t events);
+/* It is not asked again. Before a socket is closed whose connection may be on the list of those
+ * that were refused. */
+void loop_unwatch(struct loop *l, struct conn *c);
 /* Has epoll look at a watched socket anew: what it is ready for is told once more. 0 or a negative
  * errno. */
 int loop_ask(struct loop *l, struct conn *c);

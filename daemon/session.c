@@ -96,10 +96,6 @@ const char *session_engine(const struct session *s)
 	return s->adopted ? engine_kernel.name : engine_copy.name;
 }
 
-/* A socket that epoll refuses (for want of memory) is tried again so often, and so long. */
-#define UNWATCHED_RETRY_NS (5 * NSEC_PER_MSEC)
-#define UNWATCHED_MAX_NS   NSEC_PER_SEC
-
 /* How long a failed side's last bytes have to reach the other peer. */
 #define FAREWELL_NS (2 * NSEC_PER_SEC)
 
@@ -174,30 +170,6 @@ static void on_timeout(struct timer *t)
 		session_end(s, (enum session_end)s->end);
 	else if (s->state != SESSION_ENDED)
 		check_silence(s);
-}
-
-static void on_unwatched(struct timer *t)
-{
-	struct session *s = container_of(t, struct session, unwatched);
-	uint64_t since = s->unwatched_ns;
-
-	if (s->worker->loop.now - since >= UNWATCHED_MAX_NS) {
-		session_end(s, END_LIMIT);
-		return;
-	}
-	/* Those that were refused are asked for once more; what has happened meanwhile is reported
-	 * then. */
-	for (int i = 0; i < 2; i++)
-		stream_watch(&s->streams[i]);
-	s->unwatched_ns = since;
-}
-
-void session_unwatched(struct session *s)
-{
-	if (s->state == SESSION_ENDED || s->unwatched.set)
-		return;
-	s->unwatched_ns = s->worker->loop.now;
-	loop_timer_set(&s->worker->loop, &s->unwatched, s->worker->loop.now + UNWATCHED_RETRY_NS);
 }
 
 /* ---- life ------------------------------------------------------------------------------- */
@@ -300,7 +272,6 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	TAILQ_INSERT_TAIL(&w->sessions, s, link);
 	w->n_sessions++;
 	s->timer.fire = on_timeout;
-	s->unwatched.fire = on_unwatched;
 
 	stream_watch(&s->streams[UP]);
 	sniff_start(s);
@@ -528,6 +499,10 @@ void session_event(struct conn *c, uint32_t events)
 
 	if (s->state == SESSION_ENDED)
 		return;
+	if (events & CONN_UNWATCHED) {
+		session_end(s, END_LIMIT);
+		return;
+	}
 	if (s->state == SESSION_SNIFFING) {
 		sniffing_event(s, events);
 		return;
@@ -730,7 +705,6 @@ void session_end(struct session *s, enum session_end end)
 	s->end = (uint8_t)end;
 	session_enter(s, SESSION_ENDED);
 	loop_timer_cancel(&w->loop, &s->timer);
-	loop_timer_cancel(&w->loop, &s->unwatched);
 	sniff_done(s);
 	for (int i = 0; i < 2; i++) {
 		struct stream *stream = &s->streams[i];
@@ -742,11 +716,14 @@ void session_end(struct session *s, enum session_end end)
 	if (s->http)
 		http_ended(s);
 	/* A peer whose incoming stream ended properly gets nothing worse than a close. */
-	for (int i = 0; i < 2; i++)
-		if (s->conns[i])
-			conn_close(s->conns[i],
-				   !s->polite && s->streams[i == SIDE_CLIENT ? DOWN : UP].state !=
-						     STREAM_DONE);
+	for (int i = 0; i < 2; i++) {
+		if (!s->conns[i])
+			continue;
+		loop_unwatch(&w->loop, s->conns[i]);
+		conn_close(s->conns[i],
+			   !s->polite &&
+			       s->streams[i == SIDE_CLIENT ? DOWN : UP].state != STREAM_DONE);
+	}
 	if (is_logged(s))
 		log_session(s);
 	count_session(s);

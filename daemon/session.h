@@ -90,8 +90,6 @@ struct session {
 	struct stream streams[2]; /* by enum direction */
 	struct sniff_state sniff;
 	struct timer timer;
-	struct timer unwatched; /* epoll has refused one of its sockets: when to try again */
-	uint64_t unwatched_ns;  /* since when */
 	uint64_t id;
 	uint64_t began_ns, opened_ns;
 	uint64_t active_ns; /* the copy engine's last movement; the kernel's is in the lanes */
@@ -145,9 +143,6 @@ const struct addr *session_backend(const struct session *s);
 /* Gives the session a server connection, or takes the one it has, which is nobody's then. */
 void session_attach(struct session *s, struct conn *c);
 struct conn *session_detach(struct session *s);
-/* epoll has refused one of its sockets: it is tried again, and after a second the session ends. It
- * has not ended when this returns. */
-void session_unwatched(struct session *s);
 /* Calls the session's timer in so many nanoseconds from the beginning of this turn, whatever it was
  * set to. It cannot fail. */
 void session_arm(struct session *s, uint64_t ns);

@@ -24,7 +24,7 @@ static bool is_clean(const struct session *s)
 
 	return h->keep && h->body[UP].done && h->body[DOWN].done && !h->out[SIDE_BACKEND].len &&
 	       s->streams[UP].drained && !s->streams[DOWN].pending_len && !s->streams[DOWN].lane &&
-	       !s->streams[UP].lane && !c->fin_seen && !c->failed && !c->unwatched &&
+	       !s->streams[UP].lane && !c->fin_seen && !c->failed && !c->refused &&
 	       (!c->readable || conn_is_quiet(c));
 }
 

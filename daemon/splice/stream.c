@@ -313,9 +313,7 @@ static void watch_conn(struct conn *c)
 		events |= EPOLLIN | EPOLLPRI;
 	if (wants_target(in))
 		events |= EPOLLOUT;
-	c->unwatched = loop_watch(&s->worker->loop, c, events) < 0;
-	if (c->unwatched)
-		session_unwatched(s);
+	loop_watch(&s->worker->loop, c, events);
 }
 
 void stream_watch(struct stream *s)

@@ -25,10 +25,6 @@
  */
 #define SHARE_MIN_NS (NSEC_PER_SEC)
 
-/* A socket that epoll refuses (for want of memory) is tried again so often, and so long. */
-#define UNWATCHED_RETRY_NS (5 * NSEC_PER_MSEC)
-#define UNWATCHED_MAX_NS   (NSEC_PER_SEC)
-
 #define TO(state) (1u << DIAL_##state)
 static const uint8_t next_states[_DIAL_STATE_MAX] = {
     [DIAL_NEW] = TO(CONNECTING) | TO(WAITING) | TO(OVER),
@@ -47,8 +43,6 @@ void dial_enter(struct dial *d, enum dial_state next)
 {
 	assert(dial_may_enter(d->state, next));
 	d->state = next;
-	if (next != DIAL_CONNECTING)
-		d->unwatched_ns = 0;
 	if (next != DIAL_WAITING)
 		d->waiting_ns = 0;
 	if (next == DIAL_OVER)
@@ -162,27 +156,10 @@ static int open_socket(const struct dial *d, bool keepalive)
 	return fd;
 }
 
-/* Has epoll tell what becomes of the socket; asks again soon where it refuses, for a while. */
-static void watch(struct dial *d)
-{
-	struct loop *l = d->dialer->loop;
-	uint64_t now = l->now, at = d->try_until_ns;
-
-	if (loop_watch(l, d->conn, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET) == 0) {
-		d->unwatched_ns = 0;
-	} else if (d->unwatched_ns && now - d->unwatched_ns >= UNWATCHED_MAX_NS) {
-		give_up(d, DIAL_LIMIT);
-		return;
-	} else {
-		d->unwatched_ns = d->unwatched_ns ? d->unwatched_ns : now;
-		at = MIN(at, now + UNWATCHED_RETRY_NS);
-	}
-	loop_timer_set(l, &d->timer, at);
-}
-
 /* 0, or a negative errno: it has failed at once. */
 static int try_server(struct dial *d)
 {
+	struct loop *l = d->dialer->loop;
 	bool keepalive = wants_keepalive(d);
 	int fd;
 
@@ -204,8 +181,8 @@ static int try_server(struct dial *d)
 	    .owner = d,
 	};
 	dial_enter(d, DIAL_CONNECTING);
-	d->try_until_ns = now_of(d) + try_time(d);
-	watch(d);
+	loop_watch(l, d->conn, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	loop_timer_set(l, &d->timer, l->now + try_time(d));
 	return 0;
 }
 
@@ -298,8 +275,10 @@ static bool next_try(struct dial *d, int err)
 	bool remembered = remember(d);
 
 	report(d, err);
-	if (d->conn)
+	if (d->conn) {
+		loop_unwatch(d->dialer->loop, d->conn);
 		conn_close(d->conn, false);
+	}
 	d->server = NULL;
 	d->waiting_ns = 0;
 	if (is_portless(err)) {
@@ -386,8 +365,6 @@ static void on_timer(struct timer *t)
 	if (d->state == DIAL_WAITING) {
 		if (!d->server || (!reuse(d) && try_fails(d)))
 			go_on(d);
-	} else if (now_of(d) + LOOP_SLACK_NS < d->try_until_ns) {
-		watch(d);
 	} else {
 		try_failed(d, ETIMEDOUT);
 	}
@@ -398,6 +375,10 @@ static void on_event(struct conn *c, uint32_t events)
 	int err = events & EPOLLERR ? conn_error(c->fd) : 0;
 	struct dial *d = c->owner;
 
+	if (events & CONN_UNWATCHED) {
+		give_up(d, DIAL_LIMIT);
+		return;
+	}
 	/* The kernel's tcp_reset() says ECONNREFUSED while a connection is being made; these only
 	 * of one that was made, and whoever did that is not down. */
 	if (err && err != ECONNRESET && err != EPIPE) {

@@ -90,13 +90,11 @@ struct dial {
 	struct addr where;     /* the address of the attempt, or of the last one */
 	struct attempt attempt;
 	struct timer timer;
-	struct server *last;   /* the one that failed last; NULL: none has */
-	uint64_t *tried;       /* of each server of the pool the slots that failed; NULL: none */
-	uint64_t until_ns;     /* another server is tried until then */
-	uint64_t try_until_ns; /* CONNECTING: the time of this try is up */
-	uint64_t unwatched_ns; /* CONNECTING: since when epoll refuses the socket; 0: it does not */
-	uint64_t waiting_ns;   /* WAITING: since when, however often it has looked; else 0 */
-	uint64_t pause_ns;     /* WAITING: how long until the next look */
+	struct server *last; /* the one that failed last; NULL: none has */
+	uint64_t *tried;     /* of each server of the pool the slots that failed; NULL: none */
+	uint64_t until_ns;   /* another server is tried until then */
+	uint64_t waiting_ns; /* WAITING: since when, however often it has looked; else 0 */
+	uint64_t pause_ns;   /* WAITING: how long until the next look */
 	uint32_t retries_left;
 	bool overtime; /* the one try after `until_ns` was made */
 	bool failed;   /* a server could not be connected */
