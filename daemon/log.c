@@ -8,31 +8,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <syslog.h>
 
-#include "accesslog.h"
-#include "sink.h"
-
-#define JOURNAL_SOCKET "/run/systemd/journal/socket"
-
-const char *const log_level_str[_LOG_LVL_MAX] = {
-    [LOG_LVL_ERROR] = "error",
-    [LOG_LVL_WARNING] = "warning",
-    [LOG_LVL_INFO] = "info",
-    [LOG_LVL_DEBUG] = "debug",
-};
-
-const char *const log_target_str[_LOG_TO_MAX] = {
-    [LOG_TO_AUTO] = "auto",
-    [LOG_TO_JOURNAL] = "journal",
-    [LOG_TO_STDERR] = "stderr",
-};
-
-const char *const log_format_str[_LOG_FORMAT_MAX] = {
-    [LOG_FORMAT_TEXT] = "text",
-    [LOG_FORMAT_JSON] = "json",
-};
+#include "log/entry.h"
+#include "log/journal.h"
+#include "log/limit.h"
+#include "log/sink.h"
 
 static const int priorities[_LOG_LVL_MAX] = {
     [LOG_LVL_ERROR] = LOG_ERR,
@@ -55,17 +36,29 @@ static struct {
 
 /* ---- where lines go --------------------------------------------------------------------- */
 
-static bool stderr_is_journal(void)
+static void on_lost(const struct sink *s, uint64_t lines, int reason)
 {
-	const char *stream = getenv("JOURNAL_STREAM");
-	unsigned long long dev, ino;
-	struct stat st;
-	char rest;
-
-	if (!stream || sscanf(stream, "%llu:%llu%c", &dev, &ino, &rest) != 2)
-		return false;
-	return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+	log_warn("log to %s: %llu lines were lost: %s", sink_name(s), (unsigned long long)lines,
+		 reason ? strerror(reason) : "its reader or disk was too slow");
 }
+
+static void on_reopened(const struct sink *s, int err)
+{
+	if (err)
+		log_error("log to %s: cannot open it again, the old one is kept: %s", sink_name(s),
+			  strerror(-err));
+	else
+		log_info("log to %s: opened again", sink_name(s));
+}
+
+static void tell_all_left_out(void);
+
+static const struct sink_owner sink_owner = {
+    .lost = on_lost,
+    .reopened = on_reopened,
+    .has_news = limit_has_left_out,
+    .tell_news = tell_all_left_out,
+};
 
 /* Puts a sink in the place of another, whose lines are written before it is gone. */
 static void replace(struct sink **old, struct sink *new)
@@ -85,7 +78,7 @@ static void replace(struct sink **old, struct sink *new)
 static void set_messages(enum log_place_kind kind)
 {
 	const struct log_place place = {.kind = kind};
-	struct sink *new = sink_open(&place, (uid_t)-1, (gid_t)-1);
+	struct sink *new = sink_open(&place, (uid_t)-1, (gid_t)-1, &sink_owner);
 
 	if (!new)
 		return; /* no memory: what is there goes on */
@@ -103,7 +96,8 @@ void log_setup(enum log_target target, enum log_level level)
 	bool missing = false;
 	enum log_place_kind kind = LOG_PLACE_STDERR;
 
-	if (target == LOG_TO_JOURNAL || (target == LOG_TO_AUTO && stderr_is_journal())) {
+	if (target == LOG_TO_JOURNAL ||
+	    (target == LOG_TO_AUTO && journal_is_stream(STDERR_FILENO))) {
 		/* libsystemd drops messages silently where no journal runs (a container). */
 		missing = access(JOURNAL_SOCKET, W_OK) < 0;
 		if (!missing)
@@ -132,7 +126,7 @@ int log_access_setup(const char *text, enum log_format format, uid_t uid, gid_t 
 			atomic_store(&access_format_now, format);
 			return 0;
 		}
-		sink = sink_open(&place, uid, gid);
+		sink = sink_open(&place, uid, gid, &sink_owner);
 		if (!sink)
 			return -errno;
 	}
@@ -157,7 +151,7 @@ int log_start(void)
 
 void log_stop(void)
 {
-	log_tell_left_out();
+	tell_all_left_out();
 	to.started = false;
 	replace(&to.access, NULL);
 	replace(&to.messages, NULL);
@@ -215,18 +209,6 @@ static size_t escape(char *out, size_t size, const char *text)
 	}
 	out[n] = '\0';
 	return n;
-}
-
-size_t log_time(char buf[LOG_TIME_MAX])
-{
-	struct timespec now;
-	struct tm tm;
-	size_t n;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	(void)gmtime_r(&now.tv_sec, &tm);
-	n = strftime(buf, LOG_TIME_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
-	return n + (size_t)snprintf(buf + n, LOG_TIME_MAX - n, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
 /* What comes before the text; json: it says time and level itself. */
@@ -288,88 +270,9 @@ static void emit(enum log_level level, const char *text, bool is_access)
 	(void)pthread_rwlock_unlock(&to.lock);
 }
 
-/* ---- limits ----------------------------------------------------------------------------- */
+/* ---- messages --------------------------------------------------------------------------- */
 
-#define LIMIT_BURST 20
-#define LIMIT_SITES 64
-
-/* Of one place in the code. */
-struct limit {
-	const char *fmt;
-	uint64_t since; /* when tokens was right */
-	unsigned int tokens, left_out;
-	enum log_level level;
-	char last[256]; /* the last one that was left out */
-};
-
-static pthread_mutex_t limits_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct limit limits[LIMIT_SITES];
-static atomic_uint sites_left_out;
-
-static struct limit *limit_of(const char *fmt, uint64_t now)
-{
-	for (size_t i = 0; i < LIMIT_SITES; i++) {
-		if (limits[i].fmt == fmt)
-			return &limits[i];
-		if (!limits[i].fmt) {
-			limits[i] = (struct limit){.fmt = fmt, .since = now, .tokens = LIMIT_BURST};
-			return &limits[i];
-		}
-	}
-	return NULL; /* more places than there is room for: no limit */
-}
-
-static void refill(struct limit *l, uint64_t now)
-{
-	uint64_t seconds = (now - l->since) / NSEC_PER_SEC;
-
-	l->tokens = (unsigned int)MIN(l->tokens + seconds, (uint64_t)LIMIT_BURST);
-	l->since += seconds * NSEC_PER_SEC;
-}
-
-/* Takes what is to be told; the lock is held. */
-static unsigned int take_left_out(struct limit *l)
-{
-	unsigned int n = l->left_out;
-
-	l->left_out = 0;
-	if (n)
-		atomic_fetch_sub(&sites_left_out, 1);
-	return n;
-}
-
-/* Whether this message may be written; *left_out were not, since the last that was. */
-static bool may_write(enum log_level level, const char *fmt, const char *text,
-		      unsigned int *left_out)
-{
-	uint64_t now = now_ns();
-	struct limit *l;
-	bool may = true;
-
-	(void)pthread_mutex_lock(&limits_lock);
-	l = limit_of(fmt, now);
-	if (l) {
-		refill(l, now);
-		may = l->tokens > 0;
-		if (may) {
-			l->tokens--;
-			*left_out = take_left_out(l);
-		} else {
-			if (!l->left_out++)
-				atomic_fetch_add(&sites_left_out, 1);
-			l->level = level;
-			(void)snprintf(l->last, sizeof(l->last), "%.255s", text);
-		}
-	}
-	(void)pthread_mutex_unlock(&limits_lock);
-	return may;
-}
-
-bool log_has_left_out(void)
-{
-	return atomic_load_explicit(&sites_left_out, memory_order_relaxed) != 0;
-}
-
+/* What was left out before a message that is written; `last` of it. */
 static void tell_left_out(enum log_level level, unsigned int n, const char *last)
 {
 	char text[512];
@@ -378,44 +281,26 @@ static void tell_left_out(enum log_level level, unsigned int n, const char *last
 	emit(level, text, false);
 }
 
-void log_tell_left_out(void)
+static void tell_all_left_out(void)
 {
-	uint64_t now = now_ns();
+	struct left_out out;
 
-	for (size_t i = 0; log_has_left_out() && i < LIMIT_SITES; i++) {
-		char last[sizeof(limits[i].last)];
-		enum log_level level;
-		unsigned int n = 0;
-
-		(void)pthread_mutex_lock(&limits_lock);
-		/* Once it is quiet: a message that is written tells it itself. */
-		if (limits[i].left_out) {
-			refill(&limits[i], now);
-			if (limits[i].tokens > 1)
-				n = take_left_out(&limits[i]);
-		}
-		level = limits[i].level;
-		memcpy(last, limits[i].last, sizeof(last));
-		(void)pthread_mutex_unlock(&limits_lock);
-		if (n)
-			tell_left_out(level, n, last);
-	}
+	while (limit_take_left_out(&out))
+		tell_left_out(out.level, out.n, out.last);
 }
-
-/* ---- messages --------------------------------------------------------------------------- */
 
 static void _printf_(3, 0)
     write_message(bool limited, enum log_level level, const char *fmt, va_list args)
 {
 	int saved = errno;
 	char text[LOG_LINE_MAX];
-	unsigned int left_out = 0;
+	struct left_out before = {.n = 0};
 
 	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
 		(void)snprintf(text, sizeof(text), "(a message that cannot be formatted: %s)", fmt);
-	if (!limited || level > LOG_LVL_WARNING || may_write(level, fmt, text, &left_out)) {
-		if (left_out)
-			tell_left_out(level, left_out, text);
+	if (!limited || level > LOG_LVL_WARNING || limit_allows(level, fmt, text, &before)) {
+		if (before.n)
+			tell_left_out(level, before.n, text);
 		emit(level, text, false);
 	}
 	errno = saved;

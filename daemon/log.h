@@ -2,30 +2,16 @@
 /*
  * The log: one line a message, to stderr or to the journal, and the lines of the access log, to the
  * same stream or one of their own. Any thread may log; lines of threads do not mix. Once
- * log_start() was called nobody who logs waits for whoever reads the lines: see sink.h. A function
- * either logs or returns its error, never both.
+ * log_start() was called nobody who logs waits for whoever reads the lines: see log/sink.h. A
+ * function either logs or returns its error, never both.
  */
 #pragma once
 
-#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "log/line.h"
 #include "util.h"
-
-/* A message is cut where its line would pass PIPE_BUF, up to which writes to a pipe do not mix. */
-#define LOG_LINE_MAX PIPE_BUF
-/* A text of less than this is not cut, whatever comes before it. */
-#define LOG_TEXT_MAX (LOG_LINE_MAX - 64)
-
-enum log_level { LOG_LVL_ERROR, LOG_LVL_WARNING, LOG_LVL_INFO, LOG_LVL_DEBUG, _LOG_LVL_MAX };
-enum log_target { LOG_TO_AUTO, LOG_TO_JOURNAL, LOG_TO_STDERR, _LOG_TO_MAX };
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, _LOG_FORMAT_MAX };
-
-/* What `log_level =`, `log_target =` and `access_log_format =` accept, indexed by the enums. */
-extern const char *const log_level_str[_LOG_LVL_MAX];
-extern const char *const log_target_str[_LOG_TO_MAX];
-extern const char *const log_format_str[_LOG_FORMAT_MAX];
 
 /*
  * Sets where messages go and how much. LOG_TO_AUTO is the journal when stderr is
@@ -35,7 +21,7 @@ extern const char *const log_format_str[_LOG_FORMAT_MAX];
  */
 void log_setup(enum log_target target, enum log_level level);
 /*
- * Sets where access lines go (see logplace.h; NULL or "no": nowhere) and how they are written.
+ * Sets where access lines go (see log/place.h; NULL or "no": nowhere) and how they are written.
  * Where they share the messages' stream and are JSON, the messages become JSON as well. A file that
  * is made is given to uid and gid (-1: not). 0, or a negative errno and nothing is changed.
  */
@@ -56,10 +42,6 @@ bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *fmt, ...) _printf_(2, 3);
 /* The same without a limit: for what is written line by line. */
 void log_write_all(enum log_level level, const char *fmt, ...) _printf_(2, 3);
-/* Of the limits: whether something is still to be told, and telling it when it is time. */
-bool log_has_left_out(void);
-void log_tell_left_out(void);
-
 #define log_error(...) log_write(LOG_LVL_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_write(LOG_LVL_WARNING, __VA_ARGS__)
 #define log_info(...)  log_write(LOG_LVL_INFO, __VA_ARGS__)
@@ -72,9 +54,6 @@ void log_tell_left_out(void);
 /* Logs "text: strerror(-err)" and returns err (a negative errno), for `return log_errno(...)`. */
 int log_errno(int err, const char *fmt, ...) _printf_(2, 3);
 
-/* The time now, as a line begins with it. */
-#define LOG_TIME_MAX 32
-size_t log_time(char buf[LOG_TIME_MAX]);
 enum log_format log_access_format(void);
 /* An access line: always written at info priority, independent of log_level. */
 void log_access(const char *line);

@@ -11,7 +11,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "../accesslog.h"
 #include "../addr.h"
 #include "../log.h"
 #include "accept.h"

@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-#include "../logplace.h"
+#include "../log/place.h"
 #include "list.h"
 #include "matchers.h"
 #include "units.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "../logplace.h"
+#include "../log/place.h"
 #include "names.h"
 #include "tcpkeepalive.h"
 #include "units.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "logplace.h"
+#include "place.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #define SYSLOG_NAMES
 #include <syslog.h>
 
-#include "addr.h"
+#include "../addr.h"
 
 #define DEFAULT_TAG "spliced"
 

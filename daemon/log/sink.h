@@ -11,9 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "logplace.h"
+#include "place.h"
 
 struct sink;
+
+/* What a sink tells, in its thread, or without one in whoever's call it is; no lock is held. */
+struct sink_owner {
+	/* Lines were lost: `reason` is an errno, or 0: its reader or disk was too slow. */
+	void (*lost)(const struct sink *s, uint64_t lines, int reason);
+	/* After sink_reopen(); err: a negative errno, and the old file is kept. */
+	void (*reopened)(const struct sink *s, int err);
+	/* Whether there is something else to tell, and telling it: asked about once a second. */
+	bool (*has_news)(void);
+	void (*tell_news)(void);
+};
 
 /* How a line must begin, and whether it ends with a newline. */
 enum sink_style {
@@ -26,7 +37,8 @@ enum sink_style {
 /* `place` is STDERR, STDOUT, JOURNAL, FILE or SYSLOG. A file is opened (and made, mode 0640) here;
  * a new one is given to uid and gid, unless they are -1. NULL with errno set: it cannot be opened.
  */
-struct sink *sink_open(const struct log_place *place, uid_t uid, gid_t gid);
+struct sink *sink_open(const struct log_place *place, uid_t uid, gid_t gid,
+		       const struct sink_owner *owner);
 /* Writes what is left, for a bounded time, ends the thread and closes. NULL is fine. */
 void sink_free(struct sink *s);
 
