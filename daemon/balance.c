@@ -6,6 +6,7 @@
 
 #include "daemon.h"
 #include "listener.h"
+#include "sniff/sniff.h"
 #include "worker.h"
 
 /* Workers that are looked at for one connection, in turn: with many of them that is enough. */
@@ -58,7 +59,7 @@ static void on_handover(void *owner, void *arg)
 
 	w->loop.now = now_ns();
 	if (!h->retracted)
-		session_start(w, h->listener, h->fd, h->slot, &h->client, h->denied);
+		session_start(w, h->listener, h->fd, h->slot, &h->client, h->denied, sniff_start);
 	atomic_fetch_sub(&w->incoming, 1);
 	free(h);
 	loop_look(&w->loop);
@@ -112,5 +113,5 @@ void balance_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	struct worker *to = choose(w);
 
 	if (to == w || !hand_over(to, &h))
-		session_start(w, l, fd, slot, client, denied);
+		session_start(w, l, fd, slot, client, denied, sniff_start);
 }

@@ -30,7 +30,8 @@ struct session_view {
 	struct addr client, backend;
 	uint32_t pauses;
 	bool kernel;
-	uint8_t state, why_copy;
+	const char *state; /* a literal */
+	enum copy_reason why_copy;
 };
 
 struct worker_view {
@@ -70,7 +71,7 @@ static void view_session(const struct session *s, uint64_t now, struct session_v
 	    .client = s->client_conn.peer,
 	    .pauses = up->pauses + down->pauses,
 	    .kernel = s->adopted,
-	    .state = s->state,
+	    .state = s->protocol->describe(s),
 	    .why_copy = up->why_copy ? up->why_copy : down->why_copy,
 	};
 	if (backend)
@@ -164,7 +165,7 @@ static json_t *session_json(const struct session_view *v)
 	    "backend", v->backend.len ? addr_format(&v->backend, backend) : "", "engine",
 	    v->kernel ? "kernel" : "copy", "age_ms", (json_int_t)(v->age_ns / NSEC_PER_MSEC),
 	    "bytes_up", (json_int_t)v->bytes_up, "bytes_down", (json_int_t)v->bytes_down, "state",
-	    session_state_str[v->state], "pauses", (int)v->pauses, "engine_reason",
+	    v->state, "pauses", (int)v->pauses, "engine_reason",
 	    v->why_copy ? copy_reason_str[v->why_copy] : "");
 }
 

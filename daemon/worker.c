@@ -172,8 +172,8 @@ void worker_drain(struct worker *w)
 		listener_stop(&w->daemon->listeners[i], w);
 	for (struct session *s = TAILQ_FIRST(&w->sessions), *next; s; s = next) {
 		next = TAILQ_NEXT(s, link);
-		if (s->state == SESSION_HTTP)
-			http_drain(s);
+		if (s->protocol->drain)
+			s->protocol->drain(s);
 	}
 	reap(w, false);
 }
@@ -195,8 +195,8 @@ void worker_check_kept(struct worker *w)
 	w->loop.now = now_ns();
 	idle_check(&w->idle);
 	TAILQ_FOREACH (s, &w->sessions, link)
-		if (s->http)
-			http_check_own(s);
+		if (s->protocol->check_kept)
+			s->protocol->check_kept(s);
 	loop_look(&w->loop);
 }
 

@@ -24,7 +24,7 @@ extern const char *const local_congestion_str[_LOCAL_CONGESTION_MAX];
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_SESSIONS, _BALANCE_MAX };
 extern const char *const balance_str[_BALANCE_MAX];
 
-enum protocol { PROTOCOL_TCP, PROTOCOL_TLS, PROTOCOL_HTTP, PROTOCOL_AUTO, _PROTOCOL_MAX };
+enum listener_protocol { PROTOCOL_TCP, PROTOCOL_TLS, PROTOCOL_HTTP, PROTOCOL_AUTO, _PROTOCOL_MAX };
 extern const char *const protocol_str[_PROTOCOL_MAX];
 
 extern const char *const proxy_accept_str[_PROXY_ACCEPT_MAX];
@@ -149,7 +149,7 @@ struct listener_config {
 	struct config_where where;
 	struct addr *binds;
 	size_t n_binds;
-	enum protocol protocol;
+	enum listener_protocol protocol;
 	char *pool;        /* NULL: no default pool */
 	size_t pool_index; /* into config.pools, valid after the check; SIZE_MAX without a pool */
 	struct config_where pool_where;

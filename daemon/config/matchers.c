@@ -334,7 +334,7 @@ void route_clear(struct route_config *r)
 	free(r->text);
 }
 
-static bool is_seen(enum match_kind kind, enum protocol protocol)
+static bool is_seen(enum match_kind kind, enum listener_protocol protocol)
 {
 	switch (kind) {
 	case MATCH_SOURCE:
@@ -347,7 +347,8 @@ static bool is_seen(enum match_kind kind, enum protocol protocol)
 	}
 }
 
-const struct route_match *route_unseen(const struct route_config *r, enum protocol protocol)
+const struct route_match *route_unseen(const struct route_config *r,
+				       enum listener_protocol protocol)
 {
 	for (size_t i = 0; i < r->n_matches; i++)
 		if (!is_seen(r->matches[i].kind, protocol))

@@ -22,4 +22,5 @@ void route_format(const struct route_config *r, FILE *out);
 /* Frees what the route owns, not the struct itself. */
 void route_clear(struct route_config *r);
 /* The first matcher that a listener of this protocol can never see; NULL: none. */
-const struct route_match *route_unseen(const struct route_config *r, enum protocol protocol);
+const struct route_match *route_unseen(const struct route_config *r,
+				       enum listener_protocol protocol);

@@ -47,7 +47,7 @@ static const struct {
 /* What is wrong with a request may have a status of its own. */
 static const char *bad_request(const struct http *h, unsigned int *status)
 {
-	*status = (unsigned int)http_error_status((enum http_error)h->refused);
+	*status = (unsigned int)http_error_status(h->refused);
 	switch (*status) {
 	case 414:
 		return "URI Too Long";
@@ -99,7 +99,7 @@ static void answered(struct session *s, enum http_end end)
 	struct http *h = s->http;
 
 	http_release_server(s, false);
-	if (s->state != SESSION_HTTP)
+	if (!http_goes_on(s))
 		return;
 	http_record(s, end);
 	h->close = true;
@@ -192,11 +192,11 @@ void http_cut(struct session *s, enum http_end end)
 
 	/* Recorded when the session ends: what came of the response is still delivered. */
 	h->cut = true;
-	h->cut_end = (uint8_t)end;
+	h->cut_end = end;
 	http_release_server(s, false);
-	if (s->state != SESSION_HTTP)
+	if (!http_goes_on(s))
 		return;
-	s->end = (uint8_t)session_end_of(end);
+	s->end = session_end_of(end);
 	http_enter(s, HTTP_CLOSING);
 	http_deadline(s, FAREWELL_NS);
 	http_pump_closing(s);

@@ -89,8 +89,8 @@ struct http_request {
 	struct addr backend;
 	uint16_t status;    /* of the response; 0: none yet */
 	uint16_t n_interim; /* responses of 1xx before it */
-	uint8_t method_id;  /* enum http_method */
-	uint8_t minor;      /* of the client's version */
+	enum http_method method_id;
+	uint8_t minor; /* of the client's version */
 	bool upgrade, expect;
 	bool idempotent;
 	bool identifies; /* it says who the client is, for the whole connection */
@@ -111,14 +111,13 @@ struct http {
 	struct trailer_rules trailers[2]; /* the same */
 	struct own own;                   /* server connections for this client only */
 	struct http_scan scan[2];         /* of a head that is not complete; the same */
-	uint64_t deadline, armed;         /* monotonic ns; the timer may fire sooner. 0: none */
 	uint64_t began_ns;                /* when the first byte of the request came */
 	uint64_t n_requests;
 	uint64_t tunnel_base[2]; /* by enum direction: bytes that were not the tunnel's */
 	uint64_t lost[2];        /* by enum side: bytes of this exchange that it will never take */
 	uint16_t status; /* of the proxy's own answer, where there is no request to keep it in */
-	uint8_t refused; /* enum http_error: what was wrong with either message; 0: nothing */
-	uint8_t phase;
+	enum http_error refused; /* what was wrong with either message */
+	enum http_phase phase;
 	bool by_silence; /* the deadline is one of silence.h: to be looked at, not the end */
 	bool close;      /* no further request on this connection */
 	bool keep;       /* the server's connection can be kept after the response */
@@ -126,8 +125,25 @@ struct http {
 	bool cut; /* the response is not complete, which a reset tells when the rest has arrived */
 	bool delivered; /* the server's TCP has taken the whole request */
 	bool unwanted;  /* of the request nothing more will come: an answer instead of `continue` */
-	uint8_t cut_end; /* enum http_end of a response that is cut */
+	enum http_end cut_end; /* of a response that is cut */
 };
+
+extern const struct protocol protocol_http;
+
+/* Whether the session still speaks HTTP: it has not ended, and is no tunnel. */
+static inline bool http_goes_on(const struct session *s)
+{
+	return s->protocol == &protocol_http && s->state != SESSION_ENDED;
+}
+
+/* A socket failed with `err` (positive errno). */
+void http_fail(struct session *s, struct conn *c, int err);
+/* The phase may last so many nanoseconds, from now on; or be silent for so long. */
+void http_deadline(struct session *s, uint64_t ns);
+void http_silence(struct session *s, uint64_t ns);
+/* What protocol_http is told when the session ends, and at last: for a tunnel's, too. */
+bool http_ended(struct session *s);
+void http_free(struct session *s);
 
 /* The only place a connection changes phase. */
 void http_enter(struct session *s, enum http_phase next);
@@ -135,7 +151,7 @@ bool http_may_enter(enum http_phase from, enum http_phase next);
 
 /* abort_on_close: ends the session if its client has ended its stream and no response has begun. */
 bool http_give_up(struct session *s);
-/* Dials for the request: http_connected() or http_no_server() follows. */
+/* Dials for the request. */
 void http_dial(struct session *s);
 
 /* ---- request.c -------------------------------------------------------------------------- */
@@ -156,6 +172,11 @@ bool http_is_delivered(const struct session *s);
 void http_pump_response(struct session *s);
 /* The server's connection has ended or failed before its response was complete. */
 void http_server_gone(struct session *s);
+
+/* ---- tunnel.c --------------------------------------------------------------------------- */
+
+/* From here on both sides are forwarded as they come. */
+void http_become_tunnel(struct session *s);
 
 /* ---- replay.c --------------------------------------------------------------------------- */
 

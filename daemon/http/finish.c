@@ -64,10 +64,10 @@ void http_release_server(struct session *s, bool keep)
 	own = is_own(s, c);
 	/* A header before it names one client: the next request may be another's. */
 	keep = keep && is_clean(s) && (own || s->pool->config->send_proxy == PROXY_SEND_NO);
-	for (int i = 0; i < 2 && s->state == SESSION_HTTP; i++)
+	for (int i = 0; i < 2 && http_goes_on(s); i++)
 		if (s->streams[i].engine == &engine_kernel)
 			budget_revoke(&s->streams[i]);
-	if (s->state != SESSION_HTTP)
+	if (!http_goes_on(s))
 		return;
 	http_claim_request(s);
 	forsake_request(s);
@@ -138,7 +138,7 @@ void http_pump_closing(struct session *s)
 	ssize_t n;
 	int err;
 
-	if (s->streams[UP].lane && s->streams[UP].engine == &engine_http)
+	if (s->streams[UP].lane && s->streams[UP].engine != &engine_kernel)
 		settle(s, UP);
 	if (s->http->phase == HTTP_CLOSING) {
 		if (!http_flush(s, SIDE_CLIENT))
@@ -182,7 +182,7 @@ static void conclude(struct session *s, enum http_end end)
 
 	h->polite = h->body[UP].done;
 	http_release_server(s, true);
-	if (s->state != SESSION_HTTP)
+	if (!http_goes_on(s))
 		return;
 	if (end == HTTP_END_DONE && client_has_ended(s)) {
 		/* Recorded when it is known who got it. */

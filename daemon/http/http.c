@@ -50,37 +50,14 @@ void http_enter(struct session *s, enum http_phase next)
 	assert(http_may_enter(h->phase, next));
 	log_debug("session %llu: %s -> %s", (unsigned long long)s->id, http_phase_str[h->phase],
 		  http_phase_str[next]);
-	h->phase = (uint8_t)next;
+	h->phase = next;
 }
 
-/* ---- life ------------------------------------------------------------------------------- */
-
-void http_start(struct session *s)
-{
-	struct http *h = calloc(1, sizeof(*h));
-
-	if (!h) {
-		session_end(s, END_LIMIT);
-		return;
-	}
-	s->http = h;
-	own_init(&h->own);
-	s->opened_ns = s->worker->loop.now;
-	session_enter(s, SESSION_HTTP);
-	for (int i = 0; i < 2; i++) {
-		s->streams[i].engine = &engine_http;
-		stream_enter(&s->streams[i], STREAM_COPY);
-		body_begin(&h->body[i], BODY_NONE, 0);
-	}
-	s->client_conn.readable = s->client_conn.writable = true;
-	stream_watch(&s->streams[UP]);
-	http_deadline(s, s->listener->config->head_timeout);
-	stream_pump(&s->streams[UP]);
-}
+/* ---- work -------------------------------------------------------------------------------- */
 
 static void pump_up(struct session *s)
 {
-	while (s->state == SESSION_HTTP) {
+	while (http_goes_on(s)) {
 		switch (s->http->phase) {
 		case HTTP_IDLE:
 		case HTTP_HEAD:
@@ -133,13 +110,13 @@ static void pump(struct stream *st)
 		pump_down(s);
 }
 
-const struct engine engine_http = {.name = "copy", .pump = pump};
+static const struct engine engine_http = {.name = "copy", .pump = pump};
 
 /* ---- events ----------------------------------------------------------------------------- */
 
 bool http_give_up(struct session *s)
 {
-	enum http_phase phase = (enum http_phase)s->http->phase;
+	enum http_phase phase = s->http->phase;
 
 	if (!s->listener->config->abort_on_close || !s->conns[SIDE_CLIENT]->fin_seen ||
 	    (phase != HTTP_CONNECTING && phase != HTTP_WAITING))
@@ -149,7 +126,7 @@ bool http_give_up(struct session *s)
 	return true;
 }
 
-void http_event(struct session *s, struct conn *c, uint32_t events)
+static void event(struct session *s, struct conn *c, uint32_t events)
 {
 	int err = events & EPOLLERR ? conn_error(c->fd) : 0;
 
@@ -168,7 +145,7 @@ void http_event(struct session *s, struct conn *c, uint32_t events)
 		return;
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
 		stream_pump(&s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
-	if (s->state == SESSION_HTTP && events & EPOLLOUT && c->owner == s) {
+	if (http_goes_on(s) && events & EPOLLOUT && c->owner == s) {
 		struct stream *to = &s->streams[c->side == SIDE_CLIENT ? DOWN : UP];
 
 		stream_roused(to);
@@ -197,12 +174,12 @@ void http_dial(struct session *s)
 	session_dial(s, &plan);
 }
 
-void http_check_own(struct session *s)
+static void check_kept(struct session *s)
 {
 	own_check(&s->http->own);
 }
 
-void http_connected(struct session *s)
+static void connected(struct session *s)
 {
 	s->conns[SIDE_BACKEND]->writable = true;
 	if (s->conns[SIDE_BACKEND]->used)
@@ -214,7 +191,7 @@ void http_connected(struct session *s)
 	http_send_request(s);
 }
 
-void http_no_server(struct session *s, enum session_end end)
+static void dial_failed(struct session *s, enum session_end end)
 {
 	if (end == END_CONNECT_FAILED)
 		http_answer(s, HTTP_END_CONNECT_FAILED);
@@ -281,7 +258,7 @@ void http_fail(struct session *s, struct conn *c, int err)
 	http_abort(s, c->lost ? HTTP_END_CLIENT_LOST : HTTP_END_CLIENT_RESET);
 }
 
-void http_drain(struct session *s)
+static void drain(struct session *s)
 {
 	s->http->close = true;
 	if (s->http->phase == HTTP_IDLE && !s->http->out[SIDE_CLIENT].len) {
@@ -294,14 +271,7 @@ void http_drain(struct session *s)
 
 static void look_in(struct session *s, uint64_t ns, bool by_silence)
 {
-	struct http *h = s->http;
-
-	h->by_silence = by_silence;
-	h->deadline = s->worker->loop.now + ns;
-	/* A timer that fires too soon is set again: most deadlines are replaced long before. */
-	if (h->armed && h->armed <= h->deadline)
-		return;
-	h->armed = h->deadline;
+	s->http->by_silence = by_silence;
 	session_arm(s, ns);
 }
 
@@ -328,7 +298,7 @@ static bool is_moving(struct session *s, uint64_t limit)
 	return left;
 }
 
-static void overdue(struct session *s)
+static void timeout(struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
 	struct http *h = s->http;
@@ -363,7 +333,7 @@ static void overdue(struct session *s)
 		break;
 	case HTTP_CLOSING:
 		if (h->cut)
-			session_end(s, (enum session_end)s->end);
+			session_end(s, s->end);
 		else if (!is_moving(s, c->response_timeout))
 			session_end(s, END_IDLE_TIMEOUT);
 		break;
@@ -372,17 +342,6 @@ static void overdue(struct session *s)
 		session_end(s, END_DONE);
 		break;
 	}
-}
-
-void http_timeout(struct session *s)
-{
-	struct http *h = s->http;
-
-	h->armed = 0;
-	if (s->worker->loop.now < h->deadline)
-		look_in(s, h->deadline - s->worker->loop.now, h->by_silence);
-	else
-		overdue(s);
 }
 
 /* ---- the end ---------------------------------------------------------------------------- */
@@ -415,25 +374,27 @@ static enum http_end end_of(enum session_end end)
 	}
 }
 
-void http_ended(struct session *s)
+bool http_ended(struct session *s)
 {
 	const struct http *h = s->http;
 
+	sniff_done(s);
 	own_close(&s->http->own);
 	if (!h->request)
-		return;
+		return h->n_requests;
 	if (h->cut)
-		http_record(s, (enum http_end)h->cut_end);
+		http_record(s, h->cut_end);
 	else if (h->request->ended_ns && s->end != END_CLIENT_RESET)
 		http_record(s, HTTP_END_DONE);
 	else
-		http_record(s, end_of((enum session_end)s->end));
+		http_record(s, end_of(s->end));
+	return true;
 }
 
-void http_free(struct http *h)
+void http_free(struct session *s)
 {
-	if (!h)
-		return;
+	struct http *h = s->http;
+
 	if (h->request)
 		http_replay_end(h->request);
 	free(h->request);
@@ -442,4 +403,47 @@ void http_free(struct http *h)
 	trailer_rules_fini(&h->trailers[UP]);
 	trailer_rules_fini(&h->trailers[DOWN]);
 	free(h);
+}
+
+/* ---- the protocol ----------------------------------------------------------------------- */
+
+static const char *describe(const struct session *s _unused_)
+{
+	return "http";
+}
+
+const struct protocol protocol_http = {
+    .describe = describe,
+    .event = event,
+    .timeout = timeout,
+    .connected = connected,
+    .dial_failed = dial_failed,
+    .conn_failed = http_fail,
+    .drain = drain,
+    .ended = http_ended,
+    .free = http_free,
+    .check_kept = check_kept,
+};
+
+void http_start(struct session *s)
+{
+	struct http *h = calloc(1, sizeof(*h));
+
+	if (!h) {
+		session_end(s, END_LIMIT);
+		return;
+	}
+	s->http = h;
+	own_init(&h->own);
+	s->opened_ns = s->worker->loop.now;
+	session_speak(s, &protocol_http);
+	for (int i = 0; i < 2; i++) {
+		s->streams[i].engine = s->streams[i].hand = &engine_http;
+		stream_enter(&s->streams[i], STREAM_COPY);
+		body_begin(&h->body[i], BODY_NONE, 0);
+	}
+	s->client_conn.readable = s->client_conn.writable = true;
+	stream_watch(&s->streams[UP]);
+	http_deadline(s, s->listener->config->head_timeout);
+	stream_pump(&s->streams[UP]);
 }

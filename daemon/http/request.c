@@ -81,7 +81,7 @@ static struct pool *choose(struct session *s, const struct http_head *head, cons
 
 /* ---- the head --------------------------------------------------------------------------- */
 
-static bool is_idempotent(uint8_t method)
+static bool is_idempotent(enum http_method method)
 {
 	switch (method) {
 	case METHOD_GET:
@@ -125,7 +125,7 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	*r = (struct http_request){
 	    .id = atomic_fetch_add(&w->daemon->next_id, 1) + 1,
 	    .began_ns = s->http->began_ns,
-	    .method_id = (uint8_t)head->method_id,
+	    .method_id = head->method_id,
 	    .minor = head->minor,
 	    .upgrade = head->upgrade,
 	    .expect = head->expect_continue,
@@ -317,7 +317,7 @@ bool http_next_request(struct session *s)
 		h->scan[UP].begun = true;
 		if (input_used(s, up, &in, 0) < 0)
 			session_end(s, END_LIMIT);
-		return s->state == SESSION_HTTP;
+		return http_goes_on(s);
 	}
 	n = http_request_parse(in.data, in.len, &h->scan[UP], &limits, s->worker->fields, &head);
 	if (n == 0) {
@@ -326,14 +326,14 @@ bool http_next_request(struct session *s)
 			return false;
 		}
 		head_incomplete(s);
-		return s->state == SESSION_HTTP;
+		return http_goes_on(s);
 	}
 	if (n < 0) {
 		/* That there is more makes the end a polite one; without memory for it, nothing is
 		 * lost that anybody would read. */
 		if (!in.pending)
 			(void)input_used(s, up, &in, 0);
-		refuse_head(s, (enum http_error) - n);
+		refuse_head(s, -n);
 		return false;
 	}
 	head.upgrade = head.upgrade && asks_for_others(&head, in.data);
@@ -347,7 +347,7 @@ bool http_next_request(struct session *s)
 	if (!pool)
 		return false;
 	send_to(s, pool);
-	return s->state == SESSION_HTTP;
+	return http_goes_on(s);
 }
 
 /* ---- on its way ------------------------------------------------------------------------- */
@@ -435,7 +435,7 @@ static void moved_all(struct session *s)
 	if (s->http->phase == HTTP_WAITING)
 		http_silence(s, s->listener->config->response_timeout);
 	/* A kernel that has not given all of it to the server's TCP is looked at until it has. */
-	if (stream_target_drained(&s->streams[UP]) && s->state == SESSION_HTTP)
+	if (stream_target_drained(&s->streams[UP]) && http_goes_on(s))
 		check_delivery(s);
 }
 
@@ -453,7 +453,7 @@ void http_pump_request(struct session *s)
 		return;
 	}
 	r = move_body(s, &s->streams[UP], b);
-	if (s->state != SESSION_HTTP)
+	if (!http_goes_on(s))
 		return;
 	/* The size of a chunk is known before the kernel moves it. */
 	if (c->body_max && b->moved + body_run(b) > c->body_max && r != MOVE_END) {

@@ -45,7 +45,7 @@ static void bad_response(struct session *s, enum http_error error)
 	log_warn("pool %s: server %s: response: %s", s->pool->config->name,
 		 s->server ? s->server->config->name : "-", http_error_str[error]);
 	stat_inc(&s->worker->stats.http_errors[error]);
-	s->http->refused = (uint8_t)error;
+	s->http->refused = error;
 	http_answer(s, HTTP_END_BAD_RESPONSE);
 }
 
@@ -63,7 +63,7 @@ static void begin_body(struct session *s, const struct http_head *head)
 	struct http_body *b = &h->body[DOWN];
 	struct http_request *r = h->request;
 
-	if (!http_response_has_body(head, (enum http_method)r->method_id))
+	if (!http_response_has_body(head, r->method_id))
 		body_begin(b, BODY_NONE, 0);
 	else if (head->chunked)
 		body_begin(b, BODY_CHUNKED, 0);
@@ -112,44 +112,6 @@ static bool write_head(struct session *s, size_t head_len, const char *in, size_
 	return !err;
 }
 
-/* What is kept for a side goes before what is pending for it. */
-static int put_before(struct http_out *out, struct stream *st)
-{
-	char *both;
-
-	if (!out->len)
-		return 0;
-	both = malloc(out->len + st->pending_len);
-	if (!both)
-		return -ENOMEM;
-	memcpy(both, out->data + out->at, out->len);
-	if (st->pending_len)
-		memcpy(both + out->len, st->pending + st->pending_at, st->pending_len);
-	free(st->pending);
-	st->pending = both;
-	st->pending_at = 0;
-	st->pending_len += out->len;
-	http_out_free(out);
-	return 0;
-}
-
-/* From here on both sides are forwarded as they come. */
-static void become_tunnel(struct session *s)
-{
-	struct http *h = s->http;
-
-	http_record_tunnel(s);
-	own_close(&s->http->own);
-	if (put_before(&h->out[SIDE_CLIENT], &s->streams[DOWN]) < 0 ||
-	    put_before(&h->out[SIDE_BACKEND], &s->streams[UP]) < 0) {
-		session_end(s, END_LIMIT);
-		return;
-	}
-	h->body[DOWN].done = h->body[UP].done = true;
-	s->tunnel = true;
-	session_tunnel(s);
-}
-
 /* 100 and 103 say that the response is still to come. */
 static bool pass_interim(struct session *s, const struct http_head *head, const struct input *in,
 			 size_t len)
@@ -173,7 +135,7 @@ static bool pass_interim(struct session *s, const struct http_head *head, const 
 	stat_inc(&s->worker->stats.http_responses[1]);
 	if (input_used(s, &s->streams[DOWN], in, len) < 0)
 		session_end(s, END_LIMIT);
-	return s->state == SESSION_HTTP;
+	return http_goes_on(s);
 }
 
 /* Whether the response says that it is chunked: also to HEAD, but not where no body can be. */
@@ -217,8 +179,8 @@ static bool begin_response(struct session *s, const struct http_head *head, cons
 		return false;
 	}
 	if (tunnel)
-		become_tunnel(s);
-	return s->state == SESSION_HTTP;
+		http_become_tunnel(s);
+	return http_goes_on(s);
 }
 
 /* A switch to what was not offered. */
@@ -261,10 +223,10 @@ static bool read_head(struct session *s)
 	if (n == 0) {
 		if (input_used(s, down, &in, 0) < 0)
 			session_end(s, END_LIMIT);
-		return s->state == SESSION_HTTP;
+		return http_goes_on(s);
 	}
 	if (n < 0) {
-		bad_response(s, (enum http_error) - n);
+		bad_response(s, -n);
 		return false;
 	}
 	/* Nor before the request is complete (RFC 9110, 7.8). */
@@ -337,7 +299,7 @@ static void await_head(struct session *s)
 	/* Not before an interim response is written. */
 	for (int i = 0; i < TURN_HEADS && more && h->phase == HTTP_WAITING; i++)
 		more = !h->out[SIDE_CLIENT].len && read_head(s);
-	if (s->state != SESSION_HTTP || h->phase != HTTP_WAITING)
+	if (!http_goes_on(s) || h->phase != HTTP_WAITING)
 		return;
 	s->active_ns = active;
 	if (more)
@@ -352,7 +314,7 @@ void http_pump_response(struct session *s)
 		return;
 	if (h->phase == HTTP_WAITING)
 		await_head(s);
-	if (s->state != SESSION_HTTP || h->phase != HTTP_ANSWERING)
+	if (!http_goes_on(s) || h->phase != HTTP_ANSWERING)
 		return;
 	if (h->body[DOWN].done)
 		http_finish(s);

@@ -59,3 +59,14 @@ size_t proxy_announce(const struct session *s, uint8_t *buf, size_t size)
 	set_about(&h, s);
 	return proxy_header_build(buf, size, send == PROXY_SEND_V1 ? 1 : 2, &h);
 }
+
+int proxy_announce_first(struct session *s)
+{
+	uint8_t header[PROXY_HEADER_MAX];
+	size_t n = proxy_announce(s, header, sizeof(header));
+	int err = n ? stream_put_first(&s->streams[UP], header, n) : 0;
+
+	if (!err)
+		s->preamble = n;
+	return err;
+}

@@ -16,3 +16,5 @@ struct session;
  * that header said. Returns its length; 0: the pool wants none.
  */
 size_t proxy_announce(const struct session *s, uint8_t *buf, size_t size);
+/* Puts it in front of what is pending for the server. 0 or -ENOMEM. */
+int proxy_announce_first(struct session *s);

@@ -4,30 +4,54 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "../http/http.h"
 #include "../listener.h"
 #include "../log.h"
 #include "../route.h"
 #include "../session.h"
+#include "../tcp.h"
 #include "h2ack.h"
 #include "h2frame.h"
 #include "sniff.h"
 
+/* Nothing matches. A client of TLS is told so, others get a reset. */
+static void refuse_route(struct session *s)
+{
+	uint8_t alert[TLS_ALERT_BYTES];
+	size_t n;
+
+	if (s->about && s->about->protocol && strcmp(s->about->protocol, "tls") == 0) {
+		n = tls_alert_build(alert, TLS_ALERT_UNRECOGNIZED_NAME);
+		/* The first bytes on their connection fit; where they are lost, the end tells. */
+		(void)send(s->client_conn.fd, alert, n, MSG_NOSIGNAL);
+		s->polite = true;
+	}
+	session_end(s, END_NO_ROUTE);
+}
+
 /* On its way: nothing more is looked at. */
 static enum step go(struct session *s, struct route_query *query)
 {
+	struct pool *pool;
+
+	sniff_leave(s);
 	sniff_done(s);
 	s->client_conn.readable = s->client_conn.writable = true;
 	query->src = &s->client_conn.peer;
-	session_to_pool(s, listener_route(s->listener, query));
+	pool = listener_route(s->listener, query);
+	if (pool)
+		tcp_dial(s, pool);
+	else
+		refuse_route(s);
 	return STEP_DECIDED;
 }
 
 enum step sniff_refuse(struct session *s, enum session_end end, const char *what, const char *why)
 {
 	log_debug("session %llu: %s: %s", (unsigned long long)s->id, what, why);
-	session_refuse(s, end);
+	session_end(s, end);
 	return STEP_DECIDED;
 }
 
@@ -85,7 +109,7 @@ static enum step look_for_hello(struct session *s)
 	if (r == 0)
 		return STEP_MORE;
 	if (r < 0)
-		return refuse_hello(s, (enum hello_error) - r, hello.sni);
+		return refuse_hello(s, -r, hello.sni);
 	about = session_about(s);
 	if (!about)
 		return STEP_DECIDED;
@@ -192,6 +216,7 @@ static enum step look_for_http(struct session *s)
 	/* Where it is refused it is read as HTTP/1, of a version that does not exist. */
 	if (s->listener->tunnels_h2 && h2_preface_starts(buf, len))
 		return look_for_h2(s);
+	sniff_leave(s);
 	http_start(s);
 	return STEP_DECIDED;
 }
@@ -205,8 +230,8 @@ static enum step look_for_anything(struct session *s)
 	if (!len)
 		return STEP_MORE;
 	if (s->sniff.guessed == GUESS_MORE)
-		s->sniff.guessed = (uint8_t)guess_protocol(buf, len, &s->sniff.scanned);
-	switch ((enum guess)s->sniff.guessed) {
+		s->sniff.guessed = guess_protocol(buf, len, &s->sniff.scanned);
+	switch (s->sniff.guessed) {
 	case GUESS_MORE:
 		return STEP_MORE;
 	case GUESS_TLS:

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "../daemon.h"
@@ -115,7 +116,7 @@ static void settle(struct session *s)
 	arm(s);
 }
 
-void sniff_timeout(struct session *s)
+static void timeout(struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
 	uint64_t now = s->worker->loop.now + SLACK_NS;
@@ -137,23 +138,10 @@ void sniff_timeout(struct session *s)
 	if (s->sniff.settled && say(s, h2_goaway, sizeof(h2_goaway)) < 0)
 		log_debug("session %llu: HTTP/2: GOAWAY is lost", (unsigned long long)s->id);
 	s->polite = true;
-	session_refuse(s, END_SNIFF_TIMEOUT);
+	session_end(s, END_SNIFF_TIMEOUT);
 }
 
 /* ---- events ----------------------------------------------------------------------------- */
-
-void sniff_start(struct session *s)
-{
-	const struct listener_config *c = s->listener->config;
-
-	if (c->protocol == PROTOCOL_TCP && c->accept_proxy == PROXY_ACCEPT_NO) {
-		(void)sniff_as_tcp(s);
-		return;
-	}
-	s->sniff.heard_ns = s->worker->loop.now;
-	arm(s);
-	sniff_begin(s->worker, s);
-}
 
 /* The client has ended without having said enough. */
 static void ended(struct session *s)
@@ -231,7 +219,8 @@ static enum step hear(struct session *s)
 	return look(s);
 }
 
-void sniff_readable(struct session *s)
+/* The client has sent something, or has ended. */
+static void readable(struct session *s)
 {
 	enum step step = STEP_MORE;
 
@@ -254,5 +243,68 @@ void sniff_readable(struct session *s)
 	if (says_too_little(s) || sniff_awaits_settings(s))
 		arm(s);
 	if (step == STEP_MORE && s->client_conn.readable)
-		stream_again(&s->streams[UP]);
+		loop_again(&s->worker->loop, &s->sniff.again);
+}
+
+static void on_again(struct task *t)
+{
+	readable(container_of(t, struct session, sniff.again));
+}
+
+void sniff_leave(struct session *s)
+{
+	loop_not_again(&s->worker->loop, &s->sniff.again);
+}
+
+static void event(struct session *s, struct conn *c, uint32_t events)
+{
+	int err = events & EPOLLERR ? conn_error(c->fd) : 0;
+
+	conn_input_event(c, events);
+	if (err)
+		session_end(s, session_end_by(SIDE_CLIENT, err));
+	else if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		readable(s);
+}
+
+/* ---- the protocol ----------------------------------------------------------------------- */
+
+static const char *describe(const struct session *s _unused_)
+{
+	return "sniffing";
+}
+
+static void conn_failed(struct session *s, struct conn *c, int err)
+{
+	session_end(s, session_end_by(c->side, err));
+}
+
+static bool session_ended(struct session *s)
+{
+	sniff_leave(s);
+	sniff_done(s);
+	return false;
+}
+
+static const struct protocol protocol_sniff = {
+    .describe = describe,
+    .event = event,
+    .timeout = timeout,
+    .conn_failed = conn_failed,
+    .ended = session_ended,
+};
+
+void sniff_start(struct session *s)
+{
+	const struct listener_config *c = s->listener->config;
+
+	session_speak(s, &protocol_sniff);
+	if (c->protocol == PROTOCOL_TCP && c->accept_proxy == PROXY_ACCEPT_NO) {
+		(void)sniff_as_tcp(s);
+		return;
+	}
+	s->sniff.again.run = on_again;
+	s->sniff.heard_ns = s->worker->loop.now;
+	arm(s);
+	sniff_begin(s->worker, s);
 }

@@ -9,9 +9,5 @@ struct session;
 
 /* A session begins: it is routed at once where nothing has to be read for it. */
 void sniff_start(struct session *s);
-/* The client has sent something, or has ended. */
-void sniff_readable(struct session *s);
-/* The session's timer has fired. */
-void sniff_timeout(struct session *s);
 /* It has said enough, or has ended: no longer one of those that max_sniffing counts. */
 void sniff_done(struct session *s);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../loop.h"
 #include "guess.h"
 #include "h2.h"
 #include "hello.h"
@@ -17,11 +18,12 @@ struct sniff_state {
 		struct hello_reader hello;
 		struct h2_reader h2;
 	};
-	size_t scanned;    /* of a line: of a PROXY header, and after that of HTTP */
-	uint64_t heard_ns; /* when the last byte came, or what was before was dealt with */
-	uint32_t room;     /* bytes that the pending buffer has */
-	uint8_t guessed;   /* enum guess; GUESS_MORE: nothing so far */
-	bool acking;       /* its segments are acknowledged at once */
-	bool is_h2;        /* it is h2 that is valid */
-	bool settled;      /* was sent SETTINGS in its server's place: see h2ack.h */
+	struct task again;  /* there is more to read, after others have had their turn */
+	size_t scanned;     /* of a line: of a PROXY header, and after that of HTTP */
+	uint64_t heard_ns;  /* when the last byte came, or what was before was dealt with */
+	uint32_t room;      /* bytes that the pending buffer has */
+	enum guess guessed; /* GUESS_MORE: nothing so far */
+	bool acking;        /* its segments are acknowledged at once */
+	bool is_h2;         /* it is h2 that is valid */
+	bool settled;       /* was sent SETTINGS in its server's place: see h2ack.h */
 };

@@ -64,7 +64,7 @@ enum copy_reason kernel_reason(int err)
 
 void kernel_give_up(struct stream *s, enum copy_reason why)
 {
-	s->engine = stream_by_hand(s);
+	s->engine = s->hand;
 	s->why_copy = why;
 	/* A half-closed stream is a case only if it then moves bytes: see session_end(). */
 	s->released_at = s->copied;
@@ -74,7 +74,7 @@ void kernel_give_up(struct stream *s, enum copy_reason why)
 
 void kernel_to_copy(struct stream *s)
 {
-	s->engine = stream_by_hand(s);
+	s->engine = s->hand;
 	stream_unwait(s);
 	stream_enter(s, STREAM_COPY);
 	s->source->readable = true;
@@ -132,7 +132,7 @@ int kernel_release(struct stream *s)
 static void engaged(struct stream *s)
 {
 	struct lane *lane = s->lane;
-	bool budgeted = s->session->state == SESSION_HTTP;
+	bool budgeted = stream_is_budgeted(s);
 
 	if (kernel_passed(s) != s->taken) {
 		stream_unwait(s);

@@ -138,7 +138,7 @@ void kernel_serve(struct stream *s)
 	ssize_t n = 1;
 
 	/* Bytes of HTTP are looked at before they are written; the window bounds them. */
-	if (too_much(s) && s->session->state != SESSION_HTTP) {
+	if (too_much(s) && !stream_is_budgeted(s)) {
 		copy_flush(s);
 		return;
 	}

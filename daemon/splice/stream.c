@@ -12,11 +12,9 @@
 #include <sys/socket.h>
 
 #include "../daemon.h"
-#include "../http/http.h"
 #include "../ledger.h"
 #include "../log.h"
 #include "../session.h"
-#include "../sniff/sniff.h"
 #include "../worker.h"
 #include "copy.h"
 #include "kernel.h"
@@ -93,9 +91,9 @@ uint64_t stream_moved(const struct stream *s)
 	return s->copied + stream_moved_by_kernel(s);
 }
 
-const struct engine *stream_by_hand(const struct stream *s)
+bool stream_is_budgeted(const struct stream *s)
 {
-	return s->session->state == SESSION_HTTP ? &engine_http : &engine_copy;
+	return s->hand != &engine_copy;
 }
 
 bool stream_stays_by_hand(const struct stream *s)
@@ -137,6 +135,22 @@ int stream_keep(struct stream *s, const char *data, size_t len)
 	return 0;
 }
 
+int stream_put_first(struct stream *s, const void *data, size_t len)
+{
+	char *all = malloc(len + s->pending_len);
+
+	if (!all)
+		return -ENOMEM;
+	memcpy(all, data, len);
+	if (s->pending_len)
+		memcpy(all + len, s->pending + s->pending_at, s->pending_len);
+	free(s->pending);
+	s->pending = all;
+	s->pending_at = 0;
+	s->pending_len += (uint32_t)len;
+	return 0;
+}
+
 void stream_pass(struct stream *s, char **data, size_t *len, bool ended)
 {
 	if (!s->filter || s->filter->pass(s->filter, data, len, ended))
@@ -150,13 +164,10 @@ void stream_pump(struct stream *s)
 	if (s->session->state == SESSION_ENDED)
 		return;
 	/* HTTP goes on without it: a request whose server is gone still has a client. */
-	if (s->target && s->target->failed && s->session->state != SESSION_HTTP)
+	if (s->target && s->target->failed && !stream_is_budgeted(s))
 		return;
 	switch (s->state) {
 	case STREAM_NEW:
-		if (s->session->state == SESSION_SNIFFING)
-			sniff_readable(s->session);
-		return;
 	case STREAM_DONE:
 		return;
 	case STREAM_ENDING:

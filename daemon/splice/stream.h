@@ -69,7 +69,8 @@ struct stream_filter {
 };
 
 struct stream {
-	const struct engine *engine; /* who moves the bytes: engine_copy or engine_kernel */
+	const struct engine *engine; /* who moves the bytes: engine_kernel, or `hand` */
+	const struct engine *hand;   /* who does when the kernel does not: engine_copy, or HTTP */
 	struct conn *source, *target;
 	struct session *session;
 	struct stream_filter *filter; /* malloc'ed; NULL: nothing is taken out */
@@ -138,13 +139,16 @@ size_t stream_read_size(const struct stream *s);
 int stream_room(struct stream *s, size_t want);
 /* Appends to the pending bytes. 0 or -ENOMEM. */
 int stream_keep(struct stream *s, const char *data, size_t len);
+/* Puts bytes in front of those that are pending. 0 or -ENOMEM. */
+int stream_put_first(struct stream *s, const void *data, size_t len);
 /* What has come passes the filter, if there is one; the rest of it is `*len` bytes at *data. */
 void stream_pass(struct stream *s, char **data, size_t *len, bool ended);
 /* Whether a stream that is copied though the kernel could have it (`by_hand`) goes on being copied.
  */
 bool stream_stays_by_hand(const struct stream *s);
-/* Who reads the source when the kernel does not: the copy engine, or HTTP. */
-const struct engine *stream_by_hand(const struct stream *s);
+/* Whether the kernel gets it in budgets, and what is between them is not for engine_copy to read.
+ */
+bool stream_is_budgeted(const struct stream *s);
 
 /* The only place a stream changes state. */
 void stream_enter(struct stream *s, enum stream_state next);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The state tables of streams and sessions, against the same tables written out in words. */
+/* The state table of streams, against the same table written out in words. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,15 +31,6 @@ static const struct allowed stream_table[] = {
     {"ending", "done"},     /* the target has taken everything */
 };
 
-static const struct allowed session_table[] = {
-    {"sniffing", "dialing"}, /* it is known where it belongs */
-    {"sniffing", "http"},    /* each request will say */
-    {"sniffing", "ended"},   {"dialing", "open"},
-    {"dialing", "ended"},    {"http", "open"}, /* an upgrade, or CONNECT: a tunnel */
-    {"http", "ended"},       {"open", "half_closed"},
-    {"open", "ended"},       {"half_closed", "ended"},
-};
-
 static bool is_in(const struct allowed *table, size_t n, const char *from, const char *next)
 {
 	for (size_t i = 0; i < n; i++)
@@ -66,24 +57,6 @@ static void test_stream_table(void **state _unused_)
 	assert_int_equal(seen, ARRAY_SIZE(stream_table));
 }
 
-static void test_session_table(void **state _unused_)
-{
-	size_t seen = 0;
-
-	for (int from = 0; from < _SESSION_STATE_MAX; from++) {
-		for (int next = 0; next < _SESSION_STATE_MAX; next++) {
-			bool want = is_in(session_table, ARRAY_SIZE(session_table),
-					  session_state_str[from], session_state_str[next]);
-
-			seen += want;
-			if (session_may_enter(from, next) != want)
-				fail_msg("session: %s -> %s is %sallowed", session_state_str[from],
-					 session_state_str[next], want ? "not " : "");
-		}
-	}
-	assert_int_equal(seen, ARRAY_SIZE(session_table));
-}
-
 /* Every state can be reached from the first one, and the last one from every other. */
 static void test_no_stream_state_is_a_trap(void **state _unused_)
 {
@@ -106,16 +79,6 @@ static void test_no_stream_state_is_a_trap(void **state _unused_)
 	}
 }
 
-static void test_no_session_outlives_its_end(void **state _unused_)
-{
-	for (int s = 0; s < _SESSION_STATE_MAX; s++) {
-		assert_false(session_may_enter(SESSION_ENDED, s));
-		assert_false(session_may_enter(s, s));
-		if (s != SESSION_ENDED)
-			assert_true(session_may_enter(s, SESSION_ENDED));
-	}
-}
-
 /* Names appear in the access log and in JSON: all there, all different, one word each. */
 static void check_names(const char *const names[], size_t n)
 {
@@ -131,7 +94,6 @@ static void check_names(const char *const names[], size_t n)
 static void test_names(void **state _unused_)
 {
 	check_names(stream_state_str, _STREAM_STATE_MAX);
-	check_names(session_state_str, _SESSION_STATE_MAX);
 	check_names(session_end_str, _SESSION_END_MAX);
 	check_names(copy_reason_str, _COPY_REASON_MAX);
 	assert_string_equal(session_end_str[END_DONE], "done");
@@ -157,9 +119,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_stream_table),
-	    cmocka_unit_test(test_session_table),
 	    cmocka_unit_test(test_no_stream_state_is_a_trap),
-	    cmocka_unit_test(test_no_session_outlives_its_end),
 	    cmocka_unit_test(test_names),
 	    cmocka_unit_test(test_moved),
 	};

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a session speaks: a protocol decides what happens to it, by what happens on its sockets. It
+ * has one after the other: first what finds out where it belongs (sniff/), then bytes that are
+ * forwarded as they come (tcp.h), or requests (http/), which may become a tunnel.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sessionend.h"
+
+struct conn;
+struct session;
+
+struct protocol {
+	/* The state that the session is in, in a word, for `splicectl sessions`: a literal. */
+	const char *(*describe)(const struct session *s);
+	/* epoll reports `events` for one of its two sockets. */
+	void (*event)(struct session *s, struct conn *c, uint32_t events);
+	/* The time of session_arm() is up. */
+	void (*timeout)(struct session *s);
+	/* After session_dial(): a server is connected; none can be, and `end` says why. */
+	void (*connected)(struct session *s);
+	void (*dial_failed)(struct session *s, enum session_end end);
+	/* One of its sockets, which has not failed before, has now, with `err` (positive errno). */
+	void (*conn_failed)(struct session *s, struct conn *c, int err);
+	/* One of its streams has ended properly, and the end was passed on. */
+	void (*stream_done)(struct session *s);
+	/* The daemon ends, and waits for the session's end. NULL: that comes by itself. */
+	void (*drain)(struct session *s);
+	/* The session has ended with s->end; its sockets are still open. True: the log has lines of
+	 * what it did, and needs none of the session. NULL: false. */
+	bool (*ended)(struct session *s);
+	/* Frees what it keeps of the session. NULL: nothing. */
+	void (*free)(struct session *s);
+
+	/* Closes what it keeps for later of connections to servers that have lost their address.
+	 * NULL: nothing. */
+	void (*check_kept)(struct session *s);
+};

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "sessionlog.h"
+
+#include <string.h>
+
+#include "accesslog.h"
+#include "daemon.h"
+#include "listener.h"
+#include "session.h"
+#include "upstream/pool.h"
+#include "worker.h"
+
+/* The names a client offered, with commas between. */
+static void add_alpn(struct access_entry *e, const struct session_about *about, char buf[256])
+{
+	size_t at = 0, n = 0;
+
+	while (at < about->alpn_len) {
+		size_t len = (uint8_t)about->alpn[at];
+
+		if (n)
+			buf[n++] = ',';
+		len = MIN(len, (size_t)about->alpn_len - at - 1);
+		memcpy(buf + n, about->alpn + at + 1, len);
+		n += len;
+		at += len + 1;
+	}
+	buf[n] = '\0';
+	access_text(e, "alpn", n ? buf : NULL);
+}
+
+static void write_line(const struct session *s)
+{
+	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX], alpn[256];
+	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
+	const struct server *server = session_server(s);
+	const struct addr *where = session_backend(s);
+	uint64_t sent = stream_moved(up);
+	struct access_entry e;
+
+	access_begin(&e, "session");
+	access_number(&e, "id", s->id);
+	access_text(&e, "client", addr_format(&s->client_conn.peer, client));
+	access_text(&e, "listener", s->listener->config->name);
+	access_text(&e, "pool", s->pool ? s->pool->config->name : NULL);
+	access_text(&e, "server", server ? server->config->name : NULL);
+	access_text(&e, "backend", where ? addr_format(where, backend) : NULL);
+	access_number(&e, "bytes_up", sent - MIN(sent, s->preamble));
+	access_number(&e, "bytes_down", stream_moved(down));
+	access_number(&e, "duration_ms", (now_ns() - s->began_ns) / NSEC_PER_MSEC);
+	access_text(&e, "engine", s->opened_ns ? session_engine(s) : NULL);
+	access_number(&e, "pauses", up->pauses + down->pauses);
+	if (s->about && s->about->protocol) {
+		access_text(&e, "protocol", s->about->protocol);
+		access_text(&e, "sni", *s->about->sni ? s->about->sni : NULL);
+		add_alpn(&e, s->about, alpn);
+	}
+	access_text(&e, "end", session_end_str[s->end]);
+	access_write(&e);
+}
+
+/* log_empty = no: a client that connected, sent nothing and went, or was made to go. A failure of
+ * ours or of a server is told all the same. */
+static bool is_empty_probe(const struct session *s)
+{
+	static const bool ends[_SESSION_END_MAX] = {
+	    [END_DONE] = true,
+	    [END_CLIENT_RESET] = true,
+	    [END_CLIENT_CLOSED] = true,
+	    [END_SNIFF_TIMEOUT] = true,
+	    [END_SNIFF_LIMIT] = true,
+	    [END_IDLE_TIMEOUT] = true,
+	    [END_HALF_CLOSE_TIMEOUT] = true,
+	};
+
+	return ends[s->end] && !s->client_conn.received && !stream_moved_by_kernel(&s->streams[UP]);
+}
+
+void session_log(const struct session *s)
+{
+	const struct daemon *d = s->worker->daemon;
+
+	if (atomic_load_explicit(&d->access_log, memory_order_relaxed) &&
+	    (atomic_load_explicit(&d->log_empty, memory_order_relaxed) || !is_empty_probe(s)))
+		write_line(s);
+}
+
+void session_count(const struct session *s)
+{
+	struct stats *st = &s->worker->stats;
+
+	stat_inc(&st->ends[s->end]);
+	if (s->end == END_INTEGRITY)
+		stat_inc(&st->integrity_aborts);
+	if (s->opened_ns && !s->adopted && !s->counted_copy)
+		stat_inc(&st->sessions_copy);
+	for (int i = 0; i < 2; i++) {
+		const struct stream *stream = &s->streams[i];
+
+		stat_add(&st->bytes_copied, stream->copied);
+		stat_add(&st->bytes_redirected, stream_moved_by_kernel(stream));
+		stat_add(&st->bytes_trimmed, stream_trimmed(stream));
+		if (s->opened_ns && stream->why_copy == COPY_YOUNG)
+			stat_inc(&st->copy_reasons[COPY_YOUNG]);
+		if (stream->why_copy == COPY_HALF_CLOSED && stream->copied > stream->released_at)
+			stat_inc(&st->copy_reasons[COPY_HALF_CLOSED]);
+	}
+}
