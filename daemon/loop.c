@@ -119,7 +119,7 @@ void loop_watch(struct loop *l, struct conn *c, uint32_t events)
 		return;
 	c->refused = 1;
 	TAILQ_INSERT_TAIL(&l->refused, c, link);
-	if (!l->refused_timer.set)
+	if (!timer_is_set(&l->refused_timer))
 		loop_timer_set(l, &l->refused_timer, l->now + REFUSED_RETRY_NS);
 }
 

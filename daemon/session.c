@@ -36,7 +36,7 @@ void session_arm(struct session *s, uint64_t ns)
 		return;
 	s->deadline_ns = s->worker->loop.now + ns;
 	/* A timer that fires too soon is set again: most deadlines are replaced long before. */
-	if (!s->timer.set || s->timer.at > s->deadline_ns)
+	if (!timer_is_set(&s->timer) || s->timer.at > s->deadline_ns)
 		loop_timer_set(&s->worker->loop, &s->timer, s->deadline_ns);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "timer.h"
 
-/* Joins two heaps, of which neither root has a sibling. The earlier root stays one. */
+/* Joins two heaps, of which neither root has a sibling. The earlier root stays one, and is nobody's
+ * child: its `prev` is the caller's to set. */
 static struct timer *join(struct timer *a, struct timer *b)
 {
 	struct timer *later;
@@ -63,21 +64,28 @@ static void cut(struct timer *t)
 	t->next = t->prev = NULL;
 }
 
+static void set_root(struct timers *all, struct timer *root)
+{
+	if (root)
+		root->prev = root;
+	all->first = root;
+}
+
 void timer_cancel(struct timers *all, struct timer *t)
 {
 	struct timer *rest;
 
-	if (!t->set)
+	if (!timer_is_set(t))
 		return;
 	rest = join_all(t->child);
 	t->child = NULL;
 	if (t == all->first) {
-		all->first = rest;
+		t->prev = NULL;
+		set_root(all, rest);
 	} else {
 		cut(t);
-		all->first = join(all->first, rest);
+		set_root(all, join(all->first, rest));
 	}
-	t->set = false;
 	all->n--;
 }
 
@@ -85,8 +93,7 @@ void timer_set(struct timers *all, struct timer *t, uint64_t at)
 {
 	timer_cancel(all, t);
 	t->at = at;
-	t->set = true;
-	all->first = join(all->first, t);
+	set_root(all, join(all->first, t));
 	all->n++;
 }
 

@@ -16,9 +16,9 @@ typedef void (*timer_fn)(struct timer *t);
 struct timer {
 	uint64_t at;   /* monotonic ns; valid while it is set */
 	timer_fn fire; /* called when it is due; it is not set any more by then, and may be again */
-	bool set;      /* it is in a heap */
 	struct timer *child, *next;
-	struct timer *prev; /* the sibling before it, or the parent of the first one */
+	struct timer *prev; /* the sibling before it, or the parent of the first one; the heap's
+			       root itself; NULL: it is in none */
 };
 
 struct timers {
@@ -29,6 +29,10 @@ struct timers {
 /* O(1), and O(log n) amortised for one that is set already. All zero is an empty heap, and a timer
  * with `fire` alone is one that is not set. */
 void timer_set(struct timers *all, struct timer *t, uint64_t at);
+static inline bool timer_is_set(const struct timer *t)
+{
+	return t->prev;
+}
 /* Nothing where it is not set. Amortised O(log n). */
 void timer_cancel(struct timers *all, struct timer *t);
 /*

@@ -28,7 +28,7 @@ void worker_adopt_later(struct worker *w, struct session *s)
 {
 	s->awaiting = true;
 	TAILQ_INSERT_TAIL(&w->awaiting, s, adopt_link);
-	if (!w->adopt_timer.set)
+	if (!timer_is_set(&w->adopt_timer))
 		loop_timer_set(&w->loop, &w->adopt_timer,
 			       s->opened_ns + w->daemon->config->engage_after);
 }
@@ -81,7 +81,7 @@ static void reap(struct worker *w, bool all)
 		TAILQ_REMOVE(&w->loop.gone, c, link);
 		conn_free(c);
 	}
-	if (left && !w->reap_timer.set)
+	if (left && !timer_is_set(&w->reap_timer))
 		loop_timer_set(&w->loop, &w->reap_timer, w->loop.now + REAP_AGAIN_NS);
 	if (w->draining && !w->n_sessions && !w->incoming && w->drained) {
 		w->drained(w);

@@ -275,7 +275,7 @@ void stream_unwait(struct stream *s)
  */
 static void pumped(struct stream *s)
 {
-	if (s->waiting && !s->wait.set && !s->again.queued)
+	if (s->waiting && !timer_is_set(&s->wait) && !s->again.queued)
 		wait_for(s, s->backoff * 2);
 }
 

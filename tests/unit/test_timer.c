@@ -27,7 +27,7 @@ static void on_fire(struct timer *t)
 {
 	struct item *i = container_of(t, struct item, timer);
 
-	assert_false(t->set);
+	assert_false(timer_is_set(t));
 	assert_int_equal(t->at, i->want);
 	assert_true(t->at >= last_fired && t->at <= now);
 	last_fired = t->at;
@@ -57,7 +57,7 @@ static void check(void)
 	size_t n = 0;
 
 	for (size_t i = 0; i < MANY; i++) {
-		assert_int_equal(items[i].timer.set, items[i].want != 0);
+		assert_int_equal(timer_is_set(&items[i].timer), items[i].want != 0);
 		if (!items[i].want)
 			continue;
 		n++;
