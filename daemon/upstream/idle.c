@@ -5,7 +5,6 @@
 #include <sys/epoll.h>
 
 #include "../loop.h"
-#include "pool.h"
 
 /* A server that ends a connection within this time has not waited for another request on it. */
 #define SOON_NS NSEC_PER_SEC
@@ -107,7 +106,7 @@ void idle_fini(struct idle *i)
 
 void idle_keep(struct idle *i, struct conn *c)
 {
-	const struct pool_config *config = c->server->pool->config;
+	const struct pool_config *config = c->server->pool;
 	struct idle_server *l = list_of(i, c->server);
 	struct kept *k;
 

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include "idle.h"
+#include "pool.h"
 
 /* The most that a client has; the one unused for longest is closed. */
 #define OWN_MAX 5
@@ -83,7 +84,7 @@ struct conn *own_take_identified(struct own *o, const struct pool *pool)
 
 	for (k = TAILQ_FIRST(&o->conns); k; k = next) {
 		next = TAILQ_NEXT(k, link);
-		if (k->conn->identified && k->conn->server->pool == pool && take(k))
+		if (k->conn->identified && k->conn->server->pool == pool->config && take(k))
 			return k->conn;
 	}
 	return NULL;

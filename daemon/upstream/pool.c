@@ -18,7 +18,7 @@ struct pool *pool_new(const struct pool_config *config)
 	}
 	p->n_servers = config->n_servers;
 	for (size_t i = 0; i < p->n_servers; i++) {
-		if (server_init(&p->servers[i], p, &config->servers[i]) < 0) {
+		if (server_init(&p->servers[i], &config->servers[i], config, &p->lock) < 0) {
 			pool_free(p);
 			return NULL;
 		}

@@ -6,18 +6,19 @@
 
 #include "../conn.h"
 #include "../log.h"
-#include "pool.h"
 
 /* A server that comes and goes all the time has this many lines in this time. */
 #define TELL_MAX    10
 #define TELL_PERIOD (10 * NSEC_PER_SEC)
 
-int server_init(struct server *s, struct pool *pool, const struct server_config *config)
+int server_init(struct server *s, const struct server_config *config,
+		const struct pool_config *pool, pthread_mutex_t *lock)
 {
 	const struct endpoint *e = &config->endpoint;
 
 	s->config = config;
 	s->pool = pool;
+	s->lock = lock;
 	s->n_slots = e->kind == ENDPOINT_NAME ? SERVER_MAX_ADDRS : 1;
 	s->targets = calloc(s->n_slots, sizeof(*s->targets));
 	if (!s->targets)
@@ -37,12 +38,12 @@ void server_fini(struct server *s)
 
 static void lock(struct server *s)
 {
-	(void)pthread_mutex_lock(&s->pool->lock);
+	(void)pthread_mutex_lock(s->lock);
 }
 
 static void unlock(struct server *s)
 {
-	(void)pthread_mutex_unlock(&s->pool->lock);
+	(void)pthread_mutex_unlock(s->lock);
 }
 
 /* ---- choosing an address ---------------------------------------------------------------- */
@@ -55,8 +56,7 @@ uint64_t server_candidates(const struct server *s, uint64_t tried, enum ejection
 	for (uint64_t rest = s->used & ~tried; rest; rest &= rest - 1) {
 		unsigned int slot = (unsigned int)__builtin_ctzll(rest);
 
-		if (ejection_rank(&s->targets[slot].ejection, s->pool->config, probes, now) <=
-		    worst)
+		if (ejection_rank(&s->targets[slot].ejection, s->pool, probes, now) <= worst)
 			slots |= UINT64_C(1) << slot;
 	}
 	return slots;
@@ -138,14 +138,14 @@ static void tell(const struct server *s, const struct addr *where, const struct 
 		(void)snprintf(quiet, sizeof(quiet), " (%u changes before were not logged)",
 			       n->quiet);
 	if (!n->down) {
-		log_info("server %s/%s:%s is back%s", s->pool->config->name, s->config->name,
-			 address, quiet);
+		log_info("server %s/%s:%s is back%s", s->pool->name, s->config->name, address,
+			 quiet);
 		return;
 	}
 	format_time(n->time_ns, time, sizeof(time));
-	log_warn("server %s/%s:%s failed %u time%s (%s), passed over for %s%s",
-		 s->pool->config->name, s->config->name, address, n->fails,
-		 n->fails == 1 ? "" : "s", conn_strerror(n->err), time, quiet);
+	log_warn("server %s/%s:%s failed %u time%s (%s), passed over for %s%s", s->pool->name,
+		 s->config->name, address, n->fails, n->fails == 1 ? "" : "s",
+		 conn_strerror(n->err), time, quiet);
 }
 
 /* The address of an attempt, unless the server has lost it meanwhile. */
@@ -186,7 +186,7 @@ void attempt_failed(struct server *s, const struct addr *where, struct attempt *
 	s->active--;
 	s->connect_failures++;
 	t = attempt->open ? target_of(s, where, attempt) : NULL;
-	if (t && ejection_failed(&t->ejection, s->pool->config, attempt->probe, err, now))
+	if (t && ejection_failed(&t->ejection, s->pool, attempt->probe, err, now))
 		note(s, &t->ejection, true, now, &news);
 	unlock(s);
 	attempt->open = false;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "../addr.h"
@@ -14,8 +15,6 @@
 /* Of the addresses that a name has, so many are used. */
 #define SERVER_MAX_ADDRS 64
 
-struct pool;
-
 /* One address of a server. It keeps its slot as long as the server has it. */
 struct target {
 	struct addr addr;
@@ -24,9 +23,10 @@ struct target {
 
 struct server {
 	const struct server_config *config;
-	struct pool *pool;
-	size_t index; /* among all servers of the daemon */
-	/* guarded by pool->lock */
+	const struct pool_config *pool; /* that it is one of */
+	pthread_mutex_t *lock;          /* and the lock of that pool */
+	size_t index;                   /* among all servers of the daemon */
+	/* guarded by `lock` */
 	struct target *targets; /* n_slots of them, for as long as the server lives */
 	unsigned int n_slots;   /* SERVER_MAX_ADDRS for a name, else 1 */
 	unsigned int n_addrs;   /* slots in use; 0: its name has not resolved yet */
@@ -52,8 +52,9 @@ struct attempt {
 	bool open;      /* what became of it is not known yet */
 };
 
-/* 0, or -ENOMEM. */
-int server_init(struct server *s, struct pool *pool, const struct server_config *config);
+/* One of a pool, of which it has the lock. 0, or -ENOMEM. */
+int server_init(struct server *s, const struct server_config *config,
+		const struct pool_config *pool, pthread_mutex_t *lock);
 void server_fini(struct server *s);
 
 /* Of the addresses whose slots are not in `tried`, those of this rank or a better one: as slots. */

@@ -92,7 +92,7 @@ static struct server *next(struct fixture *f, struct session *s)
 /* It could not be connected. */
 static void fails(struct session *s, struct server *server)
 {
-	s->tried[server - server->pool->servers] |= UINT64_C(1) << s->attempt.slot;
+	s->tried[server->config - server->pool->servers] |= UINT64_C(1) << s->attempt.slot;
 	s->last = server;
 	attempt_failed(server, &s->where, &s->attempt, ECONNREFUSED, s->now);
 }
