@@ -192,6 +192,7 @@ static void on_accept(evutil_socket_t fd _unused_, short what _unused_, void *ar
 		}
 		if (!accept_one(ls))
 			return;
+		worker_close_ended(w);
 	}
 }
 

@@ -32,8 +32,6 @@ const char *session_engine(const struct session *s)
 
 void session_arm(struct session *s, uint64_t ns)
 {
-	if (s->state == SESSION_ENDED)
-		return;
 	s->deadline_ns = s->worker->loop.now + ns;
 	/* A timer that fires too soon is set again: most deadlines are replaced long before. */
 	if (!timer_is_set(&s->timer) || s->timer.at > s->deadline_ns)
@@ -49,6 +47,8 @@ static void on_timeout(struct timer *t)
 {
 	struct session *s = container_of(t, struct session, timer);
 
+	if (s->state == SESSION_ENDED)
+		return;
 	if (s->worker->loop.now + LOOP_SLACK_NS < s->deadline_ns)
 		loop_timer_set(&s->worker->loop, t, s->deadline_ns);
 	else
@@ -201,7 +201,8 @@ static void on_connected(void *owner, struct conn *c, int err)
 	forget_dial(s);
 	s->server = c->server;
 	session_attach(s, c);
-	s->protocol->connected(s);
+	if (s->state == SESSION_LIVE)
+		s->protocol->connected(s);
 	if (err && c->owner == s)
 		session_fail(s, c, err);
 }
@@ -216,7 +217,8 @@ static void on_dial_failed(void *owner, enum dial_failure why)
 	};
 	struct session *s = owner;
 
-	s->protocol->dial_failed(s, ends[why]);
+	if (s->state == SESSION_LIVE)
+		s->protocol->dial_failed(s, ends[why]);
 }
 
 void session_dial(struct session *s, const struct dial_plan *plan)
@@ -292,37 +294,46 @@ void session_fail(struct session *s, struct conn *c, int err)
 
 void session_end(struct session *s, enum session_end end)
 {
-	struct worker *w = s->worker;
-	bool told;
-
 	if (s->state == SESSION_ENDED)
 		return;
 	log_debug("session %llu: %s -> ended", (unsigned long long)s->id, s->protocol->describe(s));
 	s->end = end;
 	s->state = SESSION_ENDED;
-	loop_timer_cancel(&w->loop, &s->timer);
-	for (int i = 0; i < 2; i++) {
-		struct stream *stream = &s->streams[i];
+	worker_session_ended(s->worker, s);
+}
 
-		stream_unwait(stream);
-		stream_not_again(stream);
-		stream_close(stream);
+/* A peer whose incoming stream ended properly gets nothing worse than a close. */
+static void close_socket(struct session *s, enum side side)
+{
+	const struct stream *to = &s->streams[side == SIDE_CLIENT ? DOWN : UP];
+	struct conn *c = s->conns[side];
+
+	if (!c)
+		return;
+	loop_unwatch(&s->worker->loop, c);
+	conn_close(c, !s->polite && to->state != STREAM_DONE);
+}
+
+void session_close(struct session *s)
+{
+	bool told;
+
+	if (s->closed)
+		return;
+	s->closed = true;
+	loop_timer_cancel(&s->worker->loop, &s->timer);
+	for (int i = 0; i < 2; i++) {
+		stream_unwait(&s->streams[i]);
+		stream_not_again(&s->streams[i]);
+		stream_close(&s->streams[i]);
 	}
 	told = s->protocol->ended && s->protocol->ended(s);
-	/* A peer whose incoming stream ended properly gets nothing worse than a close. */
-	for (int i = 0; i < 2; i++) {
-		if (!s->conns[i])
-			continue;
-		loop_unwatch(&w->loop, s->conns[i]);
-		conn_close(s->conns[i],
-			   !s->polite &&
-			       s->streams[i == SIDE_CLIENT ? DOWN : UP].state != STREAM_DONE);
-	}
+	close_socket(s, SIDE_CLIENT);
+	close_socket(s, SIDE_BACKEND);
 	if (!told)
 		session_log(s);
 	session_count(s);
 	session_release_server(s);
-	worker_session_ended(w, s);
 }
 
 void session_free(struct session *s)

@@ -3,8 +3,9 @@
  * A session: one client socket paired with one backend socket. It belongs to one worker and is
  * touched by that worker's thread alone.
  *
- * Ends in two steps: session_end() closes the sockets and takes it off every list; the worker
- * frees it after the turn of the loop, so no callback ever meets a freed session.
+ * Its end is a mark: session_end() says how it ends, and that nothing happens to it any more. When
+ * the turn of the loop is over, and nobody is at work with it, its sockets are closed and the log
+ * and the counters are told; then it is freed.
  */
 #pragma once
 
@@ -24,7 +25,7 @@ struct worker;
 
 enum session_state {
 	SESSION_LIVE,
-	SESSION_ENDED, /* freed after the turn of the loop */
+	SESSION_ENDED, /* it is closed, and freed, when the turn of the loop is over */
 };
 
 enum direction { UP, DOWN }; /* client to backend, backend to client */
@@ -68,6 +69,7 @@ struct session {
 	uint32_t slot, generation;
 	enum session_state state;
 	enum session_end end; /* LIVE: what it will be when the last bytes are delivered */
+	bool closed;          /* its sockets are, and it was logged and counted */
 	bool outstanding;     /* a peer may take something without a further movement */
 	bool adopted;         /* was given to the kernel at least once */
 	bool awaiting;        /* on the worker's list of sessions to be given to the kernel */
@@ -115,15 +117,19 @@ void session_event(struct conn *c, uint32_t events);
 
 /* What is said of a session that ends because the socket of one side failed with `err` (errno). */
 enum session_end session_end_by(enum side side, int err);
-/* Ends it. A peer whose incoming stream has not ended properly gets RST, so that no truncation
- * looks like an end. */
+/* Ends it, if nobody has before: whoever calls can go on to the end of what it does, and what it
+ * does is in vain. A peer whose incoming stream has not ended properly will get RST, so that no
+ * truncation looks like an end. */
 void session_end(struct session *s, enum session_end end);
 /* A socket failed with `err` (positive errno), as a call has told: what that means is for its
  * protocol to say. Nothing where that is known. */
 void session_fail(struct session *s, struct conn *c, int err);
 /* A stream has ended, and its end was passed on. */
 void session_stream_done(struct session *s);
-/* Second step of ending: frees, after kernel_forget(). Only the worker calls it. */
+/* Of one that has ended, when nobody is at work with it: closes its sockets, logs and counts it.
+ * Nothing when it is called again. Then frees, after kernel_forget(). Only the worker calls them.
+ */
+void session_close(struct session *s);
 void session_free(struct session *s);
 
 /* The monotonic time of the last byte in either direction. */

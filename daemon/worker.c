@@ -52,10 +52,18 @@ void worker_session_ended(struct worker *w, struct session *s)
 	loop_look(&w->loop);
 }
 
+void worker_close_ended(struct worker *w)
+{
+	struct session *s;
+
+	TAILQ_FOREACH (s, &w->ended, link)
+		session_close(s);
+}
+
 /*
- * Frees what has ended. What the kernel's maps will not let go of now is kept and tried again
- * later, so that no entry stays behind; with `all`, when the maps go next, it is freed all the
- * same.
+ * Closes and frees what has ended. What the kernel's maps will not let go of now is kept and tried
+ * again later, so that no entry stays behind; with `all`, when the maps go next, it is freed all
+ * the same.
  */
 static void reap(struct worker *w, bool all)
 {
@@ -63,6 +71,7 @@ static void reap(struct worker *w, bool all)
 	struct conn *c, *next_c;
 	bool left = false;
 
+	worker_close_ended(w);
 	for (s = TAILQ_FIRST(&w->ended); s; s = next_s) {
 		next_s = TAILQ_NEXT(s, link);
 		if (w->maps && kernel_forget(s) < 0 && !all) {

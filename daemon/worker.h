@@ -41,7 +41,7 @@ struct worker {
 	char *scratch;            /* HTTP_SCRATCH bytes, empty between turns: heads to be written */
 	struct http_field *fields; /* WORKER_FIELDS: of the head that is being looked at */
 	struct session_list sessions, awaiting;
-	struct session_list ended;    /* freed at the end of the turn */
+	struct session_list ended;    /* closed and freed at the end of the turn */
 	struct session_list sniffing; /* the one that has waited longest first */
 	struct idle idle;             /* kept connections to servers */
 	struct dialer dialer;
@@ -83,3 +83,5 @@ void worker_check_kept(struct worker *w);
 void worker_adopt_later(struct worker *w, struct session *s);
 void worker_adopt_now(struct worker *w, struct session *s);
 void worker_session_ended(struct worker *w, struct session *s);
+/* Outside of a turn: closes the sessions that have ended, for their descriptors are needed. */
+void worker_close_ended(struct worker *w);

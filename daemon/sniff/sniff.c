@@ -38,6 +38,7 @@ static void sniff_begin(struct worker *w, struct session *s)
 	if (w->n_sniffing > MAX(share, 1U)) {
 		struct session *oldest = TAILQ_FIRST(&w->sniffing);
 
+		sniff_done(oldest);
 		session_end(oldest, END_SNIFF_LIMIT);
 	}
 }
@@ -248,7 +249,10 @@ static void readable(struct session *s)
 
 static void on_again(struct task *t)
 {
-	readable(container_of(t, struct session, sniff.again));
+	struct session *s = container_of(t, struct session, sniff.again);
+
+	if (s->state == SESSION_LIVE)
+		readable(s);
 }
 
 void sniff_leave(struct session *s)
