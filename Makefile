@@ -111,7 +111,7 @@ $(BUILD)/spliced: $(BUILD)/daemon/main.o $(DAEMON_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 
-$(BUILD)/splicectl: $(BUILD)/daemon/splicectl.o $(BUILD)/daemon/doctor_print.o $(BUILD)/daemon/controlpath.o
+$(BUILD)/splicectl: $(BUILD)/daemon/splicectl.o $(BUILD)/daemon/report/doctor_print.o $(BUILD)/daemon/report/controlpath.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ -ljansson
 

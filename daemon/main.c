@@ -10,13 +10,17 @@
 #include "config/config.h"
 #include "daemon.h"
 #include "ledger.h"
+#include "log.h"
+#include "report/counter.h"
+#include "report/doctor_print.h"
 #include "splice/doctor.h"
+#include "util.h"
 
 #define DEFAULT_CONFIG "/etc/spliced/spliced.conf"
 
 enum { EXIT_OK, EXIT_RUNTIME, EXIT_USAGE };
 
-enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP, MODE_SAMPLE, MODE_MAN };
+enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP, MODE_SAMPLE, MODE_MAN, MODE_COUNTERS };
 
 struct arguments {
 	const char *path, *engine;
@@ -55,6 +59,12 @@ static int usage(const char *fmt, const char *what)
 	(void)fprintf(stderr, fmt, what);
 	(void)fprintf(stderr, "\nTry 'spliced --help'.\n");
 	return EXIT_USAGE;
+}
+
+/* Whether what was printed has arrived; the exit code. */
+static int written(void)
+{
+	return fflush(stdout) == 0 ? EXIT_OK : EXIT_RUNTIME;
 }
 
 /* Which protections a test has switched off, see enum splice_debug. */
@@ -133,9 +143,39 @@ static int run(const struct arguments *args)
 	}
 	if (args->mode == MODE_DUMP) {
 		config_dump(config, stdout);
-		return fflush(stdout) == 0 ? EXIT_OK : EXIT_RUNTIME;
+		return written();
 	}
 	return daemon_run(TAKE_PTR(config), debug);
+}
+
+/* Tries everything with a private configuration and prints it. Whether the kernel engine works
+ * here. */
+static bool try_engine(bool json)
+{
+	struct maps_options o = {
+	    .max_sessions = 16, .workers = 1, .numa_node = -1, .collecting = true};
+	struct maps *maps = NULL;
+	struct doctor d;
+	json_t *answer;
+	bool works;
+
+	log_setup(LOG_TO_STDERR, LOG_LVL_ERROR);
+	doctor_begin(&d, ENGINE_AUTO);
+	doctor_load(&d, &o, &maps);
+	if (maps)
+		doctor_canary(&d, maps);
+	maps_close(maps);
+	answer = doctor_json(&d);
+	if (json && answer)
+		(void)json_dumpf(answer, stdout, JSON_INDENT(2));
+	else if (answer)
+		doctor_print(answer, stdout);
+	if (json)
+		(void)putchar('\n');
+	works = d.kernel && answer && fflush(stdout) == 0;
+	json_decref(answer);
+	doctor_end(&d);
+	return works;
 }
 
 static int doctor(int argc, char **argv)
@@ -144,18 +184,19 @@ static int doctor(int argc, char **argv)
 
 	if (argc > 2 && !json)
 		return usage("doctor takes --json and nothing else, not '%s'", argv[2]);
-	return doctor_command(json);
+	return try_engine(json) ? EXIT_OK : EXIT_RUNTIME;
 }
 
 static int parse(int argc, char **argv, struct arguments *args)
 {
-	enum { OPT_DUMP = 256, OPT_SAMPLE, OPT_MAN, OPT_ENGINE, OPT_VERSION };
+	enum { OPT_DUMP = 256, OPT_SAMPLE, OPT_MAN, OPT_COUNTERS, OPT_ENGINE, OPT_VERSION };
 	static const struct option options[] = {
 	    {"config", required_argument, NULL, 'c'},
 	    {"check", no_argument, NULL, 't'},
 	    {"dump-config", no_argument, NULL, OPT_DUMP},
 	    {"print-sample", no_argument, NULL, OPT_SAMPLE},
 	    {"print-man", no_argument, NULL, OPT_MAN}, /* for the build of spliced.conf(5) */
+	    {"print-counters", no_argument, NULL, OPT_COUNTERS}, /* of docs/operations.md */
 	    {"engine", required_argument, NULL, OPT_ENGINE},
 	    {"version", no_argument, NULL, OPT_VERSION},
 	    {"help", no_argument, NULL, 'h'},
@@ -179,6 +220,9 @@ static int parse(int argc, char **argv, struct arguments *args)
 			break;
 		case OPT_MAN:
 			args->mode = MODE_MAN;
+			break;
+		case OPT_COUNTERS:
+			args->mode = MODE_COUNTERS;
 			break;
 		case OPT_ENGINE:
 			args->engine = optarg;
@@ -228,12 +272,20 @@ int main(int argc, char **argv)
 	code = parse(argc, argv, &args);
 	if (code >= 0)
 		return code;
-	if (args.mode == MODE_SAMPLE || args.mode == MODE_MAN) {
-		if (args.mode == MODE_SAMPLE)
-			config_print_sample(stdout);
-		else
-			config_print_man(stdout);
-		return fflush(stdout) == 0 ? EXIT_OK : EXIT_RUNTIME;
+	switch (args.mode) {
+	case MODE_SAMPLE:
+		config_print_sample(stdout);
+		return written();
+	case MODE_MAN:
+		config_print_man(stdout);
+		return written();
+	case MODE_COUNTERS:
+		counter_print(stdout);
+		return written();
+	case MODE_RUN:
+	case MODE_CHECK:
+	case MODE_DUMP:
+		break;
 	}
 	return run(&args);
 }

@@ -8,14 +8,13 @@
 
 #include "config/config.h"
 #include "conn.h"
-#include "control.h"
-#include "controlpath.h"
 #include "daemon.h"
 #include "hello.h"
 #include "listener.h"
 #include "log.h"
 #include "privileges.h"
-#include "report.h"
+#include "report/commands.h"
+#include "report/controlpath.h"
 #include "sandbox.h"
 #include "signals.h"
 #include "splice/canary.h"
@@ -42,8 +41,8 @@ struct run {
 	struct signals signals;
 	struct event *grace;
 	struct mailbox mail; /* its letters' owner is the run */
-	struct control *control;
-	struct report report;
+	struct doctor doctor;
+	struct commands commands;
 	struct resolver *resolver;
 	SLIST_HEAD(, named_server) named;
 	struct hello *hello;
@@ -329,7 +328,7 @@ static int start_servers(struct run *r)
 /* Decides the engine: by the configuration, by what may be loaded, by the canary. */
 static int open_engine(struct run *r)
 {
-	struct doctor *doctor = &r->report.doctor;
+	struct doctor *doctor = &r->doctor;
 	const struct config *c = r->config;
 	struct maps_options o = {.max_sessions = c->max_sessions,
 				 .workers = worker_count(c),
@@ -350,7 +349,7 @@ static int open_engine(struct run *r)
 
 static int prove_engine(struct run *r)
 {
-	struct doctor *doctor = &r->report.doctor;
+	struct doctor *doctor = &r->doctor;
 
 	if (!r->daemon.maps)
 		return 0;
@@ -437,8 +436,10 @@ static int open_control(struct run *r)
 		where = path;
 		log_info("control socket: %s", where);
 	}
-	return report_open(&r->report, &r->daemon, r->base, &r->mail, where,
-			   r->identity.change ? &r->identity : NULL);
+	r->commands =
+	    (struct commands){.daemon = &r->daemon, .doctor = &r->doctor, .mail = &r->mail};
+	return commands_open(&r->commands, r->base, where,
+			     r->identity.change ? &r->identity : NULL);
 }
 
 static int set_up(struct run *r)
@@ -485,7 +486,7 @@ static const char *families(const struct listener *l, const struct addr *a)
 
 static void say_ready(const struct run *r)
 {
-	const struct doctor *doctor = &r->report.doctor;
+	const struct doctor *doctor = &r->doctor;
 	char text[ADDR_STR_MAX];
 
 	for (size_t i = 0; i < r->daemon.n_listeners; i++) {
@@ -509,7 +510,7 @@ static void tear_down(struct run *r)
 	struct maps *maps = r->daemon.maps;
 	struct named_server *named;
 
-	report_close(&r->report);
+	commands_close(&r->commands);
 	daemon_fini(&r->daemon);
 	resolver_free(r->resolver);
 	while ((named = SLIST_FIRST(&r->named))) {
@@ -518,7 +519,7 @@ static void tear_down(struct run *r)
 	}
 	hello_stop(r->hello);
 	maps_close(maps);
-	doctor_end(&r->report.doctor);
+	doctor_end(&r->doctor);
 	mailbox_fini(&r->mail);
 	signals_close(&r->signals);
 	if (r->grace)

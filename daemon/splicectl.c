@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "controlpath.h"
-#include "doctor_print.h"
+#include "report/controlpath.h"
+#include "report/doctor_print.h"
 #include "util.h"
 
 /* From connecting to the last byte of the answer. */

@@ -7,8 +7,6 @@
 #include <sys/utsname.h>
 
 #include "../cgroup.h"
-#include "../doctor_print.h"
-#include "../log.h"
 #include "../util.h"
 #include "canary.h"
 #include "obstacle.h"
@@ -116,32 +114,4 @@ void doctor_end(struct doctor *d)
 {
 	json_decref(d->checks);
 	d->checks = NULL;
-}
-
-int doctor_command(bool json)
-{
-	struct maps_options o = {
-	    .max_sessions = 16, .workers = 1, .numa_node = -1, .collecting = true};
-	struct maps *maps = NULL;
-	struct doctor d;
-	json_t *answer;
-	int code;
-
-	log_setup(LOG_TO_STDERR, LOG_LVL_ERROR);
-	doctor_begin(&d, ENGINE_AUTO);
-	doctor_load(&d, &o, &maps);
-	if (maps)
-		doctor_canary(&d, maps);
-	maps_close(maps);
-	answer = doctor_json(&d);
-	if (json && answer)
-		(void)json_dumpf(answer, stdout, JSON_INDENT(2));
-	else if (answer)
-		doctor_print(answer, stdout);
-	if (json)
-		(void)putchar('\n');
-	code = d.kernel && answer && fflush(stdout) == 0 ? 0 : 1;
-	json_decref(answer);
-	doctor_end(&d);
-	return code;
 }

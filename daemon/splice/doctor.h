@@ -23,7 +23,3 @@ void doctor_canary(struct doctor *d, struct maps *maps);
 /* The whole finding; the caller owns the reference. */
 json_t *doctor_json(const struct doctor *d);
 void doctor_end(struct doctor *d);
-
-/* `spliced doctor`: tries everything with a private configuration and prints it. The exit code: 0
- * when the kernel engine works here, else 1. */
-int doctor_command(bool json);

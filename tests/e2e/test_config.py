@@ -136,7 +136,8 @@ def test_engine_on_the_command_line(env):
 
 @case(engines=())
 def test_committed_files_are_current(env):
-    """conf/spliced.conf and the options of spliced.conf(5) come from the option table."""
+    """conf/spliced.conf and the options of spliced.conf(5) come from the option table, the counters
+    of docs/operations.md from theirs."""
     root = Path(__file__).resolve().parents[2]
     sample = spliced(env, "--print-sample").stdout
     assert (root / "conf/spliced.conf").read_text(encoding="utf-8") == sample, \
@@ -146,6 +147,9 @@ def test_committed_files_are_current(env):
     page = (root / "docs/man/spliced.conf.5").read_text(encoding="utf-8")
     assert options in " ".join(page.split()), \
         "docs/man/spliced.conf.5 lacks what --print-man prints: make docs"
+    counters = spliced(env, "--print-counters").stdout
+    assert counters in (root / "docs/operations.md").read_text(encoding="utf-8"), \
+        "docs/operations.md lacks what --print-counters prints"
 
 
 @case(engines=())

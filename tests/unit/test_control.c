@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "../../daemon/control.h"
 #include "../../daemon/log.h"
+#include "../../daemon/report/control.h"
 #include "../../daemon/util.h"
 
 #define DEADLINE_NS (20 * NSEC_PER_SEC)

@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "log.h"
-#include "unixfile.h"
-#include "util.h"
+#include "../log.h"
+#include "../unixfile.h"
+#include "../util.h"
 
 #define CLIENTS_MAX 64
 #define LINE_BYTES  4096

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "util.h"
+#include "../util.h"
 
 static const char *text_or(const json_t *object, const char *key, const char *otherwise)
 {

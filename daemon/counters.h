@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * THE table of counters, in the order of `splicectl stats`. Add a row here, and count it: the field
+ * of struct stats, the JSON and its sum over the workers come from the row. The help of those that
+ * are not a FAMILY is what docs/operations.md says: `spliced --print-counters` prints its table.
+ * Included several times, so there is no include guard.
+ *
+ *   COUNTER(name, help)             grows
+ *   GAUGE(name, help)               is so much now
+ *   FAMILY(name, names, n, help)    a counter for each value of an enum, which has these names
+ */
+/* clang-format off */
+
+GAUGE(sessions_active, "sessions now")
+GAUGE(sessions_sniffing,
+      "of them those that have not said where they belong; `max_sniffing` bounds it")
+/* Sessions whose applications are joined directly: none before bypass exists. */
+COUNTER(sessions_bypass, "always 0")
+COUNTER(sessions_total,
+	"clients that were accepted and not denied, and those that get an answer all the same (HTTP) or "
+	"were denied by their PROXY header")
+COUNTER(sessions_kernel,
+	"of them handed to the kernel; in HTTP those of which the kernel moved a part of a body or "
+	"tunnel")
+COUNTER(sessions_copy,
+	"of them connected to a server and copied to the end (under `engine = auto` mostly those that "
+	"were over within `engage_after`), and other connections of HTTP/1")
+COUNTER(bytes_redirected, "moved by the kernel")
+COUNTER(bytes_copied,
+	"moved by the daemon, in kernel sessions too: at the beginning, at the end, what was handed up, "
+	"and most of a lone busy stream whose receiver is fast")
+COUNTER(bytes_trimmed, "cut off by the verdict program because they had been seen before")
+COUNTER(pauses, "how often a sender was stopped because its receiver was slow")
+COUNTER(resumes, "how often one that was stopped was let go on")
+COUNTER(looks,
+	"how often it was looked whether a stream that waits may go on; those of stopped receivers are "
+	"rare")
+COUNTER(served, "how often the daemon had to take over bytes that the kernel handed up")
+COUNTER(integrity_aborts, "sessions that ended with `end=integrity`; watch that it stays 0")
+COUNTER(accept_failures, "accepts that failed, for want of descriptors among others")
+COUNTER(denied, "clients turned away, those that got 403 included")
+COUNTER(retries,
+	"further tries after one failed: another server, another address of one, or an HTTP request "
+	"sent again")
+COUNTER(events_lost,
+	"events that did not fit a worker's ring buffer; the worker then looks at all its sessions")
+COUNTER(http_requests, "request heads that were complete, and those refused")
+COUNTER(backend_reused, "requests that were sent on a kept connection")
+COUNTER(log_lost,
+	"log lines that were lost because nobody took them in time, or a write failed")
+FAMILY(copy_reasons, copy_reason_str, _COPY_REASON_MAX, "directions that were left to the copy engine")
+FAMILY(ends, session_end_str, _SESSION_END_MAX, "sessions that ended so")
+FAMILY(http_ends, http_end_str, _HTTP_END_MAX, "requests that ended so")
+FAMILY(http_errors, http_error_str, _HTTP_ERROR_MAX, "messages in which this was wrong")
+FAMILY(http_responses, status_class_str, _STATUS_CLASS_MAX, "responses by the status' first digit")
+FAMILY(verdicts, verdict_why_str, _VERDICT_MAX, "what the BPF programs decided")

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "commands.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../daemon.h"
+#include "../log.h"
+#include "../mailbox.h"
+#include "../privileges.h"
+#include "../splice/doctor.h"
+#include "../util.h"
+#include "../worker.h"
+#include "control.h"
+#include "counter.h"
+#include "json.h"
+#include "snapshot.h"
+
+static void reply(struct control_request *req, json_t *answer)
+{
+	if (answer)
+		control_reply(req, answer);
+	else
+		control_reply_error(req, "out of memory");
+}
+
+/* ---- what the workers are asked for ----------------------------------------------------- */
+
+/* Of one worker. */
+struct share {
+	struct letter letter; /* to the worker */
+	struct worker_snapshot snapshot;
+};
+
+/* One command on its way through the workers. The last of them sends it home. */
+struct gather {
+	struct commands *commands;
+	struct control_request *request;
+	json_t *(*build)(const struct gather *g);
+	bool with_sessions;
+	atomic_uint remaining;
+	struct letter answer; /* from the last of them */
+	unsigned int n_workers;
+	struct share shares[];
+};
+
+/* Home again, in the main thread. */
+static void gathered(void *owner _unused_, void *arg)
+{
+	struct gather *g = arg;
+	bool complete = true;
+
+	for (unsigned int i = 0; i < g->n_workers; i++)
+		complete = complete && !g->shares[i].snapshot.incomplete;
+	reply(g->request, complete ? g->build(g) : NULL);
+	for (unsigned int i = 0; i < g->n_workers; i++)
+		snapshot_worker_free(&g->shares[i].snapshot);
+	free(g);
+}
+
+static void gather_letter(void *owner, void *arg)
+{
+	struct worker *w = owner;
+	struct gather *g = arg;
+
+	snapshot_worker(w, g->with_sessions, &g->shares[w->index].snapshot);
+	if (atomic_fetch_sub(&g->remaining, 1) == 1)
+		mailbox_post(g->commands->mail, &g->answer, gathered, g);
+}
+
+static void gather(struct control_request *req, struct commands *c, bool with_sessions,
+		   json_t *(*build)(const struct gather *g))
+{
+	unsigned int n = c->daemon->n_workers;
+	struct gather *g = calloc(1, sizeof(*g) + n * sizeof(g->shares[0]));
+
+	if (!g) {
+		control_reply_error(req, "out of memory");
+		return;
+	}
+	g->commands = c;
+	g->request = req;
+	g->build = build;
+	g->with_sessions = with_sessions;
+	g->n_workers = n;
+	atomic_store(&g->remaining, n);
+	for (unsigned int i = 0; i < n; i++)
+		mailbox_post(&c->daemon->workers[i].mail, &g->shares[i].letter, gather_letter, g);
+}
+
+static json_t *build_sessions(const struct gather *g)
+{
+	json_t *all = json_array();
+
+	for (unsigned int i = 0; i < g->n_workers; i++)
+		json_append_sessions(all, &g->shares[i].snapshot);
+	return all;
+}
+
+static json_t *build_stats(const struct gather *g)
+{
+	struct stats_snapshot stats;
+
+	snapshot_stats(g->commands->daemon, g->commands->doctor, &stats);
+	for (unsigned int i = 0; i < g->n_workers; i++)
+		counter_sum(&stats.stats, &g->shares[i].snapshot.stats);
+	return json_of_stats(&stats);
+}
+
+/* ---- commands --------------------------------------------------------------------------- */
+
+static void cmd_sessions(struct control_request *req, int argc _unused_, char **argv _unused_,
+			 void *arg)
+{
+	gather(req, arg, true, build_sessions);
+}
+
+static void cmd_stats(struct control_request *req, int argc _unused_, char **argv _unused_,
+		      void *arg)
+{
+	gather(req, arg, false, build_stats);
+}
+
+static void cmd_status(struct control_request *req, int argc _unused_, char **argv _unused_,
+		       void *arg)
+{
+	const struct commands *c = arg;
+	struct status_snapshot status;
+	int err = snapshot_status(c->daemon, c->doctor, &status);
+
+	reply(req, err ? NULL : json_of_status(&status));
+	snapshot_status_free(&status);
+}
+
+static void cmd_pools(struct control_request *req, int argc _unused_, char **argv _unused_,
+		      void *arg)
+{
+	const struct commands *c = arg;
+	struct pools_snapshot pools;
+	int err = snapshot_pools(c->daemon, &pools);
+
+	reply(req, err ? NULL : json_of_pools(&pools));
+	snapshot_pools_free(&pools);
+}
+
+static void cmd_doctor(struct control_request *req, int argc _unused_, char **argv _unused_,
+		       void *arg)
+{
+	const struct commands *c = arg;
+
+	reply(req, doctor_json(c->doctor));
+}
+
+static const struct control_command commands[] = {
+    {"status", cmd_status}, {"sessions", cmd_sessions}, {"pools", cmd_pools},
+    {"stats", cmd_stats},   {"doctor", cmd_doctor},     {NULL, NULL},
+};
+
+/* ---- the socket ------------------------------------------------------------------------- */
+
+/*
+ * /run/spliced is made by systemd or tmpfiles.d; a daemon started by hand makes it itself. It is
+ * given away through a descriptor: by then the name may be another folder's.
+ */
+static int make_directory(const char *path, const struct identity *owner)
+{
+	_cleanup_free_ char *dir = strdup(path);
+	char *slash = dir ? strrchr(dir, '/') : NULL;
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+
+	if (!dir)
+		return log_errno(-ENOMEM, "control %s", path);
+	if (!slash || slash == dir)
+		return 0;
+	*slash = '\0';
+	if (mkdir(dir, 0755) < 0)
+		return errno == EEXIST ? 0 : log_errno(-errno, "control %s: mkdir %s", path, dir);
+	if (!owner)
+		return 0;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return log_errno(-errno, "control %s: opening %s", path, dir);
+	if (st.st_uid != geteuid())
+		return log_errno(-ESTALE, "control %s: %s was replaced", path, dir);
+	if (fchown(fd, owner->uid, owner->gid) < 0)
+		return log_errno(-errno, "control %s: chown %s", path, dir);
+	return 0;
+}
+
+int commands_open(struct commands *c, struct event_base *base, const char *path,
+		  const struct identity *owner)
+{
+	int err = make_directory(path, owner);
+
+	if (!err)
+		err = control_open(base, path, commands, c, &c->control);
+	if (err || !owner)
+		return err;
+	err = control_chown(c->control, owner->uid, owner->gid);
+	return err ? log_errno(err, "control %s: chown", path) : 0;
+}
+
+void commands_close(struct commands *c)
+{
+	control_close(c->control);
+	c->control = NULL;
+}

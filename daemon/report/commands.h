@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The commands of the control socket: status, sessions, pools, stats, doctor. */
+#pragma once
+
+struct control;
+struct daemon;
+struct doctor;
+struct event_base;
+struct identity;
+struct mailbox;
+
+struct commands {
+	struct daemon *daemon;
+	const struct doctor *doctor;
+	struct mailbox *mail; /* of the main thread; its letters' owner is not used */
+	struct control *control;
+};
+
+/*
+ * Opens the control socket at `path` and gives it to `owner` (NULL: keeps it); the other fields are
+ * the caller's to have set. The mailbox must be read in the thread of `base`. 0 or a negative errno
+ * after logging.
+ */
+int commands_open(struct commands *c, struct event_base *base, const char *path,
+		  const struct identity *owner);
+void commands_close(struct commands *c); /* one that was not opened is fine */

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "json.h"
+
+#include "../util.h"
+#include "counter.h"
+#include "snapshot.h"
+
+static void set_int(json_t *object, const char *name, uint64_t value)
+{
+	(void)json_object_set_new(object, name, json_integer((json_int_t)value));
+}
+
+/* ---- sessions --------------------------------------------------------------------------- */
+
+static json_t *json_of_session(const struct session_snapshot *s)
+{
+	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX];
+
+	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:i, s:s}", "id",
+			 (json_int_t)s->id, "listener", s->listener, "pool", s->pool, "server",
+			 s->server, "client", addr_format(&s->client, client), "backend",
+			 s->backend.len ? addr_format(&s->backend, backend) : "", "engine",
+			 s->engine, "age_ms", (json_int_t)(s->age_ns / NSEC_PER_MSEC), "bytes_up",
+			 (json_int_t)s->bytes_up, "bytes_down", (json_int_t)s->bytes_down, "state",
+			 s->state, "pauses", (int)s->pauses, "engine_reason", s->engine_reason);
+}
+
+void json_append_sessions(json_t *array, const struct worker_snapshot *w)
+{
+	for (size_t i = 0; i < w->n_sessions; i++)
+		(void)json_array_append_new(array, json_of_session(&w->sessions[i]));
+}
+
+/* ---- stats ------------------------------------------------------------------------------ */
+
+static json_t *json_of_family(const struct counter *c, const struct stats *stats)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < c->n_names; i++)
+		set_int(o, c->names[i], counter_value(c, stats, i));
+	return o;
+}
+
+json_t *json_of_stats(const struct stats_snapshot *s)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < n_counters; i++)
+		if (!counters[i].names)
+			set_int(o, counters[i].name, counter_value(&counters[i], &s->stats, 0));
+	(void)json_object_set_new(o, "canary", json_string(s->canary));
+	for (size_t i = 0; i < n_counters; i++)
+		if (counters[i].names)
+			(void)json_object_set_new(o, counters[i].name,
+						  json_of_family(&counters[i], &s->stats));
+	if (!s->verdicts)
+		(void)json_object_set_new(o, "verdicts", json_object());
+	return o;
+}
+
+/* ---- status ----------------------------------------------------------------------------- */
+
+static json_t *json_of_target(const struct target_snapshot *t)
+{
+	char text[ADDR_STR_MAX];
+
+	return json_pack("{s:s, s:s, s:i, s:I, s:I, s:s}", "address", addr_format(&t->addr, text),
+			 "state", t->state, "fails", (int)t->fails, "passed_over",
+			 (json_int_t)t->passed_over, "passed_over_ms",
+			 (json_int_t)t->passed_over_ms, "last_error", t->last_error);
+}
+
+static json_t *json_of_server(const struct server_snapshot *s)
+{
+	json_t *addrs = json_array(), *targets = json_array();
+	char text[ADDR_STR_MAX];
+
+	for (size_t i = 0; i < s->n_targets; i++) {
+		const struct target_snapshot *t = &s->targets[i];
+
+		(void)json_array_append_new(addrs, json_string(addr_format(&t->addr, text)));
+		(void)json_array_append_new(targets, json_of_target(t));
+	}
+	return json_pack("{s:s, s:s, s:o, s:s, s:o, s:i, s:b, s:I, s:I, s:I}", "name", s->name,
+			 "address", s->address, "addresses", addrs, "state", s->state, "targets",
+			 targets, "weight", (int)s->weight, "backup", s->backup, "sessions_active",
+			 (json_int_t)s->sessions_active, "sessions_total",
+			 (json_int_t)s->sessions_total, "connect_failures",
+			 (json_int_t)s->connect_failures);
+}
+
+json_t *json_of_pools(const struct pools_snapshot *p)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < p->n_pools; i++) {
+		const struct pool_snapshot *pool = &p->pools[i];
+		json_t *servers = json_array();
+
+		for (size_t j = 0; j < pool->n_servers; j++)
+			(void)json_array_append_new(servers, json_of_server(&pool->servers[j]));
+		(void)json_array_append_new(all, json_pack("{s:s, s:s, s:o}", "name", pool->name,
+							   "balance", pool->balance, "servers",
+							   servers));
+	}
+	return all;
+}
+
+static json_t *json_of_listener(const struct listener_snapshot *l)
+{
+	json_t *binds = json_array();
+	char text[ADDR_STR_MAX];
+
+	for (size_t i = 0; i < l->n_binds; i++)
+		(void)json_array_append_new(binds, json_string(addr_format(&l->binds[i], text)));
+	return json_pack("{s:s, s:s, s:o, s:s, s:I, s:I}", "name", l->name, "protocol", l->protocol,
+			 "bind", binds, "pool", l->pool, "sessions_active",
+			 (json_int_t)l->sessions_active, "sessions_total",
+			 (json_int_t)l->sessions_total);
+}
+
+json_t *json_of_status(const struct status_snapshot *s)
+{
+	json_t *listeners = json_array();
+
+	for (size_t i = 0; i < s->n_listeners; i++)
+		(void)json_array_append_new(listeners, json_of_listener(&s->listeners[i]));
+	return json_pack(
+	    "{s:s, s:i, s:I, s:s, s:s, s:s, s:i, s:i, s:I, s:s, s:b, s:o, s:o}", "version",
+	    SPLICED_VERSION, "pid", s->pid, "uptime_ms", (json_int_t)s->uptime_ms, "engine",
+	    s->engine, "engine_reason", s->engine_reason, "canary", s->canary, "workers",
+	    (int)s->workers, "sessions_active", (int)s->sessions_active, "max_sessions",
+	    (json_int_t)s->max_sessions, "config", s->config, "draining", (int)s->draining,
+	    "listeners", listeners, "pools", json_of_pools(&s->pools));
+}

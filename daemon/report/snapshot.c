@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "snapshot.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "../config/config.h"
+#include "../daemon.h"
+#include "../listener.h"
+#include "../log/sink.h"
+#include "../protocol.h"
+#include "../session.h"
+#include "../splice/doctor.h"
+#include "../upstream/ejection.h"
+#include "../upstream/pool.h"
+#include "../worker.h"
+
+/* ---- sessions --------------------------------------------------------------------------- */
+
+static void take_session(const struct session *s, uint64_t now, struct session_snapshot *ret)
+{
+	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
+	const struct addr *backend = session_backend(s);
+	const struct server *server = session_server(s);
+	enum copy_reason reason = up->why_copy ? up->why_copy : down->why_copy;
+
+	*ret = (struct session_snapshot){
+	    .id = s->id,
+	    .age_ns = now - s->began_ns,
+	    .bytes_up = stream_moved(up),
+	    .bytes_down = stream_moved(down),
+	    .listener = s->listener->config->name,
+	    .pool = s->pool ? s->pool->config->name : "",
+	    .server = server ? server->config->name : "",
+	    .client = s->client_conn.peer,
+	    .pauses = up->pauses + down->pauses,
+	    .engine = s->adopted ? "kernel" : "copy",
+	    .state = s->protocol->describe(s),
+	    .engine_reason = reason ? copy_reason_str[reason] : "",
+	};
+	if (backend)
+		ret->backend = *backend;
+}
+
+void snapshot_worker(struct worker *w, bool with_sessions, struct worker_snapshot *ret)
+{
+	uint64_t now = now_ns();
+	const struct session *s;
+
+	*ret = (struct worker_snapshot){.stats = w->stats};
+	ret->stats.sessions_active = w->n_sessions;
+	ret->stats.sessions_sniffing = w->n_sniffing;
+	if (with_sessions)
+		ret->sessions = calloc(w->n_sessions + 1, sizeof(*ret->sessions));
+	ret->incomplete = with_sessions && !ret->sessions;
+	TAILQ_FOREACH (s, &w->sessions, link) {
+		for (int i = 0; i < 2; i++) {
+			const struct stream *st = &s->streams[i];
+
+			ret->stats.bytes_copied += st->copied;
+			ret->stats.bytes_redirected += stream_moved_by_kernel(st);
+			ret->stats.bytes_trimmed += stream_trimmed(st);
+		}
+		if (ret->sessions && ret->n_sessions < w->n_sessions)
+			take_session(s, now, &ret->sessions[ret->n_sessions++]);
+	}
+}
+
+void snapshot_worker_free(struct worker_snapshot *w)
+{
+	free(w->sessions);
+}
+
+/* ---- stats ------------------------------------------------------------------------------ */
+
+void snapshot_stats(const struct daemon *d, const struct doctor *doctor, struct stats_snapshot *ret)
+{
+	*ret = (struct stats_snapshot){.verdicts = d->maps != NULL, .canary = doctor->canary};
+	ret->stats.log_lost = sinks_lost();
+	for (int i = 0; d->maps && i < _VERDICT_MAX; i++)
+		ret->stats.verdicts[i] = maps_verdicts(d->maps, (enum verdict_why)i);
+}
+
+/* ---- pools ------------------------------------------------------------------------------ */
+
+static void take_target(const struct target *t, uint64_t now, struct target_snapshot *ret)
+{
+	const struct ejection *e = &t->ejection;
+	uint64_t left = e->state == EJECTION_DOWN && e->until_ns > now ? e->until_ns - now : 0;
+
+	*ret = (struct target_snapshot){
+	    .addr = t->addr,
+	    .state = ejection_state_str[e->state],
+	    .last_error = e->err ? conn_strerror(e->err) : "",
+	    .fails = e->fails,
+	    .passed_over = e->times,
+	    .passed_over_ms = (left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC,
+	};
+}
+
+static int take_server(const struct server *s, uint64_t now, struct server_snapshot *ret)
+{
+	*ret = (struct server_snapshot){
+	    .name = s->config->name,
+	    .address = s->config->text,
+	    .state = server_state(s),
+	    .weight = s->config->weight,
+	    .backup = s->config->backup,
+	    .sessions_active = s->active,
+	    .sessions_total = s->total,
+	    .connect_failures = s->connect_failures,
+	    .targets = calloc((size_t)__builtin_popcountll(s->used) + 1, sizeof(*ret->targets)),
+	};
+	if (!ret->targets)
+		return -ENOMEM;
+	for (uint64_t rest = s->used; rest; rest &= rest - 1)
+		take_target(&s->targets[__builtin_ctzll(rest)], now,
+			    &ret->targets[ret->n_targets++]);
+	return 0;
+}
+
+static int take_pool(struct pool *p, uint64_t now, struct pool_snapshot *ret)
+{
+	int err = 0;
+
+	*ret = (struct pool_snapshot){
+	    .name = p->config->name,
+	    .balance = balance_str[p->config->balance],
+	    .servers = calloc(p->n_servers + 1, sizeof(*ret->servers)),
+	};
+	if (!ret->servers)
+		return -ENOMEM;
+	(void)pthread_mutex_lock(&p->lock);
+	while (!err && ret->n_servers < p->n_servers) {
+		err = take_server(&p->servers[ret->n_servers], now, &ret->servers[ret->n_servers]);
+		ret->n_servers++;
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return err;
+}
+
+int snapshot_pools(const struct daemon *d, struct pools_snapshot *ret)
+{
+	uint64_t now = now_ns();
+	int err = 0;
+
+	*ret = (struct pools_snapshot){.pools = calloc(d->n_pools + 1, sizeof(*ret->pools))};
+	if (!ret->pools)
+		return -ENOMEM;
+	while (!err && ret->n_pools < d->n_pools) {
+		err = take_pool(d->pools[ret->n_pools], now, &ret->pools[ret->n_pools]);
+		ret->n_pools++;
+	}
+	return err;
+}
+
+void snapshot_pools_free(struct pools_snapshot *p)
+{
+	for (size_t i = 0; i < p->n_pools; i++) {
+		for (size_t j = 0; j < p->pools[i].n_servers; j++)
+			free(p->pools[i].servers[j].targets);
+		free(p->pools[i].servers);
+	}
+	free(p->pools);
+}
+
+/* ---- status ----------------------------------------------------------------------------- */
+
+static void take_listener(struct listener *l, struct listener_snapshot *ret)
+{
+	*ret = (struct listener_snapshot){
+	    .name = l->config->name,
+	    .protocol = protocol_str[l->config->protocol],
+	    .pool = l->pool ? l->pool->config->name : "",
+	    .binds = l->bound,
+	    .n_binds = l->config->n_binds,
+	    .sessions_active = atomic_load(&l->active),
+	    .sessions_total = atomic_load(&l->total),
+	};
+}
+
+int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status_snapshot *ret)
+{
+	*ret = (struct status_snapshot){
+	    .pid = (int)getpid(),
+	    .uptime_ms = (now_ns() - d->started_ns) / NSEC_PER_MSEC,
+	    .engine = d->maps ? "kernel" : "copy",
+	    .engine_reason = doctor->reason,
+	    .canary = doctor->canary,
+	    .config = d->config->path ? d->config->path : "",
+	    .workers = d->n_workers,
+	    .sessions_active = slots_used(&d->slots),
+	    .max_sessions = d->config->max_sessions,
+	    .draining = atomic_load(&d->draining),
+	    .listeners = calloc(d->n_listeners + 1, sizeof(*ret->listeners)),
+	};
+	if (!ret->listeners)
+		return -ENOMEM;
+	for (; ret->n_listeners < d->n_listeners; ret->n_listeners++)
+		take_listener(&d->listeners[ret->n_listeners], &ret->listeners[ret->n_listeners]);
+	return snapshot_pools(d, &ret->pools);
+}
+
+void snapshot_status_free(struct status_snapshot *s)
+{
+	free(s->listeners);
+	snapshot_pools_free(&s->pools);
+}
