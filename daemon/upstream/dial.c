@@ -64,7 +64,9 @@ static const struct pool_config *config_of(const struct dial *d)
 static void succeed(struct dial *d, struct conn *c, int err)
 {
 	c->event = NULL;
-	d->conn = NULL;
+	/* Else it is one that was kept, and what is left of a try before goes with the dial. */
+	if (c == d->conn)
+		d->conn = NULL;
 	d->server = NULL;
 	dial_enter(d, DIAL_OVER);
 	d->calls->connected(d->owner, c, err);
