@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the log says of a session whose socket failed. */
+/* How sessions end: what the log says of a socket that failed, and when the sockets are closed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,10 +7,7 @@
 
 #include <cmocka.h>
 
-#include <errno.h>
-
-#include "../../daemon/session.h"
-#include "../../daemon/util.h"
+#include "stage.h"
 
 static void of_a_peer(void **state _unused_)
 {
@@ -35,11 +32,161 @@ static void of_the_daemon(void **state _unused_)
 	assert_int_equal(session_end_by(SIDE_CLIENT, EINVAL), END_ERROR);
 }
 
+static const uint64_t *ends(struct stage *st)
+{
+	return stage_worker(st)->stats.ends;
+}
+
+static struct session *begin_tcp(struct stage *st, const char *options, int *client, int *server)
+{
+	struct session *s;
+
+	stage_begin(st, options);
+	*client = stage_client(st);
+	s = TAILQ_FIRST(&stage_worker(st)->sessions);
+	assert_non_null(s);
+	*server = stage_server(st);
+	assert_string_equal(s->protocol->describe(s), "open");
+	return s;
+}
+
+static void an_end_is_a_mark(void **state _unused_)
+{
+	struct session *s;
+	struct stage st;
+	int client, server;
+
+	s = begin_tcp(&st, "", &client, &server);
+	stage_say(&st, client, "hello");
+	stage_hears(&st, server, "hello");
+	session_end(s, END_SHUTDOWN);
+	session_end(s, END_ERROR); /* the first one counts */
+	assert_int_equal(s->state, SESSION_ENDED);
+	assert_true(s->conns[SIDE_CLIENT]->fd >= 0 && s->conns[SIDE_BACKEND]->fd >= 0);
+	assert_int_equal(ends(&st)[END_SHUTDOWN], 0);
+	/* Whoever is at work with it may go on. */
+	session_arm(s, 0);
+	session_fail(s, s->conns[SIDE_CLIENT], ECONNRESET);
+	stream_again(&s->streams[UP]);
+	assert_false(s->conns[SIDE_CLIENT]->failed);
+	assert_int_equal(send(client, "x", 1, MSG_NOSIGNAL), 1);
+
+	stage_settle(&st);
+	assert_int_equal(ends(&st)[END_SHUTDOWN], 1);
+	assert_int_equal(ends(&st)[END_ERROR], 0);
+	assert_int_equal(stage_worker(&st)->stats.bytes_copied, 5);
+	stage_hears_last(&st, client, "", -ECONNRESET);
+	stage_hears_last(&st, server, "", -ECONNRESET);
+	assert_int_equal(close(client), 0);
+	assert_int_equal(close(server), 0);
+	stage_end(&st);
+}
+
+static void both_streams_end(void **state _unused_)
+{
+	struct session *s;
+	struct stage st;
+	int client, server;
+
+	s = begin_tcp(&st, "", &client, &server);
+	stage_say(&st, client, "ask");
+	assert_int_equal(shutdown(client, SHUT_WR), 0);
+	stage_hears_last(&st, server, "ask", 1);
+	assert_string_equal(s->protocol->describe(s), "half_closed");
+	stage_say(&st, server, "answer");
+	stage_hears(&st, client, "answer");
+	assert_int_equal(close(server), 0);
+	stage_hears_last(&st, client, "", 1);
+	assert_int_equal(ends(&st)[END_DONE], 1);
+	assert_int_equal(close(client), 0);
+	stage_end(&st);
+}
+
+static void silence_ends(void **state _unused_)
+{
+	struct stage st;
+	int client, server;
+
+	(void)begin_tcp(&st, "idle_timeout = 10s\nhalf_close_timeout = 4s", &client, &server);
+	stage_pass(&st, 9 * NSEC_PER_SEC);
+	stage_say(&st, client, "x");
+	stage_hears(&st, server, "x");
+	stage_pass(&st, 9 * NSEC_PER_SEC);
+	stage_hears(&st, client, "");
+	assert_int_equal(shutdown(server, SHUT_WR), 0);
+	stage_pass(&st, 3 * NSEC_PER_SEC);
+	assert_int_equal(ends(&st)[END_HALF_CLOSE_TIMEOUT], 0);
+	stage_pass(&st, 3 * NSEC_PER_SEC);
+	assert_int_equal(ends(&st)[END_HALF_CLOSE_TIMEOUT], 1);
+	stage_hears_last(&st, server, "", -ECONNRESET);
+	assert_int_equal(close(client), 0);
+	assert_int_equal(close(server), 0);
+	stage_end(&st);
+}
+
+/* The peer that is still there gets what the other one had sent before it failed. */
+static void a_reset_comes_last(void **state _unused_)
+{
+	const struct linger hard = {.l_onoff = 1};
+	struct stage st;
+	int client, server;
+
+	(void)begin_tcp(&st, "", &client, &server);
+	assert_int_equal(send(server, "last words", 10, MSG_NOSIGNAL), 10);
+	assert_int_equal(setsockopt(server, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+	assert_int_equal(close(server), 0);
+	stage_hears_last(&st, client, "last words", -ECONNRESET);
+	assert_int_equal(ends(&st)[END_SERVER_RESET], 1);
+	assert_int_equal(close(client), 0);
+	stage_end(&st);
+}
+
+static void who_says_nothing_is_closed(void **state _unused_)
+{
+	struct session *s;
+	struct stage st;
+	int client;
+
+	stage_begin(&st, "protocol = tls\nsniff_timeout = 3s");
+	client = stage_client(&st);
+	s = TAILQ_FIRST(&stage_worker(&st)->sessions);
+	assert_string_equal(s->protocol->describe(s), "sniffing");
+	assert_int_equal(stage_worker(&st)->n_sniffing, 1);
+	stage_pass(&st, 2 * NSEC_PER_SEC);
+	stage_hears(&st, client, "");
+	stage_pass(&st, NSEC_PER_SEC);
+	stage_hears_last(&st, client, "", 1);
+	assert_int_equal(ends(&st)[END_SNIFF_TIMEOUT], 1);
+	assert_int_equal(stage_worker(&st)->n_sniffing, 0);
+	assert_int_equal(close(client), 0);
+	stage_end(&st);
+}
+
+static void no_server_is_an_end(void **state _unused_)
+{
+	struct stage st;
+	int client;
+
+	stage_begin(&st, "");
+	assert_int_equal(shutdown(st.server, SHUT_RD), 0); /* it listens no more */
+	client = stage_client(&st);
+	stage_hears_last(&st, client, "", -ECONNRESET);
+	assert_int_equal(ends(&st)[END_CONNECT_FAILED], 1);
+	assert_int_equal(close(client), 0);
+	stage_end(&st);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(of_a_peer),
 	    cmocka_unit_test(of_the_daemon),
+	    cmocka_unit_test(an_end_is_a_mark),
+	    cmocka_unit_test(both_streams_end),
+	    cmocka_unit_test(silence_ends),
+	    cmocka_unit_test(a_reset_comes_last),
+	    cmocka_unit_test(who_says_nothing_is_closed),
+	    cmocka_unit_test(no_server_is_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
