@@ -88,7 +88,7 @@ check-deps:
 
 BPF_ARCH := $(shell uname -m)-linux-gnu
 
-$(BUILD)/splice.bpf.o: bpf/splice.bpf.c bpf/kernel.h bpf/lane-math.h bpf/splice-api.h
+$(BUILD)/splice.bpf.o: bpf/splice.bpf.c bpf/kernel-types.h bpf/lane-math.h bpf/splice-api.h
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)
 	$(Q)$(CLANG) -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -I/usr/include/$(BPF_ARCH) -c $< -o $@

@@ -5,7 +5,7 @@
  *
  * Every verdict is counted under its reason (enum verdict_why).
  */
-#include "kernel.h"
+#include "kernel-types.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>

@@ -8,7 +8,6 @@
 #include "config/config.h"
 #include "listener.h"
 #include "log.h"
-#include "splice/copy.h"
 #include "splice/maps.h"
 #include "upstream/pool.h"
 #include "worker.h"
@@ -51,15 +50,11 @@ int daemon_init(struct daemon *d, unsigned int n_workers)
 	d->started_ns = now_ns();
 	if (getrandom(&d->instance, sizeof(d->instance), 0) != (ssize_t)sizeof(d->instance))
 		d->instance = d->started_ns;
-	d->read_size = COPY_READ;
-	d->early_bytes = COPY_EARLY_BYTES;
-	d->budget = UINT64_MAX;
+	splice_settings_init(&d->settings, d->config);
 	atomic_store(&d->access_log, d->config->access_log != NULL);
 	atomic_store(&d->log_empty, d->config->log_empty);
-	d->generations = calloc(max, sizeof(*d->generations));
-	d->owners = calloc(max, sizeof(struct session *));
 	d->workers = calloc(n_workers, sizeof(*d->workers));
-	err = d->generations && d->owners && d->workers ? slots_init(&d->slots, max) : -ENOMEM;
+	err = d->workers ? slots_init(&d->slots, max) : -ENOMEM;
 	if (!err)
 		err = init_pools(d);
 	if (err)
@@ -124,7 +119,5 @@ void daemon_fini(struct daemon *d)
 	free(d->listeners);
 	free(d->pools);
 	free(d->workers);
-	free(d->owners);
-	free(d->generations);
 	*d = (struct daemon){.config = d->config, .maps = d->maps};
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "slots.h"
+#include "splice/settings.h"
 
 struct config;
 struct listener;
@@ -24,19 +25,14 @@ struct daemon {
 	struct worker *workers;
 	unsigned int n_workers;
 	struct slots slots;
-	uint32_t *generations;   /* of each slot, raised with every use */
-	struct session **owners; /* of each slot; read and written by the owner's worker */
 	atomic_uint_fast64_t next_id;
 	atomic_bool access_log, log_empty;
 	atomic_bool told_unmarked; /* that sockets cannot be marked: see daemon_own() */
 	atomic_bool draining;
 	uint64_t started_ns;
-	uint64_t instance; /* random: makes ids of this run unlike those of another */
-	uint32_t debug;    /* enum splice_debug */
-	size_t read_size;  /* bytes of one read by hand; see stream_read_size() */
-	uint64_t
-	    early_bytes; /* a session that moved this much goes to the kernel before its time */
-	uint64_t budget; /* of a new lane: how much the kernel may move on its own */
+	uint64_t instance;               /* random: makes ids of this run unlike those of another */
+	uint32_t debug;                  /* enum splice_debug */
+	struct splice_settings settings; /* of new sessions */
 };
 
 /*

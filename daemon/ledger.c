@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "log.h"
-#include "splice/tcpstate.h"
+#include "tcpstate.h"
 
 /* A build with sanitizers is one for finding faults. clang says so in another way than gcc. */
 #ifdef __has_feature

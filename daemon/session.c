@@ -7,14 +7,13 @@
 #include "listener.h"
 #include "log.h"
 #include "sessionlog.h"
-#include "splice/kernel.h"
 #include "upstream/dial.h"
 #include "upstream/pool.h"
 #include "worker.h"
 
 uint64_t session_active_ns(const struct session *s)
 {
-	uint64_t latest = MAX(s->active_ns, s->opened_ns);
+	uint64_t latest = MAX(s->splice.active_ns, s->opened_ns);
 
 	for (int i = 0; i < 2; i++)
 		if (s->streams[i].lane)
@@ -25,7 +24,7 @@ uint64_t session_active_ns(const struct session *s)
 
 const char *session_engine(const struct session *s)
 {
-	return s->adopted ? engine_kernel.name : engine_copy.name;
+	return engine_str(s->splice.adopted);
 }
 
 /* ---- timeouts --------------------------------------------------------------------------- */
@@ -55,6 +54,37 @@ static void on_timeout(struct timer *t)
 		s->protocol->timeout(s);
 }
 
+/* ---- what the splice says --------------------------------------------------------------- */
+
+static void on_failed(struct splice *sp, struct conn *c, int err)
+{
+	session_fail(container_of(sp, struct session, splice), c, err);
+}
+
+static void on_corrupt(struct splice *sp)
+{
+	session_end(container_of(sp, struct session, splice), END_INTEGRITY);
+}
+
+static void on_delivered(struct splice *sp)
+{
+	struct session *s = container_of(sp, struct session, splice);
+
+	session_end(s, s->end);
+}
+
+static void on_done(struct splice *sp)
+{
+	session_stream_done(container_of(sp, struct session, splice));
+}
+
+static const struct splice_owner splice_owner = {
+    .failed = on_failed,
+    .corrupt = on_corrupt,
+    .delivered = on_delivered,
+    .done = on_done,
+};
+
 /* ---- life ------------------------------------------------------------------------------- */
 
 void session_speak(struct session *s, const struct protocol *next)
@@ -73,13 +103,12 @@ static void init_streams(struct session *s)
 	client->owner = s;
 	client->side = SIDE_CLIENT;
 	s->conns[SIDE_CLIENT] = client;
-	for (int i = 0; i < 2; i++) {
-		s->streams[i].engine = s->streams[i].hand = &engine_copy;
-		s->streams[i].session = s;
-		s->streams[i].drained = true;
-	}
-	s->streams[UP].source = client;
-	s->streams[DOWN].target = client;
+	s->splice.by = &s->worker->splicer;
+	s->splice.settings = &s->worker->daemon->settings;
+	s->splice.owner = &splice_owner;
+	s->splice.streams = s->streams;
+	s->splice.id = s->id;
+	splice_begin(&s->splice, client);
 }
 
 void session_attach(struct session *s, struct conn *c)
@@ -87,8 +116,7 @@ void session_attach(struct session *s, struct conn *c)
 	c->event = session_event;
 	c->owner = s;
 	s->conns[SIDE_BACKEND] = c;
-	s->streams[UP].target = c;
-	s->streams[DOWN].source = c;
+	splice_attach(&s->splice, c);
 }
 
 struct conn *session_detach(struct session *s)
@@ -100,8 +128,7 @@ struct conn *session_detach(struct session *s)
 		c->owner = NULL;
 	}
 	s->conns[SIDE_BACKEND] = NULL;
-	s->streams[UP].target = NULL;
-	s->streams[DOWN].source = NULL;
+	splice_attach(&s->splice, NULL);
 	return c;
 }
 
@@ -150,16 +177,13 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	s->worker = w;
 	s->listener = l;
 	s->id = atomic_fetch_add(&d->next_id, 1) + 1;
-	s->slot = slot;
-	/* 0 is nobody's: see kernel_unshare(). */
-	s->generation = ++d->generations[slot] ? d->generations[slot] : ++d->generations[slot];
+	s->splice.slot = slot;
 	s->denied = denied;
 	s->began_ns = w->loop.now;
 	init_streams(s);
 	s->client_conn.fd = fd;
 	s->client_conn.peer = *client;
 	s->client_conn.tcp = client->sa.sa_family != AF_UNIX;
-	d->owners[slot] = s;
 	TAILQ_INSERT_TAIL(&w->sessions, s, link);
 	w->n_sessions++;
 	s->timer.fire = on_timeout;
@@ -299,6 +323,7 @@ void session_end(struct session *s, enum session_end end)
 	log_debug("session %llu: %s -> ended", (unsigned long long)s->id, s->protocol->describe(s));
 	s->end = end;
 	s->state = SESSION_ENDED;
+	splice_stop(&s->splice);
 	worker_session_ended(s->worker, s);
 }
 
@@ -322,11 +347,7 @@ void session_close(struct session *s)
 		return;
 	s->closed = true;
 	loop_timer_cancel(&s->worker->loop, &s->timer);
-	for (int i = 0; i < 2; i++) {
-		stream_unwait(&s->streams[i]);
-		stream_not_again(&s->streams[i]);
-		stream_close(&s->streams[i]);
-	}
+	splice_close(&s->splice);
 	told = s->protocol->ended && s->protocol->ended(s);
 	close_socket(s, SIDE_CLIENT);
 	close_socket(s, SIDE_BACKEND);
@@ -340,16 +361,14 @@ void session_free(struct session *s)
 {
 	struct daemon *d = s->worker->daemon;
 
-	for (int i = 0; i < 2; i++)
-		stream_fini(&s->streams[i]);
+	splice_fini(&s->splice);
 	if (s->protocol->free)
 		s->protocol->free(s);
 	if (s->about)
 		free(s->about->tlvs);
 	free(s->about);
 	conn_free(s->conns[SIDE_BACKEND]);
-	d->owners[s->slot] = NULL;
-	slots_give(&d->slots, s->slot);
+	slots_give(&d->slots, s->splice.slot);
 	listener_session_ended(s->listener);
 	free(s);
 }

@@ -13,7 +13,7 @@
 #include "protocol.h"
 #include "sessionend.h"
 #include "sniff/state.h"
-#include "splice/stream.h"
+#include "splice/splice.h"
 #include "timer.h"
 
 struct dial;
@@ -27,8 +27,6 @@ enum session_state {
 	SESSION_LIVE,
 	SESSION_ENDED, /* it is closed, and freed, when the turn of the loop is over */
 };
-
-enum direction { UP, DOWN }; /* client to backend, backend to client */
 
 /* What the first bytes said, for the log and for the PROXY header to the server. */
 struct session_about {
@@ -56,24 +54,20 @@ struct session {
 	struct server *server;       /* the one connected, counted in there; NULL: none */
 	struct conn *conns[2];       /* by enum side; the backend's is NULL when there is none */
 	struct conn client_conn;
+	struct splice splice;
 	struct stream streams[2]; /* by enum direction */
 	struct sniff_state sniff;
 	struct timer timer;   /* of session_arm(); it may fire sooner */
 	uint64_t deadline_ns; /* what that is set for */
 	uint64_t id;
 	uint64_t began_ns, opened_ns;
-	uint64_t active_ns; /* the copy engine's last movement; the kernel's is in the lanes */
-	uint64_t moved_ns;  /* the last movement that is known: see silence.h */
-	uint64_t taken[2];  /* by enum side: what that peer had taken when last looked at */
-	uint64_t preamble;  /* bytes of the PROXY header for the server: not the client's */
-	uint32_t slot, generation;
+	uint64_t moved_ns; /* the last movement that is known: see silence.h */
+	uint64_t taken[2]; /* by enum side: what that peer had taken when last looked at */
+	uint64_t preamble; /* bytes of the PROXY header for the server: not the client's */
 	enum session_state state;
 	enum session_end end; /* LIVE: what it will be when the last bytes are delivered */
 	bool closed;          /* its sockets are, and it was logged and counted */
 	bool outstanding;     /* a peer may take something without a further movement */
-	bool adopted;         /* was given to the kernel at least once */
-	bool awaiting;        /* on the worker's list of sessions to be given to the kernel */
-	bool counted_copy;    /* in the statistics as copied */
 	bool sniffing;        /* on the worker's list of sessions that have not said enough */
 	bool proxied;         /* a PROXY header has been dealt with */
 	bool polite;          /* close without a reset */
@@ -81,9 +75,13 @@ struct session {
 	bool tunnel;          /* what follows an HTTP upgrade or CONNECT, or is HTTP/2 */
 	TAILQ_ENTRY(session) link;
 	TAILQ_ENTRY(session) sniff_link;
-	TAILQ_ENTRY(session) adopt_link;
 };
 TAILQ_HEAD(session_list, session);
+
+static inline struct session *session_of(const struct stream *s)
+{
+	return container_of(s->splice, struct session, splice);
+}
 
 /*
  * Begins a session with an accepted socket and a slot, both of which it owns from now on; `begin`
@@ -127,7 +125,7 @@ void session_fail(struct session *s, struct conn *c, int err);
 /* A stream has ended, and its end was passed on. */
 void session_stream_done(struct session *s);
 /* Of one that has ended, when nobody is at work with it: closes its sockets, logs and counts it.
- * Nothing when it is called again. Then frees, after kernel_forget(). Only the worker calls them.
+ * Nothing when it is called again. Then frees, after splice_forget(). Only the worker calls them.
  */
 void session_close(struct session *s);
 void session_free(struct session *s);

@@ -92,7 +92,7 @@ void session_count(const struct session *s)
 	stat_inc(&st->ends[s->end]);
 	if (s->end == END_INTEGRITY)
 		stat_inc(&st->integrity_aborts);
-	if (s->opened_ns && !s->adopted && !s->counted_copy)
+	if (s->opened_ns && !s->splice.adopted && !s->splice.copied_only)
 		stat_inc(&st->sessions_copy);
 	for (int i = 0; i < 2; i++) {
 		const struct stream *stream = &s->streams[i];

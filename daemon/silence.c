@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 
 #include "session.h"
-#include "splice/tcpstate.h"
+#include "tcpstate.h"
 #include "worker.h"
 
 /* Looks in the time of one limit: what peers take is seen only by looking. */

@@ -10,7 +10,6 @@
 #include "session.h"
 #include "silence.h"
 #include "sniff/announce.h"
-#include "splice/kernel.h"
 #include "upstream/dial.h"
 #include "upstream/pool.h"
 #include "worker.h"
@@ -214,61 +213,20 @@ const struct protocol protocol_tcp = {
 
 /* ---- from one to the other -------------------------------------------------------------- */
 
-/* Which engine the session starts with, and why. */
-static enum copy_reason first_reason(const struct session *s)
-{
-	const struct worker *w = s->worker;
-
-	if (w->daemon->config->engine == ENGINE_COPY)
-		return COPY_CONFIG;
-	if (!w->maps)
-		return COPY_UNAVAILABLE;
-	if (!s->conns[SIDE_CLIENT]->tcp || !s->conns[SIDE_BACKEND]->tcp)
-		return COPY_UNIX;
-	return COPY_YOUNG;
-}
-
 /* Whether nobody else moves the stream's bytes. */
 static bool is_free(const struct stream *st)
 {
 	return !st->lane && (st->state == STREAM_NEW || st->state == STREAM_COPY);
 }
 
-static void begin_stream(struct stream *st, enum copy_reason why)
-{
-	st->why_copy = why;
-	st->engine = st->hand = &engine_copy;
-	st->by_hand = 0;
-	if (st->state == STREAM_NEW)
-		stream_enter(st, STREAM_COPY);
-}
-
 void tcp_forward(struct session *s, const struct protocol *as)
 {
-	struct worker *w = s->worker;
-	enum copy_reason why = first_reason(s);
-
 	if (!is_free(&s->streams[UP]) || !is_free(&s->streams[DOWN])) {
 		session_end(s, END_ERROR);
 		return;
 	}
-	s->opened_ns = w->loop.now;
+	s->opened_ns = s->worker->loop.now;
 	session_speak(s, as);
-	for (int i = 0; i < 2; i++) {
-		begin_stream(&s->streams[i], why);
-		if (why != COPY_YOUNG)
-			stat_inc(&w->stats.copy_reasons[why]);
-	}
-	if (why != COPY_YOUNG) {
-		s->counted_copy = true;
-		stat_inc(&w->stats.sessions_copy);
-	}
 	begin_silence(s);
-
-	if (why == COPY_YOUNG && !w->daemon->config->engage_after)
-		kernel_adopt(s);
-	else if (why == COPY_YOUNG)
-		worker_adopt_later(w, s);
-	stream_pump(&s->streams[UP]);
-	stream_pump(&s->streams[DOWN]);
+	splice_open(&s->splice);
 }

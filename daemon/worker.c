@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "worker.h"
 
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -14,8 +13,9 @@
 #include "http/http.h"
 #include "listener.h"
 #include "log.h"
-#include "splice/kernel.h"
+#include "splice/engage.h"
 #include "splice/maps.h"
+#include "splice/splicer.h"
 #include "upstream/idle.h"
 
 /* Callbacks of libevent's before it looks for new events. */
@@ -24,28 +24,8 @@
 
 /* ---- lists ------------------------------------------------------------------------------ */
 
-void worker_adopt_later(struct worker *w, struct session *s)
-{
-	s->awaiting = true;
-	TAILQ_INSERT_TAIL(&w->awaiting, s, adopt_link);
-	if (!timer_is_set(&w->adopt_timer))
-		loop_timer_set(&w->loop, &w->adopt_timer,
-			       s->opened_ns + w->daemon->config->engage_after);
-}
-
-void worker_adopt_now(struct worker *w, struct session *s)
-{
-	if (s->awaiting)
-		TAILQ_REMOVE(&w->awaiting, s, adopt_link);
-	s->awaiting = false;
-	kernel_adopt(s);
-}
-
 void worker_session_ended(struct worker *w, struct session *s)
 {
-	if (s->awaiting)
-		TAILQ_REMOVE(&w->awaiting, s, adopt_link);
-	s->awaiting = false;
 	TAILQ_REMOVE(&w->sessions, s, link);
 	TAILQ_INSERT_TAIL(&w->ended, s, link);
 	w->n_sessions--;
@@ -74,7 +54,7 @@ static void reap(struct worker *w, bool all)
 	worker_close_ended(w);
 	for (s = TAILQ_FIRST(&w->ended); s; s = next_s) {
 		next_s = TAILQ_NEXT(s, link);
-		if (w->maps && kernel_forget(s) < 0 && !all) {
+		if (splice_forget(&s->splice) < 0 && !all) {
 			left = true;
 			continue;
 		}
@@ -83,7 +63,7 @@ static void reap(struct worker *w, bool all)
 	}
 	for (c = TAILQ_FIRST(&w->loop.gone); c; c = next_c) {
 		next_c = TAILQ_NEXT(c, link);
-		if (w->maps && kernel_forget_conn(w->maps, c) < 0 && !all) {
+		if (w->splicer.maps && kernel_forget_conn(w->splicer.maps, c) < 0 && !all) {
 			left = true;
 			continue;
 		}
@@ -103,67 +83,13 @@ static void on_reap(struct timer *t _unused_)
 {
 }
 
-/* Sessions that are old enough for the kernel. */
-static void on_adopt(struct timer *t)
-{
-	struct worker *w = container_of(t, struct worker, adopt_timer);
-	uint64_t age = w->daemon->config->engage_after;
-	struct session *s;
-
-	while ((s = TAILQ_FIRST(&w->awaiting)) && s->opened_ns + age <= w->loop.now + LOOP_SLACK_NS)
-		worker_adopt_now(w, s);
-	if (s)
-		loop_timer_set(&w->loop, t, MAX(s->opened_ns + age, w->loop.now + NSEC_PER_MSEC));
-}
-
-/* ---- lane events ------------------------------------------------------------------------ */
-
-static int on_lane_event(void *arg, void *data, size_t size)
-{
-	const struct lane_event *e = data;
-	struct worker *w = arg;
-	const struct lane *lane;
-	struct session *s;
-
-	/* Of generation 0: posted while the lane was being closed, whoever has the slot by now. */
-	if (size != sizeof(*e) || e->lane >= w->maps->n_lanes || !e->generation)
-		return 0;
-	lane = &w->maps->lanes[e->lane];
-	/* The slot may have a new session by now, perhaps another worker's. */
-	if (!lane_event_is_due(lane, e, w->index))
-		return 0;
-	s = w->daemon->owners[e->lane / 2];
-	if (s && s->generation == e->generation && s->state != SESSION_ENDED)
-		kernel_event(&s->streams[e->lane % 2], e);
-	return 0;
-}
-
-/* An event that found its ring full left a trace in a counter: then every lane is looked at. */
-static void look_at_all(struct worker *w)
-{
-	uint64_t lost = maps_verdicts(w->maps, VERDICT_EVENT_LOST);
-	struct session *s, *next;
-
-	if (lost == w->lost_seen)
-		return;
-	stat_add(&w->stats.events_lost, lost - w->lost_seen);
-	w->lost_seen = lost;
-	for (s = TAILQ_FIRST(&w->sessions); s; s = next) {
-		next = TAILQ_NEXT(s, link);
-		for (int d = UP; d <= DOWN && s->state != SESSION_ENDED; d++)
-			if (s->streams[d].engine == &engine_kernel)
-				stream_again(&s->streams[d]);
-	}
-}
-
 /* ---- the turn ---------------------------------------------------------------------------- */
 
 static void on_ring(struct loop *l)
 {
 	struct worker *w = container_of(l, struct worker, loop);
 
-	(void)ring_buffer__consume(w->ring);
-	look_at_all(w);
+	splicer_events(&w->splicer);
 }
 
 static void on_turn_over(struct loop *l)
@@ -237,12 +163,7 @@ static int open_fds(struct worker *w)
 	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (w->reserve_fd < 0)
 		return -errno;
-	if (!w->maps)
-		return 0;
-	w->ring = ring_buffer__new(w->maps->rings[w->index], on_lane_event, w, NULL);
-	if (!w->ring)
-		return -errno;
-	return loop_add(&w->loop, w->maps->rings[w->index]);
+	return splicer_init(&w->splicer, &w->loop, w->daemon->maps, w->index, &w->stats);
 }
 
 static int open_base(struct worker *w)
@@ -276,15 +197,12 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 
 	*w = (struct worker){
 	    .daemon = d,
-	    .maps = d->maps,
 	    .index = index,
 	    .loop = {.poll_fd = -1, .timer_fd = -1},
 	    .reserve_fd = -1,
-	    .adopt_timer.fire = on_adopt,
 	    .reap_timer.fire = on_reap,
 	};
 	TAILQ_INIT(&w->sessions);
-	TAILQ_INIT(&w->awaiting);
 	TAILQ_INIT(&w->ended);
 	TAILQ_INIT(&w->sniffing);
 
@@ -387,7 +305,7 @@ void worker_fini(struct worker *w)
 	loop_fini(&w->loop);
 	if (w->base)
 		event_base_free(w->base);
-	ring_buffer__free(w->ring);
+	splicer_fini(&w->splicer);
 	closep_(&w->reserve_fd);
 	free(w->scratch);
 	free(w->fields);

@@ -21,26 +21,22 @@ struct daemon;
 struct event;
 struct event_base;
 struct http_field;
-struct maps;
-struct ring_buffer;
 
 #define WORKER_FIELDS 1024 /* the most that fields_max may be */
 
 struct worker {
 	struct daemon *daemon;
-	const struct maps *maps; /* NULL: no kernel engine */
 	unsigned int index;
 	pthread_t thread;
 	bool started;
 	struct event_base *base;
 	struct loop loop;
-	struct ring_buffer *ring;
-	int reserve_fd;           /* given up for a dial when descriptors run out */
-	struct timer reap_timer;  /* another try to free what has ended */
-	struct timer adopt_timer; /* when the first of `awaiting` is old enough */
-	char *scratch;            /* HTTP_SCRATCH bytes, empty between turns: heads to be written */
+	struct splicer splicer;
+	int reserve_fd;          /* given up for a dial when descriptors run out */
+	struct timer reap_timer; /* another try to free what has ended */
+	char *scratch;           /* HTTP_SCRATCH bytes, empty between turns: heads to be written */
 	struct http_field *fields; /* WORKER_FIELDS: of the head that is being looked at */
-	struct session_list sessions, awaiting;
+	struct session_list sessions;
 	struct session_list ended;    /* closed and freed at the end of the turn */
 	struct session_list sniffing; /* the one that has waited longest first */
 	struct idle idle;             /* kept connections to servers */
@@ -51,9 +47,6 @@ struct worker {
 	atomic_uint n_sessions; /* read by others, to spread sessions: see balance.c */
 	atomic_uint incoming;   /* sessions that are on their way here from another worker */
 	unsigned int turn;      /* which worker to look at next */
-	const struct stream *last_paused; /* to tell them apart, never followed */
-	uint64_t company_ns;              /* when two streams were last paused by turns */
-	uint64_t lost_seen; /* the event_lost counter when all lanes were last looked at */
 	bool draining;
 	void (*drained)(struct worker *w); /* called once, when draining and empty */
 	struct mailbox mail;               /* its letters' owner is the worker */
@@ -80,8 +73,6 @@ void worker_end_all(struct worker *w, enum session_end end);
  */
 void worker_check_kept(struct worker *w);
 /* A session's place on the lists. */
-void worker_adopt_later(struct worker *w, struct session *s);
-void worker_adopt_now(struct worker *w, struct session *s);
 void worker_session_ended(struct worker *w, struct session *s);
 /* Outside of a turn: closes the sessions that have ended, for their descriptors are needed. */
 void worker_close_ended(struct worker *w);

@@ -6,7 +6,7 @@
 #include "../daemon.h"
 #include "../listener.h"
 #include "../splice/budget.h"
-#include "../splice/tcpstate.h"
+#include "../tcpstate.h"
 #include "../upstream/idle.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
@@ -65,13 +65,13 @@ void http_release_server(struct session *s, bool keep)
 	/* A header before it names one client: the next request may be another's. */
 	keep = keep && is_clean(s) && (own || s->pool->config->send_proxy == PROXY_SEND_NO);
 	for (int i = 0; i < 2 && http_goes_on(s); i++)
-		if (s->streams[i].engine == &engine_kernel)
+		if (stream_in_kernel(&s->streams[i]))
 			budget_revoke(&s->streams[i]);
 	if (!http_goes_on(s))
 		return;
 	http_claim_request(s);
 	forsake_request(s);
-	if (s->streams[UP].engine == &engine_kernel || s->streams[DOWN].engine == &engine_kernel) {
+	if (stream_in_kernel(&s->streams[UP]) || stream_in_kernel(&s->streams[DOWN])) {
 		/* Not back yet: the object stays for as long as the stream means it. */
 		conn_close(c, true);
 		c->failed = true;
@@ -138,7 +138,7 @@ void http_pump_closing(struct session *s)
 	ssize_t n;
 	int err;
 
-	if (s->streams[UP].lane && s->streams[UP].engine != &engine_kernel)
+	if (s->streams[UP].lane && !stream_in_kernel(&s->streams[UP]))
 		settle(s, UP);
 	if (s->http->phase == HTTP_CLOSING) {
 		if (!http_flush(s, SIDE_CLIENT))
@@ -163,7 +163,7 @@ void http_pump_closing(struct session *s)
 		}
 	}
 	for (int i = 0; i < TURN_READS; i++) {
-		n = recv(c->fd, s->worker->loop.buffer, s->worker->daemon->read_size, 0);
+		n = recv(c->fd, s->worker->loop.buffer, s->splice.settings->read_size, 0);
 		if (n > 0 || (n < 0 && errno == EINTR))
 			continue;
 		if (n == 0 && s->http->request)

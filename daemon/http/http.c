@@ -10,7 +10,6 @@
 #include "../log.h"
 #include "../silence.h"
 #include "../sniff/sniff.h"
-#include "../splice/kernel.h"
 #include "../upstream/dial.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
@@ -102,7 +101,7 @@ static void pump_down(struct session *s)
 
 static void pump(struct stream *st)
 {
-	struct session *s = st->session;
+	struct session *s = session_of(st);
 
 	if (st == &s->streams[UP])
 		pump_up(s);
@@ -110,7 +109,7 @@ static void pump(struct stream *st)
 		pump_down(s);
 }
 
-static const struct engine engine_http = {.name = "copy", .pump = pump};
+static const struct engine engine_http = {.pump = pump, .budgets = true};
 
 /* ---- events ----------------------------------------------------------------------------- */
 
@@ -437,8 +436,8 @@ void http_start(struct session *s)
 	own_init(&h->own);
 	s->opened_ns = s->worker->loop.now;
 	session_speak(s, &protocol_http);
+	splice_by_hand(&s->splice, &engine_http);
 	for (int i = 0; i < 2; i++) {
-		s->streams[i].engine = s->streams[i].hand = &engine_http;
 		stream_enter(&s->streams[i], STREAM_COPY);
 		body_begin(&h->body[i], BODY_NONE, 0);
 	}

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include "../daemon.h"
-#include "../splice/tcpstate.h"
+#include "../tcpstate.h"
 #include "../worker.h"
 
 static void view_pending(const struct stream *st, struct input *in)
@@ -53,11 +53,11 @@ static enum input_result read_once(struct session *s, struct stream *st, size_t 
 		read_failed(c, conn_error(c->fd));
 	if (n <= 0)
 		return INPUT_END;
-	st->plenty = (size_t)n >= s->worker->daemon->read_size;
+	st->plenty = (size_t)n >= s->splice.settings->read_size;
 	if ((size_t)n < size)
 		conn_short_read(c);
 	c->received += (uint64_t)n;
-	s->active_ns = s->worker->loop.now;
+	s->splice.active_ns = s->worker->loop.now;
 	*ret = (size_t)n;
 	return INPUT_SOME;
 }

@@ -37,7 +37,7 @@ static ssize_t send_some(struct session *s, enum side side, struct iovec *iov, i
 	c->sent += (uint64_t)sent;
 	stream_to(s, side)->copied += (uint64_t)sent;
 	if (sent > 0)
-		s->active_ns = s->worker->loop.now;
+		s->splice.active_ns = s->worker->loop.now;
 	return sent;
 }
 

@@ -101,7 +101,7 @@ static const char *engine_of(const struct session *s, const struct http_request 
 		return NULL;
 	if (s->tunnel)
 		return session_engine(s);
-	return r->spliced ? engine_kernel.name : engine_copy.name;
+	return engine_str(r->spliced);
 }
 
 void http_record_tunnel(struct session *s)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "../daemon.h"
-#include "../splice/tcpstate.h"
+#include "../tcpstate.h"
 #include "../upstream/idle.h"
 #include "../upstream/pool.h"
 #include "../worker.h"

@@ -6,7 +6,7 @@
 #include "../daemon.h"
 #include "../listener.h"
 #include "../log.h"
-#include "../splice/kernel.h"
+#include "../splice/lane.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
 #include "input.h"
@@ -293,7 +293,7 @@ static void move_down(struct session *s)
 static void await_head(struct session *s)
 {
 	struct http *h = s->http;
-	uint64_t active = s->active_ns;
+	uint64_t active = s->splice.active_ns;
 	bool more = true;
 
 	/* Not before an interim response is written. */
@@ -301,7 +301,7 @@ static void await_head(struct session *s)
 		more = !h->out[SIDE_CLIENT].len && read_head(s);
 	if (!http_goes_on(s) || h->phase != HTTP_WAITING)
 		return;
-	s->active_ns = active;
+	s->splice.active_ns = active;
 	if (more)
 		stream_again(&s->streams[DOWN]);
 }

@@ -34,7 +34,7 @@ static void take_session(const struct session *s, uint64_t now, struct session_s
 	    .server = server ? server->config->name : "",
 	    .client = s->client_conn.peer,
 	    .pauses = up->pauses + down->pauses,
-	    .engine = s->adopted ? "kernel" : "copy",
+	    .engine = s->splice.adopted ? "kernel" : "copy",
 	    .state = s->protocol->describe(s),
 	    .engine_reason = reason ? copy_reason_str[reason] : "",
 	};

@@ -3,36 +3,35 @@
 
 #include <errno.h>
 
-#include "../daemon.h"
-#include "../session.h"
-#include "../worker.h"
-#include "kernel-parts.h"
+#include "byhand.h"
+#include "engage.h"
+#include "lane.h"
+#include "maps.h"
+#include "serve.h"
+#include "take-back.h"
+#include "wait.h"
 
 bool budget_possible(const struct stream *st)
 {
-
-	return st->session->worker->maps &&
-	       st->session->worker->daemon->config->engine != ENGINE_COPY && st->source->tcp &&
+	return st->splice->by->maps && !st->splice->settings->copy_only && st->source->tcp &&
 	       st->target->tcp && !st->source->fin_seen && !st->source->failed &&
 	       st->why_copy == COPY_NONE;
 }
 
 int budget_engage(struct stream *st, uint64_t bytes)
 {
-	struct session *s = st->session;
 	int err = kernel_share(st, bytes);
 
-	if (!err)
+	if (err)
+		kernel_give_up(st, kernel_reason(err));
+	else
 		err = kernel_engage(st);
 	if (err) {
 		if (st->lane)
 			(void)budget_settle(st);
 		return err;
 	}
-	if (!s->adopted) {
-		s->adopted = true;
-		stat_inc(&st->session->worker->stats.sessions_kernel);
-	}
+	kernel_adopted(st->splice);
 	return 0;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Budgets: the kernel moves so many bytes of a stream and no more, and the daemon goes on behind
- * them. The stream is otherwise read by hand (see stream_is_budgeted()). Each budget has the
- * stream's lane for itself: the pair of sockets may be another one than before.
+ * them. The stream is otherwise read by hand (see struct engine). Each budget has the stream's
+ * lane for itself: the pair of sockets may be another one than before.
  */
 #pragma once
 

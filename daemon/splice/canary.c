@@ -199,20 +199,18 @@ static int stage_open(struct stage *st, struct maps *maps, enum canary_check che
 	st->config = make_config(&where);
 	if (!st->config)
 		return fail(st, "out of memory");
+	if (check == CANARY_PARTIAL)
+		st->config->engage_after = DEADLINE_NS; /* and the daemon itself adds the sockets */
 	d->config = st->config;
 	d->maps = maps;
 	if (daemon_init(d, 1) < 0)
 		return fail(st, "out of memory");
-	/* Generations far from those of real sessions: an event left over is never taken for one.
-	 */
-	d->generations[0] = UINT32_C(1) << 31;
 	if (check == CANARY_PARTIAL) {
-		d->read_size = 10;
-		d->early_bytes = 10;
-		st->config->engage_after = DEADLINE_NS; /* and the daemon itself adds the sockets */
+		d->settings.read_size = 10;
+		d->settings.early_bytes = 10;
 	}
 	if (check == CANARY_BUDGET)
-		d->budget = 100001;
+		d->settings.budget = 100001;
 	if (daemon_listen(d) < 0 || daemon_start(d) < 0)
 		return fail(st, "the worker did not start, see the log");
 	if (meet(st, listener) < 0)

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Engaging: a stream is given to the kernel. Adopting: a session is prepared for that. */
+#include "engage.h"
+
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include "../daemon.h"
-#include "../session.h"
-#include "../worker.h"
-#include "kernel-parts.h"
-#include "kernel.h"
+#include "../stats.h"
+#include "../tcpstate.h"
+#include "../util.h"
+#include "byhand.h"
 #include "maps.h"
-#include "tcpstate.h"
+#include "take-back.h"
 
 /* uapi linux/socket.h, which <sys/socket.h> hides. */
 #ifndef SOCK_RCVBUF_LOCK
@@ -34,8 +34,7 @@
  */
 static void fix_window(const struct stream *s, bool first)
 {
-	int window = (int)s->session->worker->daemon->config->splice_window,
-	    lock = SOCK_RCVBUF_LOCK, quick = 1;
+	int window = (int)s->splice->settings->window, lock = SOCK_RCVBUF_LOCK, quick = 1;
 
 	/* Every time: the kernel sets the clamp anew when segments become larger. */
 	(void)setsockopt(s->source->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof(window));
@@ -76,7 +75,7 @@ int kernel_engage(struct stream *s)
 		s->drained = false;
 		kernel_hold(s);
 		fix_window(s, lane->epoch == 1);
-		err = maps_engage(s->session->worker->maps, s->source->cookie, s->source->fd);
+		err = maps_engage(s->splice->by->maps, s->source->cookie, s->source->fd);
 		if (err)
 			kernel_kick(s);
 	}
@@ -84,35 +83,49 @@ int kernel_engage(struct stream *s)
 		kernel_give_up(s, kernel_reason(err));
 		return err;
 	}
-	s->engine = &engine_kernel;
 	stream_enter(s, STREAM_ENGAGED);
 	stream_watch(s);
 	kernel_kick(s);
 	return 0;
 }
 
+/* From now on events of the slot's lanes are about this splice. */
+static void use_slot(struct splice *sp)
+{
+	const struct maps *m = sp->by->maps;
+
+	if (sp->generation)
+		return;
+	/* 0 is nobody's: see kernel_unshare(). */
+	if (!++m->generations[sp->slot])
+		m->generations[sp->slot]++;
+	sp->generation = m->generations[sp->slot];
+	m->owners[sp->slot] = sp;
+}
+
 /* Prepares the part shared with the kernel. The slot's previous user is long closed, so nobody else
  * writes to it now. */
 static int share(struct stream *s, uint64_t limit)
 {
-	const struct config *c = s->session->worker->daemon->config;
-	uint32_t index = s->session->slot * 2 + (s == &s->session->streams[UP] ? UP : DOWN);
+	const struct splice_settings *c = s->splice->settings;
+	uint32_t index = s->splice->slot * 2 + stream_direction(s);
 	struct lane_ref ref = {.target = s->target->cookie, .lane = index};
-	struct lane *lane = &s->session->worker->maps->lanes[index];
+	struct lane *lane = &s->splice->by->maps->lanes[index];
 
+	use_slot(s->splice);
 	*lane = (struct lane){
 	    .limit = limit,
-	    .high = (uint32_t)c->splice_high,
-	    .hard = (uint32_t)c->splice_hard,
-	    .mem_high = (uint32_t)MIN(c->splice_high * MEMORY_PER_HIGH, UINT32_MAX),
-	    .mem_hard = (uint32_t)MIN(c->splice_hard * MEMORY_PER_HARD, UINT32_MAX),
-	    .generation = s->session->generation,
-	    .worker = (uint16_t)s->session->worker->index,
+	    .high = (uint32_t)c->high,
+	    .hard = (uint32_t)c->hard,
+	    .mem_high = (uint32_t)MIN(c->high * MEMORY_PER_HIGH, UINT32_MAX),
+	    .mem_hard = (uint32_t)MIN(c->hard * MEMORY_PER_HARD, UINT32_MAX),
+	    .generation = s->splice->generation,
+	    .worker = (uint16_t)s->splice->by->index,
 	};
 	s->lane = lane;
 	s->lane_index = index;
 	s->source->shared = true;
-	return maps_lane_set(s->session->worker->maps, s->source->cookie, &ref);
+	return maps_lane_set(s->splice->by->maps, s->source->cookie, &ref);
 }
 
 /* Makes sure that the socket is in `sockets`: sockops has done it where sessions go to the kernel
@@ -126,9 +139,9 @@ static int collect(const struct stream *s, struct conn *c)
 		return 0;
 	if (getsockopt(c->fd, SOL_SOCKET, SO_COOKIE, &c->cookie, &len) < 0)
 		return -errno;
-	if (s->session->worker->daemon->config->engage_after ||
-	    !maps_socket_present(s->session->worker->maps, c->cookie))
-		err = maps_socket_add(s->session->worker->maps, c->cookie, c->fd);
+	if (s->splice->settings->engage_after ||
+	    !maps_socket_present(s->splice->by->maps, c->cookie))
+		err = maps_socket_add(s->splice->by->maps, c->cookie, c->fd);
 	c->collected = !err;
 	return err;
 }
@@ -139,55 +152,29 @@ int kernel_share(struct stream *s, uint64_t limit)
 
 	if (!err)
 		err = collect(s, s->target);
-	if (!err)
-		err = share(s, limit);
-	if (err)
-		kernel_give_up(s, kernel_reason(err));
-	return err;
+	return err ? err : share(s, limit);
 }
 
 void kernel_unshare(struct stream *s)
 {
 	/* When bytes moved last outlives the lane. */
-	s->session->active_ns = MAX(s->session->active_ns, s->lane->active_ns);
+	s->splice->active_ns = MAX(s->splice->active_ns, s->lane->active_ns);
 	/* What cannot be removed now is before the connection is freed. */
-	(void)kernel_forget_conn(s->session->worker->maps, s->source);
+	(void)kernel_forget_conn(s->splice->by->maps, s->source);
 	/* An event still in a ring finds nobody, whoever gets the slot next. */
 	__atomic_store_n(&s->lane->generation, 0, __ATOMIC_RELEASE);
 	s->lane = NULL;
 	s->taken = 0;
 }
 
-void kernel_adopt(struct session *session)
+void kernel_adopted(struct splice *sp)
 {
-	struct stream *up = &session->streams[UP], *down = &session->streams[DOWN];
-	int err = 0;
-
-	if (up->state != STREAM_COPY || down->state != STREAM_COPY) {
-		kernel_give_up(up, COPY_HALF_CLOSED);
-		kernel_give_up(down, COPY_HALF_CLOSED);
+	if (sp->list != &sp->by->adopted)
+		splice_enlist(sp, &sp->by->adopted);
+	if (sp->adopted)
 		return;
-	}
-	for (int i = 0; !err && i < 2; i++)
-		err = collect(up, session->conns[i]);
-	for (int i = 0; !err && i < 2; i++)
-		err = share(&session->streams[i], session->worker->daemon->budget);
-	if (err) {
-		kernel_give_up(up, kernel_reason(err));
-		kernel_give_up(down, kernel_reason(err));
-		return;
-	}
-	session->adopted = true;
-	stat_inc(&session->worker->stats.sessions_kernel);
-	for (int i = 0; i < 2; i++) {
-		struct stream *s = &session->streams[i];
-
-		s->why_copy = COPY_NONE;
-		/* Pending bytes go first, and so does a filter; the copy engine engages it after
-		 * them. */
-		if (session->state != SESSION_ENDED && !s->pending_len && !s->filter)
-			(void)kernel_engage(s);
-	}
+	sp->adopted = true;
+	stat_inc(&sp->by->stats->sessions_kernel);
 }
 
 int kernel_forget_conn(const struct maps *m, struct conn *c)
@@ -198,17 +185,4 @@ int kernel_forget_conn(const struct maps *m, struct conn *c)
 		return err;
 	c->shared = false;
 	return 0;
-}
-
-int kernel_forget(struct session *session)
-{
-	int err = 0;
-
-	for (int i = 0; i < 2; i++) {
-		if (session->streams[i].lane)
-			kernel_unshare(&session->streams[i]);
-		if (!err && session->conns[i])
-			err = kernel_forget_conn(session->worker->maps, session->conns[i]);
-	}
-	return err;
 }

@@ -238,9 +238,13 @@ int maps_open(const struct maps_options *options, struct maps **ret, char why[25
 		m->rings[i] = -1;
 	m->n_lanes = options->max_sessions * 2;
 	m->debug = options->debug;
+	m->owners = calloc(options->max_sessions, sizeof(struct splice *));
+	m->generations = calloc(options->max_sessions, sizeof(*m->generations));
 	libbpf_set_print(libbpf_print);
 
-	err = load(m, options, why);
+	err = m->owners && m->generations ? load(m, options, why) : -ENOMEM;
+	if (err == -ENOMEM && !why[0])
+		(void)snprintf(why, 256, "out of memory");
 	if (err) {
 		maps_close(m);
 		return err;
@@ -259,6 +263,8 @@ void maps_close(struct maps *m)
 		(void)close(m->rings[i]);
 	if (m->lanes)
 		(void)munmap(m->lanes, (size_t)m->n_lanes * sizeof(struct lane));
+	free(m->owners);
+	free(m->generations);
 	splice_bpf__destroy(m->skeleton);
 	free(m);
 }

@@ -10,11 +10,15 @@
 
 #include "splice-api.h"
 
+struct splice;
+
 struct maps {
 	struct splice_bpf *skeleton;
 	int sockets_fd, engaged_fd, lane_of_fd, owned_fd;
-	struct lane *lanes; /* n_lanes of them, shared with the kernel */
+	struct lane *lanes; /* n_lanes of them, shared with the kernel: two for each slot */
 	uint32_t n_lanes;
+	struct splice **owners;        /* of each slot; read and written by its worker */
+	uint32_t *generations;         /* of each slot, raised with every use */
 	volatile uint32_t *leaving;    /* shared as well: see splice-api.h */
 	int rings[SPLICE_MAX_WORKERS]; /* one ring buffer a worker, -1 beyond n_rings */
 	unsigned int n_rings;

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Pausing: a source waits out of the verdict map until its target has drained. */
+#include "pause.h"
+
 #include <errno.h>
 
-#include "../daemon.h"
-#include "../session.h"
-#include "../worker.h"
-#include "kernel-parts.h"
-#include "kernel.h"
+#include "../stats.h"
+#include "../util.h"
+#include "byhand.h"
+#include "engage.h"
+#include "lane.h"
+#include "serve.h"
+#include "take-back.h"
+#include "wait.h"
 
 /*
  * A stream that is the only one of its worker to be paused is copied by hand after a pause, if its
@@ -20,12 +24,12 @@
 
 void kernel_consider_pause(struct stream *s)
 {
-	uint64_t low = s->session->worker->daemon->config->splice_low, backlog = 0, unsent = 0;
+	uint64_t low = s->splice->settings->low, backlog = 0, unsent = 0;
 	struct lane *lane = s->lane;
 	int err = kernel_backlog(s, &backlog, &unsent);
 
 	if (err) {
-		session_fail(s->session, s->target, -err);
+		stream_failed(s, s->target, -err);
 		return;
 	}
 	if (lane->mem_old + lane->mem_new > lane->mem_high)
@@ -49,10 +53,10 @@ void kernel_consider_pause(struct stream *s)
 		return;
 	}
 	s->low = low;
-	s->paused_at = s->session->worker->loop.now;
-	s->paused_left = unsent;
+	s->paused_at = stream_now(s);
+	s->paused_unsent = unsent;
 	s->pauses++;
-	stat_inc(&s->session->worker->stats.pauses);
+	stat_inc(&s->splice->by->stats->pauses);
 	stream_enter(s, STREAM_PAUSED);
 	stream_wait(s, true);
 }
@@ -60,18 +64,18 @@ void kernel_consider_pause(struct stream *s)
 /* Whether no other stream of the worker has been paused lately. */
 static bool is_alone(const struct stream *s)
 {
-	if (s->session->worker->last_paused != s)
-		s->session->worker->company_ns = s->session->worker->loop.now;
-	s->session->worker->last_paused = s;
-	return s->session->worker->loop.now - s->session->worker->company_ns > ALONE_NS;
+	if (s->splice->by->last_paused != s)
+		s->splice->by->company_ns = stream_now(s);
+	s->splice->by->last_paused = s;
+	return stream_now(s) - s->splice->by->company_ns > ALONE_NS;
 }
 
 /* Whether the target took what was unsent at a rate at which timer ticks matter. */
 static bool is_fast(const struct stream *s, uint64_t unsent)
 {
-	uint64_t took = s->paused_left - MIN(unsent, s->paused_left);
+	uint64_t took = s->paused_unsent - MIN(unsent, s->paused_unsent);
 
-	return took >= (s->session->worker->loop.now - s->paused_at) * FAST_PER_MS / NSEC_PER_MSEC;
+	return took >= (stream_now(s) - s->paused_at) * FAST_PER_MS / NSEC_PER_MSEC;
 }
 
 void kernel_paused(struct stream *s)
@@ -80,7 +84,7 @@ void kernel_paused(struct stream *s)
 	int err = kernel_backlog(s, &backlog, &unsent);
 
 	if (err) {
-		session_fail(s->session, s->target, -err);
+		stream_failed(s, s->target, -err);
 		return;
 	}
 	if (unsent > s->low) {
@@ -88,9 +92,9 @@ void kernel_paused(struct stream *s)
 		return;
 	}
 	stream_unwait(s);
-	stat_inc(&s->session->worker->stats.resumes);
+	stat_inc(&s->splice->by->stats->resumes);
 	if (is_alone(s) && is_fast(s, unsent) && !backlog && !s->source->fin_seen) {
-		s->by_hand = s->session->worker->loop.now;
+		s->by_hand = stream_now(s);
 		s->hand_from = s->copied;
 		kernel_to_copy(s);
 		return;
@@ -99,7 +103,7 @@ void kernel_paused(struct stream *s)
 		stream_again(s);
 		return;
 	}
-	if (s->engine == &engine_kernel)
+	if (s->why_copy == COPY_NONE)
 		return; /* tried again in this turn */
 	/* The source has ended meanwhile: its tail is copied. */
 	kernel_to_copy(s);

@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Serving: the kernel handed bytes up, and the daemon reads them in order. */
+#include "serve.h"
+
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 
-#include "../daemon.h"
-#include "../log.h"
-#include "../session.h"
-#include "../worker.h"
-#include "copy.h"
-#include "kernel-parts.h"
-#include "kernel.h"
-
-/*
- * How long a stream may miss bytes that TCP says it received before the session is aborted. They
- * are on their way between two queues of one socket, so this is time for a starved machine.
- */
-#define PROOF_DEADLINE_NS (5 * NSEC_PER_SEC)
+#include "../stats.h"
+#include "byhand.h"
+#include "flush.h"
+#include "lane.h"
+#include "take-back.h"
+#include "wait.h"
 
 /*
  * Bytes were handed up. Verdicts are held off while they are read: under a steady stream each would
@@ -24,40 +17,13 @@
  */
 void kernel_start_serving(struct stream *s)
 {
-	stat_inc(&s->session->worker->stats.served);
+	stat_inc(&s->splice->by->stats->served);
 	kernel_hold(s);
 	s->wait_since = 0;
-	s->settling = s->taken;
+	s->passed_seen = s->taken;
 	stream_enter(s, STREAM_SERVING);
 	stream_watch(s);
 	stream_again(s);
-}
-
-void kernel_await_proof(struct stream *s)
-{
-	if (!s->wait_since)
-		s->wait_since = s->session->worker->loop.now;
-	if (s->session->worker->loop.now - s->wait_since > PROOF_DEADLINE_NS) {
-		log_error(
-		    "session %llu: %llu bytes read and %llu redirected are not what TCP received",
-		    (unsigned long long)s->session->id, (unsigned long long)s->source->received,
-		    (unsigned long long)stream_redirected(s));
-		session_end(s->session, END_INTEGRITY);
-		return;
-	}
-	stream_wait(s, false);
-}
-
-bool kernel_proved(struct stream *s)
-{
-	bool complete = false;
-	int err = kernel_accounted(s, &complete);
-
-	if (err)
-		session_fail(s->session, s->source, -err);
-	else if (!complete)
-		kernel_await_proof(s);
-	return !err && complete;
 }
 
 /*
@@ -112,7 +78,7 @@ static void taken_up(struct stream *s)
 /* Pending bytes beyond this are written before more is taken up: the bound of a stream's memory. */
 static bool too_much(const struct stream *s)
 {
-	return s->pending_len > 2 * s->session->worker->daemon->config->splice_window;
+	return s->pending_len > 2 * s->splice->settings->window;
 }
 
 /*
@@ -122,13 +88,13 @@ static bool too_much(const struct stream *s)
  * all, and with verdicts held off again there is time to leave the map before the sender has filled
  * the window.
  */
-static bool settled(struct stream *s)
+static bool has_stopped_growing(struct stream *s)
 {
 	uint64_t handed = kernel_passed(s);
 
-	if (handed == s->settling)
+	if (handed == s->passed_seen)
 		return true;
-	s->settling = handed;
+	s->passed_seen = handed;
 	stream_wait(s, true);
 	return false;
 }
@@ -142,7 +108,7 @@ void kernel_serve(struct stream *s)
 		copy_flush(s);
 		return;
 	}
-	if (!settled(s))
+	if (!has_stopped_growing(s))
 		return;
 	kernel_kick(s);
 	kernel_hold(s);
@@ -152,7 +118,7 @@ void kernel_serve(struct stream *s)
 		/* Handed up, but not readable yet: it may wait behind this socket's own backlog. */
 		stream_wait(s, false);
 	} else if (n < 0) {
-		session_fail(s->session, s->source, (int)-n);
+		stream_failed(s, s->source, (int)-n);
 	} else if (kernel_passed(s) == s->taken) {
 		taken_up(s);
 	} else if (n == 0) {

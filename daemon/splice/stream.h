@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A stream: one direction of a session, as the daemon keeps it. `struct lane` (splice-api.h) is
+ * A stream: one direction of a splice, as the daemon keeps it. `struct lane` (splice-api.h) is
  * the part of it that is shared with the kernel.
  *
  *   COPY      the daemon reads the source and writes the target
@@ -23,6 +23,11 @@
 #include "../conn.h"
 #include "../loop.h"
 #include "../timer.h"
+#include "settings.h"
+
+struct maps;
+struct ring_buffer;
+struct stats;
 
 enum stream_state {
 	STREAM_NEW, /* the backend is not connected yet */
@@ -50,8 +55,6 @@ enum copy_reason {
 };
 extern const char *const copy_reason_str[_COPY_REASON_MAX];
 
-struct engine;
-
 /* Room that must be in front of bytes that pass a filter: it may put some there. */
 #define STREAM_FILTER_ROOM 16
 
@@ -68,13 +71,30 @@ struct stream_filter {
 	bool (*pass)(struct stream_filter *f, char **data, size_t *len, bool ended);
 };
 
+struct splice;
+struct stream;
+
+/*
+ * Who reads a stream whose bytes the kernel does not move now, and writes them: the copy engine, or
+ * a protocol that looks at them (then the kernel is given the rest in budgets: see budget.h). It
+ * goes to the kernel only when the bytes read are all written; it comes back with what the kernel
+ * handed up pending.
+ */
+struct engine {
+	/* Moves what can be moved now, or looks whether what is waited for has come: called in
+	 * STREAM_COPY whenever that may be. */
+	void (*pump)(struct stream *s);
+	bool budgets; /* it gives the kernel budgets, and says itself what an end means */
+};
+
+enum direction { UP, DOWN }; /* client to backend, backend to client */
+
 struct stream {
-	const struct engine *engine; /* who moves the bytes: engine_kernel, or `hand` */
-	const struct engine *hand;   /* who does when the kernel does not: engine_copy, or HTTP */
+	struct splice *splice;
+	const struct engine *hand; /* moves the bytes in STREAM_COPY */
 	struct conn *source, *target;
-	struct session *session;
 	struct stream_filter *filter; /* malloc'ed; NULL: nothing is taken out */
-	struct lane *lane;            /* NULL until the session was given to the kernel */
+	struct lane *lane;            /* NULL until the splice was given to the kernel */
 	char *pending; /* read, but not yet written: pending_len bytes from pending_at on */
 	uint32_t pending_at, pending_len;
 	uint32_t lane_index;
@@ -88,40 +108,95 @@ struct stream {
 	uint64_t by_hand;        /* COPY: since when, though the kernel could have it; 0: not so */
 	uint64_t hand_from;      /* `copied` at that time */
 	uint64_t paused_at;      /* PAUSED: since when */
-	uint64_t paused_left;    /* PAUSED: unsent bytes at that time */
-	uint64_t settling;       /* SERVING: lane->passed when last looked at */
+	uint64_t paused_unsent;  /* PAUSED: unsent bytes at that time */
+	uint64_t passed_seen;    /* SERVING: lane->passed when last looked at */
 	struct timer wait;       /* waiting: when to look again */
 	uint64_t wait_since;     /* waiting for a proof that does not come: since when; 0: not */
-	uint64_t left;           /* bytes waited for at the last look; 0: not waiting for bytes */
+	uint64_t awaited;        /* bytes waited for at the last look; 0: not waiting for bytes */
 	uint64_t backoff;        /* ns */
+	struct task again;       /* more to do at once */
 	uint32_t pauses;
-	uint8_t state; /* enum stream_state */
-	uint8_t why_copy;
-	bool eof;          /* the source's end was read or proved */
-	bool drained;      /* the kernel holds nothing for the target that it has not written */
-	bool waiting;      /* for something that is looked for when `wait` fires */
-	bool signal;       /* waiting for long: the target says when it has room */
-	bool lowat;        /* the target's TCP_NOTSENT_LOWAT is set for that */
-	bool plenty;       /* the last read by hand gave as much as one usually takes */
-	bool closed;       /* its sockets are: `redirected_end` is the kernel's share */
-	struct task again; /* more to do at once */
+	enum stream_state state;
+	enum copy_reason why_copy;
+	bool eof;     /* the source's end was read or proved */
+	bool drained; /* the kernel holds nothing for the target that it has not written */
+	bool waiting; /* for something that is looked for when `wait` fires */
+	bool signal;  /* waiting for long: the target says when it has room */
+	bool lowat;   /* the target's TCP_NOTSENT_LOWAT is set for that */
+	bool plenty;  /* the last read by hand gave as much as one usually takes */
+	bool closed;  /* its sockets are: `redirected_end` is the kernel's share */
 };
 
-/*
- * An engine moves the bytes of a stream. A stream has one engine at a time. It goes to the kernel
- * only when the bytes read are all written; it comes back with what the kernel handed up pending.
- */
-struct engine {
-	const char *name;
-	/*
-	 * Moves what can be moved now, or looks whether what is waited for has come. Called
-	 * whenever that may be: readiness of either socket, an event of the lane, the timer of the
-	 * wait list.
-	 */
-	void (*pump)(struct stream *s);
+/* What a splice tells its owner, who may end it (see splice_stop()) with each of these calls. */
+struct splice_owner {
+	/* A socket failed, with `err` (positive errno), as a call has told. When it returns, the
+	 * splice has ended, or c->failed is set, or its protocol goes on without that socket. */
+	void (*failed)(struct splice *sp, struct conn *c, int err);
+	/* Bytes are lost, or do not add up: it must end at once, with a reset to both sides. */
+	void (*corrupt)(struct splice *sp);
+	/* All that a failed source had sent is with the peer, or was passed on: it must end now. */
+	void (*delivered)(struct splice *sp);
+	/* A stream has ended, and its end was passed on. */
+	void (*done)(struct splice *sp);
 };
-extern const struct engine engine_copy;
-extern const struct engine engine_kernel;
+
+TAILQ_HEAD(splice_list, splice);
+
+/* What the splices of one worker share: touched by its thread alone. */
+struct splicer {
+	struct loop *loop;
+	const struct maps *maps; /* NULL: no kernel engine */
+	struct stats *stats;     /* counters of that thread */
+	unsigned int index;      /* which ring its lanes' events come by */
+	struct ring_buffer *ring;
+	uint64_t lost_seen;          /* the event_lost counter when all lanes were last looked at */
+	struct splice_list adopted;  /* those that have lanes, or had */
+	struct splice_list awaiting; /* old enough one after the other, the first one first */
+	struct timer adopt_timer;    /* when that one is */
+	const struct stream *last_paused; /* to tell them apart, never followed */
+	uint64_t company_ns;              /* when two streams were last paused by turns */
+};
+
+/* Two sockets, of which each gets what the other one sends: part of what owns it. */
+struct splice {
+	struct splicer *by;
+	const struct splice_settings *settings;
+	const struct splice_owner *owner;
+	struct stream *streams;   /* two, by enum direction */
+	uint64_t id;              /* for the log */
+	uint64_t active_ns;       /* the daemon's last movement; the kernel's is in the lanes */
+	uint64_t adopt_ns;        /* awaiting: when it is old enough for the kernel */
+	struct splice_list *list; /* of its splicer's, the one it is on; NULL: neither */
+	uint32_t slot;            /* its lanes are those of this slot */
+	uint32_t generation;      /* and carry this; 0: it has had none */
+	bool copied_only;         /* counted as one that the kernel engine is never for */
+	bool adopted;             /* was given to the kernel at least once */
+	bool ended;               /* nothing is moved any more */
+	TAILQ_ENTRY(splice) link;
+};
+
+static inline enum direction stream_direction(const struct stream *s)
+{
+	return s == &s->splice->streams[UP] ? UP : DOWN;
+}
+/* The stream that flows the other way. */
+static inline struct stream *stream_opposite(const struct stream *s)
+{
+	return &s->splice->streams[stream_direction(s) == UP ? DOWN : UP];
+}
+static inline uint64_t stream_now(const struct stream *s)
+{
+	return s->splice->by->loop->now;
+}
+/* Tell the owner. */
+static inline void stream_failed(struct stream *s, struct conn *c, int err)
+{
+	s->splice->owner->failed(s->splice, c, err);
+}
+static inline void stream_corrupt(struct stream *s)
+{
+	s->splice->owner->corrupt(s->splice);
+}
 
 /*
  * Bytes moved so far, by whoever; by the kernel; cut off by it. As long as the stream runs, the
@@ -133,7 +208,8 @@ uint64_t stream_trimmed(const struct stream *s);
 /* The same of the present lane alone. */
 uint64_t stream_redirected(const struct stream *s);
 
-/* How much the next read by hand takes, at most LOOP_BUFFER bytes. */
+/* How much the next one takes: that, or all of a loop's buffer where the source has given as much
+ * as was asked for, and the target has room for it. Fewer and larger system calls. */
 size_t stream_read_size(const struct stream *s);
 /* Makes room for `want` more bytes behind what is pending. 0 or -ENOMEM. */
 int stream_room(struct stream *s, size_t want);
@@ -143,64 +219,28 @@ int stream_keep(struct stream *s, const char *data, size_t len);
 int stream_put_first(struct stream *s, const void *data, size_t len);
 /* What has come passes the filter, if there is one; the rest of it is `*len` bytes at *data. */
 void stream_pass(struct stream *s, char **data, size_t *len, bool ended);
-/* Whether a stream that is copied though the kernel could have it (`by_hand`) goes on being copied.
- */
-bool stream_stays_by_hand(const struct stream *s);
-/* Whether the kernel gets it in budgets, and what is between them is not for engine_copy to read.
- */
-bool stream_is_budgeted(const struct stream *s);
 
 /* The only place a stream changes state. */
 void stream_enter(struct stream *s, enum stream_state next);
 /* Whether `next` may follow `from`: the table, for tests. */
 bool stream_may_enter(enum stream_state from, enum stream_state next);
+static inline bool stream_is_budgeted(const struct stream *s)
+{
+	return s->hand->budgets;
+}
+/* Whether the kernel has it: it moves the bytes, or will when what is waited for has come. */
+static inline bool stream_in_kernel(const struct stream *s)
+{
+	return s->state == STREAM_ENGAGED || s->state == STREAM_SERVING ||
+	       s->state == STREAM_PAUSED;
+}
 
-/* Calls the engine; ends the session when both of its streams have ended. */
-void stream_pump(struct stream *s);
-
-/* Has the stream wait: it is pumped again soon, then ever more rarely, and at once when the target
- * gets room. `restart` begins again with short waits. */
-void stream_wait(struct stream *s, bool restart);
-/*
- * The same for a backlog of which `left` bytes must go: looks again when they should have gone. Of
- * a target that takes nothing it is its own word that ends the wait, and a timer after some seconds
- * only; it counts as having room when no more than `low` bytes are unsent (0: the system's
- * measure).
- */
-void stream_wait_drain(struct stream *s, uint64_t left, uint64_t low);
-void stream_unwait(struct stream *s);
-/* The target says that it has room: a long wait begins again with short ones. */
-void stream_roused(struct stream *s);
-/* Pumps it again after the other sessions have had their turn. */
+/* Pumps it again after the other ones have had their turn. Nothing where the splice has ended. */
 void stream_again(struct stream *s);
 void stream_not_again(struct stream *s);
-
-/*
- * Whether the target's TCP has taken every byte the kernel was given for it, so that the daemon may
- * write or shut it down. If not, the stream waits for that now (or its session has failed).
- */
-bool stream_target_drained(struct stream *s);
-
-/*
- * End of stream, with proof: pumped in STREAM_ENDING. Waits until the target's TCP has taken every
- * byte, then passes the end on.
- */
-void stream_finish(struct stream *s);
-/* The source is dead and everything it left is written: ends the session once the target's peer has
- * all of it. */
-void stream_farewell(struct stream *s);
-/* Tells epoll what the stream's two sockets are to be watched for in its present state. Where it
- * refuses, it is asked again later: the session has not ended when this returns. */
+/* Tells epoll what the stream's two sockets are to be watched for in its present state. */
 void stream_watch(struct stream *s);
-/*
- * Bytes the kernel was given for the target that its TCP has not taken: a close of the target
- * throws them away.
- */
-uint64_t stream_undelivered(const struct stream *s);
-/* The target is about to be closed: what it has not taken was not moved. The stream may get another
- * target. */
-void stream_forsake(struct stream *s);
-/* Both sockets are about to be closed, and nothing is counted any more. */
-void stream_close(struct stream *s);
 /* Frees what the stream holds; it must be off every list. */
 void stream_fini(struct stream *s);
+/* Puts the splice on one of its splicer's lists; NULL: takes it off. */
+void splice_enlist(struct splice *sp, struct splice_list *list);

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Taking back: a source leaves the verdict map without losing a byte. */
+#include "take-back.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "../daemon.h"
-#include "../session.h"
-#include "../worker.h"
-#include "kernel-parts.h"
+#include "../tcpstate.h"
+#include "../util.h"
+#include "lane.h"
 #include "maps.h"
-#include "tcpstate.h"
 
 /* Calls that are interrupted, or meet a short shortage, are repeated so often. */
 #define SEND_TRIES     8
@@ -16,9 +15,9 @@
 
 void kernel_hold(const struct stream *s)
 {
-	int bytes = (int)s->session->worker->daemon->config->splice_window * 3;
+	int bytes = (int)s->splice->settings->window * 3;
 
-	if (!(s->session->worker->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT))
+	if (!(s->splice->by->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT))
 		(void)setsockopt(s->source->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
 }
 
@@ -40,13 +39,12 @@ static bool window_is_open(const struct stream *s)
 	    s->source->received + stream_redirected(s) + kernel_passed(s) - s->taken;
 	struct tcp_state state;
 
-	if (s->session->worker->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT)
+	if (s->splice->by->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT)
 		return true;
 	if (tcp_state_read(s->source->fd, &state) < 0)
 		return true; /* the delete will tell */
 	/* A FIN runs one too; its EPOLLRDHUP leads to the end of the stream. */
-	return state.open &&
-	       state.received < consumed + s->session->worker->daemon->config->splice_window / 4;
+	return state.open && state.received < consumed + s->splice->settings->window / 4;
 }
 
 /* Without sockops. Safe as long as no verdict is due in this very moment. */
@@ -56,7 +54,7 @@ static int delete_unlocked(struct stream *s)
 
 	if (!window_is_open(s))
 		return -EBUSY;
-	err = maps_disengage(s->session->worker->maps, s->source->cookie);
+	err = maps_disengage(s->splice->by->maps, s->source->cookie);
 	if (err == -ENOENT)
 		return -ECONNRESET; /* the kernel does it itself when TCP ends in a reset */
 	if (err)
@@ -64,7 +62,7 @@ static int delete_unlocked(struct stream *s)
 	if (kernel_passed(s) == s->taken)
 		return 0;
 	for (int i = 0; i < PUT_BACK_TRIES; i++) {
-		err = maps_engage(s->session->worker->maps, s->source->cookie, s->source->fd);
+		err = maps_engage(s->splice->by->maps, s->source->cookie, s->source->fd);
 		if (!err)
 			return -EAGAIN; /* still held */
 		/* Its FIN has come: what was handed up is the last of it and is read all the same;
@@ -116,7 +114,7 @@ static int delete_locked(struct stream *s)
 
 	lane->taken = s->taken;
 	__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
-	err = compute_mss(s->session->worker->maps, s->source->fd);
+	err = compute_mss(s->splice->by->maps, s->source->fd);
 	if (!err && __atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request)
 		return 0;
 	/* Withdrawn, for nobody expects it to leave later; the lock that kernel_hold() takes waits
@@ -135,8 +133,8 @@ static int delete_locked(struct stream *s)
 
 int kernel_take_back(struct stream *s)
 {
-	bool locked = s->session->worker->maps->collected &&
-		      !(s->session->worker->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT);
+	bool locked = s->splice->by->maps->collected &&
+		      !(s->splice->by->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT);
 	int err;
 
 	kernel_hold(s);
@@ -150,7 +148,7 @@ int kernel_take_back(struct stream *s)
 void kernel_taken_badly(struct stream *s, int err)
 {
 	if (err == -EBADMSG)
-		session_end(s->session, END_INTEGRITY);
+		stream_corrupt(s);
 	else
-		session_fail(s->session, s->source, -err);
+		stream_failed(s, s->source, -err);
 }

@@ -9,7 +9,7 @@
 
 #include "lane-math.h"
 
-#include "../../daemon/splice/kernel.h"
+#include "../../daemon/splice/lane.h"
 #include "../../daemon/util.h"
 
 #define G4 (UINT64_C(1) << 32)

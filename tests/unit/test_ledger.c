@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "../../daemon/ledger.h"
-#include "../../daemon/splice/kernel.h"
+#include "../../daemon/splice/lane.h"
 #include "../../daemon/splice/stream.h"
 #include "../../daemon/util.h"
 

@@ -98,8 +98,8 @@ static void test_names(void **state _unused_)
 	check_names(copy_reason_str, _COPY_REASON_MAX);
 	assert_string_equal(session_end_str[END_DONE], "done");
 	assert_string_equal(session_end_str[END_INTEGRITY], "integrity");
-	assert_string_equal(engine_copy.name, "copy");
-	assert_string_equal(engine_kernel.name, "kernel");
+	assert_string_equal(engine_str(false), "copy");
+	assert_string_equal(engine_str(true), "kernel");
 }
 
 /* Bytes are counted once, whoever moved them. */

@@ -5,8 +5,8 @@
  * one kernel's BTF (vmlinux.h) would be 3 MB that changes with the build host and needs a host with
  * BTF to build on; this builds anywhere and shows at a glance what the programs depend on.
  */
-#ifndef SPLICE_KERNEL_H
-#define SPLICE_KERNEL_H
+#ifndef SPLICE_KERNEL_TYPES_H
+#define SPLICE_KERNEL_TYPES_H
 
 #include <linux/bpf.h>
 

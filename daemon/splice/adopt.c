@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "adopt.h"
+
+#include "../util.h"
+#include "byhand.h"
+#include "engage.h"
+
+static void give_up_both(struct splice *sp, enum copy_reason why)
+{
+	kernel_give_up(&sp->streams[UP], why);
+	kernel_give_up(&sp->streams[DOWN], why);
+}
+
+void splice_adopt_now(struct splice *sp)
+{
+	int err = 0;
+
+	splice_enlist(sp, NULL);
+	if (sp->streams[UP].state != STREAM_COPY || sp->streams[DOWN].state != STREAM_COPY) {
+		give_up_both(sp, COPY_HALF_CLOSED);
+		return;
+	}
+	for (int i = 0; !err && i < 2; i++)
+		err = kernel_share(&sp->streams[i], sp->settings->budget);
+	if (err) {
+		give_up_both(sp, kernel_reason(err));
+		return;
+	}
+	kernel_adopted(sp);
+	for (int i = 0; i < 2; i++) {
+		struct stream *s = &sp->streams[i];
+
+		s->why_copy = COPY_NONE;
+		/* Pending bytes go first, and so does a filter; the copy engine engages it after
+		 * them. */
+		if (!sp->ended && !s->pending_len && !s->filter)
+			(void)kernel_engage(s);
+	}
+}
+
+/* Those that are old enough. */
+static void on_adopt(struct timer *t)
+{
+	struct splicer *by = container_of(t, struct splicer, adopt_timer);
+	uint64_t now = by->loop->now;
+	struct splice *sp;
+
+	while ((sp = TAILQ_FIRST(&by->awaiting)) && sp->adopt_ns <= now + LOOP_SLACK_NS)
+		splice_adopt_now(sp);
+	if (sp)
+		loop_timer_set(by->loop, t, MAX(sp->adopt_ns, now + NSEC_PER_MSEC));
+}
+
+void splice_adopt_later(struct splice *sp)
+{
+	struct splicer *by = sp->by;
+
+	sp->adopt_ns = by->loop->now + sp->settings->engage_after;
+	splice_enlist(sp, &by->awaiting);
+	by->adopt_timer.fire = on_adopt;
+	if (!timer_is_set(&by->adopt_timer))
+		loop_timer_set(by->loop, &by->adopt_timer, sp->adopt_ns);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Adopting: a splice that was copied so far is given to the kernel. */
+#pragma once
+
+#include "stream.h"
+
+/* Adopts it when it is `engage_after` old, from this turn on, unless it has ended by then. */
+void splice_adopt_later(struct splice *sp);
+static inline bool splice_is_awaiting(const struct splice *sp)
+{
+	return sp->list == &sp->by->awaiting;
+}
+/*
+ * Gives both streams to the kernel, each if it can be. A stream that cannot be engaged stays with
+ * the copy engine and its why_copy says the reason.
+ */
+void splice_adopt_now(struct splice *sp);

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "byhand.h"
+
+#include <errno.h>
+
+#include "../stats.h"
+#include "wait.h"
+
+/* How much is copied before the kernel has another try: it may be the better by then. */
+#define BY_HAND_MAX (UINT64_C(256) << 20)
+
+enum copy_reason kernel_reason(int err)
+{
+	switch (err) {
+	case -E2BIG:
+	case -ENOSPC:
+	case -ENOMEM:
+		return COPY_MAP_FULL;
+	case -EOPNOTSUPP:
+		return COPY_HALF_CLOSED;
+	default:
+		return COPY_REFUSED;
+	}
+}
+
+void kernel_give_up(struct stream *s, enum copy_reason why)
+{
+	s->why_copy = why;
+	/* A half-closed stream is a case only if it then moves bytes: see session_end(). */
+	s->released_at = s->copied;
+	if (why != COPY_HALF_CLOSED)
+		stat_inc(&s->splice->by->stats->copy_reasons[why]);
+}
+
+void kernel_to_copy(struct stream *s)
+{
+	stream_unwait(s);
+	stream_enter(s, STREAM_COPY);
+	s->source->readable = true;
+	s->target->writable = true;
+	stream_watch(s);
+	stream_again(s);
+}
+
+void kernel_abandon(struct stream *s)
+{
+	if (s->state == STREAM_ENDING)
+		return; /* all of it is accounted for */
+	if (stream_in_kernel(s))
+		kernel_to_copy(s);
+	s->why_copy = COPY_HALF_CLOSED;
+}
+
+bool stream_stays_by_hand(const struct stream *s)
+{
+	return s->by_hand && s->splice->by->company_ns <= s->by_hand &&
+	       s->copied - s->hand_from < BY_HAND_MAX;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* By hand: a stream that the kernel does not move, or does not move any more. */
+#pragma once
+
+#include "stream.h"
+
+/* Why a stream is copied, of what a call of the kernel's has answered (a negative errno). */
+enum copy_reason kernel_reason(int err);
+/* The kernel will not be given this stream again; who moves it until then is another matter. */
+void kernel_give_up(struct stream *s, enum copy_reason why);
+/* From now on the source is read by hand; what is pending goes first. */
+void kernel_to_copy(struct stream *s);
+/* The source is dead, and the kernel has taken it out of the maps: what it left is copied. */
+void kernel_abandon(struct stream *s);
+/* Whether a stream that is copied though the kernel could have it (`by_hand`) goes on being copied.
+ */
+bool stream_stays_by_hand(const struct stream *s);

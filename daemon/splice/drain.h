@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The target's side: what it was given and has not taken. */
+#pragma once
+
+#include "stream.h"
+
+/*
+ * Whether the target's TCP has taken every byte the kernel was given for it, so that the daemon may
+ * write or shut it down. If not, the stream waits for that now (or its session has failed).
+ */
+bool stream_target_drained(struct stream *s);
+
+/* The source is dead and everything it left is written: ends the session once the target's peer has
+ * all of it. */
+void stream_farewell(struct stream *s);
+/*
+ * Bytes the kernel was given for the target that its TCP has not taken: a close of the target
+ * throws them away.
+ */
+uint64_t stream_undelivered(const struct stream *s);
+/* The target is about to be closed: what it has not taken was not moved. The stream may get another
+ * target. */
+void stream_forsake(struct stream *s);
+/* Both sockets are about to be closed, and nothing is counted any more. */
+void stream_close(struct stream *s);

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "lane.h"
+
+#include <errno.h>
+
+#include "../log.h"
+#include "../tcpstate.h"
+#include "../util.h"
+#include "wait.h"
+
+/*
+ * How long a stream may miss bytes that TCP says it received before the session is aborted. They
+ * are on their way between two queues of one socket, so this is time for a starved machine.
+ */
+#define PROOF_DEADLINE_NS (5 * NSEC_PER_SEC)
+
+int kernel_backlog(const struct stream *s, uint64_t *backlog, uint64_t *unsent)
+{
+	struct tcp_state state;
+	uint64_t redirected = stream_redirected(s);
+	int err = tcp_state_read(s->target->fd, &state);
+
+	if (err)
+		return err;
+	*backlog =
+	    backlog_of(s->target->sent, redirected, state.acked + state.queued, s->target->base);
+	*unsent = *backlog + state.unsent;
+	return 0;
+}
+
+int kernel_accounted(const struct stream *s, bool *ret)
+{
+	struct tcp_state state;
+	int err = tcp_state_read(s->source->fd, &state);
+
+	if (err)
+		return err;
+	*ret = stream_complete(state.received, s->source->received, stream_redirected(s));
+	/* Closed, and all its bytes are here, but no FIN: a reset whose error another call was
+	 * told. */
+	if (!*ret && state.closed && state.received == s->source->received + stream_redirected(s))
+		return -ECONNRESET;
+	return 0;
+}
+
+uint64_t kernel_passed(const struct stream *s)
+{
+	return __atomic_load_n(&s->lane->passed, __ATOMIC_SEQ_CST);
+}
+
+void kernel_await_proof(struct stream *s)
+{
+	if (!s->wait_since)
+		s->wait_since = stream_now(s);
+	if (stream_now(s) - s->wait_since > PROOF_DEADLINE_NS) {
+		log_error(
+		    "session %llu: %llu bytes read and %llu redirected are not what TCP received",
+		    (unsigned long long)s->splice->id, (unsigned long long)s->source->received,
+		    (unsigned long long)stream_redirected(s));
+		stream_corrupt(s);
+		return;
+	}
+	stream_wait(s, false);
+}
+
+bool kernel_proved(struct stream *s)
+{
+	bool complete = false;
+	int err = kernel_accounted(s, &complete);
+
+	if (err)
+		stream_failed(s, s->source, -err);
+	else if (!complete)
+		kernel_await_proof(s);
+	return !err && complete;
+}
