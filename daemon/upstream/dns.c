@@ -1,37 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A c-ares channel: its sockets and its next timeout are events. Callbacks of c-ares must not free
- * the channel they come from, so what they bring is told in a turn of its own.
+ * Callbacks of c-ares must not close the channel they come from, so what they bring is told in a
+ * turn of its own.
  */
 #include "dns.h"
 
-#include <ares.h>
 #include <arpa/nameser.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "../log.h"
-#include "resolvconf.h"
+#include "channel.h"
 
-/* Unless resolv.conf says otherwise. c-ares doubles the time with each try: 7 s in all. */
-#define TIMEOUT_S 1
-#define ATTEMPTS  3
-/* What fits into one datagram nearly everywhere; longer answers come over TCP. */
-#define UDP_BYTES 1232
 /* Addresses of one answer that are looked at. */
 #define ANSWER_MAX 1024
-
-struct dns_socket {
-	LIST_ENTRY(dns_socket) link;
-	struct dns *dns;
-	struct event *event;
-	int fd;
-};
 
 enum question_state { QUESTION_ASKED, QUESTION_ANSWERED, QUESTION_FORGOTTEN };
 
@@ -48,144 +33,14 @@ struct question {
 };
 
 struct dns {
-	struct event_base *base;
-	ares_channel channel;
-	struct ares_options search; /* what c-ares has read of resolv.conf */
-	LIST_HEAD(, dns_socket) sockets;
+	struct channel channel;
 	LIST_HEAD(, question) questions;
-	struct event *timer; /* c-ares's next timeout */
-	struct event *tell;  /* there are answers */
-	bool follows;        /* the servers are those of resolv.conf */
-	bool complained;     /* that it names none */
+	struct event *tell; /* there are answers */
+	bool follows;       /* the servers are those of resolv.conf */
+	bool complained;    /* that it names none */
 	struct resolvconf conf;
-	struct addr servers[RESOLVCONF_SERVERS]; /* in use */
+	struct addr servers[RESOLVCONF_SERVERS]; /* to be asked */
 	size_t n_servers;
-};
-
-/* ---- events ----------------------------------------------------------------------------- */
-
-static void set_timer(struct dns *d)
-{
-	struct timeval tv, *next = ares_timeout(d->channel, NULL, &tv);
-
-	/* Without a timer a question would be lost for ever: it was reserved at the start. */
-	if (!next)
-		(void)event_del(d->timer); /* cannot fail for a timer */
-	else if (event_add(d->timer, next) < 0)
-		event_active(d->timer, EV_TIMEOUT, 0);
-}
-
-static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg)
-{
-	struct dns *d = arg;
-
-	ares_process_fd(d->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	set_timer(d);
-}
-
-static void on_socket(evutil_socket_t fd, short what, void *arg)
-{
-	struct dns *d = arg;
-
-	ares_process_fd(d->channel, what & EV_READ ? fd : ARES_SOCKET_BAD,
-			what & EV_WRITE ? fd : ARES_SOCKET_BAD);
-	set_timer(d);
-}
-
-static struct dns_socket *socket_of(struct dns *d, int fd)
-{
-	struct dns_socket *s;
-
-	LIST_FOREACH (s, &d->sockets, link)
-		if (s->fd == fd)
-			return s;
-	return NULL;
-}
-
-static void socket_free(struct dns_socket *s)
-{
-	LIST_REMOVE(s, link);
-	if (s->event)
-		event_free(s->event);
-	free(s);
-}
-
-/* c-ares: what the socket is to be watched for. One that cannot be watched is one without an
- * answer: its questions time out. */
-static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
-{
-	short what = (short)((readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
-	struct dns *d = arg;
-	struct dns_socket *s = socket_of(d, fd);
-
-	if (s)
-		socket_free(s);
-	if (!what)
-		return;
-	s = calloc(1, sizeof(*s));
-	if (!s) {
-		log_warn("name resolution: out of memory for a socket");
-		return;
-	}
-	s->dns = d;
-	s->fd = fd;
-	LIST_INSERT_HEAD(&d->sockets, s, link);
-	s->event = event_new(d->base, fd, (short)(what | EV_PERSIST), on_socket, d);
-	if (!s->event || event_add(s->event, NULL) < 0) {
-		log_warn("name resolution: a socket cannot be watched");
-		socket_free(s);
-	}
-}
-
-/* ---- sockets: c-ares knows no scopes of addresses --------------------------------------- */
-
-static ares_socket_t on_open(int family, int type, int protocol, void *arg _unused_)
-{
-	return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-}
-
-static int on_close(ares_socket_t fd, void *arg _unused_)
-{
-	return close(fd);
-}
-
-static int on_connect(ares_socket_t fd, const struct sockaddr *to, ares_socklen_t len, void *arg)
-{
-	const struct dns *d = arg;
-	struct addr where = {.len = len};
-
-	if (len > sizeof(where.un)) {
-		errno = EINVAL;
-		return -1;
-	}
-	memcpy(&where.un, to, len);
-	for (size_t i = 0; i < d->n_servers && to->sa_family == AF_INET6; i++)
-		if (d->servers[i].sa.sa_family == AF_INET6 &&
-		    IN6_ARE_ADDR_EQUAL(&d->servers[i].in6.sin6_addr, &where.in6.sin6_addr))
-			where.in6.sin6_scope_id = d->servers[i].in6.sin6_scope_id;
-	return connect(fd, &where.sa, where.len);
-}
-
-static ares_ssize_t on_receive(ares_socket_t fd, void *buf, size_t size, int flags,
-			       struct sockaddr *from, ares_socklen_t *len, void *arg _unused_)
-{
-	return recvfrom(fd, buf, size, flags, from, len);
-}
-
-static ares_ssize_t on_send(ares_socket_t fd, const struct iovec *iov, int n, void *arg _unused_)
-{
-	const struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov,
-				 .msg_iovlen = (size_t)n};
-
-	return sendmsg(fd, &m, MSG_NOSIGNAL);
-}
-
-static const struct ares_socket_functions socket_functions = {
-    .asocket = on_open,
-    .aclose = on_close,
-    .aconnect = on_connect,
-    .arecvfrom = on_receive,
-    .asendv = on_send,
 };
 
 /* ---- questions -------------------------------------------------------------------------- */
@@ -267,8 +122,8 @@ static void on_answer(void *arg, int err, int timeouts _unused_, unsigned char *
 
 static void send_question(struct question *q)
 {
-	ares_query(q->dns->channel, q->name, ns_c_in, q->family == AF_INET ? ns_t_a : ns_t_aaaa,
-		   on_answer, q);
+	ares_query(q->dns->channel.ares, q->name, ns_c_in,
+		   q->family == AF_INET ? ns_t_a : ns_t_aaaa, on_answer, q);
 }
 
 int dns_ask(struct dns *d, const char *name, int family, struct dns_answer *ret, dns_fn fn,
@@ -284,7 +139,7 @@ int dns_ask(struct dns *d, const char *name, int family, struct dns_answer *ret,
 	ret->state = DNS_AWAITED;
 	LIST_INSERT_HEAD(&d->questions, q, link);
 	send_question(q);
-	set_timer(d);
+	channel_set_timer(&d->channel);
 	return 0;
 }
 
@@ -330,82 +185,33 @@ static void on_tell(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	fn(arg);
 }
 
-/* ---- the channel ------------------------------------------------------------------------ */
-
-/* Its questions end, too: those that have no answer yet are freed by on_answer(). */
-static void close_channel(struct dns *d)
+static void forget_all(struct dns *d)
 {
 	struct question *q;
 
-	if (d->channel)
-		ares_destroy(d->channel);
-	d->channel = NULL;
-	ares_destroy_options(&d->search);
-	d->search = (struct ares_options){.ndots = 1};
 	while ((q = LIST_FIRST(&d->questions)))
 		question_free(q);
-	while (!LIST_EMPTY(&d->sockets))
-		socket_free(LIST_FIRST(&d->sockets));
 }
 
-static int set_servers(ares_channel channel, const struct addr *servers, size_t n)
-{
-	struct ares_addr_port_node nodes[RESOLVCONF_SERVERS] = {0};
-
-	for (size_t i = 0; i < n; i++) {
-		nodes[i].next = i + 1 < n ? &nodes[i + 1] : NULL;
-		nodes[i].family = servers[i].sa.sa_family;
-		nodes[i].udp_port = nodes[i].tcp_port = addr_port(&servers[i]);
-		if (nodes[i].family == AF_INET)
-			memcpy(&nodes[i].addr, &servers[i].in4.sin_addr, 4);
-		else
-			memcpy(&nodes[i].addr, &servers[i].in6.sin6_addr, 16);
-	}
-	return ares_set_servers_ports(channel, nodes);
-}
+/* ---- resolv.conf ------------------------------------------------------------------------ */
 
 /* A channel that asks d->servers. 0, or an error of c-ares and nothing is changed. */
 static int open_channel(struct dns *d)
 {
-	int attempts = d->conf.attempts ? d->conf.attempts : ATTEMPTS;
-	int timeout = d->conf.timeout ? d->conf.timeout : TIMEOUT_S;
-	struct ares_options o = {
-	    .flags = ARES_FLAG_EDNS,
-	    .ednspsz = UDP_BYTES,
-	    .timeout = timeout * 1000,
-	    .tries = attempts,
-	    .lookups = (char *)(uintptr_t) "b",
-	    .sock_state_cb = on_socket_state,
-	    .sock_state_cb_data = d,
+	const struct channel_settings settings = {
+	    .servers = d->servers,
+	    .n_servers = d->n_servers,
+	    .timeout = d->conf.timeout,
+	    .attempts = d->conf.attempts,
+	    .follows = d->follows,
 	};
-	int mask = ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-		   ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
-	struct ares_options search = {.ndots = 1};
-	ares_channel channel;
-	int err, ignored;
+	int err = channel_open(&d->channel, &settings);
 
-	/* Servers of our own configuration: resolv.conf has no say. */
-	if (!d->follows)
-		mask |= ARES_OPT_DOMAINS | ARES_OPT_NDOTS | ARES_OPT_NOROTATE;
-	o.ndots = 1;
-	err = ares_init_options(&channel, &o, mask);
-	if (err)
-		return err;
-	ares_set_socket_functions(channel, &socket_functions, d);
-	err = set_servers(channel, d->servers, d->n_servers);
+	/* Those that have no answer yet ended with the channel before. */
 	if (!err)
-		err = ares_save_options(channel, &search, &ignored);
-	if (err) {
-		ares_destroy(channel);
-		return err;
-	}
-	close_channel(d);
-	d->channel = channel;
-	d->search = search;
-	return 0;
+		forget_all(d);
+	return err;
 }
-
-/* ---- resolv.conf ------------------------------------------------------------------------ */
 
 /* Takes what the file says now. A file that is gone or names no server changes nothing, as long as
  * there are servers; where there were none, the C library asks 127.0.0.1, and so do we. */
@@ -475,8 +281,6 @@ static int take_servers(struct dns *d, const struct addr *nameservers, size_t n)
 struct dns *dns_new(struct event_base *base, const struct addr *nameservers, size_t n)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	/* Reserves the timer's place. */
-	static const struct timeval later = {.tv_sec = 3600};
 	struct dns *d = calloc(1, sizeof(*d));
 	int err;
 
@@ -485,12 +289,9 @@ struct dns *dns_new(struct event_base *base, const struct addr *nameservers, siz
 		(void)log_errno(-ENOMEM, "cannot set name resolution up");
 		return NULL;
 	}
-	d->base = base;
 	d->follows = n == 0;
-	d->search.ndots = 1;
-	d->timer = evtimer_new(base, on_timer, d);
 	d->tell = evtimer_new(base, on_tell, d);
-	if (!d->timer || !d->tell || event_add(d->timer, &later) < 0) {
+	if (channel_init(&d->channel, base) < 0 || !d->tell) {
 		(void)log_errno(-ENOMEM, "cannot set name resolution up");
 		dns_free(d);
 		return NULL;
@@ -518,9 +319,8 @@ void dns_free(struct dns *d)
 {
 	if (!d)
 		return;
-	close_channel(d);
-	if (d->timer)
-		event_free(d->timer);
+	channel_fini(&d->channel);
+	forget_all(d);
 	if (d->tell)
 		event_free(d->tell);
 	free(d);
@@ -530,13 +330,13 @@ void dns_free(struct dns *d)
 
 bool dns_candidate(const struct dns *d, const char *host, size_t i, char ret[DNS_NAME_MAX + 1])
 {
-	size_t n = d->search.ndomains > 0 ? (size_t)d->search.ndomains : 0, which;
+	size_t n = d->channel.search.ndomains > 0 ? (size_t)d->channel.search.ndomains : 0, which;
 	bool as_is_first;
 	int dots = 0, len;
 
 	for (const char *p = host; *p; p++)
 		dots += *p == '.';
-	as_is_first = dots >= d->search.ndots;
+	as_is_first = dots >= d->channel.search.ndots;
 	if (i > n)
 		return false;
 	/* The domain that is put behind it; n: none. */
@@ -547,7 +347,8 @@ bool dns_candidate(const struct dns *d, const char *host, size_t i, char ret[DNS
 	if (which == n)
 		len = snprintf(ret, DNS_NAME_MAX + 1, "%s", host);
 	else
-		len = snprintf(ret, DNS_NAME_MAX + 1, "%s.%s", host, d->search.domains[which]);
+		len = snprintf(ret, DNS_NAME_MAX + 1, "%s.%s", host,
+			       d->channel.search.domains[which]);
 	if (len < 0 || len > DNS_NAME_MAX)
 		ret[0] = '\0';
 	return true;
