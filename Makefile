@@ -43,8 +43,10 @@ FUZZ_CFLAGS = -std=gnu17 $(WARN) -O1 -g -fno-omit-frame-pointer -fno-sanitize-re
 FUZZ_SECONDS ?= 60
 LIBS     = $(shell pkg-config --libs $(PKGS))
 
-DAEMON_SRC := $(filter-out daemon/main.c daemon/splicectl.c,$(wildcard daemon/*.c daemon/*/*.c))
+DAEMON_SRC := $(filter-out daemon/main.c daemon/splicectl.c daemon/ctl/%,$(wildcard daemon/*.c daemon/*/*.c))
 DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/%.o)
+CTL_OBJ    := $(patsubst %.c,$(BUILD)/%.o,daemon/splicectl.c $(wildcard daemon/ctl/*.c) \
+	      daemon/report/doctor_print.c daemon/report/controlpath.c)
 LOAD_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/load/*.c))
 BENCH_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
 PEER_BIN   := $(patsubst tests/peers/%.c,$(BUILD)/tests/%,$(wildcard tests/peers/*.c))
@@ -111,7 +113,7 @@ $(BUILD)/spliced: $(BUILD)/daemon/main.o $(DAEMON_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 
-$(BUILD)/splicectl: $(BUILD)/daemon/splicectl.o $(BUILD)/daemon/report/doctor_print.o $(BUILD)/daemon/report/controlpath.o
+$(BUILD)/splicectl: $(CTL_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ -o $@ -ljansson
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the workers share, and the daemon's life from set-up to the last session. */
+/* What the workers share, and their life from set-up to the last session. */
 #pragma once
 
 #include <stdatomic.h>
@@ -57,7 +57,3 @@ int daemon_listen(struct daemon *d);
 int daemon_start(struct daemon *d);
 /* Ends the threads, then all sessions, then frees everything; not the config and the maps. */
 void daemon_fini(struct daemon *d);
-
-/* The daemon's whole life with this configuration. The exit code: 0, or 1 after a failure that was
- * logged. Takes the configuration. */
-int daemon_run(struct config *config, uint32_t debug);

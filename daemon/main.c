@@ -8,11 +8,11 @@
 #include <string.h>
 
 #include "config/config.h"
-#include "daemon.h"
 #include "ledger.h"
 #include "log.h"
 #include "report/counter.h"
 #include "report/doctor_print.h"
+#include "run.h"
 #include "splice/doctor.h"
 #include "util.h"
 
@@ -145,7 +145,7 @@ static int run(const struct arguments *args)
 		config_dump(config, stdout);
 		return written();
 	}
-	return daemon_run(TAKE_PTR(config), debug);
+	return run_daemon(TAKE_PTR(config), debug);
 }
 
 /* Tries everything with a private configuration and prints it. Whether the kernel engine works

@@ -1,37 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The main thread: set-up in order, signals, drain, tear-down. */
+#include "run.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <systemd/sd-daemon.h>
 
+#include "addresses.h"
 #include "config/config.h"
 #include "conn.h"
 #include "daemon.h"
-#include "hello.h"
+#include "engine.h"
 #include "listener.h"
 #include "log.h"
 #include "privileges.h"
+#include "reload.h"
 #include "report/commands.h"
 #include "report/controlpath.h"
 #include "sandbox.h"
 #include "signals.h"
-#include "splice/canary.h"
 #include "splice/doctor.h"
-#include "upstream/idle.h"
-#include "upstream/pool.h"
-#include "upstream/resolve.h"
 #include "worker.h"
-
-struct run;
-
-/* Whom the resolver tells about a name. */
-struct named_server {
-	SLIST_ENTRY(named_server) link;
-	struct run *run;
-	struct server *server;
-};
 
 struct run {
 	struct daemon daemon;
@@ -43,10 +33,7 @@ struct run {
 	struct mailbox mail; /* its letters' owner is the run */
 	struct doctor doctor;
 	struct commands commands;
-	struct resolver *resolver;
-	SLIST_HEAD(, named_server) named;
-	struct hello *hello;
-	struct addr hello_at;
+	struct addresses addresses;
 	unsigned int busy_workers; /* that still have sessions while draining */
 	bool hurried;              /* sessions were told to end at once */
 	bool log_later;            /* the access log is opened after privileges were dropped */
@@ -130,74 +117,6 @@ static void terminate(struct run *r, int sig)
 	drain_workers(r);
 }
 
-static void say_warnings(const struct config *c)
-{
-	for (size_t i = 0; i < c->n_warnings; i++)
-		log_write_all(LOG_LVL_WARNING, "%s: %s", c->warnings[i].where, c->warnings[i].text);
-}
-
-/* What is different from what runs, so that nobody believes it has taken effect. */
-static void say_reloaded(const struct run *r, const struct config *fresh)
-{
-	char *names = NULL;
-	size_t size = 0;
-	FILE *f = open_memstream(&names, &size);
-	size_t n = f ? config_diff(r->config, fresh, f) : 0;
-
-	if (!f || fclose(f) != 0)
-		log_info("reload: %s is valid; log options are in effect, all others at a restart",
-			 r->config->path);
-	else if (!n)
-		log_info("reload: %s is valid, and all of it is in effect", r->config->path);
-	else
-		log_warn("reload: %s is valid; log options are in effect, and at a restart: %s",
-			 r->config->path, names);
-	free(names);
-}
-
-/* The access log first: it is what can fail, and then the rest stays as it was. */
-static void reload_log(struct run *r, const struct config *fresh)
-{
-	int err =
-	    log_access_setup(fresh->access_log, fresh->access_log_format, (uid_t)-1, (gid_t)-1);
-
-	if (err) {
-		(void)log_errno(err, "reload: access_log = %s", fresh->access_log);
-		log_error("reload: nothing is changed");
-		return;
-	}
-	log_setup(fresh->log_target, fresh->log_level);
-	atomic_store(&r->daemon.access_log, fresh->access_log != NULL);
-	atomic_store(&r->daemon.log_empty, fresh->log_empty);
-	say_warnings(fresh);
-	say_reloaded(r, fresh);
-}
-
-/*
- * Reads and checks the file. What can change while sessions run is the log; the rest is told, so
- * that nobody believes it has taken effect.
- */
-static void reload(struct run *r)
-{
-	_cleanup_config_ struct config *fresh = NULL;
-	char *errors = NULL, *line, *rest;
-	size_t size = 0;
-	FILE *f = open_memstream(&errors, &size);
-
-	if (!f)
-		return;
-	if (config_load(r->config->path, &fresh, f) < 0) {
-		(void)fclose(f);
-		for (line = strtok_r(errors, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-			log_write_all(LOG_LVL_ERROR, "%s", line);
-		log_error("reload: nothing is changed");
-	} else {
-		(void)fclose(f);
-		reload_log(r, fresh);
-	}
-	free(errors);
-}
-
 static void on_signal(enum signal_action action, int sig, void *arg)
 {
 	struct run *r = arg;
@@ -207,7 +126,7 @@ static void on_signal(enum signal_action action, int sig, void *arg)
 		terminate(r, sig);
 		break;
 	case SIGNAL_RELOAD:
-		reload(r);
+		reload(&r->daemon);
 		break;
 	case SIGNAL_REOPEN:
 		if (!log_reopen())
@@ -258,112 +177,6 @@ static int find_identity(struct run *r)
 		return 0; /* the file's warnings say that root stays root */
 	}
 	return err ? log_errno(err, "user %s", c->user) : 0;
-}
-
-/* The main thread resolves; the pool's lock carries the result to the workers. */
-static void on_moved(void *owner, void *arg _unused_)
-{
-	struct worker *w = owner;
-
-	worker_check_kept(w);
-}
-
-static void on_resolved(const struct addr *addrs, size_t n, void *arg)
-{
-	const struct named_server *named = arg;
-	struct daemon *d = &named->run->daemon;
-
-	if (!server_set_addrs(named->server, addrs, n))
-		return;
-	for (unsigned int i = 0; i < d->n_workers; i++)
-		mailbox_post(&d->workers[i].mail, &d->workers[i].letters.moved, on_moved, NULL);
-}
-
-static int watch_server(struct run *r, struct server *s)
-{
-	const struct endpoint *e = &s->config->endpoint;
-	struct named_server *named;
-
-	if (!r->resolver)
-		r->resolver =
-		    resolver_new(r->base, r->config->nameservers, r->config->n_nameservers);
-	if (!r->resolver)
-		return -EIO;
-	named = malloc(sizeof(*named));
-	if (!named)
-		return log_errno(-ENOMEM, "server %s", s->config->name);
-	*named = (struct named_server){.run = r, .server = s};
-	SLIST_INSERT_HEAD(&r->named, named, link);
-	return resolver_watch(r->resolver, e->host, e->port, on_resolved, named);
-}
-
-static int start_server(struct run *r, struct server *s)
-{
-	const struct endpoint *e = &s->config->endpoint;
-	struct addr where;
-
-	if (e->kind == ENDPOINT_INTERNAL) {
-		if (!r->hello)
-			r->hello = hello_start(&where);
-		else
-			where = r->hello_at;
-		if (!r->hello)
-			return -EIO;
-		r->hello_at = where;
-		(void)server_set_addrs(s, &where, 1); /* it had none */
-	}
-	return e->kind == ENDPOINT_NAME ? watch_server(r, s) : 0;
-}
-
-static int start_servers(struct run *r)
-{
-	int err = 0;
-
-	for (size_t i = 0; !err && i < r->daemon.n_pools; i++)
-		for (size_t j = 0; !err && j < r->daemon.pools[i]->n_servers; j++)
-			err = start_server(r, &r->daemon.pools[i]->servers[j]);
-	return err;
-}
-
-/* Decides the engine: by the configuration, by what may be loaded, by the canary. */
-static int open_engine(struct run *r)
-{
-	struct doctor *doctor = &r->doctor;
-	const struct config *c = r->config;
-	struct maps_options o = {.max_sessions = c->max_sessions,
-				 .workers = worker_count(c),
-				 .numa_node = c->numa_node,
-				 .debug = r->daemon.debug,
-				 .collecting = !c->engage_after};
-
-	doctor_begin(doctor, c->engine);
-	if (c->engine == ENGINE_COPY)
-		return 0;
-	doctor_load(doctor, &o, &r->daemon.maps);
-	if (!r->daemon.maps && c->engine == ENGINE_KERNEL) {
-		log_error("engine = kernel: %s", doctor->reason);
-		return -ENOTSUP;
-	}
-	return 0;
-}
-
-static int prove_engine(struct run *r)
-{
-	struct doctor *doctor = &r->doctor;
-
-	if (!r->daemon.maps)
-		return 0;
-	if (!(r->daemon.debug & SPLICE_DEBUG_NO_CANARY))
-		doctor_canary(doctor, r->daemon.maps);
-	if (doctor->kernel)
-		return 0;
-	if (r->config->engine == ENGINE_KERNEL) {
-		log_error("engine = kernel: %s", doctor->reason);
-		return -ENOTSUP;
-	}
-	maps_close(r->daemon.maps);
-	r->daemon.maps = NULL;
-	return 0;
 }
 
 /*
@@ -452,13 +265,13 @@ static int set_up(struct run *r)
 		err = open_access_log(r, false);
 	if (err)
 		return err;
-	say_warnings(c);
+	reload_say_warnings(c);
 	err = open_base(r);
 	if (err)
 		return err;
 	privileges_raise_nofile(c->max_sessions);
 	conn_setup(c->local_congestion == LOCAL_CONGESTION_SYSTEM);
-	err = open_engine(r);
+	err = engine_open(&r->daemon, &r->doctor, worker_count(c));
 	if (!err)
 		err = daemon_init(&r->daemon, worker_count(c));
 	if (!err)
@@ -468,9 +281,9 @@ static int set_up(struct run *r)
 	if (!err)
 		err = drop_privileges(r);
 	if (!err)
-		err = prove_engine(r);
+		err = engine_prove(&r->daemon, &r->doctor);
 	if (!err)
-		err = start_servers(r);
+		err = addresses_start(&r->addresses, &r->daemon, r->base);
 	if (!err)
 		err = daemon_start(&r->daemon);
 	return err;
@@ -508,16 +321,10 @@ static void say_ready(const struct run *r)
 static void tear_down(struct run *r)
 {
 	struct maps *maps = r->daemon.maps;
-	struct named_server *named;
 
 	commands_close(&r->commands);
 	daemon_fini(&r->daemon);
-	resolver_free(r->resolver);
-	while ((named = SLIST_FIRST(&r->named))) {
-		SLIST_REMOVE_HEAD(&r->named, link);
-		free(named);
-	}
-	hello_stop(r->hello);
+	addresses_stop(&r->addresses);
 	maps_close(maps);
 	doctor_end(&r->doctor);
 	mailbox_fini(&r->mail);
@@ -540,7 +347,7 @@ static void on_libevent_message(int severity, const char *text)
 		log_debug("libevent: %s", text);
 }
 
-int daemon_run(struct config *config, uint32_t debug)
+int run_daemon(struct config *config, uint32_t debug)
 {
 	struct run *r = calloc(1, sizeof(*r));
 	int err;

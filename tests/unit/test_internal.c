@@ -15,14 +15,14 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include "../../daemon/hello.h"
+#include "../../daemon/internal/server.h"
 #include "../../daemon/log.h"
 #include "../../daemon/util.h"
 
 #define HEAD_MAX 4096
 
 struct fixture {
-	struct hello *hello;
+	struct internal *hello;
 	struct addr where;
 };
 
@@ -37,7 +37,7 @@ static int set_up(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	f->hello = hello_start(&f->where);
+	f->hello = internal_start(&f->where);
 	assert_non_null(f->hello);
 	*state = f;
 	return 0;
@@ -48,7 +48,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 	uint64_t start = now_ns();
 
-	hello_stop(f->hello);
+	internal_stop(f->hello);
 	assert_true(now_ns() - start < 5 * NSEC_PER_SEC);
 	free(f);
 	return 0;
@@ -319,7 +319,7 @@ static void test_slow_clients(void **state)
 	for (size_t i = 3; i < ARRAY_SIZE(fds); i += 2)
 		(void)close(fds[i]);
 	/* One is still being served when the server stops. */
-	hello_stop(((struct fixture *)*state)->hello);
+	internal_stop(((struct fixture *)*state)->hello);
 	((struct fixture *)*state)->hello = NULL;
 	while (recv(fds[1], r.body, sizeof(r.body), 0) > 0)
 		;
@@ -398,11 +398,11 @@ static void test_stream(void **state)
 static void test_stop_twice(void **state _unused_)
 {
 	struct addr where;
-	struct hello *h = hello_start(&where);
+	struct internal *h = internal_start(&where);
 
 	assert_non_null(h);
-	hello_stop(h);
-	hello_stop(NULL);
+	internal_stop(h);
+	internal_stop(NULL);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

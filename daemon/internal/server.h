@@ -10,11 +10,11 @@
  */
 #pragma once
 
-#include "addr.h"
+#include "../addr.h"
 
-struct hello;
+struct internal;
 
 /* Binds 127.0.0.1:0 (or [::1]:0 where IPv4 is missing), starts the thread, *where is the address.
  * NULL and a log line on failure. */
-struct hello *hello_start(struct addr *where);
-void hello_stop(struct hello *h); /* joins the thread; NULL is allowed */
+struct internal *internal_start(struct addr *where);
+void internal_stop(struct internal *h); /* joins the thread; NULL is allowed */

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "addresses.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "config/config.h"
+#include "daemon.h"
+#include "internal/server.h"
+#include "log.h"
+#include "mailbox.h"
+#include "upstream/pool.h"
+#include "upstream/resolve.h"
+#include "util.h"
+#include "worker.h"
+
+/* Whom the resolver tells about a name. */
+struct named_server {
+	SLIST_ENTRY(named_server) link;
+	struct daemon *daemon;
+	struct server *server;
+};
+
+/* The main thread resolves; the pool's lock carries the result to the workers. */
+static void on_moved(void *owner, void *arg _unused_)
+{
+	struct worker *w = owner;
+
+	worker_check_kept(w);
+}
+
+static void on_resolved(const struct addr *addrs, size_t n, void *arg)
+{
+	const struct named_server *named = arg;
+	struct daemon *d = named->daemon;
+
+	if (!server_set_addrs(named->server, addrs, n))
+		return;
+	for (unsigned int i = 0; i < d->n_workers; i++)
+		mailbox_post(&d->workers[i].mail, &d->workers[i].letters.moved, on_moved, NULL);
+}
+
+static int watch_server(struct addresses *a, struct server *s)
+{
+	const struct endpoint *e = &s->config->endpoint;
+	struct named_server *named;
+
+	if (!a->resolver)
+		a->resolver = resolver_new(a->base, a->daemon->config->nameservers,
+					   a->daemon->config->n_nameservers);
+	if (!a->resolver)
+		return -EIO;
+	named = malloc(sizeof(*named));
+	if (!named)
+		return log_errno(-ENOMEM, "server %s", s->config->name);
+	*named = (struct named_server){.daemon = a->daemon, .server = s};
+	SLIST_INSERT_HEAD(&a->named, named, link);
+	return resolver_watch(a->resolver, e->host, e->port, on_resolved, named);
+}
+
+static int start_server(struct addresses *a, struct server *s)
+{
+	const struct endpoint *e = &s->config->endpoint;
+	struct addr where;
+
+	if (e->kind == ENDPOINT_INTERNAL) {
+		if (!a->internal)
+			a->internal = internal_start(&where);
+		else
+			where = a->internal_at;
+		if (!a->internal)
+			return -EIO;
+		a->internal_at = where;
+		(void)server_set_addrs(s, &where, 1); /* it had none */
+	}
+	return e->kind == ENDPOINT_NAME ? watch_server(a, s) : 0;
+}
+
+int addresses_start(struct addresses *a, struct daemon *d, struct event_base *base)
+{
+	int err = 0;
+
+	a->daemon = d;
+	a->base = base;
+
+	for (size_t i = 0; !err && i < a->daemon->n_pools; i++)
+		for (size_t j = 0; !err && j < a->daemon->pools[i]->n_servers; j++)
+			err = start_server(a, &a->daemon->pools[i]->servers[j]);
+	return err;
+}
+
+void addresses_stop(struct addresses *a)
+{
+	struct named_server *named;
+
+	resolver_free(a->resolver);
+	while ((named = SLIST_FIRST(&a->named))) {
+		SLIST_REMOVE_HEAD(&a->named, link);
+		free(named);
+	}
+	internal_stop(a->internal);
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "ask.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "../util.h"
+
+/* From connecting to the last byte of the answer. */
+#define DEADLINE_NS (10 * NSEC_PER_SEC)
+/* Some 400 bytes a session: far more than any daemon holds. */
+#define ANSWER_MAX ((size_t)256 << 20)
+
+static int wait_for(int fd, short events, uint64_t deadline)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+	uint64_t now;
+	int r;
+
+	do {
+		now = now_ns();
+		r = now < deadline ? poll(&p, 1, (int)((deadline - now) / NSEC_PER_MSEC) + 1) : 0;
+	} while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return -errno;
+	return r == 0 ? -ETIMEDOUT : 0;
+}
+
+/* A unix connect is done at once, or EAGAIN while the daemon's queue is full: ask again. */
+static int connect_unix(int fd, const struct sockaddr_un *un, uint64_t deadline)
+{
+	const struct timespec pause = {.tv_nsec = 20000000};
+
+	while (connect(fd, (const struct sockaddr *)un, sizeof(*un)) < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (now_ns() >= deadline)
+			return -ETIMEDOUT;
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+static int send_line(int fd, const char *command, uint64_t deadline)
+{
+	char line[64];
+	size_t len = (size_t)snprintf(line, sizeof(line), "%s\n", command);
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = send(fd, line + done, len - done, MSG_NOSIGNAL);
+		int r;
+
+		if (n >= 0) {
+			done += (size_t)n;
+			continue;
+		}
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		r = wait_for(fd, POLLOUT, deadline);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Reads up to the end of the stream. The caller owns *buf, which is NULL at first, even on failure.
+ */
+static int receive_all(int fd, uint64_t deadline, char **buf, size_t *ret_len)
+{
+	size_t size = 0;
+	size_t len = 0;
+
+	for (;;) {
+		ssize_t n;
+		int r;
+
+		if (len == size) {
+			size_t more = size ? size * 2 : 65536;
+			char *bigger = more <= ANSWER_MAX ? realloc(*buf, more) : NULL;
+
+			if (!bigger)
+				return -ENOMEM;
+			*buf = bigger;
+			size = more;
+		}
+		r = wait_for(fd, POLLIN, deadline);
+		if (r < 0)
+			return r;
+		n = recv(fd, *buf + len, size - len, 0);
+		if (n == 0)
+			break;
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		len += n > 0 ? (size_t)n : 0;
+	}
+	*ret_len = len;
+	return 0;
+}
+
+int ask(const char *path, const char *command, char **buf, size_t *ret_len)
+{
+	_cleanup_close_ int fd = -1;
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	uint64_t deadline = now_ns() + DEADLINE_NS;
+	int r;
+
+	if (strlen(path) >= sizeof(un.sun_path)) {
+		(void)fprintf(stderr, "splicectl: %s: too long for a unix socket\n", path);
+		return -ENAMETOOLONG;
+	}
+	(void)memcpy(un.sun_path, path, strlen(path) + 1);
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	r = fd < 0 ? -errno : connect_unix(fd, &un, deadline);
+	if (r < 0) {
+		(void)fprintf(stderr, "splicectl: cannot connect to %s: %s\n", path, strerror(-r));
+		return r;
+	}
+	r = send_line(fd, command, deadline);
+	/* A daemon with too many clients answers and closes before it has read the line. */
+	if (r == 0 || r == -EPIPE)
+		r = receive_all(fd, deadline, buf, ret_len);
+	if (r < 0)
+		(void)fprintf(stderr, "splicectl: no answer from %s: %s\n", path, strerror(-r));
+	return r;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which engine the daemon has: decided by the configuration, by what may be loaded, by the canary.
+ */
+#pragma once
+
+struct daemon;
+struct doctor;
+
+/* Loads the programs, unless they are not wanted: d->maps stays NULL where they cannot be had.
+ * Needs privileges. 0, or a negative errno after logging that `engine = kernel` cannot be. */
+int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers);
+/* Tries them, and unloads them if they fail. The same, without privileges. */
+int engine_prove(struct daemon *d, struct doctor *doctor);
