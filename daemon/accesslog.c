@@ -30,6 +30,8 @@ void access_write_session(const struct access_session *s)
 	access_number(&e, "duration_ms", s->duration_ms);
 	access_text(&e, "engine", s->engine);
 	access_number(&e, "pauses", s->pauses);
+	if (s->reason)
+		access_text(&e, "reason", s->reason);
 	access_text(&e, "end", s->end);
 	access_write(&e);
 }

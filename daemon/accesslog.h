@@ -11,6 +11,7 @@ struct access_session {
 	uint64_t bytes_up, bytes_down, duration_ms;
 	const char *engine;
 	unsigned int pauses;
+	const char *reason; /* NULL: `end` says it all, and there is none in the line */
 	const char *end;
 };
 

@@ -42,6 +42,9 @@ struct conn {
 	bool end_first;  /* it failed after its peer had ended it properly */
 	/* At the other end: a client, as a PROXY header names it; the address of a server. */
 	struct addr peer;
+	bool tight;      /* its receive buffer is as small as `share`, whatever was promised */
+	uint32_t share;  /* bytes of its buffers, where memory is scarce; 0: the usual ones */
+	uint32_t window; /* ... and of its receive window: see buffers.h */
 	uint64_t cookie;
 	uint64_t sent;     /* bytes the daemon wrote */
 	uint64_t received; /* bytes the daemon read */

@@ -44,6 +44,7 @@ COUNTER(retries,
 	"sent again")
 COUNTER(events_lost,
 	"events that did not fit a worker's ring buffer; the worker then looks at all its sessions")
+COUNTER(memory_refusals, "clients refused because of `memory_max`, those that got 503 included")
 COUNTER(http_requests, "request heads that were complete, and those refused")
 COUNTER(backend_reused, "requests that were sent on a kept connection")
 COUNTER(log_lost,

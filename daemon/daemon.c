@@ -53,6 +53,7 @@ int daemon_init(struct daemon *d, unsigned int n_workers)
 	splice_settings_init(&d->settings, d->config);
 	atomic_store(&d->access_log, d->config->access_log != NULL);
 	atomic_store(&d->log_empty, d->config->log_empty);
+	memory_init(&d->memory, d->config);
 	d->workers = calloc(n_workers, sizeof(*d->workers));
 	err = d->workers ? slots_init(&d->slots, max) : -ENOMEM;
 	if (!err)

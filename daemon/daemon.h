@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "memory.h"
+#include "memorywatch.h"
 #include "slots.h"
 #include "splice/settings.h"
 
@@ -25,6 +27,8 @@ struct daemon {
 	struct worker *workers;
 	unsigned int n_workers;
 	struct slots slots;
+	struct memory memory;
+	struct memory_watch memory_watch;
 	atomic_uint_fast64_t next_id;
 	atomic_bool access_log, log_empty;
 	atomic_bool told_unmarked; /* that sockets cannot be marked: see daemon_own() */

@@ -89,7 +89,7 @@ bool listener_allows(const struct listener *l, const struct addr *a)
 }
 
 void listener_turn_away(const struct listener *l, int fd, const struct addr *client,
-			const char *end)
+			const char *end, const char *reason)
 {
 	const struct daemon *d = l->daemon;
 	struct conn c = {.fd = fd};
@@ -102,6 +102,7 @@ void listener_turn_away(const struct listener *l, int fd, const struct addr *cli
 	    &(struct access_session){.client = addr_format(client, text),
 				     .listener = l->config->name,
 				     .pool = l->pool ? l->pool->config->name : NULL,
+				     .reason = reason,
 				     .end = end});
 }
 
@@ -160,7 +161,7 @@ static bool accept_one(struct listen_socket *ls)
 	give_place(l, slot);
 	if (fd >= 0) {
 		stat_inc(&ls->worker->stats.denied);
-		listener_turn_away(l, fd, &client, session_end_str[END_DENIED]);
+		listener_turn_away(l, fd, &client, session_end_str[END_DENIED], NULL);
 		return true;
 	}
 	switch (err) {

@@ -61,6 +61,6 @@ bool listener_allows(const struct listener *l, const struct addr *client);
 struct pool *listener_route(const struct listener *l, const struct route_query *query);
 /* Resets a connection that never becomes a session, and logs that it ended so. Takes `fd`. */
 void listener_turn_away(const struct listener *l, int fd, const struct addr *client,
-			const char *end);
+			const char *end, const char *reason);
 /* The session's end frees its place. */
 void listener_session_ended(struct listener *l);

@@ -275,6 +275,8 @@ static int set_up(struct run *r)
 	if (!err)
 		err = daemon_init(&r->daemon, worker_count(c));
 	if (!err)
+		err = memory_watch_init(&r->daemon.memory_watch, &r->daemon, r->base, &r->mail);
+	if (!err)
 		err = daemon_listen(&r->daemon);
 	if (!err && c->control)
 		err = open_control(r);
@@ -324,6 +326,7 @@ static void tear_down(struct run *r)
 
 	commands_close(&r->commands);
 	daemon_fini(&r->daemon);
+	memory_watch_fini(&r->daemon.memory_watch);
 	addresses_stop(&r->addresses);
 	maps_close(maps);
 	doctor_end(&r->doctor);

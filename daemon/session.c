@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "buffers.h"
 #include "daemon.h"
 #include "listener.h"
 #include "log.h"
@@ -111,11 +112,21 @@ static void init_streams(struct session *s)
 	splice_begin(&s->splice, client);
 }
 
+/* A socket that it has got begins with what there is for it: nothing but a first window has been
+ * promised yet. */
+static void share_buffers(const struct session *s, struct conn *c)
+{
+	const struct daemon *d = s->worker->daemon;
+
+	buffers_set(c, memory_share(&d->memory, false), d->settings.window, true);
+}
+
 void session_attach(struct session *s, struct conn *c)
 {
 	c->event = session_event;
 	c->owner = s;
 	s->conns[SIDE_BACKEND] = c;
+	share_buffers(s, c);
 	splice_attach(&s->splice, c);
 }
 
@@ -157,19 +168,52 @@ static void no_memory(struct worker *w, struct listener *l, int fd, uint32_t slo
 		log_error("listener %s: out of memory for sessions: they are reset",
 			  l->config->name);
 	stat_inc(&w->stats.ends[END_LIMIT]);
-	listener_turn_away(l, fd, client, session_end_str[END_LIMIT]);
+	listener_turn_away(l, fd, client, session_end_str[END_LIMIT], NULL);
 	slots_give(&w->daemon->slots, slot);
 	listener_session_ended(l);
+}
+
+/* Whether a client that cannot be served is told so when its request has come. */
+static bool is_told(const struct listener *l)
+{
+	return l->config->protocol == PROTOCOL_HTTP || l->config->protocol == PROTOCOL_AUTO;
+}
+
+/* memory_max is near: those who are there keep what they have. */
+static void refuse_for_memory(struct worker *w, struct listener *l, int fd, uint32_t slot,
+			      const struct addr *client)
+{
+	stat_inc(&w->stats.ends[END_LIMIT]);
+	stat_inc(&w->stats.memory_refusals);
+	listener_turn_away(l, fd, client, session_end_str[END_LIMIT], "memory");
+	slots_give(&w->daemon->slots, slot);
+	listener_session_ended(l);
+}
+
+bool session_finds_no_room(struct session *s)
+{
+	struct worker *w = s->worker;
+
+	if (!memory_refuses(&w->daemon->memory) || !is_told(s->listener))
+		return false;
+	s->no_room = true;
+	stat_inc(&w->stats.memory_refusals);
+	return true;
 }
 
 void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 		   const struct addr *client, bool denied, void (*begin)(struct session *s))
 {
 	struct daemon *d = w->daemon;
-	struct session *s = calloc(1, sizeof(*s));
+	struct session *s;
 
 	atomic_fetch_add(&l->total, 1);
 	stat_inc(&w->stats.sessions_total);
+	if (memory_refuses(&d->memory) && !is_told(l)) {
+		refuse_for_memory(w, l, fd, slot, client);
+		return;
+	}
+	s = calloc(1, sizeof(*s));
 	if (!s) {
 		no_memory(w, l, fd, slot, client);
 		return;
@@ -187,6 +231,7 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	TAILQ_INSERT_TAIL(&w->sessions, s, link);
 	w->n_sessions++;
 	s->timer.fire = on_timeout;
+	share_buffers(s, s->conns[SIDE_CLIENT]);
 
 	stream_watch(&s->streams[UP]);
 	begin(s);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "addr.h"
+#include "memory.h"
 #include "protocol.h"
 #include "sessionend.h"
 #include "sniff/state.h"
@@ -61,6 +62,7 @@ struct session {
 	uint64_t deadline_ns; /* what that is set for */
 	uint64_t id;
 	uint64_t began_ns, opened_ns;
+	struct memory_part memory;
 	uint64_t moved_ns; /* the last movement that is known: see silence.h */
 	uint64_t taken[2]; /* by enum side: what that peer had taken when last looked at */
 	uint64_t preamble; /* bytes of the PROXY header for the server: not the client's */
@@ -72,6 +74,7 @@ struct session {
 	bool proxied;         /* a PROXY header has been dealt with */
 	bool polite;          /* close without a reset */
 	bool denied;          /* is told so in its own language: HTTP */
+	bool no_room;         /* ended as `limit` because of memory_max */
 	bool tunnel;          /* what follows an HTTP upgrade or CONNECT, or is HTTP/2 */
 	TAILQ_ENTRY(session) link;
 	TAILQ_ENTRY(session) sniff_link;
@@ -90,6 +93,9 @@ static inline struct session *session_of(const struct stream *s)
  */
 void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 		   const struct addr *client, bool denied, void (*begin)(struct session *s));
+/* Whether memory_max is so near that a client of HTTP, or of what may be HTTP, which has not been
+ * served yet is refused. Then it is counted and noted as that. */
+bool session_finds_no_room(struct session *s);
 /* The only place a session changes its protocol: `next` decides what happens to it from now on. */
 void session_speak(struct session *s, const struct protocol *next);
 /* What the first bytes said; allocates it. NULL: out of memory, and the session has ended. */

@@ -55,6 +55,8 @@ static void write_line(const struct session *s)
 		access_text(&e, "sni", *s->about->sni ? s->about->sni : NULL);
 		add_alpn(&e, s->about, alpn);
 	}
+	if (s->no_room)
+		access_text(&e, "reason", "memory");
 	access_text(&e, "end", session_end_str[s->end]);
 	access_write(&e);
 }

@@ -29,6 +29,7 @@ void worker_session_ended(struct worker *w, struct session *s)
 	TAILQ_REMOVE(&w->sessions, s, link);
 	TAILQ_INSERT_TAIL(&w->ended, s, link);
 	w->n_sessions--;
+	memory_forget(&w->daemon->memory, &s->memory);
 	loop_look(&w->loop);
 }
 
@@ -94,7 +95,10 @@ static void on_ring(struct loop *l)
 
 static void on_turn_over(struct loop *l)
 {
-	reap(container_of(l, struct worker, loop), false);
+	struct worker *w = container_of(l, struct worker, loop);
+
+	memory_turn(w);
+	reap(w, false);
 }
 
 void worker_drain(struct worker *w)
@@ -163,6 +167,7 @@ static int open_fds(struct worker *w)
 	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (w->reserve_fd < 0)
 		return -errno;
+	w->splicer.memory = &w->daemon->memory;
 	return splicer_init(&w->splicer, &w->loop, w->daemon->maps, w->index, &w->stats);
 }
 
@@ -223,6 +228,7 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	};
 	if (err)
 		return log_errno(err, "worker %u: setting up", index);
+	memory_round_init(w);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include "loop.h"
 #include "mailbox.h"
+#include "memorywatch.h"
 #include "session.h"
 #include "stats.h"
 #include "timer.h"
@@ -32,7 +33,8 @@ struct worker {
 	struct event_base *base;
 	struct loop loop;
 	struct splicer splicer;
-	int reserve_fd;          /* given up for a dial when descriptors run out */
+	int reserve_fd; /* given up for a dial when descriptors run out */
+	struct memory_round memory_round;
 	struct timer reap_timer; /* another try to free what has ended */
 	char *scratch;           /* HTTP_SCRATCH bytes, empty between turns: heads to be written */
 	struct http_field *fields; /* WORKER_FIELDS: of the head that is being looked at */

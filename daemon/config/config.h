@@ -212,6 +212,7 @@ struct config {
 	uint64_t splice_high;   /* bytes queued in the kernel for a target: pause the source */
 	uint64_t splice_low;    /* ... resume it */
 	uint64_t splice_hard;   /* ... take bytes back to user space */
+	uint64_t memory_max;    /* 0: a share of tcp_mem */
 	uint64_t splice_window; /* receive window of a spliced socket */
 	enum local_congestion local_congestion;
 	int numa_node; /* -1: any */

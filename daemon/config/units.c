@@ -77,6 +77,10 @@ int units_parse_duration(const struct option *o, const char *text, void *field, 
 
 int units_parse_size(const struct option *o, const char *text, void *field, struct text *why)
 {
+	if (o->word && strcmp(text, o->word) == 0) {
+		*(uint64_t *)field = o->word_value;
+		return 0;
+	}
 	return parse_scaled(o, text, sizes, ARRAY_SIZE(sizes), field, why);
 }
 

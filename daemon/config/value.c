@@ -258,7 +258,10 @@ void value_format(const struct option *o, const void *base, FILE *out)
 		fputs(units_format_duration(*(const uint64_t *)field, buf), out);
 		break;
 	case OPTION_SIZE:
-		fputs(units_format_size(*(const uint64_t *)field, buf), out);
+		if (o->word && *(const uint64_t *)field == o->word_value)
+			fputs(o->word, out);
+		else
+			fputs(units_format_size(*(const uint64_t *)field, buf), out);
 		break;
 	case OPTION_MODE:
 		fprintf(out, "%04o", *(const unsigned int *)field);

@@ -139,7 +139,7 @@ static void put_pair(const char *name, const char *value)
 
 int print_status(const json_t *status)
 {
-	char buf[CELL_MAX];
+	char buf[CELL_MAX], used[32], most[32];
 	int r;
 
 	put_pair("Version", text_of(status, "version"));
@@ -155,6 +155,10 @@ int print_status(const json_t *status)
 	(void)snprintf(buf, sizeof(buf), "%" PRId64 " of at most %" PRId64,
 		       int_of(status, "sessions_active"), int_of(status, "max_sessions"));
 	put_pair("Sessions", buf);
+	(void)snprintf(buf, sizeof(buf), "%s of at most %s",
+		       format_bytes(int_of(status, "memory_used"), used, sizeof(used)),
+		       format_bytes(int_of(status, "memory_max"), most, sizeof(most)));
+	put_pair("Memory", buf);
 	put_pair("Config", text_of(status, "config"));
 
 	r = print_listeners(json_object_get(status, "listeners"));

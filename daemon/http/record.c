@@ -138,6 +138,8 @@ static void write_line(const struct session *s, const struct http_request *r, en
 	access_text(&e, "engine", engine_of(s, r));
 	if (h->refused)
 		access_text(&e, "error", http_error_str[h->refused]);
+	if (s->no_room)
+		access_text(&e, "reason", "memory");
 	access_text(&e, "end", http_end_str[end]);
 	access_write(&e);
 }

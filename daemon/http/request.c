@@ -231,6 +231,8 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 		http_answer_as_last(s, head, in);
 	else if (!pool)
 		http_answer(s, no_pool(h, known_host));
+	else if (h->n_requests == 1 && session_finds_no_room(s))
+		http_answer(s, HTTP_END_LIMIT);
 	else if (c->body_max && head->has_length && head->content_length > c->body_max)
 		http_answer(s, HTTP_END_BODY_TOO_LARGE);
 	else

@@ -191,6 +191,8 @@ int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status
 	    .workers = d->n_workers,
 	    .sessions_active = slots_used(&d->slots),
 	    .max_sessions = d->config->max_sessions,
+	    .memory_used = atomic_load(&d->memory.used),
+	    .memory_max = d->memory.max,
 	    .draining = atomic_load(&d->draining),
 	    .listeners = calloc(d->n_listeners + 1, sizeof(*ret->listeners)),
 	};

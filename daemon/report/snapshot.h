@@ -75,6 +75,7 @@ struct status_snapshot {
 	const char *engine, *engine_reason, *canary, *config;
 	unsigned int workers;
 	uint32_t sessions_active, max_sessions;
+	uint64_t memory_used, memory_max;
 	bool draining;
 	struct listener_snapshot *listeners;
 	size_t n_listeners;

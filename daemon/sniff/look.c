@@ -41,10 +41,14 @@ static enum step go(struct session *s, struct route_query *query)
 	s->client_conn.readable = s->client_conn.writable = true;
 	query->src = &s->client_conn.peer;
 	pool = listener_route(s->listener, query);
-	if (pool)
+	if (session_finds_no_room(s)) {
+		s->pool = pool;
+		session_end(s, END_LIMIT);
+	} else if (pool) {
 		tcp_dial(s, pool);
-	else
+	} else {
 		refuse_route(s);
+	}
 	return STEP_DECIDED;
 }
 

@@ -4,6 +4,7 @@
 #include "../util.h"
 #include "byhand.h"
 #include "engage.h"
+#include "splicer.h"
 
 static void give_up_both(struct splice *sp, enum copy_reason why)
 {
@@ -18,6 +19,10 @@ void splice_adopt_now(struct splice *sp)
 	splice_enlist(sp, NULL);
 	if (sp->streams[UP].state != STREAM_COPY || sp->streams[DOWN].state != STREAM_COPY) {
 		give_up_both(sp, COPY_HALF_CLOSED);
+		return;
+	}
+	if (splicer_is_short(sp->by)) {
+		give_up_both(sp, COPY_MEMORY);
 		return;
 	}
 	for (int i = 0; !err && i < 2; i++)

@@ -8,14 +8,15 @@
 #include "lane.h"
 #include "maps.h"
 #include "serve.h"
+#include "splicer.h"
 #include "take-back.h"
 #include "wait.h"
 
 bool budget_possible(const struct stream *st)
 {
-	return st->splice->by->maps && !st->splice->settings->copy_only && st->source->tcp &&
-	       st->target->tcp && !st->source->fin_seen && !st->source->failed &&
-	       st->why_copy == COPY_NONE;
+	return st->splice->by->maps && !st->splice->settings->copy_only &&
+	       !splicer_is_short(st->splice->by) && st->source->tcp && st->target->tcp &&
+	       !st->source->fin_seen && !st->source->failed && st->why_copy == COPY_NONE;
 }
 
 int budget_engage(struct stream *st, uint64_t bytes)

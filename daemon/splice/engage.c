@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engage.h"
+#include "../buffers.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -34,7 +35,8 @@
  */
 static void fix_window(const struct stream *s, bool first)
 {
-	int window = (int)s->splice->settings->window, lock = SOCK_RCVBUF_LOCK, quick = 1;
+	int window = (int)buffers_window(s->source, s->splice->settings->window),
+	    lock = SOCK_RCVBUF_LOCK, quick = 1;
 
 	/* Every time: the kernel sets the clamp anew when segments become larger. */
 	(void)setsockopt(s->source->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof(window));
@@ -115,8 +117,8 @@ static int share(struct stream *s, uint64_t limit)
 	use_slot(s->splice);
 	*lane = (struct lane){
 	    .limit = limit,
-	    .high = (uint32_t)c->high,
-	    .hard = (uint32_t)c->hard,
+	    .high = (uint32_t)buffers_mark(s->target, c->high),
+	    .hard = (uint32_t)buffers_hard(s->target, c->high, c->hard),
 	    .mem_high = (uint32_t)MIN(c->high * MEMORY_PER_HIGH, UINT32_MAX),
 	    .mem_hard = (uint32_t)MIN(c->hard * MEMORY_PER_HARD, UINT32_MAX),
 	    .generation = s->splice->generation,

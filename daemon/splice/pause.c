@@ -24,8 +24,11 @@
 
 void kernel_consider_pause(struct stream *s)
 {
-	uint64_t low = s->splice->settings->low, backlog = 0, unsent = 0;
+	const struct splice_settings *c = s->splice->settings;
 	struct lane *lane = s->lane;
+	/* A mark that memory_max has lowered lowers both. */
+	uint64_t low = lane->high < c->high ? lane->high / 2 : c->low;
+	uint64_t backlog = 0, unsent = 0;
 	int err = kernel_backlog(s, &backlog, &unsent);
 
 	if (err) {

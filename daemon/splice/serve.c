@@ -75,10 +75,14 @@ static void taken_up(struct stream *s)
 		kernel_to_copy(s); /* which engages it again when nothing is pending */
 }
 
-/* Pending bytes beyond this are written before more is taken up: the bound of a stream's memory. */
+/*
+ * Pending bytes beyond this are written before more is taken up: the bound of a stream's memory.
+ * Where memory is scarce that is the first that was: behind a small window the source could fill it
+ * again, and so be handed up, each time before it has left the map.
+ */
 static bool too_much(const struct stream *s)
 {
-	return s->pending_len > 2 * s->splice->settings->window;
+	return s->pending_len > (s->source->share ? 0 : 2 * s->splice->settings->window);
 }
 
 /*

@@ -50,6 +50,7 @@ enum copy_reason {
 	COPY_UNIX,        /* one side is a unix socket */
 	COPY_HALF_CLOSED, /* one side has ended: the kernel would discard what it hands up */
 	COPY_MAP_FULL,    /* no room in a map */
+	COPY_MEMORY,      /* memory_max is near */
 	COPY_REFUSED,     /* the kernel refused the socket for another reason */
 	_COPY_REASON_MAX,
 };
@@ -144,6 +145,7 @@ TAILQ_HEAD(splice_list, splice);
 
 /* What the splices of one worker share: touched by its thread alone. */
 struct splicer {
+	const struct memory *memory; /* NULL: nothing bounds what splices hold in all */
 	struct loop *loop;
 	const struct maps *maps; /* NULL: no kernel engine */
 	struct stats *stats;     /* counters of that thread */

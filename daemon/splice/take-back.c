@@ -38,13 +38,16 @@ static bool window_is_open(const struct stream *s)
 	uint64_t consumed =
 	    s->source->received + stream_redirected(s) + kernel_passed(s) - s->taken;
 	struct tcp_state state;
+	uint64_t far;
 
 	if (s->splice->by->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT)
 		return true;
 	if (tcp_state_read(s->source->fd, &state) < 0)
 		return true; /* the delete will tell */
+	/* A small buffer is filled by a few segments whose memory is more than their bytes. */
+	far = s->source->window ? s->source->window / 32 : s->splice->settings->window / 4;
 	/* A FIN runs one too; its EPOLLRDHUP leads to the end of the stream. */
-	return state.open && state.received < consumed + s->splice->settings->window / 4;
+	return state.open && state.received < consumed + far;
 }
 
 /* Without sockops. Safe as long as no verdict is due in this very moment. */

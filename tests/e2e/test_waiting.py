@@ -31,7 +31,7 @@ def test_stopped_readers_cost_nothing(env):
     sessions = env.pick(4000, 500)
     load, daemon = start(env, "--sessions", sessions, "--never-read", "client", "--bytes-down",
                          "400K", *DOWNLOAD, "--rcvbuf", 16 << 10, "--sndbuf", 64 << 10,
-                         timeout=150, spliced={"max_sessions": 8192, **SMALL})
+                         timeout=150, spliced={"max_sessions": 8192, "memory_max": "16G", **SMALL})
     wait_until(lambda: daemon.status()["sessions_active"] == sessions, 60, "all are connected")
     wait_stalled(load, "down", seconds=60, still=2.0)
     paused = daemon.stats()["pauses"] - daemon.stats()["resumes"]

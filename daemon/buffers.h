@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The buffers of one TCP socket where memory is scarce: see memory.h. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conn;
+
+/*
+ * Gives the socket buffers of `share` bytes in each direction, or the usual ones (0), where it has
+ * others by now and the change is worth the calls. `window` is what a spliced socket offers to its
+ * sender usually (splice_window). What that was promised already may still come, unless `hard`: TCP
+ * drops what does not fit then, and its sender repeats it. It cannot fail: a socket whose options
+ * are refused keeps what it has, and works. Nothing for a conn without a TCP socket.
+ *
+ * The usual ones are not to be set while the socket's bytes are read by hand out of the kernel
+ * engine (STREAM_SERVING).
+ */
+void buffers_set(struct conn *c, uint64_t share, uint64_t window, bool hard);
+/* `most` bytes of a mark on what waits for this socket, or of its receive window; less where memory
+ * is scarce. */
+uint64_t buffers_mark(const struct conn *c, uint64_t most);
+/* From so many waiting bytes on the kernel hands up what still comes: a pause that comes late costs
+ * what is between the two, of every session. */
+uint64_t buffers_hard(const struct conn *c, uint64_t most_high, uint64_t most_hard);
+uint64_t buffers_window(const struct conn *c, uint64_t most);
