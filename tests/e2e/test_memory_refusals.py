@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """At the last mark of memory_max new clients are refused by name, and the others are served."""
 
+import re
 import socket
 import threading
 
@@ -112,7 +113,7 @@ def test_who_is_refused(env):
         assert stats["memory_refusals"] >= 2 and stats["integrity_aborts"] == 0, stats
         assert status["memory_used"] > MAXIMUM // 2 and status["memory_max"] == MAXIMUM, status
         text = run(daemon.control_tool, "-s", daemon.control_path, "status").stdout
-        assert f" of at most {MAXIMUM} bytes" in text and "Memory" in text, text
+        assert re.search(rf"Memory +\S+ MiB of at most {MAXIMUM // MIB}.0 MiB", text), text
         assert any("new clients are refused" in line for line in daemon.log())
 
         # When the readers have gone there is room again, for new and for old ones.
