@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Serving: bytes that the kernel handed up are read in order, written, and the stream goes back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../daemon/splice/serve.h"
+#include "fakekernel.h"
+
+static struct splice_test t;
+static struct stream *const down = &t.streams[DOWN];
+static struct lane *const lane = &t.lanes[DOWN];
+
+#define LOOK_NS (100 * NSEC_PER_USEC) /* the shortest wait */
+
+/* The server has said so much more, and the kernel hands all of it up. */
+static void hand_up(size_t n)
+{
+	say(t.server_end, &t.server, lane->passed, n);
+	lane->passed += n;
+}
+
+/* Tasks until no more is put off; time stands still. */
+static void at_once(void)
+{
+	pass(&t, 0);
+}
+
+static void test_serves_and_goes_back(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_mss = sockops_leaves;
+	assert_false(t.server.armed & EPOLLIN);
+	hand_up(5000);
+	stream_pump(down);
+	assert_int_equal(down->state, STREAM_SERVING);
+	assert_true(is_held(&t.server));
+	assert_true(t.server.armed & EPOLLIN);
+	assert_int_equal(t.stats.served, 1);
+	assert_true(down->again.queued);
+	/* Whether it has stopped growing is known at the second look. */
+	assert_int_equal(run_tasks(&t), 1);
+	assert_int_equal(down->taken, 0);
+	assert_int_equal(down->wait.at, t.turns.loop.now + LOOK_NS);
+	pass(&t, LOOK_NS);
+	expect(t.client_end, 0, 5000);
+	assert_int_equal(down->state, STREAM_ENGAGED);
+	assert_int_equal(down->taken, 5000);
+	assert_int_equal(down->copied, 5000);
+	assert_int_equal(t.server.received, 5000);
+	assert_int_equal(t.client.sent, 5000);
+	assert_null(down->pending);
+	/* What the verdict goes by from here. */
+	assert_int_equal(lane->forwarded, 5000);
+	assert_int_equal(lane->copied, 0);
+	assert_int_equal(lane->epoch, 2);
+	assert_true(is_in(ENGAGED_FD, &t.server));
+	assert_false(is_held(&t.server));
+	assert_false(t.server.armed & EPOLLIN);
+	assert_false(down->waiting);
+	/* The other stream has seen nothing of it. */
+	assert_int_equal(t.streams[UP].state, STREAM_ENGAGED);
+	assert_int_equal(t.lanes[UP].epoch, 1);
+	end(&t);
+}
+
+static void test_waits_while_it_grows(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_mss = sockops_leaves;
+	hand_up(1000);
+	stream_pump(down);
+	at_once();
+	for (int i = 0; i < 5; i++) {
+		hand_up(1000);
+		pass(&t, LOOK_NS);
+		assert_int_equal(down->state, STREAM_SERVING);
+		assert_int_equal(down->taken, 0);
+		/* Ever with the shortest wait. */
+		assert_int_equal(down->wait.at, t.turns.loop.now + LOOK_NS);
+	}
+	pass(&t, LOOK_NS);
+	assert_int_equal(down->state, STREAM_ENGAGED);
+	expect(t.client_end, 0, 6000);
+	end(&t);
+}
+
+static bool hand_up_more;
+
+static void more_comes_first(struct splice_test *test)
+{
+	if (hand_up_more)
+		hand_up(300);
+	hand_up_more = false;
+	sockops_leaves(test);
+}
+
+/* It may not leave the map while something handed up is unread: that could not be read any more. */
+static void test_more_was_handed_up_meanwhile(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_mss = more_comes_first;
+	hand_up_more = true;
+	hand_up(1000);
+	stream_pump(down);
+	at_once();
+	pass(&t, LOOK_NS);
+	assert_int_equal(down->state, STREAM_SERVING);
+	assert_true(is_in(ENGAGED_FD, &t.server));
+	assert_int_equal(down->pending_len, 1000);
+	pass(&t, LOOK_NS);
+	assert_int_equal(down->state, STREAM_ENGAGED);
+	assert_int_equal(lane->forwarded, 1300);
+	expect(t.client_end, 0, 1300);
+	end(&t);
+}
+
+/* They may wait behind the socket's own backlog: only what is there is read, in order. */
+static void test_not_all_of_it_can_be_read_yet(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_mss = sockops_leaves;
+	say(t.server_end, &t.server, 0, 400);
+	lane->passed = 1000;
+	stream_pump(down);
+	at_once();
+	pass(&t, LOOK_NS);
+	assert_int_equal(down->state, STREAM_SERVING);
+	assert_int_equal(down->taken, 400);
+	assert_true(down->waiting);
+	say(t.server_end, &t.server, 400, 600);
+	pass(&t, NSEC_PER_MSEC);
+	assert_int_equal(down->state, STREAM_ENGAGED);
+	assert_int_equal(lane->forwarded, 1000);
+	expect(t.client_end, 0, 1000);
+	assert_int_equal(t.n_corrupt, 0);
+	end(&t);
+}
+
+/* The end is there, and bytes before it are not: they are waited for, and not for ever. */
+static void test_bytes_that_never_come(void **state _unused_)
+{
+	begin_engaged(&t);
+	say(t.server_end, &t.server, 0, 400);
+	assert_int_equal(shutdown(t.server_end, SHUT_WR), 0);
+	lane->passed = 1000;
+	stream_pump(down);
+	at_once();
+	pass(&t, LOOK_NS);
+	assert_int_equal(down->taken, 400);
+	pass(&t, 4900 * NSEC_PER_MSEC);
+	assert_int_equal(t.n_corrupt, 0);
+	assert_int_equal(down->state, STREAM_SERVING);
+	pass(&t, 600 * NSEC_PER_MSEC);
+	assert_int_equal(t.n_corrupt, 1);
+	assert_int_equal(t.n_done + t.n_failed, 0);
+	end(&t);
+}
+
+/* A source that has ended stays in the map until the last byte of it is read, and is copied. */
+static void test_the_last_bytes(void **state _unused_)
+{
+	char byte;
+
+	begin_engaged(&t);
+	fake.on_mss = sockops_leaves;
+	hand_up(2000);
+	assert_int_equal(shutdown(t.server_end, SHUT_WR), 0);
+	for (int i = 0; i < 1000 && !t.server.fin_seen; i++) {
+		struct tcp_info info;
+		socklen_t len = sizeof(info);
+
+		assert_int_equal(getsockopt(t.server.fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+		t.server.fin_seen = info.tcpi_state == TCP_CLOSE_WAIT;
+		(void)usleep(1000);
+	}
+	stream_pump(down);
+	at_once();
+	pass(&t, LOOK_NS);
+	assert_int_equal(down->why_copy, COPY_HALF_CLOSED);
+	assert_int_equal(down->state, STREAM_DONE);
+	assert_int_equal(t.n_done, 1);
+	assert_int_equal(t.n_corrupt, 0);
+	/* The other way is copied from now on: see kernel_release(). */
+	assert_int_equal(t.streams[UP].state, STREAM_COPY);
+	assert_int_equal(t.streams[UP].why_copy, COPY_HALF_CLOSED);
+	assert_int_equal(recv(t.client_end, (char[2000]){0}, 2000, MSG_WAITALL), 2000);
+	assert_int_equal(recv(t.client_end, &byte, 1, 0), 0);
+	end(&t);
+}
+
+/* What was read and not written bounds what is read. */
+static void test_pending_bytes_go_first(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_mss = sockops_leaves;
+	t.settings.window = 1000;
+	hand_up(3000);
+	stream_pump(down);
+	at_once();
+	assert_int_equal(stream_keep(down, (char[2001]){0}, 2001), 0);
+	t.client.writable = false;
+	pass(&t, LOOK_NS);
+	assert_int_equal(down->state, STREAM_SERVING);
+	assert_int_equal(down->taken, 0);
+	assert_int_equal(down->pending_len, 2001);
+	assert_true(down->waiting);
+	t.client.writable = true;
+	pass(&t, NSEC_PER_MSEC);
+	assert_int_equal(down->state, STREAM_ENGAGED);
+	assert_int_equal(down->copied, 5001);
+	end(&t);
+}
+
+static void test_the_source_fails(void **state _unused_)
+{
+	const struct linger hard = {.l_onoff = 1};
+
+	begin_engaged(&t);
+	lane->passed = 1000;
+	stream_pump(down);
+	at_once();
+	assert_int_equal(setsockopt(t.server_end, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+	assert_int_equal(close(t.server_end), 0);
+	t.server_end = -1;
+	pass(&t, LOOK_NS);
+	assert_int_equal(t.n_failed, 1);
+	assert_ptr_equal(t.failed, &t.server);
+	assert_int_equal(t.error, ECONNRESET);
+	/* It has ended: nothing waits any more. */
+	assert_false(down->waiting);
+	assert_false(down->again.queued);
+	end(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_serves_and_goes_back),
+	    cmocka_unit_test(test_waits_while_it_grows),
+	    cmocka_unit_test(test_more_was_handed_up_meanwhile),
+	    cmocka_unit_test(test_not_all_of_it_can_be_read_yet),
+	    cmocka_unit_test(test_bytes_that_never_come),
+	    cmocka_unit_test(test_the_last_bytes),
+	    cmocka_unit_test(test_pending_bytes_go_first),
+	    cmocka_unit_test(test_the_source_fails),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
