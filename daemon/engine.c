@@ -5,8 +5,8 @@
 
 #include "config/config.h"
 #include "daemon.h"
+#include "doctor/doctor.h"
 #include "log.h"
-#include "splice/doctor.h"
 #include "splice/maps.h"
 
 int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers)

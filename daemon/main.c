@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "doctor/doctor.h"
 #include "ledger.h"
 #include "log.h"
 #include "report/counter.h"
 #include "report/doctor_print.h"
 #include "run.h"
-#include "splice/doctor.h"
 #include "util.h"
 
 #define DEFAULT_CONFIG "/etc/spliced/spliced.conf"

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "conn.h"
 #include "daemon.h"
+#include "doctor/doctor.h"
 #include "engine.h"
 #include "listener.h"
 #include "log.h"
@@ -20,7 +21,6 @@
 #include "report/controlpath.h"
 #include "sandbox.h"
 #include "signals.h"
-#include "splice/doctor.h"
 #include "worker.h"
 
 struct run {

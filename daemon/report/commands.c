@@ -7,10 +7,10 @@
 #include <sys/stat.h>
 
 #include "../daemon.h"
+#include "../doctor/doctor.h"
 #include "../log.h"
 #include "../mailbox.h"
 #include "../privileges.h"
-#include "../splice/doctor.h"
 #include "../util.h"
 #include "../worker.h"
 #include "control.h"

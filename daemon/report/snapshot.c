@@ -6,11 +6,11 @@
 
 #include "../config/config.h"
 #include "../daemon.h"
+#include "../doctor/doctor.h"
 #include "../listener.h"
 #include "../log/sink.h"
 #include "../protocol.h"
 #include "../session.h"
-#include "../splice/doctor.h"
 #include "../upstream/ejection.h"
 #include "../upstream/pool.h"
 #include "../worker.h"

@@ -13,9 +13,9 @@
 #include "../daemon.h"
 #include "../listener.h"
 #include "../log.h"
+#include "../splice/maps.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
-#include "maps.h"
 
 /* Of one try of one check. */
 #define DEADLINE_NS (5 * NSEC_PER_SEC)

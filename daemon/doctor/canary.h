@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "maps.h"
+#include "../splice/maps.h"
 
 enum canary_check {
 	CANARY_BURST,      /* more than the watermarks, into a reader that starts late */

@@ -7,9 +7,9 @@
 #include <sys/utsname.h>
 
 #include "../cgroup.h"
+#include "../splice/obstacle.h"
 #include "../util.h"
 #include "canary.h"
-#include "obstacle.h"
 
 static void add(struct doctor *d, const char *name, const char *answer, const char *why,
 		const char *fact)

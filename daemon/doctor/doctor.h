@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "../config/config.h"
-#include "maps.h"
+#include "../splice/maps.h"
 
 struct doctor {
 	bool kernel;      /* the kernel engine may be used */
