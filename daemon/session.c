@@ -294,6 +294,8 @@ void session_dial(struct session *s, const struct dial_plan *plan)
 {
 	static const struct dial_calls calls = {on_connected, on_dial_failed};
 
+	if (s->state == SESSION_ENDED)
+		return;
 	s->dial = dial_new(&s->worker->dialer, plan, &calls, s);
 	if (s->dial)
 		dial_begin(s->dial);

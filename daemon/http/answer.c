@@ -118,7 +118,7 @@ void http_answer(struct session *s, enum http_end end)
 		http_abort(s, end);
 		return;
 	}
-	if (h->phase >= HTTP_CLOSING)
+	if (h->phase >= HTTP_CLOSING || !http_goes_on(s))
 		return;
 	err = h->out[SIDE_CLIENT].len ? 0 : write_answer(s, end);
 	if (err) {
@@ -186,13 +186,19 @@ static enum session_end session_end_of(enum http_end end)
 	}
 }
 
+/* The request is recorded when the session ends, which is now or when the last bytes are delivered.
+ */
+static void cut(struct session *s, enum http_end end)
+{
+	s->http->cut = true;
+	s->http->cut_end = end;
+}
+
 void http_cut(struct session *s, enum http_end end)
 {
-	struct http *h = s->http;
-
-	/* Recorded when the session ends: what came of the response is still delivered. */
-	h->cut = true;
-	h->cut_end = end;
+	if (!http_goes_on(s))
+		return;
+	cut(s, end);
 	http_release_server(s, false);
 	if (!http_goes_on(s))
 		return;
@@ -204,10 +210,12 @@ void http_cut(struct session *s, enum http_end end)
 
 void http_abort(struct session *s, enum http_end end)
 {
+	if (!http_goes_on(s))
+		return;
 	if (http_is_answered(s)) {
 		http_leave(s, end);
 		return;
 	}
-	http_record(s, end);
+	cut(s, end);
 	session_end(s, session_end_of(end));
 }

@@ -122,10 +122,11 @@ struct http {
 	bool close;      /* no further request on this connection */
 	bool keep;       /* the server's connection can be kept after the response */
 	bool polite;     /* the client has sent all of the last request */
-	bool cut; /* the response is not complete, which a reset tells when the rest has arrived */
+	bool
+	    cut; /* the request ends as cut_end: a reset tells it, when what there is has arrived */
 	bool delivered; /* the server's TCP has taken the whole request */
 	bool unwanted;  /* of the request nothing more will come: an answer instead of `continue` */
-	enum http_end cut_end; /* of a response that is cut */
+	enum http_end cut_end;
 };
 
 extern const struct protocol protocol_http;
@@ -134,6 +135,11 @@ extern const struct protocol protocol_http;
 static inline bool http_goes_on(const struct session *s)
 {
 	return s->protocol == &protocol_http && s->state != SESSION_ENDED;
+}
+
+static inline bool http_is_in(const struct session *s, enum http_phase phase)
+{
+	return http_goes_on(s) && s->http->phase == phase;
 }
 
 /* A socket failed with `err` (positive errno). */

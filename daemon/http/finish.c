@@ -64,11 +64,9 @@ void http_release_server(struct session *s, bool keep)
 	own = is_own(s, c);
 	/* A header before it names one client: the next request may be another's. */
 	keep = keep && is_clean(s) && (own || s->pool->config->send_proxy == PROXY_SEND_NO);
-	for (int i = 0; i < 2 && http_goes_on(s); i++)
+	for (int i = 0; i < 2; i++)
 		if (stream_in_kernel(&s->streams[i]))
 			budget_revoke(&s->streams[i]);
-	if (!http_goes_on(s))
-		return;
 	http_claim_request(s);
 	forsake_request(s);
 	if (stream_in_kernel(&s->streams[UP]) || stream_in_kernel(&s->streams[DOWN])) {

@@ -144,7 +144,8 @@ static void event(struct session *s, struct conn *c, uint32_t events)
 		return;
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
 		stream_pump(&s->streams[c->side == SIDE_CLIENT ? UP : DOWN]);
-	if (http_goes_on(s) && events & EPOLLOUT && c->owner == s) {
+	/* It may be the server of the request no more. */
+	if (events & EPOLLOUT && c->owner == s) {
 		struct stream *to = &s->streams[c->side == SIDE_CLIENT ? DOWN : UP];
 
 		stream_roused(to);
@@ -379,10 +380,10 @@ bool http_ended(struct session *s)
 
 	sniff_done(s);
 	own_close(&s->http->own);
-	if (!h->request)
-		return h->n_requests;
 	if (h->cut)
 		http_record(s, h->cut_end);
+	else if (!h->request)
+		return h->n_requests;
 	else if (h->request->ended_ns && s->end != END_CLIENT_RESET)
 		http_record(s, HTTP_END_DONE);
 	else

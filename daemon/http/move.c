@@ -95,8 +95,6 @@ static enum move_result one_piece(struct session *s, struct stream *st, struct h
 	if (!stream_stays_by_hand(st))
 		st->by_hand = 0;
 	failed = write_spans(s, st, &spans) != 0;
-	if (!http_goes_on(s))
-		return MOVE_FAILED;
 	/* Also where the target has failed: they are no part of the next request. */
 	if (input_used(s, st, in, used) < 0) {
 		session_end(s, END_LIMIT);

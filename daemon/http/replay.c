@@ -141,8 +141,6 @@ bool http_try_again(struct session *s)
 	r->retried = true;
 	stat_inc(&s->worker->stats.retries);
 	http_release_server(s, false);
-	if (!http_goes_on(s))
-		return true;
 	h->close = r->last || s->worker->draining;
 	http_enter(s, HTTP_CONNECTING);
 	http_dial(s);

@@ -319,16 +319,14 @@ bool http_next_request(struct session *s)
 		h->scan[UP].begun = true;
 		if (input_used(s, up, &in, 0) < 0)
 			session_end(s, END_LIMIT);
-		return http_goes_on(s);
+		return true;
 	}
 	n = http_request_parse(in.data, in.len, &h->scan[UP], &limits, s->worker->fields, &head);
 	if (n == 0) {
-		if (input_used(s, up, &in, 0) < 0) {
+		if (input_used(s, up, &in, 0) < 0)
 			session_end(s, END_LIMIT);
-			return false;
-		}
 		head_incomplete(s);
-		return http_goes_on(s);
+		return true;
 	}
 	if (n < 0) {
 		/* That there is more makes the end a polite one; without memory for it, nothing is
@@ -349,7 +347,7 @@ bool http_next_request(struct session *s)
 	if (!pool)
 		return false;
 	send_to(s, pool);
-	return http_goes_on(s);
+	return true;
 }
 
 /* ---- on its way ------------------------------------------------------------------------- */
@@ -437,7 +435,7 @@ static void moved_all(struct session *s)
 	if (s->http->phase == HTTP_WAITING)
 		http_silence(s, s->listener->config->response_timeout);
 	/* A kernel that has not given all of it to the server's TCP is looked at until it has. */
-	if (stream_target_drained(&s->streams[UP]) && http_goes_on(s))
+	if (stream_target_drained(&s->streams[UP]))
 		check_delivery(s);
 }
 
@@ -455,8 +453,6 @@ void http_pump_request(struct session *s)
 		return;
 	}
 	r = move_body(s, &s->streams[UP], b);
-	if (!http_goes_on(s))
-		return;
 	/* The size of a chunk is known before the kernel moves it. */
 	if (c->body_max && b->moved + body_run(b) > c->body_max && r != MOVE_END) {
 		http_answer(s, HTTP_END_BODY_TOO_LARGE);

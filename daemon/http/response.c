@@ -135,7 +135,7 @@ static bool pass_interim(struct session *s, const struct http_head *head, const 
 	stat_inc(&s->worker->stats.http_responses[1]);
 	if (input_used(s, &s->streams[DOWN], in, len) < 0)
 		session_end(s, END_LIMIT);
-	return http_goes_on(s);
+	return true;
 }
 
 /* Whether the response says that it is chunked: also to HEAD, but not where no body can be. */
@@ -180,7 +180,7 @@ static bool begin_response(struct session *s, const struct http_head *head, cons
 	}
 	if (tunnel)
 		http_become_tunnel(s);
-	return http_goes_on(s);
+	return true;
 }
 
 /* A switch to what was not offered. */
@@ -223,7 +223,7 @@ static bool read_head(struct session *s)
 	if (n == 0) {
 		if (input_used(s, down, &in, 0) < 0)
 			session_end(s, END_LIMIT);
-		return http_goes_on(s);
+		return true;
 	}
 	if (n < 0) {
 		bad_response(s, -n);
@@ -297,9 +297,9 @@ static void await_head(struct session *s)
 	bool more = true;
 
 	/* Not before an interim response is written. */
-	for (int i = 0; i < TURN_HEADS && more && h->phase == HTTP_WAITING; i++)
+	for (int i = 0; i < TURN_HEADS && more && http_is_in(s, HTTP_WAITING); i++)
 		more = !h->out[SIDE_CLIENT].len && read_head(s);
-	if (!http_goes_on(s) || h->phase != HTTP_WAITING)
+	if (!http_is_in(s, HTTP_WAITING))
 		return;
 	s->splice.active_ns = active;
 	if (more)
@@ -314,7 +314,7 @@ void http_pump_response(struct session *s)
 		return;
 	if (h->phase == HTTP_WAITING)
 		await_head(s);
-	if (!http_goes_on(s) || h->phase != HTTP_ANSWERING)
+	if (!http_is_in(s, HTTP_ANSWERING))
 		return;
 	if (h->body[DOWN].done)
 		http_finish(s);
