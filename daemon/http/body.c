@@ -202,3 +202,12 @@ void body_settle(struct http_body *b, struct body_spans *spans)
 	if (b->kind == BODY_CHUNKED && b->owes && !b->in_data)
 		pay(b, spans);
 }
+
+bool http_response_has_body(const struct http_head *head, enum http_method request)
+{
+	if (request == METHOD_HEAD || head->status < 200)
+		return false;
+	if (request == METHOD_CONNECT && head->status < 300)
+		return false;
+	return head->status != 204 && head->status != 304;
+}

@@ -51,6 +51,13 @@ struct body_spans {
 /* What body_settle() needs of a buffer. */
 #define BODY_SETTLE_ROOM 8
 
+/*
+ * Whether a body follows this response to that request (its length may be 0): not after HEAD, a
+ * CONNECT that succeeded, 1xx, 204 and 304. Where it does and has neither a length nor chunks, it
+ * ends with the stream.
+ */
+bool http_response_has_body(const struct http_head *head, enum http_method request);
+
 void body_begin(struct http_body *b, enum http_body_kind kind, uint64_t length);
 
 /* Empty ones, with that buffer, which lasts as long as they do. */

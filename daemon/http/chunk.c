@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "chunk.h"
 
+#include "field.h"
 #include "syntax.h"
 
 /* The states of a size line are what was read last. */

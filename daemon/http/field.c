@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Field lines and what is read out of fields. */
+#include "field.h"
+
 #include "syntax.h"
 
 #define KEY(len, first) ((size_t)(len) << 8 | (first))
@@ -78,44 +79,6 @@ int http_field_parse(const char *line, size_t len, struct http_field *ret)
 	return 0;
 }
 
-void http_host_split(const char *host, size_t len, size_t *name_len, uint16_t *port)
-{
-	size_t i = len;
-	uint32_t n = 0;
-
-	*name_len = len;
-	*port = 0;
-	while (i > 0 && char_is(host[i - 1], CHAR_DIGIT))
-		i--;
-	if (i == 0 || host[i - 1] != ':')
-		return;
-	*name_len = i - 1;
-	for (; i < len; i++)
-		n = n * 10 + (uint32_t)(host[i] - '0');
-	*port = (uint16_t)n;
-}
-
-bool list_next(const char *buf, struct http_slice *rest, struct http_slice *ret)
-{
-	const char *text = buf + rest->at, *comma;
-	size_t start = 0, end;
-
-	if (rest->len == 0)
-		return false;
-	comma = memchr(text, ',', rest->len);
-	end = comma ? (size_t)(comma - text) : rest->len;
-	rest->at += (uint32_t)(end + (comma != NULL));
-	rest->len -= (uint32_t)(end + (comma != NULL));
-
-	while (start < end && char_is_blank(text[start]))
-		start++;
-	while (end > start && char_is_blank(text[end - 1]))
-		end--;
-	*ret =
-	    (struct http_slice){(uint32_t)(text - buf + (ptrdiff_t)start), (uint32_t)(end - start)};
-	return true;
-}
-
 bool http_upgrade_is_h2(const char *protocol, size_t len)
 {
 	const char *slash = memchr(protocol, '/', len);
@@ -139,13 +102,4 @@ bool http_is_hop_by_hop(const struct http_field *f)
 	default:
 		return f->id == FIELD_OTHER && f->named;
 	}
-}
-
-bool http_response_has_body(const struct http_head *head, enum http_method request)
-{
-	if (request == METHOD_HEAD || head->status < 200)
-		return false;
-	if (request == METHOD_CONNECT && head->status < 300)
-		return false;
-	return head->status != 204 && head->status != 304;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The first line of a head: method, target and version; or version, status and reason. */
-#include "head-parts.h"
+#include "firstline.h"
+
 #include "syntax.h"
 
 static enum http_method method_id(const char *method, size_t len)

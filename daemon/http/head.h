@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Heads of HTTP/1.x requests and responses (RFC 9112), zero-copy and strict: what two
- * implementations could frame in two ways is an error here, not a guess. See enum http_error.
+ * A head of an HTTP/1.x request or response (RFC 9112), as it was parsed: slices of the buffer that
+ * it came in, and what its fields mean to a proxy.
  */
 #pragma once
 
@@ -140,50 +140,3 @@ struct http_scan {
 	bool past_first;
 	bool has_host_field, has_length, chunked, has_max_forwards;
 };
-
-/*
- * Parses the head at the front of buf[len]. Returns
- *   > 0  the length of the head with its empty line, and of the empty lines before a request;
- *     0  it needs more. With *scan the next call goes on with the same bytes and some more; ret and
- *        fields mean nothing yet and need not be kept;
- *   < 0  -enum http_error, as early as it is certain: a line is judged when it is complete, a
- *        control byte at once. Which error, and with which byte, does not depend on the pieces in
- *        which the bytes came.
- * Each byte is looked at twice at most. head_max is at most INT_MAX.
- */
-int http_request_parse(const char *buf, size_t len, struct http_scan *scan,
-		       const struct http_limits *limits, struct http_field *fields,
-		       struct http_head *ret);
-int http_response_parse(const char *buf, size_t len, struct http_scan *scan,
-			const struct http_limits *limits, struct http_field *fields,
-			struct http_head *ret);
-
-/*
- * Parses one field line, without its CR LF, that has no control bytes but HT. The slices count from
- * line + 0; returns 0 or -enum http_error.
- */
-int http_field_parse(const char *line, size_t len, struct http_field *ret);
-
-/*
- * Whether a body follows this response to that request (its length may be 0): not after HEAD, a
- * CONNECT that succeeded, 1xx, 204 and 304. Where it does and has neither a length nor chunks, it
- * ends with the stream.
- */
-bool http_response_has_body(const struct http_head *head, enum http_method request);
-
-/* Splits a host that a head was accepted with: "[::1]:80" is 5 bytes of name and port 80; 0: none.
- */
-void http_host_split(const char *host, size_t len, size_t *name_len, uint16_t *port);
-
-/*
- * Is this element of an Upgrade field HTTP/2 in the clear? It would take all further requests past
- * the routes, and RFC 9113 knows it no more.
- */
-bool http_upgrade_is_h2(const char *protocol, size_t len);
-/*
- * Is the field for this hop only? Connection, Keep-Alive, Proxy-Connection, TE, Upgrade,
- * HTTP2-Settings, those in another spelling, and what Connection names, except that it cannot take
- * away a field that this proxy gives a meaning to, such as Host or X-Forwarded-For.
- * Transfer-Encoding is the caller's.
- */
-bool http_is_hop_by_hop(const struct http_field *f);

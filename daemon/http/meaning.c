@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The fields of a head that mean something to a proxy: what they say, and what they may not. */
-#include "head-parts.h"
+#include "meaning.h"
+
 #include "named.h"
 #include "syntax.h"
 

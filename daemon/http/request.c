@@ -12,9 +12,11 @@
 #include "../sniff/announce.h"
 #include "../sniff/sniff.h"
 #include "../worker.h"
+#include "field.h"
 #include "input.h"
 #include "move.h"
 #include "out.h"
+#include "parse.h"
 #include "rewrite.h"
 #include "syntax.h"
 

@@ -9,9 +9,11 @@
 #include "../splice/lane.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
+#include "field.h"
 #include "input.h"
 #include "move.h"
 #include "out.h"
+#include "parse.h"
 #include "rewrite.h"
 #include "syntax.h"
 

@@ -11,6 +11,7 @@
 #include "../listener.h"
 #include "../worker.h"
 #include "date.h"
+#include "field.h"
 #include "syntax.h"
 
 struct writer {

@@ -154,3 +154,41 @@ bool authority_is_valid(const char *text, size_t len, bool needs_port)
 	}
 	return port <= UINT16_MAX && (port != 0 || !needs_port);
 }
+
+void http_host_split(const char *host, size_t len, size_t *name_len, uint16_t *port)
+{
+	size_t i = len;
+	uint32_t n = 0;
+
+	*name_len = len;
+	*port = 0;
+	while (i > 0 && char_is(host[i - 1], CHAR_DIGIT))
+		i--;
+	if (i == 0 || host[i - 1] != ':')
+		return;
+	*name_len = i - 1;
+	for (; i < len; i++)
+		n = n * 10 + (uint32_t)(host[i] - '0');
+	*port = (uint16_t)n;
+}
+
+bool list_next(const char *buf, struct http_slice *rest, struct http_slice *ret)
+{
+	const char *text = buf + rest->at, *comma;
+	size_t start = 0, end;
+
+	if (rest->len == 0)
+		return false;
+	comma = memchr(text, ',', rest->len);
+	end = comma ? (size_t)(comma - text) : rest->len;
+	rest->at += (uint32_t)(end + (comma != NULL));
+	rest->len -= (uint32_t)(end + (comma != NULL));
+
+	while (start < end && char_is_blank(text[start]))
+		start++;
+	while (end > start && char_is_blank(text[end - 1]))
+		end--;
+	*ret =
+	    (struct http_slice){(uint32_t)(text - buf + (ptrdiff_t)start), (uint32_t)(end - start)};
+	return true;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What heads and chunked bodies are made of: characters, lines, field lines, authorities. */
+/* What heads and chunked bodies are made of: characters, tokens, lines, lists, authorities. */
 #pragma once
 
 #include <stdbool.h>
@@ -82,3 +82,7 @@ bool authority_is_valid(const char *text, size_t len, bool needs_port);
  * be empty. False: there is none left.
  */
 bool list_next(const char *buf, struct http_slice *rest, struct http_slice *ret);
+
+/* Splits a host that a head was accepted with: "[::1]:80" is 5 bytes of name and port 80; 0: none.
+ */
+void http_host_split(const char *host, size_t len, size_t *name_len, uint16_t *port);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "field.h"
 #include "syntax.h"
 
 static const char *const credentials[] = {

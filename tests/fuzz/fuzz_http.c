@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../../daemon/daemon.h"
+#include "../../daemon/http/parse.h"
 #include "../../daemon/http/rewrite.h"
 #include "../../daemon/listener.h"
 #include "../../daemon/worker.h"
@@ -141,8 +142,8 @@ static const struct session *writer(const struct listener_config *c)
 	    .worker = &worker, .listener = &listener, .http = &http, .client_conn = {.fd = -1}};
 
 	listener.config = c;
-	session.client.in4 = (struct sockaddr_in){.sin_family = AF_INET};
-	session.client.len = sizeof(session.client.in4);
+	session.client_conn.peer.in4 = (struct sockaddr_in){.sin_family = AF_INET};
+	session.client_conn.peer.len = sizeof(session.client_conn.peer.in4);
 	return &session;
 }
 

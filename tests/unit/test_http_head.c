@@ -11,7 +11,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../../daemon/http/body.h"
+#include "../../daemon/http/field.h"
 #include "../../daemon/http/head.h"
+#include "../../daemon/http/parse.h"
+#include "../../daemon/http/syntax.h"
 #include "../../daemon/util.h"
 #include "http_cases.h"
 

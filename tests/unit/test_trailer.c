@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../../daemon/http/parse.h"
 #include "../../daemon/http/trailer.h"
 #include "../../daemon/util.h"
 

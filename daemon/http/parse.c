@@ -5,7 +5,11 @@
  * kept in struct http_scan. Its fields are not: when its end is there, it is parsed once more as a
  * whole.
  */
-#include "head-parts.h"
+#include "parse.h"
+
+#include "field.h"
+#include "firstline.h"
+#include "meaning.h"
 #include "syntax.h"
 
 static int field_line(struct head_parser *p, size_t at, size_t end)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of the parser of heads ask of one another; nobody else includes this. */
+/* The fields of a head that mean something to a proxy: what they say, and what they may not. */
 #pragma once
 
 #include "head.h"
 
+/* A head that is being parsed. */
 struct head_parser {
 	const char *buf;
 	size_t len; /* at most head_max */
@@ -19,14 +20,6 @@ struct head_parser {
 	uint8_t empty;   /* lines before that */
 	bool in_part;    /* fields are judged, and not kept */
 };
-
-/* ---- firstline.c ------------------------------------------------------------------------ */
-
-/* The first line of a request or a response, in buf[at, end) with CR LF behind it. 0 or
- * -enum http_error. */
-int head_first_line(const char *buf, size_t at, size_t end, struct http_head *h);
-
-/* ---- meaning.c -------------------------------------------------------------------------- */
 
 /* What a field says to a proxy, if it is one that does. 0 or -enum http_error. */
 int head_field_meaning(struct head_parser *p, const struct http_field *f);
