@@ -65,9 +65,8 @@ void loop_look(struct loop *l)
 
 void loop_again(struct loop *l, struct task *t)
 {
-	if (t->queued)
+	if (task_is_queued(t))
 		return;
-	t->queued = true;
 	l->n_again++;
 	TAILQ_INSERT_TAIL(&l->again, t, link);
 	if (!l->in_turn)
@@ -76,11 +75,11 @@ void loop_again(struct loop *l, struct task *t)
 
 void loop_not_again(struct loop *l, struct task *t)
 {
-	if (!t->queued)
+	if (!task_is_queued(t))
 		return;
-	t->queued = false;
 	l->n_again--;
 	TAILQ_REMOVE(&l->again, t, link);
+	t->link.tqe_prev = NULL;
 }
 
 /* Those that are on the list now; what they put there waits for the next turn. */

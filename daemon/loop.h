@@ -31,10 +31,14 @@ struct event_base;
 /* Something to be done once, after the others have had their turn: part of what it works for. */
 struct task {
 	void (*run)(struct task *t); /* it is on no list any more by then, and may be again */
-	bool queued;
-	TAILQ_ENTRY(task) link;
+	TAILQ_ENTRY(task) link;      /* tqe_prev is NULL: it is on no list */
 };
 TAILQ_HEAD(task_list, task);
+
+static inline bool task_is_queued(const struct task *t)
+{
+	return t->link.tqe_prev;
+}
 
 struct loop {
 	uint64_t now;         /* monotonic ns of this turn */

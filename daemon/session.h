@@ -13,7 +13,6 @@
 #include "memory.h"
 #include "protocol.h"
 #include "sessionend.h"
-#include "sniff/state.h"
 #include "splice/splice.h"
 #include "timer.h"
 
@@ -56,10 +55,10 @@ struct session {
 	struct conn *conns[2];       /* by enum side; the backend's is NULL when there is none */
 	struct conn client_conn;
 	struct splice splice;
-	struct stream streams[2]; /* by enum direction */
-	struct sniff_state sniff;
-	struct timer timer;   /* of session_arm(); it may fire sooner */
-	uint64_t deadline_ns; /* what that is set for */
+	struct stream streams[2];  /* by enum direction */
+	struct sniff_state *sniff; /* until its client has said enough; else NULL */
+	struct timer timer;        /* of session_arm(); it may fire sooner */
+	uint64_t deadline_ns;      /* what that is set for */
 	uint64_t id;
 	uint64_t began_ns, opened_ns;
 	struct memory_part memory;
@@ -70,14 +69,12 @@ struct session {
 	enum session_end end; /* LIVE: what it will be when the last bytes are delivered */
 	bool closed;          /* its sockets are, and it was logged and counted */
 	bool outstanding;     /* a peer may take something without a further movement */
-	bool sniffing;        /* on the worker's list of sessions that have not said enough */
 	bool proxied;         /* a PROXY header has been dealt with */
 	bool polite;          /* close without a reset */
 	bool denied;          /* is told so in its own language: HTTP */
 	bool no_room;         /* ended as `limit` because of memory_max */
 	bool tunnel;          /* what follows an HTTP upgrade or CONNECT, or is HTTP/2 */
 	TAILQ_ENTRY(session) link;
-	TAILQ_ENTRY(session) sniff_link;
 };
 TAILQ_HEAD(session_list, session);
 

@@ -13,6 +13,7 @@
 #include "mailbox.h"
 #include "memorywatch.h"
 #include "session.h"
+#include "sniff/state.h"
 #include "stats.h"
 #include "timer.h"
 #include "upstream/dial.h"
@@ -39,9 +40,9 @@ struct worker {
 	char *scratch;           /* HTTP_SCRATCH bytes, empty between turns: heads to be written */
 	struct http_field *fields; /* WORKER_FIELDS: of the head that is being looked at */
 	struct session_list sessions;
-	struct session_list ended;    /* closed and freed at the end of the turn */
-	struct session_list sniffing; /* the one that has waited longest first */
-	struct idle idle;             /* kept connections to servers */
+	struct session_list ended;  /* closed and freed at the end of the turn */
+	struct sniff_list sniffing; /* those that have not said enough, the oldest first */
+	struct idle idle;           /* kept connections to servers */
 	struct dialer dialer;
 	time_t date_at; /* the second that `date` tells */
 	char date[32];  /* for heads: see http_date() */

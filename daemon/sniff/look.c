@@ -15,6 +15,7 @@
 #include "h2ack.h"
 #include "h2frame.h"
 #include "sniff.h"
+#include "state.h"
 
 /* Nothing matches. A client of TLS is told so, others get a reset. */
 static void refuse_route(struct session *s)
@@ -36,7 +37,6 @@ static enum step go(struct session *s, struct route_query *query)
 {
 	struct pool *pool;
 
-	sniff_leave(s);
 	sniff_done(s);
 	s->client_conn.readable = s->client_conn.writable = true;
 	query->src = &s->client_conn.peer;
@@ -81,7 +81,7 @@ void sniff_consume(struct session *s, size_t n)
 	if (up->pending_len)
 		return;
 	stream_fini(up);
-	s->sniff.room = 0;
+	s->sniff->room = 0;
 }
 
 /* A name that is none is told in the log's line, as the client sent it. */
@@ -109,7 +109,7 @@ static enum step look_for_hello(struct session *s)
 	int r;
 
 	buf = sniff_at_hand(s, &len);
-	r = client_hello_read(&s->sniff.hello, buf, len, &hello);
+	r = client_hello_read(&s->sniff->hello, buf, len, &hello);
 	if (r == 0)
 		return STEP_MORE;
 	if (r < 0)
@@ -131,14 +131,14 @@ bool sniff_awaits_settings(const struct session *s)
 	size_t len;
 
 	(void)sniff_at_hand(s, &len);
-	return s->sniff.is_h2 && !s->sniff.settled && h2_request_awaited(&s->sniff.h2, len);
+	return s->sniff->is_h2 && !s->sniff->settled && h2_request_awaited(&s->sniff->h2, len);
 }
 
 /* The client's acknowledgement of the daemon's SETTINGS has come before its request. */
 static void take_ack(struct session *s)
 {
 	struct stream *up = &s->streams[UP];
-	struct h2_reader *r = &s->sniff.h2;
+	struct h2_reader *r = &s->sniff->h2;
 	char *ack = up->pending + up->pending_at + r->ack_at;
 
 	up->pending_len -= H2_FRAME_HEADER;
@@ -154,7 +154,7 @@ static int filter_ack(struct session *s, size_t end)
 	char *data = up->pending + up->pending_at + end;
 	size_t len = up->pending_len - end;
 
-	if (!s->sniff.h2.take_ack)
+	if (!s->sniff->h2.take_ack)
 		return 0;
 	up->filter = h2_ack_filter();
 	if (!up->filter)
@@ -170,13 +170,13 @@ static int read_h2(struct session *s, struct h2_request *ret)
 	size_t len;
 	int r;
 
-	s->sniff.is_h2 = true;
+	s->sniff->is_h2 = true;
 	do {
-		if (s->sniff.h2.ack_at)
+		if (s->sniff->h2.ack_at)
 			take_ack(s);
 		buf = sniff_at_hand(s, &len);
-		r = h2_request_read(&s->sniff.h2, buf, len, ret);
-	} while (r == 0 && s->sniff.h2.ack_at);
+		r = h2_request_read(&s->sniff->h2, buf, len, ret);
+	} while (r == 0 && s->sniff->h2.ack_at);
 	return r;
 }
 
@@ -233,9 +233,9 @@ static enum step look_for_anything(struct session *s)
 	buf = sniff_at_hand(s, &len);
 	if (!len)
 		return STEP_MORE;
-	if (s->sniff.guessed == GUESS_MORE)
-		s->sniff.guessed = guess_protocol(buf, len, &s->sniff.scanned);
-	switch (s->sniff.guessed) {
+	if (s->sniff->guessed == GUESS_MORE)
+		s->sniff->guessed = guess_protocol(buf, len, &s->sniff->scanned);
+	switch (s->sniff->guessed) {
 	case GUESS_MORE:
 		return STEP_MORE;
 	case GUESS_TLS:

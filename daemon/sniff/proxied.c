@@ -104,7 +104,7 @@ enum step sniff_proxy(struct session *s)
 	if (!is_trusted(s))
 		return sniff_refuse(s, END_UNTRUSTED_PROXY, "PROXY header",
 				    "the peer is not trusted");
-	r = proxy_header_read(&s->sniff.scanned, buf, len, versions, &h);
+	r = proxy_header_read(&s->sniff->scanned, buf, len, versions, &h);
 	if (r == 0)
 		return STEP_MORE;
 	if (r < 0)
@@ -113,8 +113,8 @@ enum step sniff_proxy(struct session *s)
 	if (step != STEP_ON)
 		return step;
 	sniff_consume(s, (size_t)r);
-	s->sniff.scanned = 0;
+	s->sniff->scanned = 0;
 	/* It may be that now the server speaks. */
-	s->sniff.heard_ns = s->worker->loop.now;
+	s->sniff->heard_ns = s->worker->loop.now;
 	return STEP_ON;
 }

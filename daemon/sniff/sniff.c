@@ -14,6 +14,7 @@
 #include "h2ack.h"
 #include "look.h"
 #include "proxyheader.h"
+#include "state.h"
 
 /* More than any parser wants to see; a client that needs more is refused by its own parser. */
 #define SNIFF_MAX (160 * 1024)
@@ -28,30 +29,32 @@
 
 /* ---- the list of those that have not said enough ---------------------------------------- */
 
-static void sniff_begin(struct worker *w, struct session *s)
+/* Where there are too many, the one that has waited longest is closed. */
+static void put_on_list(struct worker *w, struct sniff_state *st)
 {
 	unsigned int share = w->daemon->config->max_sniffing / w->daemon->n_workers;
+	struct session *oldest;
 
-	s->sniffing = true;
-	TAILQ_INSERT_TAIL(&w->sniffing, s, sniff_link);
+	TAILQ_INSERT_TAIL(&w->sniffing, st, link);
 	w->n_sniffing++;
-	if (w->n_sniffing > MAX(share, 1U)) {
-		struct session *oldest = TAILQ_FIRST(&w->sniffing);
-
-		sniff_done(oldest);
-		session_end(oldest, END_SNIFF_LIMIT);
-	}
+	if (w->n_sniffing <= MAX(share, 1U))
+		return;
+	oldest = TAILQ_FIRST(&w->sniffing)->session;
+	sniff_done(oldest);
+	session_end(oldest, END_SNIFF_LIMIT);
 }
 
 void sniff_done(struct session *s)
 {
 	struct worker *w = s->worker;
 
-	if (!s->sniffing)
+	if (!s->sniff)
 		return;
-	s->sniffing = false;
 	w->n_sniffing--;
-	TAILQ_REMOVE(&w->sniffing, s, sniff_link);
+	TAILQ_REMOVE(&w->sniffing, s->sniff, link);
+	loop_not_again(&w->loop, &s->sniff->again);
+	free(s->sniff);
+	s->sniff = NULL;
 }
 
 /* ---- waiting ---------------------------------------------------------------------------- */
@@ -113,7 +116,7 @@ static void settle(struct session *s)
 	}
 	log_debug("session %llu: HTTP/2: sends SETTINGS in its server's place",
 		  (unsigned long long)s->id);
-	s->sniff.settled = s->sniff.h2.take_ack = true;
+	s->sniff->settled = s->sniff->h2.take_ack = true;
 	arm(s);
 }
 
@@ -123,11 +126,11 @@ static void timeout(struct session *s)
 	uint64_t now = s->worker->loop.now + SLACK_NS;
 	bool late = now - s->began_ns >= c->sniff_timeout;
 
-	if (says_too_little(s) && (late || now - s->sniff.heard_ns >= c->auto_wait)) {
+	if (says_too_little(s) && (late || now - s->sniff->heard_ns >= c->auto_wait)) {
 		(void)sniff_as_tcp(s);
 		return;
 	}
-	if (!late && sniff_awaits_settings(s) && now - s->sniff.heard_ns >= H2_PAUSE_NS) {
+	if (!late && sniff_awaits_settings(s) && now - s->sniff->heard_ns >= H2_PAUSE_NS) {
 		settle(s);
 		return;
 	}
@@ -136,7 +139,7 @@ static void timeout(struct session *s)
 		return;
 	}
 	/* One that has no request yet may have sent one by the time it hears of the end. */
-	if (s->sniff.settled && say(s, h2_goaway, sizeof(h2_goaway)) < 0)
+	if (s->sniff->settled && say(s, h2_goaway, sizeof(h2_goaway)) < 0)
 		log_debug("session %llu: HTTP/2: GOAWAY is lost", (unsigned long long)s->id);
 	s->polite = true;
 	session_end(s, END_SNIFF_TIMEOUT);
@@ -151,7 +154,7 @@ static void ended(struct session *s)
 
 	(void)sniff_at_hand(s, &len);
 	s->client_conn.fin_seen = true;
-	if (len && !s->sniff.settled && s->listener->config->protocol == PROTOCOL_AUTO) {
+	if (len && !s->sniff->settled && s->listener->config->protocol == PROTOCOL_AUTO) {
 		(void)sniff_as_tcp(s);
 		return;
 	}
@@ -168,13 +171,13 @@ static int keep(struct session *s, const char *data, size_t len)
 	struct stream *up = &s->streams[UP];
 	size_t want = up->pending_len + len;
 
-	if (up->pending_at || want > s->sniff.room) {
+	if (up->pending_at || want > s->sniff->room) {
 		size_t room =
-		    want > s->sniff.room ? MAX(want, 2 * (size_t)s->sniff.room) : s->sniff.room;
+		    want > s->sniff->room ? MAX(want, 2 * (size_t)s->sniff->room) : s->sniff->room;
 
 		if (stream_room(up, room - up->pending_len) < 0)
 			return -ENOMEM;
-		s->sniff.room = (uint32_t)room;
+		s->sniff->room = (uint32_t)room;
 	}
 	memcpy(up->pending + up->pending_len, data, len);
 	up->pending_len = (uint32_t)want;
@@ -209,7 +212,7 @@ static enum step hear(struct session *s)
 		return STEP_DECIDED;
 	}
 	c->received += (uint64_t)n;
-	s->sniff.heard_ns = s->worker->loop.now;
+	s->sniff->heard_ns = s->worker->loop.now;
 	c->readable = true;
 	if ((size_t)n < most)
 		conn_short_read(c);
@@ -238,18 +241,18 @@ static void readable(struct session *s)
 			break;
 	}
 	/* It may hold the rest back until it knows that this has come. */
-	if (!s->sniff.acking)
+	if (!s->sniff->acking)
 		conn_ack_at_once(s->client_conn.fd);
-	s->sniff.acking = true;
+	s->sniff->acking = true;
 	if (says_too_little(s) || sniff_awaits_settings(s))
 		arm(s);
 	if (step == STEP_MORE && s->client_conn.readable)
-		loop_again(&s->worker->loop, &s->sniff.again);
+		loop_again(&s->worker->loop, &s->sniff->again);
 }
 
 static void on_again(struct task *t)
 {
-	struct session *s = container_of(t, struct session, sniff.again);
+	struct session *s = container_of(t, struct sniff_state, again)->session;
 
 	if (s->state == SESSION_LIVE)
 		readable(s);
@@ -257,7 +260,7 @@ static void on_again(struct task *t)
 
 void sniff_leave(struct session *s)
 {
-	loop_not_again(&s->worker->loop, &s->sniff.again);
+	loop_not_again(&s->worker->loop, &s->sniff->again);
 }
 
 static void event(struct session *s, struct conn *c, uint32_t events)
@@ -285,7 +288,6 @@ static void conn_failed(struct session *s, struct conn *c, int err)
 
 static bool session_ended(struct session *s)
 {
-	sniff_leave(s);
 	sniff_done(s);
 	return false;
 }
@@ -307,8 +309,14 @@ void sniff_start(struct session *s)
 		(void)sniff_as_tcp(s);
 		return;
 	}
-	s->sniff.again.run = on_again;
-	s->sniff.heard_ns = s->worker->loop.now;
+	s->sniff = calloc(1, sizeof(*s->sniff));
+	if (!s->sniff) {
+		session_end(s, END_LIMIT);
+		return;
+	}
+	s->sniff->session = s;
+	s->sniff->again.run = on_again;
+	s->sniff->heard_ns = s->worker->loop.now;
 	arm(s);
-	sniff_begin(s->worker, s);
+	put_on_list(s->worker, s->sniff);
 }

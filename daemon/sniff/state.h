@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How far a session's first bytes have been read, so that the next ones are not read from the
- * beginning again. All zeros at the beginning of a session.
+ * A session whose client has not said enough: how far its first bytes have been read, so that the
+ * next ones are not read from the beginning again. All zeros at its beginning.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "../loop.h"
 #include "guess.h"
 #include "h2.h"
 #include "hello.h"
 
+struct session;
+
 struct sniff_state {
-	union { /* one of them follows: never both */
+	struct session *session;
+	TAILQ_ENTRY(sniff_state) link; /* of its worker's */
+	union {                        /* one of them follows: never both */
 		struct hello_reader hello;
 		struct h2_reader h2;
 	};
@@ -27,3 +32,4 @@ struct sniff_state {
 	bool is_h2;         /* it is h2 that is valid */
 	bool settled;       /* was sent SETTINGS in its server's place: see h2ack.h */
 };
+TAILQ_HEAD(sniff_list, sniff_state);

@@ -110,6 +110,6 @@ void stream_unwait(struct stream *s)
  */
 void stream_pumped(struct stream *s)
 {
-	if (s->waiting && !timer_is_set(&s->wait) && !s->again.queued)
+	if (s->waiting && !timer_is_set(&s->wait) && !task_is_queued(&s->again))
 		wait_for(s, s->backoff * 2);
 }

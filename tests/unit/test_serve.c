@@ -40,7 +40,7 @@ static void test_serves_and_goes_back(void **state _unused_)
 	assert_true(is_held(&t.server));
 	assert_true(t.server.armed & EPOLLIN);
 	assert_int_equal(t.stats.served, 1);
-	assert_true(down->again.queued);
+	assert_true(task_is_queued(&down->again));
 	/* Whether it has stopped growing is known at the second look. */
 	assert_int_equal(run_tasks(&t), 1);
 	assert_int_equal(down->taken, 0);
@@ -232,7 +232,7 @@ static void test_the_source_fails(void **state _unused_)
 	assert_int_equal(t.error, ECONNRESET);
 	/* It has ended: nothing waits any more. */
 	assert_false(down->waiting);
-	assert_false(down->again.queued);
+	assert_false(task_is_queued(&down->again));
 	end(&t);
 }
 
