@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 
 #include "ledger.h"
+#include "tcpstate.h"
+#include "util.h"
 
 /*
  * SO_OOBINLINE: the kernel's own path moves an urgent byte as part of the stream, so the copy
@@ -263,13 +265,42 @@ bool conn_is_quiet(const struct conn *c)
 	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
+void conn_claim(struct conn *c, uint64_t end)
+{
+	c->claimed = MAX(c->claimed, end);
+}
+
+bool conn_taken(const struct conn *c, uint64_t *ret)
+{
+	/* What stands for zero bytes: a SYN that was sent, and acknowledged, counts as one. */
+	uint64_t written, base = c->based ? c->base : c->side == SIDE_BACKEND;
+
+	if (!c->tcp) {
+		*ret = c->sent;
+		return true;
+	}
+	if (tcp_written(c->fd, &written) < 0)
+		return false;
+	*ret = written - base - c->ended;
+	return true;
+}
+
+/* What was counted as moved to it has been taken, or the process ends. */
+static void check_bytes(const struct conn *c)
+{
+	uint64_t taken;
+
+	if (ledger_is_checking() && c->claimed && conn_taken(c, &taken))
+		ledger_check(c->side == SIDE_CLIENT ? "client" : "server", c->claimed, taken);
+}
+
 void conn_close(struct conn *c, bool reset)
 {
 	const struct linger hard = {.l_onoff = 1, .l_linger = 0};
 
 	if (c->fd < 0)
 		return;
-	ledger_close(c);
+	check_bytes(c);
 	if (reset)
 		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 	(void)close(c->fd);

@@ -121,6 +121,16 @@ int conn_end_output(struct conn *c);
 size_t conn_room(const struct conn *c);
 /* Whether there is nothing to read, not even an end: the state of a connection between requests. */
 bool conn_is_quiet(const struct conn *c);
+/*
+ * Bytes up to position `end` of what this connection was ever given were counted as moved: `sent`
+ * of it, and what the kernel redirected. Never lowered.
+ */
+void conn_claim(struct conn *c, uint64_t end);
+/*
+ * Bytes that the connection has taken by now: those that its TCP has in its write queue or that its
+ * peer has acknowledged, heads and framing included. False: that cannot be known.
+ */
+bool conn_taken(const struct conn *c, uint64_t *ret);
 /* Closes the descriptor; with `reset` the peer gets RST instead of FIN. What was counted as moved
  * to it must have been taken: see ledger.h. */
 void conn_close(struct conn *c, bool reset);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "log.h"
-#include "tcpstate.h"
 
 /* A build with sanitizers is one for finding faults. clang says so in another way than gcc. */
 #ifdef __has_feature
@@ -23,34 +22,16 @@ void ledger_check_bytes(void)
 	checking = true;
 }
 
-void ledger_claim(struct conn *c, uint64_t end)
+bool ledger_is_checking(void)
 {
-	c->claimed = MAX(c->claimed, end);
+	return checking;
 }
 
-bool ledger_taken(const struct conn *c, uint64_t *ret)
+void ledger_check(const char *whose, uint64_t claimed, uint64_t taken)
 {
-	/* What stands for zero bytes: a SYN that was sent, and acknowledged, counts as one. */
-	uint64_t written, base = c->based ? c->base : c->side == SIDE_BACKEND;
-
-	if (!c->tcp) {
-		*ret = c->sent;
-		return true;
-	}
-	if (tcp_written(c->fd, &written) < 0)
-		return false;
-	*ret = written - base - c->ended;
-	return true;
-}
-
-void ledger_close(const struct conn *c)
-{
-	uint64_t taken;
-
-	if (!checking || !c->claimed || !ledger_taken(c, &taken) || taken >= c->claimed)
+	if (taken >= claimed)
 		return;
-	log_error("%s: %llu bytes were counted as moved, and its TCP has taken %llu",
-		  c->side == SIDE_CLIENT ? "client" : "server", (unsigned long long)c->claimed,
-		  (unsigned long long)taken);
+	log_error("%s: %llu bytes were counted as moved, and its TCP has taken %llu", whose,
+		  (unsigned long long)claimed, (unsigned long long)taken);
 	abort();
 }

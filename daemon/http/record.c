@@ -4,7 +4,6 @@
 
 #include "../accesslog.h"
 #include "../daemon.h"
-#include "../ledger.h"
 #include "../listener.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
@@ -85,8 +84,8 @@ static uint64_t moved(const struct session *s, enum direction d)
 	missing = s->http->out[to].len + s->http->lost[to] + stream_undelivered(st);
 	missing = MIN(missing, all);
 	if (st->target && missing < all)
-		ledger_claim(st->target, st->target->sent + redirected + s->http->out[to].len +
-					     s->http->lost[to] - missing);
+		conn_claim(st->target, st->target->sent + redirected + s->http->out[to].len +
+					   s->http->lost[to] - missing);
 	return all - missing;
 }
 

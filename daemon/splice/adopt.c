@@ -4,7 +4,6 @@
 #include "../util.h"
 #include "byhand.h"
 #include "engage.h"
-#include "splicer.h"
 
 static void give_up_both(struct splice *sp, enum copy_reason why)
 {

@@ -8,7 +8,6 @@
 #include "lane.h"
 #include "maps.h"
 #include "serve.h"
-#include "splicer.h"
 #include "take-back.h"
 #include "wait.h"
 

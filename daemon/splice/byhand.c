@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "../memory.h"
 #include "../stats.h"
 #include "wait.h"
 
@@ -21,6 +22,11 @@ enum copy_reason kernel_reason(int err)
 	default:
 		return COPY_REFUSED;
 	}
+}
+
+bool splicer_is_short(const struct splicer *by)
+{
+	return by->memory && memory_level(by->memory) >= MEMORY_COPY;
 }
 
 void kernel_give_up(struct stream *s, enum copy_reason why)

@@ -6,6 +6,8 @@
 
 /* Why a stream is copied, of what a call of the kernel's has answered (a negative errno). */
 enum copy_reason kernel_reason(int err);
+/* Whether what would be given to the kernel is copied for want of memory: see ../memory.h. */
+bool splicer_is_short(const struct splicer *by);
 /* The kernel will not be given this stream again; who moves it until then is another matter. */
 void kernel_give_up(struct stream *s, enum copy_reason why);
 /* From now on the source is read by hand; what is pending goes first. */

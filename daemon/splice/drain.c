@@ -4,7 +4,6 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
-#include "../ledger.h"
 #include "../util.h"
 #include "lane.h"
 #include "wait.h"
@@ -71,6 +70,6 @@ void stream_close(struct stream *s)
 	s->redirected_end = raw - MIN(raw, s->lost + stream_undelivered(s));
 	s->closed = true;
 	if (s->target)
-		ledger_claim(s->target,
-			     s->target->sent + redirected - (raw - s->lost - s->redirected_end));
+		conn_claim(s->target,
+			   s->target->sent + redirected - (raw - s->lost - s->redirected_end));
 }

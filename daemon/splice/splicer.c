@@ -5,16 +5,10 @@
 #include <errno.h>
 
 #include "../log.h"
-#include "../memory.h"
 #include "../stats.h"
 #include "lane.h"
 #include "maps.h"
 #include "splice.h"
-
-bool splicer_is_short(const struct splicer *by)
-{
-	return by->memory && memory_level(by->memory) >= MEMORY_COPY;
-}
 
 /* A lane's event. */
 static void lane_event(struct stream *s, const struct lane_event *event)

@@ -10,8 +10,6 @@
  */
 int splicer_init(struct splicer *by, struct loop *loop, const struct maps *maps, unsigned int index,
 		 struct stats *stats);
-/* Whether what would be given to the kernel is copied for want of memory: see ../memory.h. */
-bool splicer_is_short(const struct splicer *by);
 /* There is something in the ring buffer: see loop_add(). */
 void splicer_events(struct splicer *by);
 /* Its splices have all been forgotten. */

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../daemon/conn.h"
 #include "../../daemon/ledger.h"
 #include "../../daemon/splice/lane.h"
 #include "../../daemon/splice/stream.h"
@@ -59,7 +60,7 @@ static uint64_t taken(const struct conn *c)
 {
 	uint64_t n = UINT64_MAX;
 
-	assert_true(ledger_taken(c, &n));
+	assert_true(conn_taken(c, &n));
 	return n;
 }
 
@@ -92,7 +93,7 @@ static void test_taken_by_unix_socket(void **state _unused_)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	c.fd = fds[0];
 	assert_int_equal(taken(&c), 5);
-	ledger_claim(&c, 5);
+	conn_claim(&c, 5);
 	conn_close(&c, false);
 	(void)close(fds[1]);
 }
@@ -110,8 +111,8 @@ static int close_with_claim(uint64_t claim, bool reset)
 		ledger_check_bytes();
 		tcp_pair(ends);
 		write_to(&ends[0]);
-		ledger_claim(&ends[0], claim);
-		ledger_claim(&ends[0], 1); /* less than before: no matter */
+		conn_claim(&ends[0], claim);
+		conn_claim(&ends[0], 1); /* less than before: no matter */
 		conn_close(&ends[0], reset);
 		_exit(0);
 	}
