@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "accept.h"
 #include "daemon.h"
-#include "listener.h"
-#include "sniff/sniff.h"
 #include "worker.h"
 
 /* Workers that are looked at for one connection, in turn: with many of them that is enough. */
@@ -59,7 +58,7 @@ static void on_handover(void *owner, void *arg)
 
 	w->loop.now = now_ns();
 	if (!h->retracted)
-		session_start(w, h->listener, h->fd, h->slot, &h->client, h->denied, sniff_start);
+		accept_session(w, h->listener, h->fd, h->slot, &h->client, h->denied);
 	atomic_fetch_sub(&w->incoming, 1);
 	free(h);
 	loop_look(&w->loop);
@@ -113,5 +112,5 @@ void balance_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	struct worker *to = choose(w);
 
 	if (to == w || !hand_over(to, &h))
-		session_start(w, l, fd, slot, client, denied, sniff_start);
+		accept_session(w, l, fd, slot, client, denied);
 }

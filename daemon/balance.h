@@ -13,7 +13,7 @@ struct listener;
 struct worker;
 
 /*
- * Begins the session of a connection that `w` accepted, like session_start(): here, or at a worker
+ * Begins the session of a connection that `w` accepted, like accept_session(): here, or at a worker
  * with fewer sessions.
  */
 void balance_start(struct worker *w, struct listener *l, int fd, uint32_t slot,

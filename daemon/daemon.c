@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "accept.h"
 #include "config/config.h"
 #include "listener.h"
 #include "log.h"
@@ -77,7 +78,7 @@ int daemon_listen(struct daemon *d)
 		return log_errno(-ENOMEM, "listeners");
 	for (size_t i = 0; i < c->n_listeners; i++) {
 		d->n_listeners++;
-		err = listener_open(&d->listeners[i], d, &c->listeners[i]);
+		err = accept_open(&d->listeners[i], d, &c->listeners[i]);
 		if (err)
 			return err;
 	}
@@ -91,7 +92,7 @@ int daemon_start(struct daemon *d)
 	for (unsigned int i = 0; i < d->n_workers; i++) {
 		err = worker_init(&d->workers[i], d, i);
 		for (size_t j = 0; !err && j < d->n_listeners; j++)
-			err = listener_start(&d->listeners[j], &d->workers[i]);
+			err = accept_start(&d->listeners[j], &d->workers[i]);
 		if (err)
 			return err;
 	}
@@ -109,11 +110,11 @@ void daemon_fini(struct daemon *d)
 		worker_stop(&d->workers[i]);
 	for (size_t i = 0; i < d->n_listeners; i++)
 		for (unsigned int j = 0; j < d->n_workers; j++)
-			listener_stop(&d->listeners[i], &d->workers[j]);
+			accept_stop(&d->listeners[i], &d->workers[j]);
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_fini(&d->workers[i]);
 	for (size_t i = 0; i < d->n_listeners; i++)
-		listener_close(&d->listeners[i]);
+		accept_close(&d->listeners[i]);
 	for (size_t i = 0; i < d->n_pools; i++)
 		pool_free(d->pools[i]);
 	slots_fini(&d->slots);

@@ -1,39 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Listeners: each address is bound once a worker (SO_REUSEPORT; the kernel spreads the
- * connections, and balance.c evens that out), unix sockets once for all.
+ * A listener, as its sessions know it: what is configured for them, where they may go, and how many
+ * there are. How they come is in accept.h.
  */
 #pragma once
 
-#include <event2/event.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 #include "addr.h"
 #include "config/config.h"
-#include "timer.h"
-#include "unixfile.h"
 
 struct daemon;
+struct listen_socket;
 struct pool;
 struct route_query;
 struct routes;
-struct worker;
-
-/* One listening descriptor of one worker. */
-struct listen_socket {
-	struct listener *listener;
-	struct worker *worker;
-	struct event *event;
-	struct timer retry; /* while accepting is paused */
-	int fd;
-	bool paused;
-};
+struct unix_file;
 
 struct listener {
 	const struct listener_config *config;
 	struct daemon *daemon;
-	struct pool *pool; /* where no route matches; NULL: refuse */
+	struct pool **pools; /* by the routes' numbers */
+	struct pool *pool;   /* where no route matches; NULL: refuse */
 	struct routes *routes;
 	bool tunnels_h2;               /* HTTP/2 is forwarded, not refused */
 	struct addr *bound;            /* n_binds addresses with the ports the kernel chose */
@@ -45,22 +34,17 @@ struct listener {
 	atomic_uint_fast64_t total;
 };
 
-/* Binds and listens, for all workers. Returns 0, or a negative errno after logging the listener,
- * address and call. */
-int listener_open(struct listener *l, struct daemon *d, const struct listener_config *config);
-/* Closes everything and unlinks unix sockets; the workers must not run. */
-void listener_close(struct listener *l);
-
-/* Begin accepting, before the worker's thread runs; stop for good, in that thread or after it. */
-int listener_start(struct listener *l, struct worker *w);
-void listener_stop(struct listener *l, struct worker *w);
+/* What the configuration says of it. 0 or -ENOMEM after logging; listener_fini() is right in either
+ * case. */
+int listener_init(struct listener *l, struct daemon *d, struct pool **pools,
+		  const struct listener_config *config);
+void listener_fini(struct listener *l);
 /* Whether `allow` and `deny` let this client in. */
 bool listener_allows(const struct listener *l, const struct addr *client);
 /* The pool of the first route that matches, or, but for CONNECT, the listener's own; NULL: nothing
  * matches. */
 struct pool *listener_route(const struct listener *l, const struct route_query *query);
-/* Resets a connection that never becomes a session, and logs that it ended so. Takes `fd`. */
-void listener_turn_away(const struct listener *l, int fd, const struct addr *client,
-			const char *end, const char *reason);
+/* Whether a client that cannot be served is told so, when its request has come. */
+bool listener_tells(const struct listener *l);
 /* The session's end frees its place. */
 void listener_session_ended(struct listener *l);

@@ -152,75 +152,27 @@ struct session_about *session_about(struct session *s)
 	return s->about;
 }
 
-/* One line in this time, whatever is refused in it. */
-#define NO_MEMORY_LOG_NS (60 * NSEC_PER_SEC)
-
-/* The client must not take it for the end of its stream. */
-static void no_memory(struct worker *w, struct listener *l, int fd, uint32_t slot,
-		      const struct addr *client)
-{
-	static atomic_uint_fast64_t logged_ns;
-	uint64_t last = atomic_load(&logged_ns);
-
-	/* Another worker's clock may be a little ahead. */
-	if ((!last || (int64_t)(w->loop.now - last) > (int64_t)NO_MEMORY_LOG_NS) &&
-	    atomic_compare_exchange_strong(&logged_ns, &last, w->loop.now))
-		log_error("listener %s: out of memory for sessions: they are reset",
-			  l->config->name);
-	stat_inc(&w->stats.ends[END_LIMIT]);
-	listener_turn_away(l, fd, client, session_end_str[END_LIMIT], NULL);
-	slots_give(&w->daemon->slots, slot);
-	listener_session_ended(l);
-}
-
-/* Whether a client that cannot be served is told so when its request has come. */
-static bool is_told(const struct listener *l)
-{
-	return l->config->protocol == PROTOCOL_HTTP || l->config->protocol == PROTOCOL_AUTO;
-}
-
-/* memory_max is near: those who are there keep what they have. */
-static void refuse_for_memory(struct worker *w, struct listener *l, int fd, uint32_t slot,
-			      const struct addr *client)
-{
-	stat_inc(&w->stats.ends[END_LIMIT]);
-	stat_inc(&w->stats.memory_refusals);
-	listener_turn_away(l, fd, client, session_end_str[END_LIMIT], "memory");
-	slots_give(&w->daemon->slots, slot);
-	listener_session_ended(l);
-}
-
 bool session_finds_no_room(struct session *s)
 {
 	struct worker *w = s->worker;
 
-	if (!memory_refuses(&w->daemon->memory) || !is_told(s->listener))
+	if (!memory_refuses(&w->daemon->memory) || !listener_tells(s->listener))
 		return false;
 	s->no_room = true;
 	stat_inc(&w->stats.memory_refusals);
 	return true;
 }
 
-void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
+bool session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 		   const struct addr *client, bool denied, void (*begin)(struct session *s))
 {
-	struct daemon *d = w->daemon;
-	struct session *s;
+	struct session *s = calloc(1, sizeof(*s));
 
-	atomic_fetch_add(&l->total, 1);
-	stat_inc(&w->stats.sessions_total);
-	if (memory_refuses(&d->memory) && !is_told(l)) {
-		refuse_for_memory(w, l, fd, slot, client);
-		return;
-	}
-	s = calloc(1, sizeof(*s));
-	if (!s) {
-		no_memory(w, l, fd, slot, client);
-		return;
-	}
+	if (!s)
+		return false;
 	s->worker = w;
 	s->listener = l;
-	s->id = atomic_fetch_add(&d->next_id, 1) + 1;
+	s->id = atomic_fetch_add(&w->daemon->next_id, 1) + 1;
 	s->splice.slot = slot;
 	s->denied = denied;
 	s->began_ns = w->loop.now;
@@ -235,6 +187,7 @@ void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 
 	stream_watch(&s->streams[UP]);
 	begin(s);
+	return true;
 }
 
 /* ---- its server ------------------------------------------------------------------------- */

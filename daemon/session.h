@@ -86,9 +86,9 @@ static inline struct session *session_of(const struct stream *s)
 /*
  * Begins a session with an accepted socket and a slot, both of which it owns from now on; `begin`
  * has it speak its first protocol. The listener has counted it in already. A `denied` client of
- * HTTP gets a response that says so.
+ * HTTP gets a response that says so. False: out of memory, and nothing was taken.
  */
-void session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
+bool session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 		   const struct addr *client, bool denied, void (*begin)(struct session *s));
 /* Whether memory_max is so near that a client of HTTP, or of what may be HTTP, which has not been
  * served yet is refused. Then it is counted and noted as that. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "accept.h"
 #include "daemon.h"
 #include "http/head.h"
 #include "http/http.h"
@@ -108,7 +109,7 @@ void worker_drain(struct worker *w)
 	w->loop.now = now_ns();
 	w->draining = true;
 	for (size_t i = 0; i < w->daemon->n_listeners; i++)
-		listener_stop(&w->daemon->listeners[i], w);
+		accept_stop(&w->daemon->listeners[i], w);
 	for (struct session *s = TAILQ_FIRST(&w->sessions), *next; s; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (s->protocol->drain)

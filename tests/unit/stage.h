@@ -15,11 +15,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../../daemon/accept.h"
 #include "../../daemon/daemon.h"
 #include "../../daemon/listener.h"
 #include "../../daemon/log.h"
 #include "../../daemon/session.h"
-#include "../../daemon/sniff/sniff.h"
 #include "../../daemon/util.h"
 #include "../../daemon/worker.h"
 
@@ -168,8 +168,8 @@ static inline int stage_client(struct stage *st)
 	accepted = accept4(l->sockets[0].fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_true(accepted >= 0);
 	atomic_fetch_add(&l->active, 1);
-	session_start(stage_worker(st), l, accepted, slots_take(&st->daemon.slots), &client, false,
-		      sniff_start);
+	accept_session(stage_worker(st), l, accepted, slots_take(&st->daemon.slots), &client,
+		       false);
 	return fd;
 }
 
