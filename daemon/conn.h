@@ -40,9 +40,9 @@ struct conn {
 	bool asked;      /* TCP asks whether its peer is still there */
 	bool identified; /* its client has said on it who it is: it is nobody else's */
 	bool end_first;  /* it failed after its peer had ended it properly */
+	bool tight;      /* its receive buffer is as small as `share`, whatever was promised */
 	/* At the other end: a client, as a PROXY header names it; the address of a server. */
 	struct addr peer;
-	bool tight;      /* its receive buffer is as small as `share`, whatever was promised */
 	uint32_t share;  /* bytes of its buffers, where memory is scarce; 0: the usual ones */
 	uint32_t window; /* ... and of its receive window: see buffers.h */
 	uint64_t cookie;

@@ -99,6 +99,7 @@ struct stream {
 	char *pending; /* read, but not yet written: pending_len bytes from pending_at on */
 	uint32_t pending_at, pending_len;
 	uint32_t lane_index;
+	uint32_t pauses;
 	uint64_t copied; /* bytes the daemon wrote to the target */
 	uint64_t taken;  /* of what the kernel handed up (lane->passed): bytes read */
 	uint64_t low;    /* PAUSED: resume at this backlog */
@@ -116,9 +117,8 @@ struct stream {
 	uint64_t awaited;        /* bytes waited for at the last look; 0: not waiting for bytes */
 	uint64_t backoff;        /* ns */
 	struct task again;       /* more to do at once */
-	uint32_t pauses;
-	enum stream_state state;
-	enum copy_reason why_copy;
+	enum stream_state state : 4;
+	enum copy_reason why_copy : 4;
 	bool eof;     /* the source's end was read or proved */
 	bool drained; /* the kernel holds nothing for the target that it has not written */
 	bool waiting; /* for something that is looked for when `wait` fires */
