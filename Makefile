@@ -46,7 +46,7 @@ LIBS     = $(shell pkg-config --libs $(PKGS))
 DAEMON_SRC := $(filter-out daemon/main.c daemon/splicectl.c daemon/ctl/%,$(wildcard daemon/*.c daemon/*/*.c))
 DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/%.o)
 CTL_OBJ    := $(patsubst %.c,$(BUILD)/%.o,daemon/splicectl.c $(wildcard daemon/ctl/*.c) \
-	      daemon/report/doctor_print.c daemon/report/controlpath.c)
+	      daemon/doctor/print.c daemon/report/controlpath.c)
 LOAD_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/load/*.c))
 BENCH_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
 PEER_BIN   := $(patsubst tests/peers/%.c,$(BUILD)/tests/%,$(wildcard tests/peers/*.c))
@@ -234,7 +234,8 @@ empty    :=
 CALLS     = $(subst $(empty) $(empty),;,$(addprefix ::,$(FALLIBLE) $(OURS)))
 TIDY_ARGS = -std=gnu17 $(CPPFLAGS) $(shell pkg-config --cflags $(PKGS))
 
-lint: $(BUILD)/splice.skel.h
+lint: $(BUILD)/splice.skel.h $(DAEMON_OBJ) $(CTL_OBJ)
+	SPLICED_BUILD=$(BUILD) tests/unit/test_layers
 	clang-format --dry-run -Werror $(C_FILES)
 	clang-tidy --quiet --checks='-*,bugprone-unused-return-value' --config="{WarningsAsErrors: '*', \
 		CheckOptions: [{key: bugprone-unused-return-value.CheckedFunctions, value: '$(CALLS)'}]}" \

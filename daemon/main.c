@@ -9,10 +9,10 @@
 
 #include "config/config.h"
 #include "doctor/doctor.h"
+#include "doctor/print.h"
 #include "ledger.h"
 #include "log.h"
 #include "report/counter.h"
-#include "report/doctor_print.h"
 #include "run.h"
 #include "util.h"
 

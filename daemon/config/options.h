@@ -33,10 +33,10 @@ OPTION(SPLICED, control, control, PATH, "/run/spliced/control.sock", RESTART,
 OPTION(SPLICED, log_target, log_target, ENUM, "auto", RELOAD,
        "Where log lines go. auto is the journal when standard error is connected to it, and "
        "standard error otherwise.",
-       CHOICES(log_target_choices))
+       CHOICES(log_target_str))
 OPTION(SPLICED, log_level, log_level, ENUM, "info", RELOAD,
        "The least important messages that are still logged.",
-       CHOICES(log_level_choices))
+       CHOICES(log_level_str))
 OPTION(SPLICED, access_log, access_log, LOG, "yes", RELOAD,
        "Log one line at the end of each session, and for each HTTP request, whatever log_level is. "
        "yes: along with the daemon's messages. stderr, stdout, journal, the path of a file (which "

@@ -49,19 +49,6 @@ const char *const forward_mode_str[_FORWARD_MODE_MAX] = {
     [FORWARD_REPLACE] = "replace",
 };
 
-/* Of log.h's enums; kept here so that the configuration stands without the log. */
-static const char *const log_level_choices[_LOG_LVL_MAX] = {
-    [LOG_LVL_ERROR] = "error",
-    [LOG_LVL_WARNING] = "warning",
-    [LOG_LVL_INFO] = "info",
-    [LOG_LVL_DEBUG] = "debug",
-};
-static const char *const log_target_choices[_LOG_TO_MAX] = {
-    [LOG_TO_AUTO] = "auto",
-    [LOG_TO_JOURNAL] = "journal",
-    [LOG_TO_STDERR] = "stderr",
-};
-
 const struct section_info sections[_SECTION_MAX] = {
     [SECTION_SPLICED] = {"spliced", false, NULL, "The daemon itself."},
     [SECTION_LISTENER] =

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../report/doctor_print.h"
+#include "../doctor/print.h"
 #include "../util.h"
 #include "field.h"
 #include "table.h"

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The unit tests: cmocka programs that speak TAP."""
+"""The unit tests: cmocka programs, and scripts about the source itself, that speak TAP."""
 
 import os
 import re
 import subprocess
 import time
+from pathlib import Path
 
 from . import wait
 from .env import Env
@@ -12,6 +13,7 @@ from .isolate import FAIL, PASS, SKIP, Outcome, indent
 
 LINE = re.compile(r"^(not )?ok \d+ - (\S+)(.*)$")
 TIMEOUT = 120
+SCRIPTS = Path(__file__).resolve().parents[1] / "unit"
 
 
 def parse(program, text):
@@ -54,11 +56,11 @@ def run(path):
     return outcomes
 
 
-def programs(build):
-    """The programs, by name."""
-    directory = build / "tests" / "unit"
-    if not directory.is_dir():
-        return []
-    return sorted(path for path in directory.iterdir()
-                  if path.name.startswith("test_") and "." not in path.name
-                  and os.access(path, os.X_OK))
+def programs(build, scripts=True):
+    """The programs, by name; with the scripts, which need the source and the tools of the build."""
+    directories = [build / "tests" / "unit"] + ([SCRIPTS] if scripts else [])
+    found = [path for directory in directories if directory.is_dir()
+             for path in directory.iterdir()]
+    return sorted((path for path in found if path.name.startswith("test_")
+                   and "." not in path.name and os.access(path, os.X_OK)),
+                  key=lambda path: path.name)

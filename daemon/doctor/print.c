@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The doctor's findings as a table. */
-#include "doctor_print.h"
+#include "print.h"
 
 #include <string.h>
 
