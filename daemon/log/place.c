@@ -12,6 +12,11 @@
 
 #define DEFAULT_TAG "spliced"
 
+const char log_place_allowed[] =
+    "yes, no, stderr, stdout, journal, /PATH, or syslog:ADDRESS with ADDRESS as /PATH, "
+    "IPV4:PORT or [IPV6]:PORT, and after commas facility=NAME, severity=NAME, tag=NAME, "
+    "rfc3164 or rfc5424";
+
 static int invalid(char why[128], const char *problem, const char *text)
 {
 	(void)snprintf(why, 128, "%s%s%.60s%s", problem, text ? " \"" : "", text ? text : "",

@@ -29,10 +29,7 @@ struct log_place {
 	} syslog;
 };
 
-#define LOG_PLACE_ALLOWED                                                                     \
-	"yes, no, stderr, stdout, journal, /PATH, or syslog:ADDRESS with ADDRESS as /PATH, "  \
-	"IPV4:PORT or [IPV6]:PORT, and after commas facility=NAME, severity=NAME, tag=NAME, " \
-	"rfc3164 or rfc5424"
-
+/* What a text may be, for messages. */
+extern const char log_place_allowed[];
 /* 0, or -EINVAL with the reason in `why`. */
 int log_place_parse(const char *text, struct log_place *ret, char why[128]);
