@@ -22,7 +22,7 @@ enum copy_result {
 	COPY_BLOCKED, /* the target has no room; something is pending */
 	COPY_EOF,     /* the source's end was read; nothing is pending */
 	COPY_MORE,    /* the turn's share is used up */
-	COPY_FAILED,  /* the session has ended */
+	COPY_FAILED,  /* the owner was told, or the splice has ended */
 };
 
 /* Whether the stream goes to the kernel as soon as nothing is pending. */
@@ -32,7 +32,8 @@ static bool wants_kernel(const struct stream *s)
 }
 
 /* A stream is copied by hand until its source has nothing more for now, which makes it the slower
- * side and the stream the kernel's work, or until another one of the worker has to wait as well. */
+ * side and the stream the kernel's work, or until another one of the splicer has to wait as well.
+ */
 static bool stays_by_hand(const struct stream *s, enum copy_result r)
 {
 	return r != COPY_IDLE && stream_stays_by_hand(s);

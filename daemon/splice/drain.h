@@ -6,12 +6,13 @@
 
 /*
  * Whether the target's TCP has taken every byte the kernel was given for it, so that the daemon may
- * write or shut it down. If not, the stream waits for that now (or its session has failed).
+ * write or shut it down. If not, the stream waits for that now (or its owner has been told of a
+ * failure).
  */
 bool stream_target_drained(struct stream *s);
 
-/* The source is dead and everything it left is written: ends the session once the target's peer has
- * all of it. */
+/* The source is dead and everything it left is written: its owner is told once the target's peer
+ * has all of it. */
 void stream_farewell(struct stream *s);
 /*
  * Bytes the kernel was given for the target that its TCP has not taken: a close of the target

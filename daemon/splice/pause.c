@@ -13,7 +13,7 @@
 #include "wait.h"
 
 /*
- * A stream that is the only one of its worker to be paused is copied by hand after a pause, if its
+ * A stream that is the only one of its splicer to be paused is copied by hand after a pause, if its
  * target is a fast one. When the target's write queue is full the kernel looks again a timer tick
  * later, so on its own it would leave one stream, and an idle processor, waiting. With several
  * streams they fill each other's gaps, and a slow target is busy for longer than a tick with what
@@ -64,7 +64,7 @@ void kernel_consider_pause(struct stream *s)
 	stream_wait(s, true);
 }
 
-/* Whether no other stream of the worker has been paused lately. */
+/* Whether no other stream of the splicer has been paused lately. */
 static bool is_alone(const struct stream *s)
 {
 	if (s->splice->by->last_paused != s)

@@ -80,16 +80,16 @@ void stream_roused(struct stream *s)
 	s->backoff = WAIT_MIN_NS;
 }
 
-void stream_wait_drain(struct stream *s, uint64_t left, uint64_t low)
+void stream_wait_drain(struct stream *s, uint64_t awaited, uint64_t low)
 {
 	uint64_t ns = WAIT_MIN_NS;
 
 	/* At the rate of the last wait, and never more than twice as long as that one. */
-	if (s->waiting && s->awaited > left)
-		ns = MIN(s->backoff * 2, s->backoff * left / (s->awaited - left));
+	if (s->waiting && s->awaited > awaited)
+		ns = MIN(s->backoff * 2, s->backoff * awaited / (s->awaited - awaited));
 	else if (s->waiting && s->awaited)
 		ns = s->backoff * 2;
-	s->awaited = left;
+	s->awaited = awaited;
 	wait_for(s, ns);
 	if (s->waiting && s->backoff >= WAIT_SIGNAL_NS)
 		ask_for_signal(s, low);
