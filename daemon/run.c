@@ -325,8 +325,9 @@ static void tear_down(struct run *r)
 	struct maps *maps = r->daemon.maps;
 
 	commands_close(&r->commands);
-	daemon_fini(&r->daemon);
+	/* Its timer must not outlive the daemon that it looks at. */
 	memory_watch_fini(&r->daemon.memory_watch);
+	daemon_fini(&r->daemon);
 	addresses_stop(&r->addresses);
 	maps_close(maps);
 	doctor_end(&r->doctor);
