@@ -152,7 +152,7 @@ void accept_session(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	stat_inc(&w->stats.sessions_total);
 	if (memory_refuses(&w->daemon->memory) && !listener_tells(l))
 		refuse_for_memory(w, l, fd, slot, client);
-	else if (!session_start(w, l, fd, slot, client, denied, sniff_start))
+	else if (!session_start(&w->home, l, fd, slot, client, denied, sniff_start))
 		no_memory(w, l, fd, slot, client);
 }
 

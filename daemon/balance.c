@@ -28,7 +28,7 @@ struct handover {
 
 static unsigned int load_of(struct worker *w)
 {
-	return atomic_load_explicit(&w->n_sessions, memory_order_relaxed) +
+	return atomic_load_explicit(&w->home.n, memory_order_relaxed) +
 	       atomic_load_explicit(&w->incoming, memory_order_relaxed);
 }
 

@@ -29,7 +29,7 @@ struct daemon {
 	struct slots slots;
 	struct memory memory;
 	struct memory_watch memory_watch;
-	atomic_uint_fast64_t next_id;
+	atomic_uint_fast64_t last_id; /* of sessions and requests */
 	atomic_bool access_log, log_empty;
 	atomic_bool told_unmarked; /* that sockets cannot be marked: see daemon_own() */
 	atomic_bool draining;

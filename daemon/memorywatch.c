@@ -67,7 +67,7 @@ static uint64_t taken_by(const struct conn *c)
 
 static void measure(struct session *s)
 {
-	struct memory *m = &s->worker->daemon->memory;
+	struct memory *m = s->home->memory;
 	uint64_t held = 0, taken = 0;
 
 	for (int i = 0; i < 2; i++)
@@ -80,7 +80,7 @@ static void measure(struct session *s)
 		return;
 	for (int i = 0; i < 2; i++)
 		taken += taken_by(s->conns[i]);
-	memory_pace(m, &s->memory, s->worker->loop.now, taken);
+	memory_pace(m, &s->memory, s->home->loop->now, taken);
 }
 
 static void apply_to_stream(const struct stream *s)
@@ -115,14 +115,14 @@ static void apply(struct session *s, uint64_t share, bool hard)
 static void visit(struct worker *w, bool measuring)
 {
 	struct memory *m = &w->daemon->memory;
-	uint64_t sessions = (uint64_t)w->n_sessions * w->daemon->n_workers;
+	uint64_t sessions = (uint64_t)w->home.n * w->daemon->n_workers;
 	bool hard[2] = {memory_is_hard(m, sessions, false), memory_is_hard(m, sessions, true)};
 
-	for (unsigned int i = MIN(w->n_sessions, BATCH); i; i--) {
-		struct session *s = TAILQ_FIRST(&w->sessions);
+	for (unsigned int i = MIN(w->home.n, BATCH); i; i--) {
+		struct session *s = TAILQ_FIRST(&w->home.live);
 
-		TAILQ_REMOVE(&w->sessions, s, link);
-		TAILQ_INSERT_TAIL(&w->sessions, s, link);
+		TAILQ_REMOVE(&w->home.live, s, link);
+		TAILQ_INSERT_TAIL(&w->home.live, s, link);
 		if (measuring)
 			measure(s);
 		apply(s, memory_share(m, s->memory.moving), hard[s->memory.moving]);
@@ -144,7 +144,7 @@ static void look(struct worker *w)
 static uint64_t until_next_look(const struct worker *w)
 {
 	const struct memory *m = &w->daemon->memory;
-	bool few = memory_level(m) == MEMORY_PLENTY && w->n_sessions <= BATCH;
+	bool few = memory_level(m) == MEMORY_PLENTY && w->home.n <= BATCH;
 	uint64_t ns = MIN(memory_time_left(m) / 4, few ? TICK_PLENTY_NS : TICK_NS);
 
 	return MAX(ns, TICK_MIN_NS);
@@ -171,7 +171,7 @@ static void on_round(struct timer *t)
 	if (!nothing_new(w, total)) {
 		/* Who was made smaller gets his buffers back, which takes one round more. */
 		if (total >= memory_watch_mark(m) || memory_level(m) != MEMORY_PLENTY)
-			r->rest = w->n_sessions + BATCH;
+			r->rest = w->home.n + BATCH;
 		else
 			r->rest -= MIN(r->rest, BATCH);
 		if (!r->rest)
@@ -191,7 +191,7 @@ static void on_begin(void *owner, void *arg _unused_)
 
 	if (timer_is_set(&r->timer))
 		return;
-	r->rest = w->n_sessions + 2 * BATCH;
+	r->rest = w->home.n + 2 * BATCH;
 	r->looked_ns = 0;
 	loop_timer_set(&w->loop, &r->timer, w->loop.now);
 }
@@ -221,7 +221,7 @@ static uint64_t all_sessions(const struct daemon *d)
 	uint64_t n = 0;
 
 	for (unsigned int i = 0; i < d->n_workers; i++)
-		n += atomic_load(&d->workers[i].n_sessions);
+		n += atomic_load(&d->workers[i].home.n);
 	return n;
 }
 
@@ -275,7 +275,7 @@ void memory_turn(struct worker *w)
 	r->asked_ns = w->loop.now;
 	/* Workers have about equal numbers of sessions. */
 	if (d->memory_watch.tick &&
-	    most_of(d, (uint64_t)w->n_sessions * d->n_workers) >= memory_watch_mark(&d->memory))
+	    most_of(d, (uint64_t)w->home.n * d->n_workers) >= memory_watch_mark(&d->memory))
 		wake_up(&d->memory_watch);
 }
 

@@ -4,13 +4,16 @@
 #include <errno.h>
 
 #include "buffers.h"
-#include "daemon.h"
 #include "listener.h"
 #include "log.h"
+#include "loop.h"
+#include "memory.h"
 #include "sessionlog.h"
+#include "slots.h"
+#include "splice/settings.h"
+#include "stats.h"
 #include "upstream/dial.h"
 #include "upstream/pool.h"
-#include "worker.h"
 
 uint64_t session_active_ns(const struct session *s)
 {
@@ -32,15 +35,15 @@ const char *session_engine(const struct session *s)
 
 void session_arm(struct session *s, uint64_t ns)
 {
-	s->deadline_ns = s->worker->loop.now + ns;
+	s->deadline_ns = s->home->loop->now + ns;
 	/* A timer that fires too soon is set again: most deadlines are replaced long before. */
 	if (!timer_is_set(&s->timer) || s->timer.at > s->deadline_ns)
-		loop_timer_set(&s->worker->loop, &s->timer, s->deadline_ns);
+		loop_timer_set(s->home->loop, &s->timer, s->deadline_ns);
 }
 
 void session_disarm(struct session *s)
 {
-	loop_timer_cancel(&s->worker->loop, &s->timer);
+	loop_timer_cancel(s->home->loop, &s->timer);
 }
 
 static void on_timeout(struct timer *t)
@@ -49,8 +52,8 @@ static void on_timeout(struct timer *t)
 
 	if (s->state == SESSION_ENDED)
 		return;
-	if (s->worker->loop.now + LOOP_SLACK_NS < s->deadline_ns)
-		loop_timer_set(&s->worker->loop, t, s->deadline_ns);
+	if (s->home->loop->now + LOOP_SLACK_NS < s->deadline_ns)
+		loop_timer_set(s->home->loop, t, s->deadline_ns);
 	else
 		s->protocol->timeout(s);
 }
@@ -104,8 +107,8 @@ static void init_streams(struct session *s)
 	client->owner = s;
 	client->side = SIDE_CLIENT;
 	s->conns[SIDE_CLIENT] = client;
-	s->splice.by = &s->worker->splicer;
-	s->splice.settings = &s->worker->daemon->settings;
+	s->splice.by = s->home->splicer;
+	s->splice.settings = s->home->settings;
 	s->splice.owner = &splice_owner;
 	s->splice.streams = s->streams;
 	s->splice.id = s->id;
@@ -116,9 +119,9 @@ static void init_streams(struct session *s)
  * promised yet. */
 static void share_buffers(const struct session *s, struct conn *c)
 {
-	const struct daemon *d = s->worker->daemon;
+	const struct home *h = s->home;
 
-	buffers_set(c, memory_share(&d->memory, false), d->settings.window, true);
+	buffers_set(c, memory_share(h->memory, false), h->settings->window, true);
 }
 
 void session_attach(struct session *s, struct conn *c)
@@ -154,34 +157,34 @@ struct session_about *session_about(struct session *s)
 
 bool session_finds_no_room(struct session *s)
 {
-	struct worker *w = s->worker;
+	struct home *h = s->home;
 
-	if (!memory_refuses(&w->daemon->memory) || !listener_tells(s->listener))
+	if (!memory_refuses(h->memory) || !listener_tells(s->listener))
 		return false;
 	s->no_room = true;
-	stat_inc(&w->stats.memory_refusals);
+	stat_inc(&h->stats->memory_refusals);
 	return true;
 }
 
-bool session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
+bool session_start(struct home *home, struct listener *l, int fd, uint32_t slot,
 		   const struct addr *client, bool denied, void (*begin)(struct session *s))
 {
 	struct session *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return false;
-	s->worker = w;
+	s->home = home;
 	s->listener = l;
-	s->id = atomic_fetch_add(&w->daemon->next_id, 1) + 1;
+	s->id = atomic_fetch_add(home->last_id, 1) + 1;
 	s->splice.slot = slot;
 	s->denied = denied;
-	s->began_ns = w->loop.now;
+	s->began_ns = home->loop->now;
 	init_streams(s);
 	s->client_conn.fd = fd;
 	s->client_conn.peer = *client;
 	s->client_conn.tcp = client->sa.sa_family != AF_UNIX;
-	TAILQ_INSERT_TAIL(&w->sessions, s, link);
-	w->n_sessions++;
+	TAILQ_INSERT_TAIL(&home->live, s, link);
+	home->n++;
 	s->timer.fire = on_timeout;
 	share_buffers(s, s->conns[SIDE_CLIENT]);
 
@@ -219,7 +222,7 @@ static void on_connected(void *owner, struct conn *c, int err)
 	struct conn *closed = session_detach(s);
 
 	if (closed)
-		loop_conn_gone(&s->worker->loop, closed);
+		loop_conn_gone(s->home->loop, closed);
 	forget_dial(s);
 	s->server = c->server;
 	session_attach(s, c);
@@ -249,7 +252,7 @@ void session_dial(struct session *s, const struct dial_plan *plan)
 
 	if (s->state == SESSION_ENDED)
 		return;
-	s->dial = dial_new(&s->worker->dialer, plan, &calls, s);
+	s->dial = dial_new(s->home->dialer, plan, &calls, s);
 	if (s->dial)
 		dial_begin(s->dial);
 	else
@@ -324,7 +327,11 @@ void session_end(struct session *s, enum session_end end)
 	s->end = end;
 	s->state = SESSION_ENDED;
 	splice_stop(&s->splice);
-	worker_session_ended(s->worker, s);
+	TAILQ_REMOVE(&s->home->live, s, link);
+	TAILQ_INSERT_TAIL(&s->home->ended, s, link);
+	s->home->n--;
+	memory_forget(s->home->memory, &s->memory);
+	loop_look(s->home->loop);
 }
 
 /* A peer whose incoming stream ended properly gets nothing worse than a close. */
@@ -335,7 +342,7 @@ static void close_socket(struct session *s, enum side side)
 
 	if (!c)
 		return;
-	loop_unwatch(&s->worker->loop, c);
+	loop_unwatch(s->home->loop, c);
 	conn_close(c, !s->polite && to->state != STREAM_DONE);
 }
 
@@ -346,7 +353,7 @@ void session_close(struct session *s)
 	if (s->closed)
 		return;
 	s->closed = true;
-	loop_timer_cancel(&s->worker->loop, &s->timer);
+	loop_timer_cancel(s->home->loop, &s->timer);
 	splice_close(&s->splice);
 	told = s->protocol->ended && s->protocol->ended(s);
 	close_socket(s, SIDE_CLIENT);
@@ -359,8 +366,6 @@ void session_close(struct session *s)
 
 void session_free(struct session *s)
 {
-	struct daemon *d = s->worker->daemon;
-
 	splice_fini(&s->splice);
 	if (s->protocol->free)
 		s->protocol->free(s);
@@ -368,7 +373,7 @@ void session_free(struct session *s)
 		free(s->about->tlvs);
 	free(s->about);
 	conn_free(s->conns[SIDE_BACKEND]);
-	slots_give(&d->slots, s->splice.slot);
+	slots_give(s->home->slots, s->splice.slot);
 	listener_session_ended(s->listener);
 	free(s);
 }

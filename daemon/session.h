@@ -10,6 +10,7 @@
 #pragma once
 
 #include "addr.h"
+#include "home.h"
 #include "memory.h"
 #include "protocol.h"
 #include "sessionend.h"
@@ -21,7 +22,6 @@ struct dial_plan;
 struct listener;
 struct pool;
 struct server;
-struct worker;
 
 enum session_state {
 	SESSION_LIVE,
@@ -45,7 +45,7 @@ struct http;
 
 struct session {
 	const struct protocol *protocol; /* that it speaks now */
-	struct worker *worker;
+	struct home *home;
 	struct listener *listener;
 	struct pool *pool;           /* NULL: not routed yet, or refused */
 	struct http *http;           /* requests, or the one that has become a tunnel */
@@ -76,7 +76,6 @@ struct session {
 	bool tunnel;          /* what follows an HTTP upgrade or CONNECT, or is HTTP/2 */
 	TAILQ_ENTRY(session) link;
 };
-TAILQ_HEAD(session_list, session);
 
 static inline struct session *session_of(const struct stream *s)
 {
@@ -88,7 +87,7 @@ static inline struct session *session_of(const struct stream *s)
  * has it speak its first protocol. The listener has counted it in already. A `denied` client of
  * HTTP gets a response that says so. False: out of memory, and nothing was taken.
  */
-bool session_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
+bool session_start(struct home *home, struct listener *l, int fd, uint32_t slot,
 		   const struct addr *client, bool denied, void (*begin)(struct session *s));
 /* Whether memory_max is so near that a client of HTTP, or of what may be HTTP, which has not been
  * served yet is refused. Then it is counted and noted as that. */

@@ -4,11 +4,10 @@
 #include <string.h>
 
 #include "accesslog.h"
-#include "daemon.h"
 #include "listener.h"
 #include "session.h"
+#include "stats.h"
 #include "upstream/pool.h"
-#include "worker.h"
 
 /* The names a client offered, with commas between. */
 static void add_alpn(struct access_entry *e, const struct session_about *about, char buf[256])
@@ -80,16 +79,16 @@ static bool is_empty_probe(const struct session *s)
 
 void session_log(const struct session *s)
 {
-	const struct daemon *d = s->worker->daemon;
+	const struct home *h = s->home;
 
-	if (atomic_load_explicit(&d->access_log, memory_order_relaxed) &&
-	    (atomic_load_explicit(&d->log_empty, memory_order_relaxed) || !is_empty_probe(s)))
+	if (atomic_load_explicit(h->access_log, memory_order_relaxed) &&
+	    (atomic_load_explicit(h->log_empty, memory_order_relaxed) || !is_empty_probe(s)))
 		write_line(s);
 }
 
 void session_count(const struct session *s)
 {
-	struct stats *st = &s->worker->stats;
+	struct stats *st = s->home->stats;
 
 	stat_inc(&st->ends[s->end]);
 	if (s->end == END_INTEGRITY)

@@ -4,9 +4,9 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
+#include "loop.h"
 #include "session.h"
 #include "tcpstate.h"
-#include "worker.h"
 
 /* Looks in the time of one limit: what peers take is seen only by looking. */
 #define LOOKS 8
@@ -20,7 +20,7 @@ static uint64_t step_of(uint64_t limit)
 
 uint64_t silence_begin(struct session *s, uint64_t limit)
 {
-	s->moved_ns = s->worker->loop.now;
+	s->moved_ns = s->home->loop->now;
 	s->outstanding = true;
 	return step_of(limit);
 }
@@ -31,7 +31,7 @@ uint64_t silence_begin(struct session *s, uint64_t limit)
  */
 static int look_at(struct session *s, const struct conn *c, uint64_t *taken, uint64_t *when)
 {
-	uint64_t now = s->worker->loop.now, age;
+	uint64_t now = s->home->loop->now, age;
 	struct tcp_state state;
 	int queued = 0;
 
@@ -71,7 +71,7 @@ static void look(struct session *s, enum silence_of of)
 uint64_t silence_left(struct session *s, uint64_t limit, enum silence_of of)
 {
 	uint64_t step = step_of(limit), whole = limit + MIN(TICK_NS, step / 2);
-	uint64_t now = s->worker->loop.now, active = session_active_ns(s), silent;
+	uint64_t now = s->home->loop->now, active = session_active_ns(s), silent;
 
 	/* Nothing is outstanding, nothing has moved since: nobody can have taken anything. */
 	if (active > s->moved_ns) {

@@ -4,15 +4,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "daemon.h"
 #include "listener.h"
 #include "log.h"
+#include "loop.h"
 #include "session.h"
 #include "silence.h"
 #include "sniff/announce.h"
 #include "upstream/dial.h"
+#include "upstream/idle.h"
 #include "upstream/pool.h"
-#include "worker.h"
 
 /* How long a failed side's last bytes have to reach the other peer. */
 #define FAREWELL_NS (2 * NSEC_PER_SEC)
@@ -225,7 +225,7 @@ void tcp_forward(struct session *s, const struct protocol *as)
 		session_end(s, END_ERROR);
 		return;
 	}
-	s->opened_ns = s->worker->loop.now;
+	s->opened_ns = s->home->loop->now;
 	session_speak(s, as);
 	begin_silence(s);
 	splice_open(&s->splice);

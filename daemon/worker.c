@@ -10,8 +10,7 @@
 
 #include "accept.h"
 #include "daemon.h"
-#include "http/head.h"
-#include "http/http.h"
+#include "http/exchange.h"
 #include "listener.h"
 #include "log.h"
 #include "splice/engage.h"
@@ -25,20 +24,11 @@
 
 /* ---- lists ------------------------------------------------------------------------------ */
 
-void worker_session_ended(struct worker *w, struct session *s)
-{
-	TAILQ_REMOVE(&w->sessions, s, link);
-	TAILQ_INSERT_TAIL(&w->ended, s, link);
-	w->n_sessions--;
-	memory_forget(&w->daemon->memory, &s->memory);
-	loop_look(&w->loop);
-}
-
 void worker_close_ended(struct worker *w)
 {
 	struct session *s;
 
-	TAILQ_FOREACH (s, &w->ended, link)
+	TAILQ_FOREACH (s, &w->home.ended, link)
 		session_close(s);
 }
 
@@ -54,13 +44,13 @@ static void reap(struct worker *w, bool all)
 	bool left = false;
 
 	worker_close_ended(w);
-	for (s = TAILQ_FIRST(&w->ended); s; s = next_s) {
+	for (s = TAILQ_FIRST(&w->home.ended); s; s = next_s) {
 		next_s = TAILQ_NEXT(s, link);
 		if (splice_forget(&s->splice) < 0 && !all) {
 			left = true;
 			continue;
 		}
-		TAILQ_REMOVE(&w->ended, s, link);
+		TAILQ_REMOVE(&w->home.ended, s, link);
 		session_free(s);
 	}
 	for (c = TAILQ_FIRST(&w->loop.gone); c; c = next_c) {
@@ -74,7 +64,7 @@ static void reap(struct worker *w, bool all)
 	}
 	if (left && !timer_is_set(&w->reap_timer))
 		loop_timer_set(&w->loop, &w->reap_timer, w->loop.now + REAP_AGAIN_NS);
-	if (w->draining && !w->n_sessions && !w->incoming && w->drained) {
+	if (w->home.draining && !w->home.n && !w->incoming && w->drained) {
 		w->drained(w);
 		w->drained = NULL;
 	}
@@ -104,13 +94,13 @@ static void on_turn_over(struct loop *l)
 
 void worker_drain(struct worker *w)
 {
-	if (w->draining)
+	if (w->home.draining)
 		return;
 	w->loop.now = now_ns();
-	w->draining = true;
+	w->home.draining = true;
 	for (size_t i = 0; i < w->daemon->n_listeners; i++)
 		accept_stop(&w->daemon->listeners[i], w);
-	for (struct session *s = TAILQ_FIRST(&w->sessions), *next; s; s = next) {
+	for (struct session *s = TAILQ_FIRST(&w->home.live), *next; s; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (s->protocol->drain)
 			s->protocol->drain(s);
@@ -123,7 +113,7 @@ void worker_end_all(struct worker *w, enum session_end end)
 	struct session *s;
 
 	w->loop.now = now_ns();
-	while ((s = TAILQ_FIRST(&w->sessions)))
+	while ((s = TAILQ_FIRST(&w->home.live)))
 		session_end(s, end);
 	reap(w, false);
 }
@@ -134,7 +124,7 @@ void worker_check_kept(struct worker *w)
 
 	w->loop.now = now_ns();
 	idle_check(&w->idle);
-	TAILQ_FOREACH (s, &w->sessions, link)
+	TAILQ_FOREACH (s, &w->home.live, link)
 		if (s->protocol->check_kept)
 			s->protocol->check_kept(s);
 	loop_look(&w->loop);
@@ -207,14 +197,27 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	    .loop = {.poll_fd = -1, .timer_fd = -1},
 	    .reserve_fd = -1,
 	    .reap_timer.fire = on_reap,
+	    .home = {.loop = &w->loop,
+		     .splicer = &w->splicer,
+		     .dialer = &w->dialer,
+		     .idle = &w->idle,
+		     .stats = &w->stats,
+		     .sniffing_max = MAX(d->config->max_sniffing / d->n_workers, 1U),
+		     .settings = &d->settings,
+		     .memory = &d->memory,
+		     .slots = &d->slots,
+		     .last_id = &d->last_id,
+		     .access_log = &d->access_log,
+		     .log_empty = &d->log_empty,
+		     .instance = d->instance},
 	};
-	TAILQ_INIT(&w->sessions);
-	TAILQ_INIT(&w->ended);
-	TAILQ_INIT(&w->sniffing);
+	TAILQ_INIT(&w->home.live);
+	TAILQ_INIT(&w->home.ended);
+	TAILQ_INIT(&w->home.sniffing);
 
-	w->scratch = malloc(HTTP_SCRATCH);
-	w->fields = calloc(WORKER_FIELDS, sizeof(*w->fields));
-	err = w->scratch && w->fields ? open_base(w) : -ENOMEM;
+	w->home.scratch = malloc(HTTP_SCRATCH);
+	w->home.fields = calloc(HOME_FIELDS, sizeof(*w->home.fields));
+	err = w->home.scratch && w->home.fields ? open_base(w) : -ENOMEM;
 	if (!err)
 		err = open_fds(w);
 	if (!err)
@@ -314,6 +317,6 @@ void worker_fini(struct worker *w)
 		event_base_free(w->base);
 	splicer_fini(&w->splicer);
 	closep_(&w->reserve_fd);
-	free(w->scratch);
-	free(w->fields);
+	free(w->home.scratch);
+	free(w->home.fields);
 }

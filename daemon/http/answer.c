@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../daemon.h"
 #include "../listener.h"
 #include "../upstream/idle.h"
-#include "../worker.h"
 #include "date.h"
 #include "out.h"
 #include "rewrite.h"
@@ -86,7 +84,7 @@ static int write_answer(struct session *s, enum http_end end)
 		     "Connection: close\r\n"
 		     "\r\n"
 		     "%s%s",
-		     status, name, http_date(s->worker), status == 405 ? ALLOW : "",
+		     status, name, http_date(s->home), status == 405 ? ALLOW : "",
 		     strlen(answers[end].text) + 1, head ? "" : answers[end].text,
 		     head ? "" : "\n");
 	iov.iov_len = (size_t)n;
@@ -132,9 +130,9 @@ void http_answer(struct session *s, enum http_end end)
 void http_answer_as_last(struct session *s, const struct http_head *head, const char *in)
 {
 	bool trace = head->method_id == METHOD_TRACE;
-	size_t n = trace ? rewrite_trace(head, in, s->worker->scratch, HTTP_SCRATCH) : 0;
+	size_t n = trace ? rewrite_trace(head, in, s->home->scratch, HTTP_SCRATCH) : 0;
 	char text[512];
-	struct iovec iov[2] = {{.iov_base = text}, {.iov_base = s->worker->scratch, .iov_len = n}};
+	struct iovec iov[2] = {{.iov_base = text}, {.iov_base = s->home->scratch, .iov_len = n}};
 
 	s->http->request->status = 200;
 	iov[0].iov_len = (size_t)snprintf(text, sizeof(text),
@@ -144,7 +142,7 @@ void http_answer_as_last(struct session *s, const struct http_head *head, const 
 					  "Content-Length: %zu\r\n"
 					  "Connection: close\r\n"
 					  "\r\n",
-					  http_date(s->worker),
+					  http_date(s->home),
 					  trace ? "Content-Type: message/http\r\n" : ALLOW, n);
 	if (http_write(s, SIDE_CLIENT, iov, 2) < 0) {
 		http_abort(s, HTTP_END_CLIENT_RESET);
@@ -155,7 +153,7 @@ void http_answer_as_last(struct session *s, const struct http_head *head, const 
 
 void http_say_nothing(struct session *s)
 {
-	idle_note_end(&s->worker->idle, s->conns[SIDE_BACKEND]);
+	idle_note_end(s->home->idle, s->conns[SIDE_BACKEND]);
 	answered(s, HTTP_END_SERVER_RESET);
 }
 

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "../worker.h"
+#include "../home.h"
 
 /* Not with strftime(): its names are the locale's. */
-const char *http_date(struct worker *w)
+const char *http_date(struct home *h)
 {
 	static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 	static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -15,12 +15,12 @@ const char *http_date(struct worker *w)
 	time_t now = time(NULL);
 	struct tm t;
 
-	if (now == w->date_at || !gmtime_r(&now, &t))
-		return w->date;
-	w->date_at = now;
-	(void)snprintf(w->date, sizeof(w->date), "%s, %02u %s %04u %02u:%02u:%02u GMT",
+	if (now == h->date_at || !gmtime_r(&now, &t))
+		return h->date;
+	h->date_at = now;
+	(void)snprintf(h->date, sizeof(h->date), "%s, %02u %s %04u %02u:%02u:%02u GMT",
 		       days[t.tm_wday % 7], (unsigned int)t.tm_mday % 100, months[t.tm_mon % 12],
 		       (unsigned int)(t.tm_year + 1900) % 10000, (unsigned int)t.tm_hour % 100,
 		       (unsigned int)t.tm_min % 100, (unsigned int)t.tm_sec % 100);
-	return w->date;
+	return h->date;
 }

@@ -16,10 +16,15 @@
 
 #include <sys/uio.h>
 
+#include "../session.h"
 #include "../upstream/own.h"
 #include "body.h"
 #include "head.h"
-#include "http.h"
+
+/* Room for a head that is being written; a head of head_max bytes fits with what is added to it. */
+#define HTTP_SCRATCH (160 * 1024)
+/* What of a request's body is kept to be sent again: more is not, and then it is not. */
+#define HTTP_REPLAY_MAX (32 << 10)
 
 enum http_phase {
 	HTTP_IDLE,
@@ -129,12 +134,10 @@ struct http {
 	enum http_end cut_end;
 };
 
-extern const struct protocol protocol_http;
-
 /* Whether the session still speaks HTTP: it has not ended, and is no tunnel. */
 static inline bool http_goes_on(const struct session *s)
 {
-	return s->protocol == &protocol_http && s->state != SESSION_ENDED;
+	return !s->tunnel && s->state != SESSION_ENDED;
 }
 
 static inline bool http_is_in(const struct session *s, enum http_phase phase)
@@ -142,21 +145,32 @@ static inline bool http_is_in(const struct session *s, enum http_phase phase)
 	return http_goes_on(s) && s->http->phase == phase;
 }
 
-/* A socket failed with `err` (positive errno). */
-void http_fail(struct session *s, struct conn *c, int err);
 /* The phase may last so many nanoseconds, from now on; or be silent for so long. */
 void http_deadline(struct session *s, uint64_t ns);
 void http_silence(struct session *s, uint64_t ns);
-/* What protocol_http is told when the session ends, and at last: for a tunnel's, too. */
-bool http_ended(struct session *s);
+/* ... or, as it is, for so long again. */
+void http_look_in(struct session *s, uint64_t ns);
+/* The request will not be sent again, whatever comes: frees what is kept for that. */
+void http_replay_end(struct http_request *r);
+void http_out_free(struct http_out *out);
+/* Frees all of it. */
 void http_free(struct session *s);
 
 /* The only place a connection changes phase. */
 void http_enter(struct session *s, enum http_phase next);
 bool http_may_enter(enum http_phase from, enum http_phase next);
 
+/* ---- fail.c ----------------------------------------------------------------------------- */
+
+/* A socket failed with `err` (positive errno). */
+void http_fail(struct session *s, struct conn *c, int err);
 /* abort_on_close: ends the session if its client has ended its stream and no response has begun. */
 bool http_give_up(struct session *s);
+
+/* ---- dial.c ----------------------------------------------------------------------------- */
+
+/* Whether the request may be sent again whatever has become of it. */
+bool http_is_repeatable(const struct session *s);
 /* Dials for the request. */
 void http_dial(struct session *s);
 
@@ -186,16 +200,10 @@ void http_become_tunnel(struct session *s);
 
 /* ---- replay.c --------------------------------------------------------------------------- */
 
-/* Whether the request may be sent again whatever has become of it. */
-bool http_is_repeatable(const struct session *s);
-/* Whether the request may go on a connection that others have used: by the pool's `reuse`. */
-bool http_may_share(const struct session *s);
 /* The request begins on its server's connection. */
 void http_replay_begin(struct session *s);
 /* More of its body is about to be sent; `iov` is what goes to the server. */
 void http_replay_note(struct session *s, const struct iovec *iov, int n);
-/* It will not be sent again, whatever comes: frees what is kept for that. */
-void http_replay_end(struct http_request *r);
 /*
  * The server's connection has ended or failed before a response. True: the request is sent once
  * more, on a new connection. That is so if none of it can have been read, or if it is idempotent,
@@ -253,3 +261,5 @@ void http_record_tunnel(struct session *s);
 void http_claim_request(struct session *s);
 /* Logs and counts the request, and frees it. */
 void http_record(struct session *s, enum http_end end);
+/* What there is to record when the session ends, also as a tunnel. Whether that says it all. */
+bool http_ended(struct session *s);

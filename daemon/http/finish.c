@@ -3,13 +3,12 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "../daemon.h"
 #include "../listener.h"
+#include "../loop.h"
 #include "../splice/budget.h"
 #include "../tcpstate.h"
 #include "../upstream/idle.h"
 #include "../upstream/pool.h"
-#include "../worker.h"
 #include "out.h"
 
 /* How long a client may go on sending after it got its last response. */
@@ -55,7 +54,7 @@ static bool is_own(const struct session *s, const struct conn *c)
 void http_release_server(struct session *s, bool keep)
 {
 	struct conn *c = s->conns[SIDE_BACKEND];
-	struct worker *w = s->worker;
+	struct home *home = s->home;
 	bool own;
 
 	session_release_server(s);
@@ -83,15 +82,15 @@ void http_release_server(struct session *s, bool keep)
 	s->http->scan[DOWN] = (struct http_scan){0};
 	(void)session_detach(s);
 	if (keep && own && !s->http->close) {
-		own_keep(&s->http->own, &w->idle, c);
+		own_keep(&s->http->own, home->idle, c);
 		return;
 	}
-	if (keep && !own && !w->draining) {
-		idle_keep(&w->idle, c);
+	if (keep && !own && !home->draining) {
+		idle_keep(home->idle, c);
 		return;
 	}
 	conn_close(c, !s->http->body[DOWN].done || !s->http->body[UP].done);
-	loop_conn_gone(&w->loop, c);
+	loop_conn_gone(home->loop, c);
 }
 
 /* Whether the client may still be sending: then it is not closed before it has ended. */
@@ -161,7 +160,7 @@ void http_pump_closing(struct session *s)
 		}
 	}
 	for (int i = 0; i < TURN_READS; i++) {
-		n = recv(c->fd, s->worker->loop.buffer, s->splice.settings->read_size, 0);
+		n = recv(c->fd, s->home->loop->buffer, s->splice.settings->read_size, 0);
 		if (n > 0 || (n < 0 && errno == EINTR))
 			continue;
 		if (n == 0 && s->http->request)
@@ -184,7 +183,7 @@ static void conclude(struct session *s, enum http_end end)
 		return;
 	if (end == HTTP_END_DONE && client_has_ended(s)) {
 		/* Recorded when it is known who got it. */
-		h->request->ended_ns = s->worker->loop.now;
+		h->request->ended_ns = s->home->loop->now;
 		h->close = true;
 	} else {
 		http_record(s, end);
@@ -236,7 +235,7 @@ void http_finish(struct session *s)
 	if (!http_flush(s, SIDE_CLIENT) || is_under_way(s))
 		return;
 	/* The response is the end of it, even of a request that is still being sent. */
-	if (!h->body[UP].done || s->worker->draining)
+	if (!h->body[UP].done || s->home->draining)
 		h->close = true;
 	conclude(s, HTTP_END_DONE);
 }

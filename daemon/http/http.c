@@ -1,56 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The life of an HTTP connection: phases, events, timers. */
-#include <assert.h>
-#include <errno.h>
-#include <string.h>
 #include <sys/epoll.h>
 
-#include "../daemon.h"
 #include "../listener.h"
-#include "../log.h"
+#include "../loop.h"
 #include "../silence.h"
-#include "../sniff/sniff.h"
-#include "../upstream/dial.h"
-#include "../upstream/pool.h"
-#include "../worker.h"
+#include "../stats.h"
+#include "exchange.h"
+#include "http.h"
 #include "out.h"
-
-const char *const http_phase_str[_HTTP_PHASE_MAX] = {
-    [HTTP_IDLE] = "idle",
-    [HTTP_HEAD] = "head",
-    [HTTP_CONNECTING] = "connecting",
-    [HTTP_WAITING] = "waiting",
-    [HTTP_ANSWERING] = "answering",
-    [HTTP_CLOSING] = "closing",
-    [HTTP_LINGERING] = "lingering",
-};
-
-#define TO(phase) (1u << HTTP_##phase)
-static const uint8_t next_phases[_HTTP_PHASE_MAX] = {
-    [HTTP_IDLE] = TO(HEAD) | TO(CONNECTING) | TO(CLOSING),
-    [HTTP_HEAD] = TO(CONNECTING) | TO(CLOSING),
-    [HTTP_CONNECTING] = TO(WAITING) | TO(CLOSING),
-    [HTTP_WAITING] = TO(CONNECTING) | TO(ANSWERING) | TO(CLOSING),
-    [HTTP_ANSWERING] = TO(IDLE) | TO(CLOSING),
-    [HTTP_CLOSING] = TO(LINGERING),
-    [HTTP_LINGERING] = 0,
-};
-#undef TO
-
-bool http_may_enter(enum http_phase from, enum http_phase next)
-{
-	return next_phases[from] >> next & 1;
-}
-
-void http_enter(struct session *s, enum http_phase next)
-{
-	struct http *h = s->http;
-
-	assert(http_may_enter(h->phase, next));
-	log_debug("session %llu: %s -> %s", (unsigned long long)s->id, http_phase_str[h->phase],
-		  http_phase_str[next]);
-	h->phase = next;
-}
 
 /* ---- work -------------------------------------------------------------------------------- */
 
@@ -113,18 +71,6 @@ static const struct engine engine_http = {.pump = pump, .budgets = true};
 
 /* ---- events ----------------------------------------------------------------------------- */
 
-bool http_give_up(struct session *s)
-{
-	enum http_phase phase = s->http->phase;
-
-	if (!s->listener->config->abort_on_close || !s->conns[SIDE_CLIENT]->fin_seen ||
-	    (phase != HTTP_CONNECTING && phase != HTTP_WAITING))
-		return false;
-	s->polite = true;
-	http_abort(s, HTTP_END_CLIENT_CLOSED);
-	return true;
-}
-
 static void event(struct session *s, struct conn *c, uint32_t events)
 {
 	int err = events & EPOLLERR ? conn_error(c->fd) : 0;
@@ -153,27 +99,6 @@ static void event(struct session *s, struct conn *c, uint32_t events)
 	}
 }
 
-/* A tunnel wants a connection that is certain to live, and cannot be asked for twice; what is sent
- * again does, too. */
-static bool is_single(const struct session *s)
-{
-	return s->http->request->retried || s->http->request->method_id == METHOD_CONNECT;
-}
-
-void http_dial(struct session *s)
-{
-	const struct dial_plan plan = {
-	    .pool = s->pool,
-	    .silence = MAX(s->listener->silence, s->pool->config->keepalive_timeout),
-	    .speaks = true,
-	    .own = is_single(s) ? NULL : &s->http->own,
-	    .idle = !is_single(s) && http_may_share(s),
-	    .careful = !http_is_repeatable(s),
-	};
-
-	session_dial(s, &plan);
-}
-
 static void check_kept(struct session *s)
 {
 	own_check(&s->http->own);
@@ -183,7 +108,7 @@ static void connected(struct session *s)
 {
 	s->conns[SIDE_BACKEND]->writable = true;
 	if (s->conns[SIDE_BACKEND]->used)
-		stat_inc(&s->worker->stats.backend_reused);
+		stat_inc(&s->home->stats->backend_reused);
 	for (int i = 0; i < 2; i++) {
 		s->streams[i].why_copy = COPY_NONE;
 		s->streams[i].by_hand = 0;
@@ -199,65 +124,6 @@ static void dial_failed(struct session *s, enum session_end end)
 		http_answer(s, end == END_NO_SERVER ? HTTP_END_NO_SERVER : HTTP_END_LIMIT);
 }
 
-/*
- * What the server had sent before it failed is still delivered: it may have answered early, and
- * reset the connection because it does not want the rest of the request.
- */
-static void server_failed(struct session *s, struct conn *c)
-{
-	struct stream *down = &s->streams[DOWN];
-
-	c->failed = true;
-	c->readable = true;
-	if (s->http->phase != HTTP_WAITING && s->http->phase != HTTP_ANSWERING)
-		return;
-	/* A body that is read is not always delivered: no further request behind it. */
-	if (s->http->body[UP].kind != BODY_NONE)
-		s->http->close = true;
-	kernel_abandon(down);
-	stream_again(down);
-}
-
-/* The daemon, or the kernel, has no memory for what goes to or comes from that side: no peer has
- * failed, and nobody waits for anything. A client that may have got a part of something gets a
- * reset. */
-static void no_room(struct session *s, enum side side)
-{
-	if (s->http->phase >= HTTP_CLOSING || !s->http->request)
-		session_end(s, END_LIMIT);
-	else if (side == SIDE_CLIENT)
-		http_abort(s, HTTP_END_LIMIT);
-	else
-		http_answer(s, HTTP_END_LIMIT);
-}
-
-void http_fail(struct session *s, struct conn *c, int err)
-{
-	enum session_end why = session_end_by(c->side, err);
-
-	if (c->failed)
-		return;
-	c->lost = why == END_CLIENT_LOST || why == END_SERVER_LOST;
-	log_debug("session %llu: %s: %s", (unsigned long long)s->id,
-		  c->side == SIDE_CLIENT ? "client" : "server", strerror(err));
-	if (err == ENOMEM || err == ENOBUFS) {
-		no_room(s, c->side);
-		return;
-	}
-	if (c->side == SIDE_BACKEND) {
-		/* What a reset gives once the peer's FIN has come (tcp_reset). */
-		c->end_first = c->tcp && err == EPIPE;
-		server_failed(s, c);
-		return;
-	}
-	c->failed = true;
-	if (s->http->phase >= HTTP_CLOSING || s->http->phase == HTTP_IDLE || !s->http->request) {
-		session_end(s, c->lost ? END_CLIENT_LOST : END_CLIENT_RESET);
-		return;
-	}
-	http_abort(s, c->lost ? HTTP_END_CLIENT_LOST : HTTP_END_CLIENT_RESET);
-}
-
 static void drain(struct session *s)
 {
 	s->http->close = true;
@@ -269,22 +135,6 @@ static void drain(struct session *s)
 
 /* ---- timeouts --------------------------------------------------------------------------- */
 
-static void look_in(struct session *s, uint64_t ns, bool by_silence)
-{
-	s->http->by_silence = by_silence;
-	session_arm(s, ns);
-}
-
-void http_deadline(struct session *s, uint64_t ns)
-{
-	look_in(s, ns, false);
-}
-
-void http_silence(struct session *s, uint64_t ns)
-{
-	look_in(s, silence_begin(s, ns), true);
-}
-
 /* Whether it has not been silent for so long yet; then it is looked at again. */
 static bool is_moving(struct session *s, uint64_t limit)
 {
@@ -294,7 +144,7 @@ static bool is_moving(struct session *s, uint64_t limit)
 	uint64_t left = silence_left(s, limit, one ? SILENCE_SERVER : SILENCE_BOTH);
 
 	if (left)
-		look_in(s, left, true);
+		http_look_in(s, left);
 	return left;
 }
 
@@ -344,67 +194,6 @@ static void timeout(struct session *s)
 	}
 }
 
-/* ---- the end ---------------------------------------------------------------------------- */
-
-static enum http_end end_of(enum session_end end)
-{
-	switch (end) {
-	case END_CLIENT_RESET:
-		return HTTP_END_CLIENT_RESET;
-	case END_SERVER_RESET:
-		return HTTP_END_SERVER_RESET;
-	case END_CLIENT_LOST:
-		return HTTP_END_CLIENT_LOST;
-	case END_SERVER_LOST:
-		return HTTP_END_SERVER_LOST;
-	case END_SHUTDOWN:
-		return HTTP_END_SHUTDOWN;
-	case END_INTEGRITY:
-		return HTTP_END_INTEGRITY;
-	case END_LIMIT:
-	case END_SNIFF_LIMIT:
-		return HTTP_END_LIMIT;
-	case END_DONE:
-		return HTTP_END_DONE;
-	case END_IDLE_TIMEOUT:
-	case END_HALF_CLOSE_TIMEOUT:
-		return HTTP_END_TUNNEL_TIMEOUT;
-	default:
-		return HTTP_END_ERROR;
-	}
-}
-
-bool http_ended(struct session *s)
-{
-	const struct http *h = s->http;
-
-	sniff_done(s);
-	own_close(&s->http->own);
-	if (h->cut)
-		http_record(s, h->cut_end);
-	else if (!h->request)
-		return h->n_requests;
-	else if (h->request->ended_ns && s->end != END_CLIENT_RESET)
-		http_record(s, HTTP_END_DONE);
-	else
-		http_record(s, end_of(s->end));
-	return true;
-}
-
-void http_free(struct session *s)
-{
-	struct http *h = s->http;
-
-	if (h->request)
-		http_replay_end(h->request);
-	free(h->request);
-	http_out_free(&h->out[SIDE_CLIENT]);
-	http_out_free(&h->out[SIDE_BACKEND]);
-	trailer_rules_fini(&h->trailers[UP]);
-	trailer_rules_fini(&h->trailers[DOWN]);
-	free(h);
-}
-
 /* ---- the protocol ----------------------------------------------------------------------- */
 
 static const char *describe(const struct session *s _unused_)
@@ -412,7 +201,7 @@ static const char *describe(const struct session *s _unused_)
 	return "http";
 }
 
-const struct protocol protocol_http = {
+static const struct protocol protocol_http = {
     .describe = describe,
     .event = event,
     .timeout = timeout,
@@ -435,7 +224,7 @@ void http_start(struct session *s)
 	}
 	s->http = h;
 	own_init(&h->own);
-	s->opened_ns = s->worker->loop.now;
+	s->opened_ns = s->home->loop->now;
 	session_speak(s, &protocol_http);
 	splice_by_hand(&s->splice, &engine_http);
 	for (int i = 0; i < 2; i++) {

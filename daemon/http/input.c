@@ -4,9 +4,8 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "../daemon.h"
+#include "../loop.h"
 #include "../tcpstate.h"
-#include "../worker.h"
 
 static void view_pending(const struct stream *st, struct input *in)
 {
@@ -41,7 +40,7 @@ static enum input_result read_once(struct session *s, struct stream *st, size_t 
 	if (!c || c->fd < 0 || !c->readable)
 		return INPUT_NONE;
 	do
-		n = recv(c->fd, s->worker->loop.buffer, size, 0);
+		n = recv(c->fd, s->home->loop->buffer, size, 0);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN) {
 		c->readable = false;
@@ -57,7 +56,7 @@ static enum input_result read_once(struct session *s, struct stream *st, size_t 
 	if ((size_t)n < size)
 		conn_short_read(c);
 	c->received += (uint64_t)n;
-	s->splice.active_ns = s->worker->loop.now;
+	s->splice.active_ns = s->home->loop->now;
 	*ret = (size_t)n;
 	return INPUT_SOME;
 }
@@ -71,7 +70,7 @@ enum input_result input_get(struct session *s, struct stream *st, struct input *
 		return INPUT_SOME;
 	}
 	r = read_once(s, st, &in->len);
-	in->data = s->worker->loop.buffer;
+	in->data = s->home->loop->buffer;
 	in->pending = false;
 	return r;
 }
@@ -86,7 +85,7 @@ enum input_result input_more(struct session *s, struct stream *st, struct input 
 	r = read_once(s, st, &n);
 	if (r != INPUT_SOME)
 		return r;
-	if (stream_keep(st, s->worker->loop.buffer, n) < 0) {
+	if (stream_keep(st, s->home->loop->buffer, n) < 0) {
 		session_end(s, END_LIMIT);
 		return INPUT_NONE;
 	}
@@ -98,7 +97,7 @@ int input_used(struct session *s, struct stream *st, const struct input *in, siz
 {
 	if (!in->pending)
 		return used < in->len
-			   ? stream_keep(st, s->worker->loop.buffer + used, in->len - used)
+			   ? stream_keep(st, s->home->loop->buffer + used, in->len - used)
 			   : 0;
 	st->pending_at += (uint32_t)used;
 	st->pending_len -= (uint32_t)used;

@@ -3,10 +3,8 @@
 
 #include <errno.h>
 
-#include "../daemon.h"
 #include "../listener.h"
 #include "../splice/budget.h"
-#include "../worker.h"
 #include "input.h"
 #include "out.h"
 
@@ -86,7 +84,7 @@ static enum move_result one_piece(struct session *s, struct stream *st, struct h
 	size_t used;
 	bool failed;
 
-	body_spans_init(&spans, s->worker->scratch, HTTP_SCRATCH);
+	body_spans_init(&spans, s->home->scratch, HTTP_SCRATCH);
 	used = body_take(b, in->data, in->len, &spans);
 	turn->short_of = used == 0;
 	turn->gathered += spans.at;

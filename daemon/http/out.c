@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "../worker.h"
+#include "../loop.h"
 
 /* The stream whose bytes go to that side. */
 static struct stream *stream_to(struct session *s, enum side side)
@@ -37,7 +37,7 @@ static ssize_t send_some(struct session *s, enum side side, struct iovec *iov, i
 	c->sent += (uint64_t)sent;
 	stream_to(s, side)->copied += (uint64_t)sent;
 	if (sent > 0)
-		s->splice.active_ns = s->worker->loop.now;
+		s->splice.active_ns = s->home->loop->now;
 	return sent;
 }
 
@@ -110,10 +110,4 @@ bool http_flush(struct session *s, enum side side)
 		return false;
 	http_out_free(out);
 	return true;
-}
-
-void http_out_free(struct http_out *out)
-{
-	free(out->data);
-	*out = (struct http_out){0};
 }

@@ -13,4 +13,3 @@ int http_write(struct session *s, enum side side, struct iovec *iov, int n);
 /* Writes what is kept, as far as there is room. True: nothing is left, the side can be written to.
  * False: it has to be waited for, or the connection has failed and was dealt with. */
 bool http_flush(struct session *s, enum side side);
-void http_out_free(struct http_out *out);

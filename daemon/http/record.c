@@ -3,10 +3,11 @@
 #include <string.h>
 
 #include "../accesslog.h"
-#include "../daemon.h"
 #include "../listener.h"
+#include "../loop.h"
+#include "../sniff/waiting.h"
+#include "../stats.h"
 #include "../upstream/pool.h"
-#include "../worker.h"
 #include "exchange.h"
 
 const char *const http_end_str[_HTTP_END_MAX] = {
@@ -130,7 +131,7 @@ static void write_line(const struct session *s, const struct http_request *r, en
 		access_text(&e, "status", NULL);
 	access_number(&e, "bytes_up", bytes[UP]);
 	access_number(&e, "bytes_down", bytes[DOWN]);
-	add_times(&e, r, r->ended_ns ? r->ended_ns : s->worker->loop.now);
+	add_times(&e, r, r->ended_ns ? r->ended_ns : s->home->loop->now);
 	access_text(&e, "pool", r->pool ? r->pool->config->name : NULL);
 	access_text(&e, "server", r->server ? r->server->config->name : NULL);
 	access_text(&e, "backend", r->backend.len ? addr_format(&r->backend, backend) : NULL);
@@ -146,10 +147,10 @@ static void write_line(const struct session *s, const struct http_request *r, en
 void http_record(struct session *s, enum http_end end)
 {
 	struct http *h = s->http;
-	struct stats *st = &s->worker->stats;
+	struct stats *st = s->home->stats;
 	struct http_request *r = h->request;
 	/* A head that was refused has no request object. */
-	struct http_request none = {.began_ns = h->began_ns ? h->began_ns : s->worker->loop.now,
+	struct http_request none = {.began_ns = h->began_ns ? h->began_ns : s->home->loop->now,
 				    .status = h->status};
 	uint64_t bytes[2] = {moved(s, UP), moved(s, DOWN)};
 
@@ -159,12 +160,12 @@ void http_record(struct session *s, enum http_end end)
 		stat_inc(&st->http_ends[end]);
 	if (!r) {
 		h->n_requests++;
-		none.id = atomic_fetch_add(&s->worker->daemon->next_id, 1) + 1;
+		none.id = atomic_fetch_add(s->home->last_id, 1) + 1;
 		r = &none;
 	}
 	if (r->status)
 		stat_inc(&st->http_responses[r->status < 600 ? r->status / 100 : 0]);
-	if (atomic_load_explicit(&s->worker->daemon->access_log, memory_order_relaxed))
+	if (atomic_load_explicit(s->home->access_log, memory_order_relaxed))
 		write_line(s, r, end, bytes);
 	if (h->request)
 		http_replay_end(h->request);
@@ -175,4 +176,51 @@ void http_record(struct session *s, enum http_end end)
 	h->began_ns = 0;
 	/* A head that is refused behind this request has moved nothing. */
 	h->body[UP].moved = h->body[DOWN].moved = 0;
+}
+
+/* ---- what is left when the session ends --------------------------------------------------- */
+
+static enum http_end end_of(enum session_end end)
+{
+	switch (end) {
+	case END_CLIENT_RESET:
+		return HTTP_END_CLIENT_RESET;
+	case END_SERVER_RESET:
+		return HTTP_END_SERVER_RESET;
+	case END_CLIENT_LOST:
+		return HTTP_END_CLIENT_LOST;
+	case END_SERVER_LOST:
+		return HTTP_END_SERVER_LOST;
+	case END_SHUTDOWN:
+		return HTTP_END_SHUTDOWN;
+	case END_INTEGRITY:
+		return HTTP_END_INTEGRITY;
+	case END_LIMIT:
+	case END_SNIFF_LIMIT:
+		return HTTP_END_LIMIT;
+	case END_DONE:
+		return HTTP_END_DONE;
+	case END_IDLE_TIMEOUT:
+	case END_HALF_CLOSE_TIMEOUT:
+		return HTTP_END_TUNNEL_TIMEOUT;
+	default:
+		return HTTP_END_ERROR;
+	}
+}
+
+bool http_ended(struct session *s)
+{
+	const struct http *h = s->http;
+
+	sniff_done(s);
+	own_close(&s->http->own);
+	if (h->cut)
+		http_record(s, h->cut_end);
+	else if (!h->request)
+		return h->n_requests;
+	else if (h->request->ended_ns && s->end != END_CLIENT_RESET)
+		http_record(s, HTTP_END_DONE);
+	else
+		http_record(s, end_of(s->end));
+	return true;
 }

@@ -7,42 +7,12 @@
  */
 #include <string.h>
 
-#include "../daemon.h"
+#include "../stats.h"
 #include "../tcpstate.h"
 #include "../upstream/idle.h"
 #include "../upstream/pool.h"
-#include "../worker.h"
 #include "exchange.h"
 #include "out.h"
-
-/* What of a request's body is kept for that: more is not, and then it is not sent again. */
-#define BODY_MAX (32 << 10)
-
-static bool fits(const struct http_body *b)
-{
-	return b->done || (b->kind == BODY_LENGTH && b->left <= BODY_MAX);
-}
-
-bool http_is_repeatable(const struct session *s)
-{
-	return s->http->request->idempotent && fits(&s->http->body[UP]);
-}
-
-bool http_may_share(const struct session *s)
-{
-	const struct http *h = s->http;
-
-	switch (s->pool->config->reuse) {
-	case REUSE_ALWAYS:
-		return true;
-	case REUSE_SAFE:
-		/* A client knows that its connection may end between two requests, and sends the
-		 * second one again. For its first one it does not expect that. */
-		return h->n_requests > 1 || http_is_repeatable(s);
-	default:
-		return false;
-	}
-}
 
 void http_replay_begin(struct session *s)
 {
@@ -62,11 +32,11 @@ static bool make_room(struct http_replay *p, size_t more)
 	size_t want = p->len + more;
 	char *body;
 
-	if (want > BODY_MAX)
+	if (want > HTTP_REPLAY_MAX)
 		return false;
 	if (want <= p->room)
 		return true;
-	want = MIN(MAX(want, (size_t)p->room * 2), (size_t)BODY_MAX);
+	want = MIN(MAX(want, (size_t)p->room * 2), (size_t)HTTP_REPLAY_MAX);
 	body = realloc(p->body, want);
 	if (!body)
 		return false;
@@ -94,14 +64,6 @@ void http_replay_note(struct session *s, const struct iovec *iov, int n)
 		memcpy(p->body + p->len, iov[i].iov_base, iov[i].iov_len);
 		p->len += (uint32_t)iov[i].iov_len;
 	}
-}
-
-void http_replay_end(struct http_request *r)
-{
-	free(r->replay.body);
-	r->replay.body = NULL;
-	r->replay.len = r->replay.room = 0;
-	r->replay.lost = true;
 }
 
 /* Whether the server's TCP had taken nothing of the request when the server ended. */
@@ -137,11 +99,11 @@ bool http_try_again(struct session *s)
 	if (!is_unread(s) && !(r->kept && r->idempotent && !r->spliced))
 		return false;
 	if (r->kept)
-		idle_note_end(&s->worker->idle, c);
+		idle_note_end(s->home->idle, c);
 	r->retried = true;
-	stat_inc(&s->worker->stats.retries);
+	stat_inc(&s->home->stats->retries);
 	http_release_server(s, false);
-	h->close = r->last || s->worker->draining;
+	h->close = r->last || s->home->draining;
 	http_enter(s, HTTP_CONNECTING);
 	http_dial(s);
 	return true;

@@ -5,13 +5,13 @@
 #include <string.h>
 #include <strings.h>
 
-#include "../daemon.h"
 #include "../listener.h"
 #include "../log.h"
+#include "../loop.h"
 #include "../route.h"
 #include "../sniff/announce.h"
-#include "../sniff/sniff.h"
-#include "../worker.h"
+#include "../sniff/waiting.h"
+#include "../stats.h"
 #include "field.h"
 #include "input.h"
 #include "move.h"
@@ -22,20 +22,6 @@
 
 /* What of a path the access log shows. */
 #define LOG_PATH_MAX 2048
-
-void http_host_name(const char *authority, size_t len, char *ret, size_t size)
-{
-	size_t n;
-	uint16_t port;
-
-	http_host_split(authority, len, &n, &port);
-	if (n && authority[n - 1] == '.')
-		n--;
-	n = MIN(n, size - 1);
-	for (size_t i = 0; i < n; i++)
-		ret[i] = (char)tolower((unsigned char)authority[i]);
-	ret[n] = '\0';
-}
 
 /* ---- routing ---------------------------------------------------------------------------- */
 
@@ -110,8 +96,8 @@ static char *add_text(char *at, const char *text, size_t len)
 static struct http_request *make_request(struct session *s, const struct http_head *head,
 					 const char *in, enum http_end *why)
 {
-	struct worker *w = s->worker;
-	size_t n = rewrite_request(s, head, in, w->scratch, HTTP_SCRATCH);
+	struct home *h = s->home;
+	size_t n = rewrite_request(s, head, in, h->scratch, HTTP_SCRATCH);
 	/* CONNECT has no path: what it asks for is shown. */
 	struct http_slice path = head->form == TARGET_AUTHORITY ? head->target : head->path;
 	uint32_t path_len = MIN(path.len, (uint32_t)LOG_PATH_MAX);
@@ -125,7 +111,7 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	if (!r)
 		return NULL;
 	*r = (struct http_request){
-	    .id = atomic_fetch_add(&w->daemon->next_id, 1) + 1,
+	    .id = atomic_fetch_add(h->last_id, 1) + 1,
 	    .began_ns = s->http->began_ns,
 	    .method_id = head->method_id,
 	    .minor = head->minor,
@@ -139,7 +125,7 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	at = add_text(r->text, in + head->method.at, r->method_len);
 	at = add_text(at, in + head->host.at, r->host_len);
 	at = add_text(at, in + path.at, r->path_len);
-	memcpy(at, w->scratch, n);
+	memcpy(at, h->scratch, n);
 	return r;
 }
 
@@ -187,7 +173,7 @@ static bool asks_for_others(const struct http_head *head, const char *in)
 static void refuse_body(struct session *s)
 {
 	s->http->refused = HTTP_BAD_LENGTH;
-	stat_inc(&s->worker->stats.http_errors[HTTP_BAD_LENGTH]);
+	stat_inc(&s->home->stats->http_errors[HTTP_BAD_LENGTH]);
 	http_answer(s, HTTP_END_BAD_REQUEST);
 }
 
@@ -208,14 +194,14 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 	bool known_host;
 
 	h->n_requests++;
-	stat_inc(&s->worker->stats.http_requests);
+	stat_inc(&s->home->stats->http_requests);
 	sniff_done(s);
 	h->request = make_request(s, head, in, &why);
 	if (!h->request) {
 		http_answer(s, why);
 		return NULL;
 	}
-	h->close = h->close || !head->keep_alive || s->worker->draining;
+	h->close = h->close || !head->keep_alive || s->home->draining;
 	if (begin_body(s, head, in) < 0) {
 		http_answer(s, HTTP_END_LIMIT);
 		return NULL;
@@ -244,8 +230,8 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 
 static void refuse_head(struct session *s, enum http_error error)
 {
-	stat_inc(&s->worker->stats.http_requests);
-	stat_inc(&s->worker->stats.http_errors[error]);
+	stat_inc(&s->home->stats->http_requests);
+	stat_inc(&s->home->stats->http_errors[error]);
 	log_debug("session %llu: request: %s", (unsigned long long)s->id, http_error_str[error]);
 	sniff_done(s);
 	s->http->refused = error;
@@ -274,7 +260,7 @@ static void head_incomplete(struct session *s)
 		return;
 	conn_ack_at_once(s->client_conn.fd);
 	http_enter(s, HTTP_HEAD);
-	s->http->began_ns = s->worker->loop.now;
+	s->http->began_ns = s->home->loop->now;
 	http_deadline(s, s->listener->config->head_timeout);
 }
 
@@ -283,7 +269,7 @@ static void send_to(struct session *s, struct pool *pool)
 	struct http_request *r = s->http->request;
 
 	s->pool = r->pool = pool;
-	r->dialled_ns = s->worker->loop.now;
+	r->dialled_ns = s->home->loop->now;
 	http_enter(s, HTTP_CONNECTING);
 	if (!http_give_up(s))
 		http_dial(s);
@@ -316,14 +302,14 @@ bool http_next_request(struct session *s)
 	if (r != INPUT_SOME)
 		return false;
 	if (h->phase == HTTP_IDLE)
-		h->began_ns = s->worker->loop.now;
+		h->began_ns = s->home->loop->now;
 	if (h->phase == HTTP_IDLE && h->n_requests && is_empty_lines(&in)) {
 		h->scan[UP].begun = true;
 		if (input_used(s, up, &in, 0) < 0)
 			session_end(s, END_LIMIT);
 		return true;
 	}
-	n = http_request_parse(in.data, in.len, &h->scan[UP], &limits, s->worker->fields, &head);
+	n = http_request_parse(in.data, in.len, &h->scan[UP], &limits, s->home->fields, &head);
 	if (n == 0) {
 		if (input_used(s, up, &in, 0) < 0)
 			session_end(s, END_LIMIT);
@@ -390,7 +376,7 @@ void http_send_request(struct session *s)
 	r->server = s->server;
 	r->backend = c->peer;
 	r->kept = c->used;
-	r->connected_ns = s->worker->loop.now;
+	r->connected_ns = s->home->loop->now;
 	http_enter(s, HTTP_WAITING);
 	http_deadline(s, s->listener->config->response_timeout);
 	s->http->delivered = s->http->unwanted = false;
@@ -419,7 +405,7 @@ static void body_failed(struct session *s, enum move_result r)
 	switch (r) {
 	case MOVE_BAD:
 		s->http->refused = s->http->body[UP].chunk.error;
-		stat_inc(&s->worker->stats.http_errors[s->http->refused]);
+		stat_inc(&s->home->stats->http_errors[s->http->refused]);
 		http_answer(s, HTTP_END_BAD_REQUEST);
 		break;
 	case MOVE_END:

@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../daemon.h"
 #include "../listener.h"
 #include "../log.h"
+#include "../loop.h"
 #include "../splice/lane.h"
+#include "../stats.h"
 #include "../upstream/pool.h"
-#include "../worker.h"
 #include "field.h"
 #include "input.h"
 #include "move.h"
@@ -46,7 +46,7 @@ static void bad_response(struct session *s, enum http_error error)
 {
 	log_warn("pool %s: server %s: response: %s", s->pool->config->name,
 		 s->server ? s->server->config->name : "-", http_error_str[error]);
-	stat_inc(&s->worker->stats.http_errors[error]);
+	stat_inc(&s->home->stats->http_errors[error]);
 	s->http->refused = error;
 	http_answer(s, HTTP_END_BAD_RESPONSE);
 }
@@ -101,7 +101,7 @@ static enum rewrite_connection what_to_say(const struct http *h)
  * is wrong with a body cuts it, as it would if it had come later. */
 static bool write_head(struct session *s, size_t head_len, const char *in, size_t len, size_t *used)
 {
-	char *scratch = s->worker->scratch;
+	char *scratch = s->home->scratch;
 	struct body_spans spans;
 	int err;
 
@@ -118,7 +118,7 @@ static bool write_head(struct session *s, size_t head_len, const char *in, size_
 static bool pass_interim(struct session *s, const struct http_head *head, const struct input *in,
 			 size_t len)
 {
-	struct iovec iov = {.iov_base = s->worker->scratch};
+	struct iovec iov = {.iov_base = s->home->scratch};
 	int err = 0;
 
 	if (++s->http->request->n_interim > INTERIM_MAX) {
@@ -127,14 +127,14 @@ static bool pass_interim(struct session *s, const struct http_head *head, const 
 	}
 	if (s->http->request->minor > 0) {
 		iov.iov_len = rewrite_response(s, head, in->data, SAY_NOTHING, false,
-					       s->worker->scratch, HTTP_SCRATCH);
+					       s->home->scratch, HTTP_SCRATCH);
 		err = http_write(s, SIDE_CLIENT, &iov, 1);
 	}
 	if (err) {
 		http_fail(s, s->conns[SIDE_CLIENT], -err);
 		return false;
 	}
-	stat_inc(&s->worker->stats.http_responses[1]);
+	stat_inc(&s->home->stats->http_responses[1]);
 	if (input_used(s, &s->streams[DOWN], in, len) < 0)
 		session_end(s, END_LIMIT);
 	return true;
@@ -167,7 +167,7 @@ static bool begin_response(struct session *s, const struct http_head *head, cons
 	if (!tunnel)
 		begin_body(s, head);
 	n = rewrite_response(s, head, in->data, tunnel ? SAY_NOTHING : what_to_say(h),
-			     is_chunked(h, head), s->worker->scratch, HTTP_SCRATCH);
+			     is_chunked(h, head), s->home->scratch, HTTP_SCRATCH);
 	if (!n) {
 		bad_response(s, HTTP_HEAD_TOO_LARGE);
 		return false;
@@ -219,9 +219,9 @@ static bool read_head(struct session *s)
 	if (r != INPUT_SOME)
 		return false;
 	if (!h->request->first_ns)
-		h->request->first_ns = s->worker->loop.now;
+		h->request->first_ns = s->home->loop->now;
 	http_replay_end(h->request);
-	n = http_response_parse(in.data, in.len, &h->scan[DOWN], &limits, s->worker->fields, &head);
+	n = http_response_parse(in.data, in.len, &h->scan[DOWN], &limits, s->home->fields, &head);
 	if (n == 0) {
 		if (input_used(s, down, &in, 0) < 0)
 			session_end(s, END_LIMIT);
@@ -282,7 +282,7 @@ static void move_down(struct session *s)
 		break;
 	case MOVE_BAD:
 		s->http->refused = s->http->body[DOWN].chunk.error;
-		stat_inc(&s->worker->stats.http_errors[s->http->refused]);
+		stat_inc(&s->home->stats->http_errors[s->http->refused]);
 		http_cut(s, HTTP_END_BAD_RESPONSE);
 		break;
 	default:

@@ -7,9 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "../daemon.h"
 #include "../listener.h"
-#include "../worker.h"
 #include "date.h"
 #include "field.h"
 #include "syntax.h"
@@ -205,7 +203,7 @@ static void put_added(struct writer *w, const struct session *s, const struct ht
 		put_fmt(w, "Via: 1.%u %s\r\n", head->minor, c->via);
 	if (*c->request_id && !has_id)
 		put_fmt(w, "%s: %016llx-%llx-%llx\r\n", c->request_id,
-			(unsigned long long)s->worker->daemon->instance, (unsigned long long)s->id,
+			(unsigned long long)s->home->instance, (unsigned long long)s->id,
 			(unsigned long long)s->http->n_requests);
 }
 
@@ -358,7 +356,7 @@ size_t rewrite_response(const struct session *s, const struct http_head *head, c
 		put_text(&w, "Transfer-Encoding: chunked\r\n");
 	if (!head->has_date && head->status >= 200) {
 		put_text(&w, "Date: ");
-		put_text(&w, http_date(s->worker));
+		put_text(&w, http_date(s->home));
 		put(&w, "\r\n", 2);
 	}
 	if (*c->via)

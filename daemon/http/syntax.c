@@ -2,6 +2,9 @@
 #include "syntax.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
+
+#include "../util.h"
 
 #define T CHAR_TOKEN
 #define U CHAR_TARGET
@@ -191,4 +194,18 @@ bool list_next(const char *buf, struct http_slice *rest, struct http_slice *ret)
 	*ret =
 	    (struct http_slice){(uint32_t)(text - buf + (ptrdiff_t)start), (uint32_t)(end - start)};
 	return true;
+}
+
+void http_host_name(const char *authority, size_t len, char *ret, size_t size)
+{
+	size_t n;
+	uint16_t port;
+
+	http_host_split(authority, len, &n, &port);
+	if (n && authority[n - 1] == '.')
+		n--;
+	n = MIN(n, size - 1);
+	for (size_t i = 0; i < n; i++)
+		ret[i] = (char)tolower((unsigned char)authority[i]);
+	ret[n] = '\0';
 }

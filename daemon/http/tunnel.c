@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What follows an upgrade or CONNECT: forwarded as it comes, and the end of the request. */
+#include <errno.h>
+
 #include "../tcp.h"
-#include "../worker.h"
 #include "exchange.h"
 #include "out.h"
 

@@ -48,12 +48,12 @@ void snapshot_worker(struct worker *w, bool with_sessions, struct worker_snapsho
 	const struct session *s;
 
 	*ret = (struct worker_snapshot){.stats = w->stats};
-	ret->stats.sessions_active = w->n_sessions;
-	ret->stats.sessions_sniffing = w->n_sniffing;
+	ret->stats.sessions_active = w->home.n;
+	ret->stats.sessions_sniffing = w->home.n_sniffing;
 	if (with_sessions)
-		ret->sessions = calloc(w->n_sessions + 1, sizeof(*ret->sessions));
+		ret->sessions = calloc(w->home.n + 1, sizeof(*ret->sessions));
 	ret->incomplete = with_sessions && !ret->sessions;
-	TAILQ_FOREACH (s, &w->sessions, link) {
+	TAILQ_FOREACH (s, &w->home.live, link) {
 		for (int i = 0; i < 2; i++) {
 			const struct stream *st = &s->streams[i];
 
@@ -61,7 +61,7 @@ void snapshot_worker(struct worker *w, bool with_sessions, struct worker_snapsho
 			ret->stats.bytes_redirected += stream_moved_by_kernel(st);
 			ret->stats.bytes_trimmed += stream_trimmed(st);
 		}
-		if (ret->sessions && ret->n_sessions < w->n_sessions)
+		if (ret->sessions && ret->n_sessions < w->home.n)
 			take_session(s, now, &ret->sessions[ret->n_sessions++]);
 	}
 }

@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../daemon.h"
 #include "../session.h"
 #include "../upstream/pool.h"
-#include "../worker.h"
 #include "proxyheader.h"
 
 /* The first of the names a client offers: what it prefers. */
@@ -39,9 +37,9 @@ static void set_about(struct proxy_header *h, const struct session *s)
 		h->unique_id_len = about->unique_id_len;
 		return;
 	}
-	h->unique_id_len = (uint8_t)snprintf(
-	    (char *)h->unique_id, sizeof(h->unique_id), "%016llx-%llx",
-	    (unsigned long long)s->worker->daemon->instance, (unsigned long long)s->id);
+	h->unique_id_len =
+	    (uint8_t)snprintf((char *)h->unique_id, sizeof(h->unique_id), "%016llx-%llx",
+			      (unsigned long long)s->home->instance, (unsigned long long)s->id);
 }
 
 size_t proxy_announce(const struct session *s, uint8_t *buf, size_t size)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What a session's client speaks, and where that leads. */
 #include "look.h"
+#include "waiting.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "../http/http.h"
+#include "../http/syntax.h"
 #include "../listener.h"
 #include "../log.h"
 #include "../route.h"
@@ -14,7 +16,6 @@
 #include "../tcp.h"
 #include "h2ack.h"
 #include "h2frame.h"
-#include "sniff.h"
 #include "state.h"
 
 /* Nothing matches. A client of TLS is told so, others get a reset. */

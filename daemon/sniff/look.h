@@ -25,9 +25,6 @@ enum step sniff_as_tcp(struct session *s);
 /* Whether the client speaks HTTP/2 and has nothing more to say before a server's SETTINGS. */
 bool sniff_awaits_settings(const struct session *s);
 
-/* Nothing more is read for it: another protocol takes over. */
-void sniff_leave(struct session *s);
-
 /* A PROXY header, where the listener wants or takes one: see proxied.c. */
 enum step sniff_proxy(struct session *s);
 /* What the listener's protocol says; STEP_ON is no answer of it. */

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "../listener.h"
+#include "../loop.h"
 #include "../session.h"
-#include "../worker.h"
+#include "../stats.h"
 #include "look.h"
 #include "proxyheader.h"
+#include "state.h"
 
 /* Whether the peer's word about the client counts. */
 static bool is_trusted(const struct session *s)
@@ -69,7 +71,7 @@ static enum step believe(struct session *s, const uint8_t *buf, const struct pro
 	if (keep_tlvs(about, buf, h) < 0)
 		return sniff_refuse(s, END_LIMIT, "PROXY header", "out of memory");
 	if (!speaks_for_itself(h) && !listener_allows(s->listener, &s->client_conn.peer)) {
-		stat_inc(&s->worker->stats.denied);
+		stat_inc(&s->home->stats->denied);
 		s->denied = s->listener->config->protocol == PROTOCOL_HTTP;
 		if (s->denied)
 			return STEP_ON;
@@ -115,6 +117,6 @@ enum step sniff_proxy(struct session *s)
 	sniff_consume(s, (size_t)r);
 	s->sniff->scanned = 0;
 	/* It may be that now the server speaks. */
-	s->sniff->heard_ns = s->worker->loop.now;
+	s->sniff->heard_ns = s->home->loop->now;
 	return STEP_ON;
 }

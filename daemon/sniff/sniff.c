@@ -6,15 +6,15 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "../daemon.h"
 #include "../listener.h"
 #include "../log.h"
+#include "../loop.h"
 #include "../session.h"
-#include "../worker.h"
 #include "h2ack.h"
 #include "look.h"
 #include "proxyheader.h"
 #include "state.h"
+#include "waiting.h"
 
 /* More than any parser wants to see; a client that needs more is refused by its own parser. */
 #define SNIFF_MAX (160 * 1024)
@@ -26,36 +26,6 @@
 /* How long a client of HTTP/2 that has sent its SETTINGS may take for its first request before it
  * is taken for one that waits for the server's: the time between two writes of a busy client. */
 #define H2_PAUSE_NS (25 * NSEC_PER_MSEC)
-
-/* ---- the list of those that have not said enough ---------------------------------------- */
-
-/* Where there are too many, the one that has waited longest is closed. */
-static void put_on_list(struct worker *w, struct sniff_state *st)
-{
-	unsigned int share = w->daemon->config->max_sniffing / w->daemon->n_workers;
-	struct session *oldest;
-
-	TAILQ_INSERT_TAIL(&w->sniffing, st, link);
-	w->n_sniffing++;
-	if (w->n_sniffing <= MAX(share, 1U))
-		return;
-	oldest = TAILQ_FIRST(&w->sniffing)->session;
-	sniff_done(oldest);
-	session_end(oldest, END_SNIFF_LIMIT);
-}
-
-void sniff_done(struct session *s)
-{
-	struct worker *w = s->worker;
-
-	if (!s->sniff)
-		return;
-	w->n_sniffing--;
-	TAILQ_REMOVE(&w->sniffing, s->sniff, link);
-	loop_not_again(&w->loop, &s->sniff->again);
-	free(s->sniff);
-	s->sniff = NULL;
-}
 
 /* ---- waiting ---------------------------------------------------------------------------- */
 
@@ -84,7 +54,7 @@ static bool says_too_little(const struct session *s)
 static void arm(struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
-	uint64_t waited = s->worker->loop.now - s->began_ns;
+	uint64_t waited = s->home->loop->now - s->began_ns;
 	uint64_t left = c->sniff_timeout > waited ? c->sniff_timeout - waited : 0;
 
 	if (says_too_little(s))
@@ -123,7 +93,7 @@ static void settle(struct session *s)
 static void timeout(struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
-	uint64_t now = s->worker->loop.now + SLACK_NS;
+	uint64_t now = s->home->loop->now + SLACK_NS;
 	bool late = now - s->began_ns >= c->sniff_timeout;
 
 	if (says_too_little(s) && (late || now - s->sniff->heard_ns >= c->auto_wait)) {
@@ -197,7 +167,7 @@ static enum step hear(struct session *s)
 	struct stream *up = &s->streams[UP];
 	struct conn *c = &s->client_conn;
 	size_t most = SNIFF_MAX - up->pending_len;
-	ssize_t n = recv(c->fd, s->worker->loop.buffer, most, 0);
+	ssize_t n = recv(c->fd, s->home->loop->buffer, most, 0);
 
 	if (n < 0 && errno == EINTR)
 		return STEP_MORE;
@@ -212,11 +182,11 @@ static enum step hear(struct session *s)
 		return STEP_DECIDED;
 	}
 	c->received += (uint64_t)n;
-	s->sniff->heard_ns = s->worker->loop.now;
+	s->sniff->heard_ns = s->home->loop->now;
 	c->readable = true;
 	if ((size_t)n < most)
 		conn_short_read(c);
-	if (keep(s, s->worker->loop.buffer, (size_t)n) < 0) {
+	if (keep(s, s->home->loop->buffer, (size_t)n) < 0) {
 		session_end(s, END_LIMIT);
 		return STEP_DECIDED;
 	}
@@ -247,7 +217,7 @@ static void readable(struct session *s)
 	if (says_too_little(s) || sniff_awaits_settings(s))
 		arm(s);
 	if (step == STEP_MORE && s->client_conn.readable)
-		loop_again(&s->worker->loop, &s->sniff->again);
+		loop_again(s->home->loop, &s->sniff->again);
 }
 
 static void on_again(struct task *t)
@@ -256,11 +226,6 @@ static void on_again(struct task *t)
 
 	if (s->state == SESSION_LIVE)
 		readable(s);
-}
-
-void sniff_leave(struct session *s)
-{
-	loop_not_again(&s->worker->loop, &s->sniff->again);
 }
 
 static void event(struct session *s, struct conn *c, uint32_t events)
@@ -316,7 +281,7 @@ void sniff_start(struct session *s)
 	}
 	s->sniff->session = s;
 	s->sniff->again.run = on_again;
-	s->sniff->heard_ns = s->worker->loop.now;
+	s->sniff->heard_ns = s->home->loop->now;
 	arm(s);
-	put_on_list(s->worker, s->sniff);
+	sniff_wait(s);
 }

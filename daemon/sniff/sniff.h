@@ -9,5 +9,3 @@ struct session;
 
 /* A session begins: it is routed at once where nothing has to be read for it. */
 void sniff_start(struct session *s);
-/* It has said enough, or has ended: no longer one of those that max_sniffing counts. */
-void sniff_done(struct session *s);

@@ -32,4 +32,3 @@ struct sniff_state {
 	bool is_h2;         /* it is h2 that is valid */
 	bool settled;       /* was sent SETTINGS in its server's place: see h2ack.h */
 };
-TAILQ_HEAD(sniff_list, sniff_state);

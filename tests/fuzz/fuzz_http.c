@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../daemon/daemon.h"
+#include "../../daemon/home.h"
 #include "../../daemon/http/parse.h"
 #include "../../daemon/http/rewrite.h"
 #include "../../daemon/listener.h"
-#include "../../daemon/worker.h"
 
 #define FIELDS_MAX  128
 #define MORE_FIELDS (FIELDS_MAX + 16)
@@ -133,13 +132,12 @@ static const struct listener_config *config(const uint8_t *data, size_t len)
 /* A client of the listener that writes. */
 static const struct session *writer(const struct listener_config *c)
 {
-	static struct daemon daemon = {.instance = 1};
-	static struct worker worker = {.daemon = &daemon};
+	static struct home home = {.instance = 1};
 	static struct listener listener;
 	static struct http_request request = {.method_id = METHOD_GET};
 	static struct http http = {.n_requests = 1, .request = &request};
 	static struct session session = {
-	    .worker = &worker, .listener = &listener, .http = &http, .client_conn = {.fd = -1}};
+	    .home = &home, .listener = &listener, .http = &http, .client_conn = {.fd = -1}};
 
 	listener.config = c;
 	session.client_conn.peer.in4 = (struct sockaddr_in){.sin_family = AF_INET};

@@ -88,7 +88,7 @@ static inline void stage_begin(struct stage *st, const char *options)
 /* Every session has ended by then, and every place is free again. */
 static inline void stage_end(struct stage *st)
 {
-	assert_true(TAILQ_EMPTY(&stage_worker(st)->sessions));
+	assert_true(TAILQ_EMPTY(&stage_worker(st)->home.live));
 	assert_int_equal(slots_used(&st->daemon.slots), 0);
 	assert_int_equal(atomic_load(&st->daemon.listeners[0].active), 0);
 	daemon_fini(&st->daemon);

@@ -18,7 +18,7 @@
 
 static struct session *only_session(struct stage *st)
 {
-	struct session *s = TAILQ_FIRST(&stage_worker(st)->sessions);
+	struct session *s = TAILQ_FIRST(&stage_worker(st)->home.live);
 
 	assert_non_null(s);
 	assert_null(TAILQ_NEXT(s, link));

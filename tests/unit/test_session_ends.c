@@ -43,7 +43,7 @@ static struct session *begin_tcp(struct stage *st, const char *options, int *cli
 
 	stage_begin(st, options);
 	*client = stage_client(st);
-	s = TAILQ_FIRST(&stage_worker(st)->sessions);
+	s = TAILQ_FIRST(&stage_worker(st)->home.live);
 	assert_non_null(s);
 	*server = stage_server(st);
 	assert_string_equal(s->protocol->describe(s), "open");
@@ -149,15 +149,15 @@ static void who_says_nothing_is_closed(void **state _unused_)
 
 	stage_begin(&st, "protocol = tls\nsniff_timeout = 3s");
 	client = stage_client(&st);
-	s = TAILQ_FIRST(&stage_worker(&st)->sessions);
+	s = TAILQ_FIRST(&stage_worker(&st)->home.live);
 	assert_string_equal(s->protocol->describe(s), "sniffing");
-	assert_int_equal(stage_worker(&st)->n_sniffing, 1);
+	assert_int_equal(stage_worker(&st)->home.n_sniffing, 1);
 	stage_pass(&st, 2 * NSEC_PER_SEC);
 	stage_hears(&st, client, "");
 	stage_pass(&st, NSEC_PER_SEC);
 	stage_hears_last(&st, client, "", 1);
 	assert_int_equal(ends(&st)[END_SNIFF_TIMEOUT], 1);
-	assert_int_equal(stage_worker(&st)->n_sniffing, 0);
+	assert_int_equal(stage_worker(&st)->home.n_sniffing, 0);
 	assert_int_equal(close(client), 0);
 	stage_end(&st);
 }

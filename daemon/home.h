@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A home of sessions: what those of one thread work with, where they are listed, and what of the
+ * daemon they need to know. A worker has one; whoever makes it fills it in and keeps what it points
+ * to until the last session is freed.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <time.h>
+
+struct config;
+struct dialer;
+struct http_field;
+struct idle;
+struct loop;
+struct memory;
+struct session;
+struct slots;
+struct sniff_state;
+struct splice_settings;
+struct splicer;
+struct stats;
+
+#define HOME_FIELDS 1024 /* the most that fields_max may be */
+
+TAILQ_HEAD(session_list, session);
+TAILQ_HEAD(sniff_list, sniff_state);
+
+struct home {
+	/* The thread's. */
+	struct loop *loop;
+	struct splicer *splicer;
+	struct dialer *dialer;
+	struct idle *idle;   /* kept connections to servers */
+	struct stats *stats; /* its counters */
+	char *scratch;       /* HTTP_SCRATCH bytes, empty between turns: heads to be written */
+	struct http_field *fields; /* HOME_FIELDS: of the head that is being looked at */
+	struct session_list live;
+	struct session_list ended;  /* to be closed and freed at the end of the turn */
+	struct sniff_list sniffing; /* those that have not said enough, the oldest first */
+	uint32_t n_sniffing;
+	uint32_t sniffing_max; /* beyond that many the oldest goes */
+	bool draining;         /* each is to end as soon as it may */
+	time_t date_at;        /* the second that `date` tells */
+	char date[32];         /* for heads: see http_date() */
+	atomic_uint n;         /* live ones; other threads may look */
+	/* Shared with other threads. */
+	const struct splice_settings *settings; /* of new sessions */
+	struct memory *memory;
+	struct slots *slots;
+	atomic_uint_fast64_t *last_id;
+	const atomic_bool *access_log, *log_empty;
+	uint64_t instance; /* random: makes ids of this run unlike those of another */
+};

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Which connection to a server a request may go on. */
+#include "../upstream/dial.h"
+#include "../listener.h"
+#include "../upstream/pool.h"
+#include "exchange.h"
+
+static bool fits(const struct http_body *b)
+{
+	return b->done || (b->kind == BODY_LENGTH && b->left <= HTTP_REPLAY_MAX);
+}
+
+bool http_is_repeatable(const struct session *s)
+{
+	return s->http->request->idempotent && fits(&s->http->body[UP]);
+}
+
+static bool may_share(const struct session *s)
+{
+	const struct http *h = s->http;
+
+	switch (s->pool->config->reuse) {
+	case REUSE_ALWAYS:
+		return true;
+	case REUSE_SAFE:
+		/* A client knows that its connection may end between two requests, and sends the
+		 * second one again. For its first one it does not expect that. */
+		return h->n_requests > 1 || http_is_repeatable(s);
+	default:
+		return false;
+	}
+}
+
+/* A tunnel wants a connection that is certain to live, and cannot be asked for twice; what is sent
+ * again does, too. */
+static bool is_single(const struct session *s)
+{
+	return s->http->request->retried || s->http->request->method_id == METHOD_CONNECT;
+}
+
+void http_dial(struct session *s)
+{
+	const struct dial_plan plan = {
+	    .pool = s->pool,
+	    .silence = MAX(s->listener->silence, s->pool->config->keepalive_timeout),
+	    .speaks = true,
+	    .own = is_single(s) ? NULL : &s->http->own,
+	    .idle = !is_single(s) && may_share(s),
+	    .careful = !http_is_repeatable(s),
+	};
+
+	session_dial(s, &plan);
+}
