@@ -254,14 +254,21 @@ static void on_tick(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	for (unsigned int i = 0; scarce && i < d->n_workers; i++)
 		mailbox_post(&d->workers[i].mail, &d->workers[i].memory_round.begin, on_begin,
 			     NULL);
-	/* The next turn of a worker, or its next session, begins it again. */
-	if (!scarce && m->seen == total && most_unseen(d, all_sessions(d)) < mark) {
-		atomic_store(&m->awake, false);
+	if (scarce || m->seen != total) {
+		m->seen = total;
+		m->rest_ns = 0;
+		atomic_store(&m->awake, true);
+		set_tick(m, scarce
+				? TICK_MAX_NS
+				: MAX(TICK_MIN_NS, MIN(memory_time_to(total, mark), TICK_MAX_NS)));
 		return;
 	}
-	m->seen = total;
-	set_tick(m, scarce ? TICK_MAX_NS
-			   : MAX(TICK_MIN_NS, MIN(memory_time_to(total, mark), TICK_MAX_NS)));
+	/* Nothing moves. The next turn of a worker begins it again; without one they could come to
+	 * hold so much in the kernel alone. */
+	atomic_store(&m->awake, false);
+	m->rest_ns = MIN(MAX(m->rest_ns * 2, TICK_MIN_NS), TICK_MAX_NS);
+	if (most_unseen(d, all_sessions(d)) >= mark)
+		set_tick(m, m->rest_ns);
 }
 
 void memory_turn(struct worker *w)

@@ -28,7 +28,8 @@ struct memory_watch {
 	struct mailbox *mail;
 	struct letter more; /* from a worker: there are sessions enough */
 	atomic_bool awake;
-	uint64_t seen; /* bytes that all TCP held at the last tick */
+	uint64_t seen;    /* bytes that all TCP held at the last tick */
+	uint64_t rest_ns; /* how long until the next one, while that stays the same */
 };
 
 /* A worker's part. */

@@ -386,8 +386,9 @@ def round_trips(sock, number):
 
 
 def open_idle(env, number):
-    """A daemon with an echo server and that many open sessions, each in the engine's hands."""
-    daemon = env.spliced(env.backend().address)
+    """A daemon with an echo server and that many open sessions, each in the engine's hands. They
+    could not come near memory_max, also on a small host: nobody has to look."""
+    daemon = env.spliced(env.backend().address, spliced={"memory_max": "16G"})
     address = daemon.address()
     clients = [env.keep(connect(address)) for _ in range(number)]
     for client in clients:
