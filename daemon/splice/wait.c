@@ -55,21 +55,19 @@ static void set_lowat(const struct stream *s, uint64_t low)
 				 sizeof(value));
 }
 
-/* Makes sure that the target's word comes: epoll looks at it anew, and says at once what it is. */
+/* Makes sure that the target's word comes: epoll looks at it anew, and says at once what it is.
+ * Where it does not take that there is the timer, as before there was a word to wait for. */
 static void ask_for_signal(struct stream *s, uint64_t low)
 {
-	int err;
-
 	if (!s->signal && low)
 		set_lowat(s, low);
 	s->lowat |= low != 0;
 	s->signal = true;
 	stream_watch(s);
-	if (s->splice->ended || s->target->fd < 0)
+	if (s->splice->ended || s->target->fd < 0 || loop_ask(s->splice->by->loop, s->target) == 0)
 		return;
-	err = loop_ask(s->splice->by->loop, s->target);
-	if (err)
-		stream_failed(s, s->target, -err);
+	s->signal = false;
+	wait_for(s, s->backoff);
 }
 
 void stream_roused(struct stream *s)

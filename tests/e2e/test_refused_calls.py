@@ -77,9 +77,9 @@ def test_epoll_refuses_for_good(env):
         assert client.ask().status == 200
 
 
-def leave(env, name, every):
-    """Slow receivers, and a source that must leave the map while the kernel refuses the call."""
-    refusals = Refusals(env, {"send0": (name, every)})
+def slow_receivers(env, rule):
+    """Their sources are stopped again and again while the kernel refuses that; the counters."""
+    refusals = Refusals(env, rule)
     load = env.load("--sessions", "8", "--bytes-up", f"{env.pick(8, 1)}M",
                     "--bytes-down", f"{env.pick(8, 1)}M", "--slow-reader", "server",
                     str(env.pick(8, 1) * MIB), timeout=60)
@@ -89,7 +89,20 @@ def leave(env, name, every):
     result = load.ok()
     check_accounts(env, daemon, result)
     refusals.stop()
-    stats = daemon.stats()
+    return daemon.stats()
+
+
+@case(timeout=90)
+def test_epoll_refuses_while_a_receiver_is_slow(env):
+    """What it waits for it is not told then: it looks by itself."""
+    for every in (1, 2, 3):
+        stats = slow_receivers(env, {"epoll_ask": ("ENOMEM", every)})
+        assert stats["integrity_aborts"] == 0, stats
+
+
+def leave(env, name, every):
+    """A source must leave the map while the kernel refuses the call."""
+    stats = slow_receivers(env, {"send0": (name, every)})
     assert stats["pauses"] > 0, stats
     assert stats["integrity_aborts"] == 0, stats
 

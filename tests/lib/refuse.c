@@ -5,14 +5,17 @@
  *   REFUSE        CALL:ERRNO:EVERY,...  every EVERYth call fails so
  *   REFUSE_WHILE  a file: calls fail only while it exists
  *
- * CALL is epoll_ctl (what sessions are watched for), send0 (a send of no bytes), or one of bpf(2)'s
- * commands: bpf_update, bpf_delete.
+ * CALL is epoll_ctl (what sessions are watched for), epoll_ask (one that watches for what was
+ * watched for already, to be told anew), send0 (a send of no bytes), or one of bpf(2)'s commands:
+ * bpf_update, bpf_delete.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,15 +23,26 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum call { CALL_EPOLL_CTL, CALL_SEND0, CALL_BPF_UPDATE, CALL_BPF_DELETE, _CALL_MAX };
+enum call {
+	CALL_EPOLL_CTL,
+	CALL_EPOLL_ASK,
+	CALL_SEND0,
+	CALL_BPF_UPDATE,
+	CALL_BPF_DELETE,
+	_CALL_MAX
+};
 
-static const char *const names[_CALL_MAX] = {"epoll_ctl", "send0", "bpf_update", "bpf_delete"};
+static const char *const names[_CALL_MAX] = {"epoll_ctl", "epoll_ask", "send0", "bpf_update",
+					     "bpf_delete"};
 static struct {
 	int error;
 	unsigned int every;
 	atomic_uint n;
 } rules[_CALL_MAX];
 static const char *while_path;
+/* Of each socket. */
+#define FDS 4096
+static uint32_t watched[FDS];
 
 __attribute__((constructor)) static void begin(void)
 {
@@ -65,9 +79,18 @@ int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	int (*real)(int, int, int, struct epoll_event *) = dlsym(RTLD_NEXT, "epoll_ctl");
 
-	if (op != EPOLL_CTL_DEL && event->events & EPOLLET && refuse(CALL_EPOLL_CTL))
+	bool known = fd >= 0 && fd < FDS, again;
+	int err;
+
+	if (op == EPOLL_CTL_DEL || !(event->events & EPOLLET))
+		return real(epfd, op, fd, event);
+	again = op == EPOLL_CTL_MOD && known && watched[fd] == event->events;
+	if (refuse(CALL_EPOLL_CTL) || (again && refuse(CALL_EPOLL_ASK)))
 		return -1;
-	return real(epfd, op, fd, event);
+	err = real(epfd, op, fd, event);
+	if (!err && known)
+		watched[fd] = event->events;
+	return err;
 }
 
 ssize_t send(int fd, const void *data, size_t len, int flags)
