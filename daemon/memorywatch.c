@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "daemon.h"
 #include "http/exchange.h"
+#include "log.h"
 #include "memory.h"
 #include "splice/lane.h"
 #include "splice/settings.h"
@@ -22,6 +23,8 @@
 #define TICK_NS        (20 * NSEC_PER_MSEC)
 #define TICK_MAX_NS    (250 * NSEC_PER_MSEC)
 #define TICK_PLENTY_NS (100 * NSEC_PER_MSEC)
+/* ... and where nobody has to look: then a worker asks. */
+#define NEVER_NS (3600 * NSEC_PER_SEC)
 /* In hundredths of memory_max. */
 #define CHANGE_PERCENT 1
 /* Sessions that are measured in one turn. */
@@ -48,7 +51,7 @@ static uint64_t held_by_stream(const struct stream *s)
 	uint64_t held = s->pending_at + (uint64_t)s->pending_len, backlog = 0, unsent = 0;
 
 	if (s->lane && !s->drained && s->target && s->target->fd >= 0 &&
-	    kernel_backlog(s, &backlog, &unsent) == 0)
+	    kernel_backlog(s, stream_redirected(s), &backlog, &unsent) == 0)
 		held += backlog;
 	return held;
 }
@@ -227,9 +230,10 @@ static uint64_t all_sessions(const struct daemon *d)
 
 static void set_tick(struct memory_watch *m, uint64_t ns)
 {
-	struct timeval tv = {.tv_usec = (suseconds_t)(ns / NSEC_PER_USEC)};
+	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
 
-	/* It was given its memory at the start: see memory_watch_init(). */
+	/* One that is set, or has just fired, has its memory: see memory_watch_init(). */
 	(void)evtimer_add(m->tick, &tv);
 }
 
@@ -267,8 +271,7 @@ static void on_tick(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	 * hold so much in the kernel alone. */
 	atomic_store(&m->awake, false);
 	m->rest_ns = MIN(MAX(m->rest_ns * 2, TICK_MIN_NS), TICK_MAX_NS);
-	if (most_unseen(d, all_sessions(d)) >= mark)
-		set_tick(m, m->rest_ns);
+	set_tick(m, most_unseen(d, all_sessions(d)) >= mark ? m->rest_ns : NEVER_NS);
 }
 
 void memory_turn(struct worker *w)
@@ -281,7 +284,7 @@ void memory_turn(struct worker *w)
 		return;
 	r->asked_ns = w->loop.now;
 	/* Workers have about equal numbers of sessions. */
-	if (d->memory_watch.tick &&
+	if (d->memory_watch.mail &&
 	    most_of(d, (uint64_t)w->home.n * d->n_workers) >= memory_watch_mark(&d->memory))
 		wake_up(&d->memory_watch);
 }
@@ -289,14 +292,13 @@ void memory_turn(struct worker *w)
 int memory_watch_init(struct memory_watch *m, struct daemon *d, struct event_base *base,
 		      struct mailbox *mail)
 {
-	struct timeval never = {.tv_sec = 3600};
-
 	m->daemon = d;
 	m->mail = mail;
 	m->tick = evtimer_new(base, on_tick, m);
-	/* Set once, it is set anew without memory. */
-	if (!m->tick || evtimer_add(m->tick, &never) < 0)
-		return -ENOMEM;
+	/* Always set, it is set anew without memory. */
+	if (!m->tick ||
+	    evtimer_add(m->tick, &(struct timeval){.tv_sec = NEVER_NS / NSEC_PER_SEC}) < 0)
+		return log_errno(-ENOMEM, "the watch on memory");
 	return 0;
 }
 

@@ -7,14 +7,45 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ARRAY_SIZE(a)         (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)             ((a) < (b) ? (a) : (b))
-#define MAX(a, b)             ((a) > (b) ? (a) : (b))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+/*
+ * Functions, so that each argument is evaluated once: it may be a call, or what the kernel changes
+ * meanwhile. Of the type that a + b has.
+ */
+#define MIN(a, b) EXTREME(min, a, b)
+#define MAX(a, b) EXTREME(max, a, b)
+/* clang-format off */
+#define EXTREME(which, a, b)                                 \
+	_Generic((a) + (b),                                  \
+		int: which##_int,                            \
+		unsigned int: which##_uint,                  \
+		long: which##_long,                          \
+		unsigned long: which##_ulong,                \
+		long long: which##_llong,                    \
+		unsigned long long: which##_ullong)(a, b)
+/* clang-format on */
 #define container_of(p, t, m) ((t *)(void *)((char *)(p)-offsetof(t, m)))
 #define _printf_(fmt, args)   __attribute__((format(printf, fmt, args)))
 #define _cleanup_(f)          __attribute__((cleanup(f)))
 #define _must_check_          __attribute__((warn_unused_result))
 #define _unused_              __attribute__((unused))
+
+#define DEFINE_EXTREMES(name, type)                   \
+	static inline type min_##name(type a, type b) \
+	{                                             \
+		return a < b ? a : b;                 \
+	}                                             \
+	static inline type max_##name(type a, type b) \
+	{                                             \
+		return a > b ? a : b;                 \
+	}
+DEFINE_EXTREMES(int, int)
+DEFINE_EXTREMES(uint, unsigned int)
+DEFINE_EXTREMES(long, long)
+DEFINE_EXTREMES(ulong, unsigned long)
+DEFINE_EXTREMES(llong, long long)
+DEFINE_EXTREMES(ullong, unsigned long long)
+#undef DEFINE_EXTREMES
 
 static inline void freep_(void *p)
 {

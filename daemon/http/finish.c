@@ -31,9 +31,11 @@ static bool is_clean(const struct session *s)
 static void forsake_request(struct session *s)
 {
 	struct http *h = s->http;
+	struct stream *up = &s->streams[UP];
 
-	h->lost[SIDE_BACKEND] += h->out[SIDE_BACKEND].len + stream_undelivered(&s->streams[UP]);
-	stream_forsake(&s->streams[UP]);
+	h->lost[SIDE_BACKEND] +=
+	    h->out[SIDE_BACKEND].len + stream_undelivered(up, stream_redirected(up));
+	stream_forsake(up);
 	http_out_free(&h->out[SIDE_BACKEND]);
 }
 
@@ -70,6 +72,7 @@ void http_release_server(struct session *s, bool keep)
 	forsake_request(s);
 	if (stream_in_kernel(&s->streams[UP]) || stream_in_kernel(&s->streams[DOWN])) {
 		/* Not back yet: the object stays for as long as the stream means it. */
+		loop_unwatch(home->loop, c);
 		conn_close(c, true);
 		c->failed = true;
 		return;

@@ -77,12 +77,11 @@ static uint64_t moved(const struct session *s, enum direction d)
 
 	if (s->tunnel)
 		return all - MIN(all, base);
-	/* Before the backlog is read, which the kernel may still add to. */
 	redirected = stream_redirected(st);
 	all = s->http->body[d].moved + redirected;
 	if (!all)
 		return 0;
-	missing = s->http->out[to].len + s->http->lost[to] + stream_undelivered(st);
+	missing = s->http->out[to].len + s->http->lost[to] + stream_undelivered(st, redirected);
 	missing = MIN(missing, all);
 	if (st->target && missing < all)
 		conn_claim(st->target, st->target->sent + redirected + s->http->out[to].len +

@@ -15,7 +15,7 @@ bool stream_target_drained(struct stream *s)
 
 	if (s->drained)
 		return true;
-	err = kernel_backlog(s, &backlog, &unsent);
+	err = kernel_backlog(s, stream_redirected(s), &backlog, &unsent);
 	if (err) {
 		stream_failed(s, s->target, -err);
 		return false;
@@ -44,30 +44,30 @@ void stream_farewell(struct stream *s)
 		s->splice->owner->delivered(s->splice);
 }
 
-uint64_t stream_undelivered(const struct stream *s)
+uint64_t stream_undelivered(const struct stream *s, uint64_t redirected)
 {
 	uint64_t backlog = 0, unsent;
 
 	if (s->drained || !s->target || s->target->fd < 0)
 		return 0;
 	/* Where the socket does not say, none of the present budget is counted. */
-	if (kernel_backlog(s, &backlog, &unsent) < 0)
-		return stream_redirected(s);
+	if (kernel_backlog(s, redirected, &backlog, &unsent) < 0)
+		return redirected;
 	return backlog;
 }
 
 void stream_forsake(struct stream *s)
 {
-	s->lost += stream_undelivered(s);
+	s->lost += stream_undelivered(s, stream_redirected(s));
 	s->drained = true;
 }
 
 void stream_close(struct stream *s)
 {
-	/* Before the backlog is read: the kernel may go on until the sockets are closed. */
+	/* The kernel may go on until the sockets are closed. */
 	uint64_t redirected = stream_redirected(s), raw = s->redirected_before + redirected;
 
-	s->redirected_end = raw - MIN(raw, s->lost + stream_undelivered(s));
+	s->redirected_end = raw - MIN(raw, s->lost + stream_undelivered(s, redirected));
 	s->closed = true;
 	if (s->target)
 		conn_claim(s->target,

@@ -15,10 +15,10 @@ bool stream_target_drained(struct stream *s);
  * has all of it. */
 void stream_farewell(struct stream *s);
 /*
- * Bytes the kernel was given for the target that its TCP has not taken: a close of the target
- * throws them away.
+ * Of what the kernel had redirected before, stream_redirected(): bytes that the target's TCP has
+ * not taken. A close of the target throws them away. Never more than that, whatever came since.
  */
-uint64_t stream_undelivered(const struct stream *s);
+uint64_t stream_undelivered(const struct stream *s, uint64_t redirected);
 /* The target is about to be closed: what it has not taken was not moved. The stream may get another
  * target. */
 void stream_forsake(struct stream *s);

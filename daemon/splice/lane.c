@@ -14,10 +14,9 @@
  */
 #define PROOF_DEADLINE_NS (5 * NSEC_PER_SEC)
 
-int kernel_backlog(const struct stream *s, uint64_t *backlog, uint64_t *unsent)
+int kernel_backlog(const struct stream *s, uint64_t redirected, uint64_t *backlog, uint64_t *unsent)
 {
 	struct tcp_state state;
-	uint64_t redirected = stream_redirected(s);
 	int err = tcp_state_read(s->target->fd, &state);
 
 	if (err)

@@ -37,9 +37,11 @@ static inline bool lane_event_is_due(const struct lane *lane, const struct lane_
 	return e->generation && e->generation == lane->generation && worker == lane->worker;
 }
 
-/* Bytes that wait in the target's kernel queue, and with *unsent those that its TCP has not sent
- * yet; 0 or a negative errno of the target. */
-int kernel_backlog(const struct stream *s, uint64_t *backlog, uint64_t *unsent);
+/* Of what had been redirected before, stream_redirected(): bytes that wait in the target's kernel
+ * queue, and with *unsent those that its TCP has not sent yet; 0 or a negative errno of the target.
+ */
+int kernel_backlog(const struct stream *s, uint64_t redirected, uint64_t *backlog,
+		   uint64_t *unsent);
 /* Whether everything the source sent before its FIN is accounted for. 0 or a negative errno. */
 int kernel_accounted(const struct stream *s, bool *ret);
 

@@ -29,7 +29,7 @@ void kernel_consider_pause(struct stream *s)
 	/* A mark that memory_max has lowered lowers both. */
 	uint64_t low = lane->high < c->high ? lane->high / 2 : c->low;
 	uint64_t backlog = 0, unsent = 0;
-	int err = kernel_backlog(s, &backlog, &unsent);
+	int err = kernel_backlog(s, stream_redirected(s), &backlog, &unsent);
 
 	if (err) {
 		stream_failed(s, s->target, -err);
@@ -84,7 +84,7 @@ static bool is_fast(const struct stream *s, uint64_t unsent)
 void kernel_paused(struct stream *s)
 {
 	uint64_t backlog = 0, unsent = 0;
-	int err = kernel_backlog(s, &backlog, &unsent);
+	int err = kernel_backlog(s, stream_redirected(s), &backlog, &unsent);
 
 	if (err) {
 		stream_failed(s, s->target, -err);
@@ -107,7 +107,7 @@ void kernel_paused(struct stream *s)
 		return;
 	}
 	if (s->why_copy == COPY_NONE)
-		return; /* tried again in this turn */
+		return; /* tried again in the next turn */
 	/* The source has ended meanwhile: its tail is copied. */
 	kernel_to_copy(s);
 }
