@@ -54,14 +54,14 @@ SCENARIOS = {
     # Ends: one side first, the other going on; bytes in flight when the end comes.
     "half_close_client": (0, "--sessions", 20, "--half-close", "client"),
     "half_close_server": (0, "--sessions", 20, "--half-close", "server"),
-    # What the other side still sends after the end is copied.
-    "half_close_client_concurrent": (0.2, "--sessions", 20, "--half-close", "client",
+    # What the other side still sends after the end is copied: on a busy machine that is nearly all.
+    "half_close_client_concurrent": (0.01, "--sessions", 20, "--half-close", "client",
                                      "--concurrent", "--bytes-up", "4M", "--bytes-down", "4M"),
-    "half_close_server_concurrent": (0.2, "--sessions", 20, "--half-close", "server",
+    "half_close_server_concurrent": (0.01, "--sessions", 20, "--half-close", "server",
                                      "--concurrent", "--bytes-up", "4M", "--bytes-down", "4M"),
-    "half_close_with_backlog_up": (0.2, "--sessions", 8, "--half-close", "client", "--concurrent",
+    "half_close_with_backlog_up": (0.01, "--sessions", 8, "--half-close", "client", "--concurrent",
                                    "--slow-reader", "server", "6M", "--bytes-up", "8M"),
-    "half_close_with_backlog_down": (0.2, "--sessions", 8, "--half-close", "server",
+    "half_close_with_backlog_down": (0.01, "--sessions", 8, "--half-close", "server",
                                      "--concurrent", "--slow-reader", "client", "6M",
                                      "--bytes-down", "8M"),
     "half_close_while_asleep": (0, "--sessions", 8, "--half-close", "client", "--concurrent",

@@ -6,6 +6,10 @@ import sys
 from . import isolate
 
 
+# What the list at the end says of each failure: the end of a long run is often all that is kept.
+TAIL, WIDTH = 10, 300
+
+
 class Report:
     """Prints outcomes as they come, and counts them."""
 
@@ -31,7 +35,10 @@ class Report:
         if len(self.failed) > 1:
             print("failed:")
             for outcome in self.failed:
-                print(f"    {outcome.name}")
+                reason, *more = outcome.reason.splitlines() or [""]
+                print(f"    {outcome.name} {reason}".rstrip())
+                for line in (more + (outcome.details or "").splitlines())[-TAIL:]:
+                    print(f"        {line.strip()[:WIDTH]}")
         passed, failed, skipped = (self.counts[verdict] for verdict in
                                    (isolate.PASS, isolate.FAIL, isolate.SKIP))
         print(f"{passed} passed, {failed} failed, {skipped} skipped")

@@ -5,6 +5,8 @@ import socket
 import struct
 import threading
 
+from . import wait
+
 TIMEOUT = 10.0
 
 
@@ -20,10 +22,10 @@ def parse(address):
 
 
 def connect(address, source=None, timeout=TIMEOUT):
-    """A connected socket, every operation on it bounded by `timeout`."""
+    """A connected socket, every operation on it bounded by `timeout` (on a slow machine by more)."""
     family, sockaddr = parse(address)
     sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.settimeout(timeout)
+    sock.settimeout(timeout * wait.SCALE)
     try:
         if source:
             sock.bind((source, 0))
