@@ -10,11 +10,6 @@
 #include "conn.h"
 #include "util.h"
 
-/* uapi linux/socket.h, which <sys/socket.h> hides. */
-#ifndef SOCK_RCVBUF_LOCK
-#define SOCK_RCVBUF_LOCK 2
-#endif
-
 /* A mark on what is queued for a target: a segment. */
 #define MARK_LEAST (UINT64_C(64) << 10)
 /* Four of the largest segments, which have 64 KiB over loopback: half of it is a window, and a

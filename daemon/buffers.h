@@ -5,6 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* uapi linux/socket.h, which <sys/socket.h> hides: for SO_BUF_LOCK. */
+#ifndef SOCK_RCVBUF_LOCK
+#define SOCK_SNDBUF_LOCK 1
+#define SOCK_RCVBUF_LOCK 2
+#endif
+
 struct conn;
 
 /*

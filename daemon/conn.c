@@ -13,10 +13,7 @@
 #include "tcpstate.h"
 #include "util.h"
 
-/*
- * SO_OOBINLINE: the kernel's own path moves an urgent byte as part of the stream, so the copy
- * engine must not leave it out either.
- */
+/* The system's choice of congestion control is one that sends at a pace: not for loopback. */
 static bool system_paces;
 /* How long a connection is silent before the system's keepalive asks. */
 static uint64_t system_keepalive_ns = 7200 * NSEC_PER_SEC;
@@ -66,6 +63,10 @@ void conn_accepted(int fd, const struct addr *bound, const struct addr *client)
 		set_congestion(fd, client);
 }
 
+/*
+ * SO_OOBINLINE: the kernel's own path moves an urgent byte as part of the stream, so the copy
+ * engine must not leave it out either.
+ */
 int conn_listen_options(int fd, const struct addr *where)
 {
 	int one = 1;

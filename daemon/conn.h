@@ -8,7 +8,6 @@
 
 #include "addr.h"
 #include "config/config.h"
-#include "timer.h"
 
 struct kept;
 struct server;
@@ -87,9 +86,9 @@ int conn_listen_options(int fd, const struct addr *where);
 void conn_accepted(int fd, const struct addr *bound, const struct addr *client);
 /*
  * Finds out whether the system's congestion control paces what it sends. Between two sockets of
- * this host there is no path to probe, and the pacing timers cost half of the throughput: such
- * connections then use one without. And how long the system's keepalive takes. Called once, before
- * any socket is made.
+ * this host there is no path to probe, and the pacing timers cost up to a third of the throughput:
+ * such connections then use one without. And how long the system's keepalive takes. Called once,
+ * before any socket is made.
  */
 void conn_setup(bool keep_system_congestion);
 /*

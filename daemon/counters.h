@@ -14,7 +14,7 @@
 GAUGE(sessions_active, "sessions now")
 GAUGE(sessions_sniffing,
       "of them those that have not said where they belong; `max_sniffing` bounds it")
-/* Sessions whose applications are joined directly: none before bypass exists. */
+/* Sessions whose applications are joined directly: there is no such engine. */
 COUNTER(sessions_bypass, "always 0")
 COUNTER(sessions_total,
 	"clients that were accepted and not denied, and those that get an answer all the same (HTTP) or "

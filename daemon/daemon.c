@@ -108,6 +108,7 @@ void daemon_fini(struct daemon *d)
 {
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_stop(&d->workers[i]);
+	memory_watch_fini(&d->memory_watch);
 	for (size_t i = 0; i < d->n_listeners; i++)
 		for (unsigned int j = 0; j < d->n_workers; j++)
 			accept_stop(&d->listeners[i], &d->workers[j]);
@@ -118,6 +119,7 @@ void daemon_fini(struct daemon *d)
 	for (size_t i = 0; i < d->n_pools; i++)
 		pool_free(d->pools[i]);
 	slots_fini(&d->slots);
+	memory_fini(&d->memory);
 	free(d->listeners);
 	free(d->pools);
 	free(d->workers);

@@ -12,7 +12,6 @@
 #include <sys/queue.h>
 #include <time.h>
 
-struct config;
 struct dialer;
 struct http_field;
 struct idle;
@@ -25,7 +24,9 @@ struct splice_settings;
 struct splicer;
 struct stats;
 
-#define HOME_FIELDS 1024 /* the most that fields_max may be */
+/* Room for a head that is being written; one of head_max bytes fits with what is added to it. */
+#define HOME_SCRATCH (160 * 1024)
+#define HOME_FIELDS  1024 /* the most that fields_max may be */
 
 TAILQ_HEAD(session_list, session);
 TAILQ_HEAD(sniff_list, sniff_state);
@@ -37,7 +38,7 @@ struct home {
 	struct dialer *dialer;
 	struct idle *idle;   /* kept connections to servers */
 	struct stats *stats; /* its counters */
-	char *scratch;       /* HTTP_SCRATCH bytes, empty between turns: heads to be written */
+	char *scratch;       /* HOME_SCRATCH bytes, empty between turns: heads to be written */
 	struct http_field *fields; /* HOME_FIELDS: of the head that is being looked at */
 	struct session_list live;
 	struct session_list ended;  /* to be closed and freed at the end of the turn */

@@ -2,8 +2,7 @@
 /*
  * The log: one line a message, to stderr or to the journal, and the lines of the access log, to the
  * same stream or one of their own. Any thread may log; lines of threads do not mix. Once
- * log_start() was called nobody who logs waits for whoever reads the lines: see log/sink.h. A
- * function either logs or returns its error, never both.
+ * log_start() was called nobody who logs waits for whoever reads the lines: see log/sink.h.
  */
 #pragma once
 

@@ -64,7 +64,10 @@ static int usage(const char *fmt, const char *what)
 /* Whether what was printed has arrived; the exit code. */
 static int written(void)
 {
-	return fflush(stdout) == 0 ? EXIT_OK : EXIT_RUNTIME;
+	if (fflush(stdout) == 0)
+		return EXIT_OK;
+	(void)fprintf(stderr, "spliced: cannot write: %s\n", strerror(errno));
+	return EXIT_RUNTIME;
 }
 
 /* Which protections a test has switched off, see enum splice_debug. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "memory.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +77,9 @@ void memory_init(struct memory *m, const struct config *c)
 	if (c->memory_max)
 		m->most = MAX(m->least, MIN(SHARE_MAX, power_of_two(m->max / MAX_PARTS)));
 	m->fd = open("/proc/net/sockstat", O_RDONLY | O_CLOEXEC);
+	if (m->fd < 0)
+		log_warn("/proc/net/sockstat: %s: sessions are always measured for memory_max",
+			 strerror(errno));
 }
 
 void memory_fini(struct memory *m)

@@ -23,9 +23,9 @@ struct worker;
 /* The main thread's part. */
 struct memory_watch {
 	struct daemon *daemon;
-	struct event
-	    *tick; /* NULL: there is none, and nothing is measured (a worker inside a test) */
-	struct mailbox *mail;
+	struct event *tick;
+	struct mailbox
+	    *mail; /* NULL: there is no such thread, as in the canary: nothing is measured */
 	struct letter more; /* from a worker: there are sessions enough */
 	atomic_bool awake;
 	uint64_t seen;    /* bytes that all TCP held at the last tick */
@@ -42,10 +42,11 @@ struct memory_round {
 	uint64_t total;      /* bytes that all TCP held then */
 };
 
-/* Before the workers' threads start. `mail` is that of `base`'s thread. 0 or a negative errno. */
+/* Before the workers' threads start. `mail` is that of `base`'s thread. 0, or a negative errno
+ * after logging. */
 int memory_watch_init(struct memory_watch *m, struct daemon *d, struct event_base *base,
 		      struct mailbox *mail);
-/* After they have ended. */
+/* After they have ended. Allowed on a zeroed one. */
 void memory_watch_fini(struct memory_watch *m);
 
 /* Before the worker's thread starts. Worker's thread only, as what follows. */

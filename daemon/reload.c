@@ -59,8 +59,10 @@ void reload(struct daemon *d)
 	size_t size = 0;
 	FILE *f = open_memstream(&errors, &size);
 
-	if (!f)
+	if (!f) {
+		log_error("reload: out of memory: nothing is changed");
 		return;
+	}
 	if (config_load(d->config->path, &fresh, f) < 0) {
 		(void)fclose(f);
 		for (line = strtok_r(errors, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))

@@ -150,7 +150,7 @@ static int open_base(struct run *r)
 	err = mailbox_init(&r->mail, r->base, r);
 	if (!err)
 		err = signals_open(&r->signals, r->base, on_signal, r);
-	/* A timer that is set already is set anew without memory: see on_terminate(). */
+	/* A timer that is set already is set anew without memory: see terminate(). */
 	r->grace = evtimer_new(r->base, on_grace, r);
 	if (!err && (!r->grace || evtimer_add(r->grace, &never) < 0))
 		err = -ENOMEM;
@@ -325,8 +325,6 @@ static void tear_down(struct run *r)
 	struct maps *maps = r->daemon.maps;
 
 	commands_close(&r->commands);
-	/* Its timer must not outlive the daemon that it looks at. */
-	memory_watch_fini(&r->daemon.memory_watch);
 	daemon_fini(&r->daemon);
 	addresses_stop(&r->addresses);
 	maps_close(maps);
@@ -357,6 +355,7 @@ int run_daemon(struct config *config, uint32_t debug)
 	int err;
 
 	if (!r) {
+		(void)log_errno(-ENOMEM, "starting");
 		config_free(config);
 		return 1;
 	}

@@ -13,7 +13,6 @@
 #include "splice/settings.h"
 #include "stats.h"
 #include "upstream/dial.h"
-#include "upstream/pool.h"
 
 uint64_t session_active_ns(const struct session *s)
 {
@@ -58,7 +57,20 @@ static void on_timeout(struct timer *t)
 		s->protocol->timeout(s);
 }
 
-/* ---- what the splice says --------------------------------------------------------------- */
+/* ---- what is said to it --------------------------------------------------------------- */
+
+/* epoll reports `events` for one of the two sockets. */
+static void on_event(struct conn *c, uint32_t events)
+{
+	struct session *s = c->owner;
+
+	if (s->state == SESSION_ENDED)
+		return;
+	if (events & CONN_UNWATCHED)
+		session_end(s, END_LIMIT);
+	else
+		s->protocol->event(s, c, events);
+}
 
 static void on_failed(struct splice *sp, struct conn *c, int err)
 {
@@ -79,7 +91,9 @@ static void on_delivered(struct splice *sp)
 
 static void on_done(struct splice *sp)
 {
-	session_stream_done(container_of(sp, struct session, splice));
+	struct session *s = container_of(sp, struct session, splice);
+
+	s->protocol->stream_done(s);
 }
 
 static const struct splice_owner splice_owner = {
@@ -103,7 +117,7 @@ static void init_streams(struct session *s)
 {
 	struct conn *client = &s->client_conn;
 
-	client->event = session_event;
+	client->event = on_event;
 	client->owner = s;
 	client->side = SIDE_CLIENT;
 	s->conns[SIDE_CLIENT] = client;
@@ -115,18 +129,18 @@ static void init_streams(struct session *s)
 	splice_begin(&s->splice, client);
 }
 
-/* A socket that it has got begins with what there is for it: nothing but a first window has been
- * promised yet. */
+/* A socket that it has got begins with what there is for it. Of a new one nothing but a first
+ * window has been promised yet; one that has served a request may have promised much. */
 static void share_buffers(const struct session *s, struct conn *c)
 {
 	const struct home *h = s->home;
 
-	buffers_set(c, memory_share(h->memory, false), h->settings->window, true);
+	buffers_set(c, memory_share(h->memory, false), h->settings->window, !c->used);
 }
 
-void session_attach(struct session *s, struct conn *c)
+static void attach(struct session *s, struct conn *c)
 {
-	c->event = session_event;
+	c->event = on_event;
 	c->owner = s;
 	s->conns[SIDE_BACKEND] = c;
 	share_buffers(s, c);
@@ -225,14 +239,14 @@ static void on_connected(void *owner, struct conn *c, int err)
 		loop_conn_gone(s->home->loop, closed);
 	forget_dial(s);
 	s->server = c->server;
-	session_attach(s, c);
+	attach(s, c);
 	if (s->state == SESSION_LIVE)
 		s->protocol->connected(s);
 	if (err && c->owner == s)
 		session_fail(s, c, err);
 }
 
-/* The dial knows what was tried until its session has ended. */
+/* The dial is kept for what it knows of the server that was tried last. */
 static void on_dial_failed(void *owner, enum dial_failure why)
 {
 	static const enum session_end ends[] = {
@@ -267,24 +281,7 @@ void session_release_server(struct session *s)
 	s->server = NULL;
 }
 
-/* ---- events ----------------------------------------------------------------------------- */
-
-void session_event(struct conn *c, uint32_t events)
-{
-	struct session *s = c->owner;
-
-	if (s->state == SESSION_ENDED)
-		return;
-	if (events & CONN_UNWATCHED)
-		session_end(s, END_LIMIT);
-	else
-		s->protocol->event(s, c, events);
-}
-
-void session_stream_done(struct session *s)
-{
-	s->protocol->stream_done(s);
-}
+/* ---- the end ---------------------------------------------------------------------------- */
 
 enum session_end session_end_by(enum side side, int err)
 {
@@ -326,6 +323,7 @@ void session_end(struct session *s, enum session_end end)
 	log_debug("session %llu: %s -> ended", (unsigned long long)s->id, s->protocol->describe(s));
 	s->end = end;
 	s->state = SESSION_ENDED;
+	dial_halt(s->dial);
 	splice_stop(&s->splice);
 	TAILQ_REMOVE(&s->home->live, s, link);
 	TAILQ_INSERT_TAIL(&s->home->ended, s, link);

@@ -73,7 +73,9 @@ struct session {
 	bool polite;          /* close without a reset */
 	bool denied;          /* is told so in its own language: HTTP */
 	bool no_room;         /* ended as `limit` because of memory_max */
-	bool tunnel;          /* what follows an HTTP upgrade or CONNECT, or is HTTP/2 */
+	/* What follows an HTTP upgrade or CONNECT, or is HTTP/2: its bytes are looked at no more.
+	 * Set with the change of protocol; http_goes_on() relies on it. */
+	bool tunnel;
 	TAILQ_ENTRY(session) link;
 };
 
@@ -104,16 +106,12 @@ void session_release_server(struct session *s);
  * ends for want of one the address that was tried last. */
 const struct server *session_server(const struct session *s);
 const struct addr *session_backend(const struct session *s);
-/* Gives the session a server connection, or takes the one it has, which is nobody's then. */
-void session_attach(struct session *s, struct conn *c);
+/* Takes the server connection that it has, which is nobody's then. */
 struct conn *session_detach(struct session *s);
 /* Calls the protocol's `timeout` in so many nanoseconds from the beginning of this turn, whatever
  * it was set to; or never. It cannot fail. */
 void session_arm(struct session *s, uint64_t ns);
 void session_disarm(struct session *s);
-
-/* epoll reports `events` for one of the two sockets. */
-void session_event(struct conn *c, uint32_t events);
 
 /* What is said of a session that ends because the socket of one side failed with `err` (errno). */
 enum session_end session_end_by(enum side side, int err);
@@ -124,8 +122,6 @@ void session_end(struct session *s, enum session_end end);
 /* A socket failed with `err` (positive errno), as a call has told: what that means is for its
  * protocol to say. Nothing where that is known. */
 void session_fail(struct session *s, struct conn *c, int err);
-/* A stream has ended, and its end was passed on. */
-void session_stream_done(struct session *s);
 /* Of one that has ended, when nobody is at work with it: closes its sockets, logs and counts it.
  * Nothing when it is called again. Then frees, after splice_forget(). Only the worker calls them.
  */

@@ -11,7 +11,6 @@
 #include "silence.h"
 #include "sniff/announce.h"
 #include "upstream/dial.h"
-#include "upstream/idle.h"
 #include "upstream/pool.h"
 
 /* How long a failed side's last bytes have to reach the other peer. */
@@ -227,6 +226,10 @@ void tcp_forward(struct session *s, const struct protocol *as)
 	}
 	s->opened_ns = s->home->loop->now;
 	session_speak(s, as);
-	begin_silence(s);
+	/* The server of what was spoken before may have, see http_fail(): s->end says how. */
+	if (has_failed(s))
+		session_arm(s, FAREWELL_NS);
+	else
+		begin_silence(s);
 	splice_open(&s->splice);
 }

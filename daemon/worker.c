@@ -5,14 +5,14 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/syscall.h>
 
 #include "accept.h"
 #include "daemon.h"
-#include "http/exchange.h"
+#include "http/field.h"
 #include "listener.h"
 #include "log.h"
+#include "session.h"
 #include "splice/engage.h"
 #include "splice/maps.h"
 #include "splice/splicer.h"
@@ -22,7 +22,7 @@
 #define TURNS_IN_A_ROW 4
 #define REAP_AGAIN_NS  (100 * NSEC_PER_MSEC)
 
-/* ---- lists ------------------------------------------------------------------------------ */
+/* ---- what has ended --------------------------------------------------------------------- */
 
 void worker_close_ended(struct worker *w)
 {
@@ -158,8 +158,8 @@ static int open_fds(struct worker *w)
 	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (w->reserve_fd < 0)
 		return -errno;
-	w->splicer.memory = &w->daemon->memory;
-	return splicer_init(&w->splicer, &w->loop, w->daemon->maps, w->index, &w->stats);
+	return splicer_init(&w->splicer, &w->loop, w->daemon->maps, w->index, &w->stats,
+			    &w->daemon->memory);
 }
 
 static int open_base(struct worker *w)
@@ -215,7 +215,7 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	TAILQ_INIT(&w->home.ended);
 	TAILQ_INIT(&w->home.sniffing);
 
-	w->home.scratch = malloc(HTTP_SCRATCH);
+	w->home.scratch = malloc(HOME_SCRATCH);
 	w->home.fields = calloc(HOME_FIELDS, sizeof(*w->home.fields));
 	err = w->home.scratch && w->home.fields ? open_base(w) : -ENOMEM;
 	if (!err)

@@ -198,7 +198,7 @@ struct config {
 	struct config_where control_where;
 	enum log_target log_target;
 	enum log_level log_level;
-	char *access_log; /* see logplace.h; NULL: no */
+	char *access_log; /* see log/place.h; NULL: no */
 	bool log_empty;
 	enum log_format access_log_format;
 	unsigned int max_sniffing;
@@ -212,7 +212,7 @@ struct config {
 	uint64_t splice_high;   /* bytes queued in the kernel for a target: pause the source */
 	uint64_t splice_low;    /* ... resume it */
 	uint64_t splice_hard;   /* ... take bytes back to user space */
-	uint64_t memory_max;    /* 0: a share of tcp_mem */
+	uint64_t memory_max;    /* bytes; 0: by tcp_mem, see memory.h */
 	uint64_t splice_window; /* receive window of a spliced socket */
 	enum local_congestion local_congestion;
 	int numa_node; /* -1: any */

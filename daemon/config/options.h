@@ -95,7 +95,7 @@ OPTION(SPLICED, memory_max, memory_max, SIZE, "auto", RESTART,
        "What sessions may hold in all: in the queues of their sockets, between them and in the daemon. "
        "From 20 % of it on they get smaller buffers, from 60 % on nothing more is given to the kernel "
        "engine, and from 90 % on new clients are refused. auto is the second number of net.ipv4.tcp_mem: what TCP may hold without pressure. "
-       "Below 1G no socket's buffer is larger than a 256th of it, or 256K over loopback.",
+       "Where less than 1G is written, no socket's buffer is larger than a 256th of it, or 256K over loopback.",
        .min = 16 << 20, .max = UINT64_C(1) << 44, .word = "auto", .word_value = 0)
 OPTION(SPLICED, local_congestion, local_congestion, ENUM, "auto", RESTART,
        "The congestion control of connections over loopback. system: the system's. auto: reno where "

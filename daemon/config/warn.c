@@ -74,8 +74,8 @@ static void check_listener(struct config_file *f, const struct listener_config *
 /* Which listeners will use the pool is not known yet: see warn_of_whole(). */
 static void note_pool(struct config_file *f, struct pool_config *p)
 {
-	static const enum option_id http[] = {OPTION_ID_POOL_keepalive,
-					      OPTION_ID_POOL_keepalive_timeout};
+	static const enum option_id http[] = {
+	    OPTION_ID_POOL_keepalive, OPTION_ID_POOL_keepalive_timeout, OPTION_ID_POOL_reuse};
 
 	for (size_t i = 0; i < ARRAY_SIZE(http); i++) {
 		if (f->lines[http[i]] <= 0)

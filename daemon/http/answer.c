@@ -130,7 +130,7 @@ void http_answer(struct session *s, enum http_end end)
 void http_answer_as_last(struct session *s, const struct http_head *head, const char *in)
 {
 	bool trace = head->method_id == METHOD_TRACE;
-	size_t n = trace ? rewrite_trace(head, in, s->home->scratch, HTTP_SCRATCH) : 0;
+	size_t n = trace ? rewrite_trace(head, in, s->home->scratch, HOME_SCRATCH) : 0;
 	char text[512];
 	struct iovec iov[2] = {{.iov_base = text}, {.iov_base = s->home->scratch, .iov_len = n}};
 

@@ -10,7 +10,8 @@ static bool fits(const struct http_body *b)
 	return b->done || (b->kind == BODY_LENGTH && b->left <= HTTP_REPLAY_MAX);
 }
 
-bool http_is_repeatable(const struct session *s)
+/* Whether the request may be sent again whatever has become of it. */
+static bool is_repeatable(const struct session *s)
 {
 	return s->http->request->idempotent && fits(&s->http->body[UP]);
 }
@@ -25,7 +26,7 @@ static bool may_share(const struct session *s)
 	case REUSE_SAFE:
 		/* A client knows that its connection may end between two requests, and sends the
 		 * second one again. For its first one it does not expect that. */
-		return h->n_requests > 1 || http_is_repeatable(s);
+		return h->n_requests > 1 || is_repeatable(s);
 	default:
 		return false;
 	}
@@ -46,7 +47,7 @@ void http_dial(struct session *s)
 	    .speaks = true,
 	    .own = is_single(s) ? NULL : &s->http->own,
 	    .idle = !is_single(s) && may_share(s),
-	    .careful = !http_is_repeatable(s),
+	    .careful = !is_repeatable(s),
 	};
 
 	session_dial(s, &plan);

@@ -21,8 +21,6 @@
 #include "body.h"
 #include "head.h"
 
-/* Room for a head that is being written; a head of head_max bytes fits with what is added to it. */
-#define HTTP_SCRATCH (160 * 1024)
 /* What of a request's body is kept to be sent again: more is not, and then it is not. */
 #define HTTP_REPLAY_MAX (32 << 10)
 
@@ -169,8 +167,6 @@ bool http_give_up(struct session *s);
 
 /* ---- dial.c ----------------------------------------------------------------------------- */
 
-/* Whether the request may be sent again whatever has become of it. */
-bool http_is_repeatable(const struct session *s);
 /* Dials for the request. */
 void http_dial(struct session *s);
 

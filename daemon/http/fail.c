@@ -55,6 +55,8 @@ void http_fail(struct session *s, struct conn *c, int err)
 	if (c->side == SIDE_BACKEND) {
 		/* What a reset gives once the peer's FIN has come (tcp_reset). */
 		c->end_first = c->tcp && err == EPIPE;
+		/* Of a tunnel that its last bytes may still make. */
+		s->end = why;
 		server_failed(s, c);
 		return;
 	}

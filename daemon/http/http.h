@@ -5,10 +5,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "../session.h"
 
 /* A session that speaks HTTP/1.x: what is pending in its upward stream is the first request. */

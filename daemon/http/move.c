@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "move.h"
 
-#include <errno.h>
-
 #include "../listener.h"
 #include "../splice/budget.h"
 #include "input.h"
@@ -84,7 +82,7 @@ static enum move_result one_piece(struct session *s, struct stream *st, struct h
 	size_t used;
 	bool failed;
 
-	body_spans_init(&spans, s->home->scratch, HTTP_SCRATCH);
+	body_spans_init(&spans, s->home->scratch, HOME_SCRATCH);
 	used = body_take(b, in->data, in->len, &spans);
 	turn->short_of = used == 0;
 	turn->gathered += spans.at;

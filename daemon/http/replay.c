@@ -10,9 +10,7 @@
 #include "../stats.h"
 #include "../tcpstate.h"
 #include "../upstream/idle.h"
-#include "../upstream/pool.h"
 #include "exchange.h"
-#include "out.h"
 
 void http_replay_begin(struct session *s)
 {

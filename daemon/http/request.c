@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A request: from its head to its last byte. */
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -97,7 +96,7 @@ static struct http_request *make_request(struct session *s, const struct http_he
 					 const char *in, enum http_end *why)
 {
 	struct home *h = s->home;
-	size_t n = rewrite_request(s, head, in, h->scratch, HTTP_SCRATCH);
+	size_t n = rewrite_request(s, head, in, h->scratch, HOME_SCRATCH);
 	/* CONNECT has no path: what it asks for is shown. */
 	struct http_slice path = head->form == TARGET_AUTHORITY ? head->target : head->path;
 	uint32_t path_len = MIN(path.len, (uint32_t)LOG_PATH_MAX);

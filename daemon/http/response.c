@@ -105,7 +105,7 @@ static bool write_head(struct session *s, size_t head_len, const char *in, size_
 	struct body_spans spans;
 	int err;
 
-	body_spans_init(&spans, scratch + head_len, HTTP_SCRATCH - head_len);
+	body_spans_init(&spans, scratch + head_len, HOME_SCRATCH - head_len);
 	spans.iov[spans.n++] = (struct iovec){.iov_base = scratch, .iov_len = head_len};
 	*used = body_take(&s->http->body[DOWN], in, len, &spans);
 	err = http_write(s, SIDE_CLIENT, spans.iov, spans.n);
@@ -127,7 +127,7 @@ static bool pass_interim(struct session *s, const struct http_head *head, const 
 	}
 	if (s->http->request->minor > 0) {
 		iov.iov_len = rewrite_response(s, head, in->data, SAY_NOTHING, false,
-					       s->home->scratch, HTTP_SCRATCH);
+					       s->home->scratch, HOME_SCRATCH);
 		err = http_write(s, SIDE_CLIENT, &iov, 1);
 	}
 	if (err) {
@@ -167,7 +167,7 @@ static bool begin_response(struct session *s, const struct http_head *head, cons
 	if (!tunnel)
 		begin_body(s, head);
 	n = rewrite_response(s, head, in->data, tunnel ? SAY_NOTHING : what_to_say(h),
-			     is_chunked(h, head), s->home->scratch, HTTP_SCRATCH);
+			     is_chunked(h, head), s->home->scratch, HOME_SCRATCH);
 	if (!n) {
 		bad_response(s, HTTP_HEAD_TOO_LARGE);
 		return false;

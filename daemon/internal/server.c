@@ -22,7 +22,9 @@
 #define BACKLOG        128
 #define IDLE_TIMEOUT_S 300
 
+/* How long the listener rests when it cannot accept, and how often before it refuses somebody. */
 static const struct timeval accept_rest = {.tv_usec = 100000};
+#define RESTS_MAX 10
 
 /*
  * The server of this thread. evhttp gives the callbacks of its listener a pointer of its own, and
@@ -35,6 +37,8 @@ struct internal {
 	struct evhttp *http;
 	struct evconnlistener *listener; /* owned by http */
 	struct event *accept_again;
+	unsigned int rests; /* one after the other */
+	int reserve_fd;     /* given up to accept somebody who is refused */
 	struct event *stop;
 	int stop_fd; /* an eventfd: the one thing that another thread touches */
 	pthread_t thread;
@@ -43,11 +47,39 @@ struct internal {
 
 /* ---- the server ---- */
 
+/* evhttp makes the connection itself. */
+static struct bufferevent *on_accepted(struct event_base *base _unused_, void *arg)
+{
+	struct internal *h = arg;
+
+	h->rests = 0;
+	return NULL;
+}
+
+/*
+ * Who waits here to be accepted may be what holds all the descriptors: sessions of this daemon,
+ * with two each. One of them is refused, and so gives its own back.
+ */
+static void refuse_one(struct internal *h)
+{
+	int fd;
+
+	if (h->reserve_fd >= 0)
+		(void)close(h->reserve_fd);
+	fd = accept4(evconnlistener_get_fd(h->listener), NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		(void)close(fd);
+	/* Taken by somebody else it may be had the next time. */
+	h->reserve_fd = eventfd(0, EFD_CLOEXEC);
+}
+
 /* No descriptors left, say. The listener stays readable: without a rest this would spin. */
 static void on_accept_error(struct evconnlistener *listener, void *evhttp _unused_)
 {
 	struct internal *h = serving;
 
+	if (++h->rests > RESTS_MAX)
+		refuse_one(h);
 	/* Without the timer it would rest for ever: rather let it spin. */
 	if (event_add(h->accept_again, &accept_rest) == 0)
 		(void)evconnlistener_disable(listener); /* fails: it is tried again at once */
@@ -118,7 +150,8 @@ static int internal_set_up(struct internal *h, struct addr *where)
 	int r;
 
 	h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (h->stop_fd < 0)
+	h->reserve_fd = eventfd(0, EFD_CLOEXEC);
+	if (h->stop_fd < 0 || h->reserve_fd < 0)
 		return -errno;
 	r = internal_listen(&fd, where);
 	if (r < 0)
@@ -132,13 +165,14 @@ static int internal_set_up(struct internal *h, struct addr *where)
 	if (!h->stop || !h->accept_again || event_add(h->stop, NULL) < 0)
 		return -ENOMEM;
 
-	/* Every method comes to on_request(), which says which ones a path takes. */
+	/* Every method comes to replies_answer(), which says which ones a path takes. */
 	evhttp_set_allowed_methods(h->http, every_method);
 	evhttp_set_max_headers_size(h->http, HEADERS_MAX);
 	evhttp_set_max_body_size(h->http, ECHO_BODY_MAX);
 	evhttp_set_timeout(h->http, IDLE_TIMEOUT_S);
 	replies_init(&h->replies, h->base);
 	evhttp_set_gencb(h->http, replies_answer, &h->replies);
+	evhttp_set_bevcb(h->http, on_accepted, h);
 	bound = evhttp_accept_socket_with_handle(h->http, fd);
 	if (!bound)
 		return -ENOMEM;
@@ -176,6 +210,8 @@ static void internal_free(struct internal *h)
 		event_base_free(h->base);
 	if (h->stop_fd >= 0)
 		(void)close(h->stop_fd);
+	if (h->reserve_fd >= 0)
+		(void)close(h->reserve_fd);
 	free(h);
 }
 
@@ -185,7 +221,7 @@ struct internal *internal_start(struct addr *where)
 	int r = -ENOMEM;
 
 	if (h) {
-		h->stop_fd = -1;
+		h->stop_fd = h->reserve_fd = -1;
 		r = internal_set_up(h, where);
 	}
 	if (r == 0)

@@ -3,7 +3,7 @@
  * A sink: one stream of log lines, and the thread that writes them. A line is put into a bounded
  * queue, so that whoever logs never waits for a slow reader, a full pipe or a disk that stands
  * still: what does not fit is lost, counted, and told as soon as there is room again. Before
- * sink_start() and after sink_stop() a line is written at once, by the caller.
+ * sink_start() a line is written at once, by the caller.
  */
 #pragma once
 

@@ -18,7 +18,7 @@ struct session;
 
 struct sniff_state {
 	struct session *session;
-	TAILQ_ENTRY(sniff_state) link; /* of its worker's */
+	TAILQ_ENTRY(sniff_state) link; /* of its home's */
 	union {                        /* one of them follows: never both */
 		struct hello_reader hello;
 		struct h2_reader h2;

@@ -25,7 +25,7 @@ void sniff_leave(struct session *s)
 	loop_not_again(s->home->loop, &s->sniff->again);
 }
 
-/* Where there are too many, the one that has waited longest is closed. */
+/* Where there are too many, the one that has waited longest is ended. */
 void sniff_wait(struct session *s)
 {
 	struct home *h = s->home;

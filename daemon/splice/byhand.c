@@ -32,7 +32,7 @@ bool splicer_is_short(const struct splicer *by)
 void kernel_give_up(struct stream *s, enum copy_reason why)
 {
 	s->why_copy = why;
-	/* A half-closed stream is a case only if it then moves bytes: see session_count(). */
+	/* A half-closed stream is a case only if it then moves bytes: that is known at the end. */
 	s->released_at = s->copied;
 	if (why != COPY_HALF_CLOSED)
 		stat_inc(&s->splice->by->stats->copy_reasons[why]);

@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engage.h"
-#include "../buffers.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "../buffers.h"
 #include "../stats.h"
 #include "../tcpstate.h"
 #include "../util.h"
 #include "byhand.h"
 #include "maps.h"
 #include "take-back.h"
-
-/* uapi linux/socket.h, which <sys/socket.h> hides. */
-#ifndef SOCK_RCVBUF_LOCK
-#define SOCK_RCVBUF_LOCK 2
-#endif
 
 /* Memory of a backlog in units of its payload: the marks on bytes alone do not bound small
  * segments. Full-size ones stay well below these. */
@@ -35,8 +30,9 @@
  */
 static void fix_window(const struct stream *s, bool first)
 {
-	int window = (int)buffers_window(s->source, s->splice->settings->window),
-	    lock = SOCK_RCVBUF_LOCK, quick = 1;
+	int window = (int)buffers_window(s->source, s->splice->settings->window), quick = 1;
+	/* A send buffer that was made small stays so. */
+	int lock = SOCK_RCVBUF_LOCK | (s->source->share ? SOCK_SNDBUF_LOCK : 0);
 
 	/* Every time: the kernel sets the clamp anew when segments become larger. */
 	(void)setsockopt(s->source->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window, sizeof(window));
@@ -125,7 +121,6 @@ static int share(struct stream *s, uint64_t limit)
 	    .worker = (uint16_t)s->splice->by->index,
 	};
 	s->lane = lane;
-	s->lane_index = index;
 	s->source->shared = true;
 	return maps_lane_set(s->splice->by->maps, s->source->cookie, &ref);
 }

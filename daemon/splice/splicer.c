@@ -69,9 +69,10 @@ void splicer_events(struct splicer *by)
 }
 
 int splicer_init(struct splicer *by, struct loop *loop, const struct maps *maps, unsigned int index,
-		 struct stats *stats)
+		 struct stats *stats, const struct memory *memory)
 {
-	*by = (struct splicer){.loop = loop, .maps = maps, .index = index, .stats = stats};
+	*by = (struct splicer){
+	    .loop = loop, .maps = maps, .index = index, .stats = stats, .memory = memory};
 	TAILQ_INIT(&by->adopted);
 	TAILQ_INIT(&by->awaiting);
 	if (!maps)

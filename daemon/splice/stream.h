@@ -98,7 +98,6 @@ struct stream {
 	struct lane *lane;            /* NULL until the splice was given to the kernel */
 	char *pending; /* read, but not yet written: pending_len bytes from pending_at on */
 	uint32_t pending_at, pending_len;
-	uint32_t lane_index;
 	uint32_t pauses;
 	uint64_t copied; /* bytes the daemon wrote to the target */
 	uint64_t taken;  /* of what the kernel handed up (lane->passed): bytes read */
@@ -210,8 +209,8 @@ uint64_t stream_trimmed(const struct stream *s);
 /* The same of the present lane alone. */
 uint64_t stream_redirected(const struct stream *s);
 
-/* How much the next one takes: that, or all of a loop's buffer where the source has given as much
- * as was asked for, and the target has room for it. Fewer and larger system calls. */
+/* How much the next read by hand takes: that, or all of a loop's buffer where the source has given
+ * as much as was asked for, and the target has room for it. Fewer and larger system calls. */
 size_t stream_read_size(const struct stream *s);
 /* Makes room for `want` more bytes behind what is pending. 0 or -ENOMEM. */
 int stream_room(struct stream *s, size_t want);

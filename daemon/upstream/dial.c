@@ -39,7 +39,8 @@ bool dial_may_enter(enum dial_state from, enum dial_state next)
 	return next_states[from] >> next & 1;
 }
 
-void dial_enter(struct dial *d, enum dial_state next)
+/* The only place a dial changes state. */
+static void dial_enter(struct dial *d, enum dial_state next)
 {
 	assert(dial_may_enter(d->state, next));
 	d->state = next;
@@ -438,6 +439,15 @@ static void release(struct dial *d)
 	}
 	attempt_spare(d->server, &d->where, &d->attempt, now);
 	server_release(d->server);
+}
+
+void dial_halt(struct dial *d)
+{
+	if (!d)
+		return;
+	loop_timer_cancel(d->dialer->loop, &d->timer);
+	if (d->conn)
+		d->conn->event = NULL;
 }
 
 void dial_free(struct dial *d)

@@ -106,9 +106,11 @@ struct dial *dial_new(struct dialer *dl, const struct dial_plan *plan,
 		      const struct dial_calls *calls, void *owner);
 /* Begins. The owner may be told at once. */
 void dial_begin(struct dial *d);
-/* Frees it, and ends it if it is not over: nobody is told. NULL is none. */
+/* Nothing more is tried, and nobody told; what it knows stays as it is. Its owner has ended, and
+ * will free it. NULL is none. */
+void dial_halt(struct dial *d);
+/* Frees it, and ends it if it is not over: nobody is told. A socket that is on its way is reset,
+ * for nothing was sent on it. NULL is none. */
 void dial_free(struct dial *d);
 
-/* The only place a dial changes state. */
-void dial_enter(struct dial *d, enum dial_state next);
 bool dial_may_enter(enum dial_state from, enum dial_state next);

@@ -9,7 +9,7 @@ import threading
 from lib import case, pattern, tcp, wait_until
 from lib.http import (BadMessage, Client, Origin, chunked, head, proxy, reply, request,
                       wait_requests)
-from lib.pattern import MIB, PERIOD, Pattern
+from lib.pattern import MIB, PERIOD, Pattern, send_pattern
 from lib.segments import send_in_pieces, splits, wait_taken
 from lib.traffic import check_kernel_share
 from lib.wait import Deadline
@@ -276,13 +276,7 @@ class Sink:
                 continue
             size = int(asked.target[1:])
             connection.send(head("HTTP/1.1 200 OK", f"Content-Length: {size}"))
-            for at in range(0, size, 1 << 17):
-                connection.sock.sendall(self.pattern.piece(at, min(1 << 17, size - at)))
-
-
-def send_pattern(sock, stream, size):
-    for at in range(0, size, 1 << 17):
-        sock.sendall(stream.piece(at, min(1 << 17, size - at)))
+            send_pattern(connection.sock, self.pattern, size)
 
 
 def pattern_sha(stream, size):

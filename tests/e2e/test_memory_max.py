@@ -6,7 +6,7 @@ import threading
 import time
 
 from lib import case, wait_until
-from lib.pattern import MIB, Pattern
+from lib.pattern import MIB, Pattern, send_pattern
 from lib.programs import run
 from lib.tcp import connect
 from lib.traffic import ended_sessions, start
@@ -17,16 +17,6 @@ DOWNLOAD = ("--half-close", "server", "--concurrent", "--bytes-up", 16)
 def tcp_memory():
     with open("/proc/net/sockstat", encoding="ascii") as text:
         return int(re.search(r"TCP:.* mem (\d+)", text.read())[1]) * 4096
-
-
-def send_pattern(content, size):
-    def send(sock):
-        at = 0
-        while at < size:
-            piece = content.piece(at, min(1 << 18, size - at))
-            sock.sendall(piece)
-            at += len(piece)
-    return send
 
 
 def download(daemon, listener, content, size):
@@ -40,14 +30,12 @@ def download(daemon, listener, content, size):
     return time.monotonic() - began
 
 
-def beside(env, sessions, maximum, offered):
-    content, size = Pattern(11), env.pick(64, 8) * MIB
-    server = env.backend(send_pattern(content, size))
+def stopped(env, sessions, maximum, offered, more=None):
+    """Sessions whose clients read nothing, and what they held at most: never much beyond it."""
     load, daemon = start(env, "--sessions", sessions, "--never-read", "client", "--bytes-down",
                          offered, *DOWNLOAD, "--rcvbuf", 16 << 10, "--sndbuf", 64 << 10,
                          timeout=200, spliced={"memory_max": maximum, "max_sessions": 8192},
-                         more={"listener fast": {"bind": "127.0.0.1:0", "pool": "fast"},
-                               "pool fast": {"server": f"s {server.address}"}})
+                         more=more)
     most = 0
     wait_until(lambda: daemon.status()["sessions_active"] >= sessions, 60, "all are connected")
     began = time.monotonic()
@@ -56,16 +44,10 @@ def beside(env, sessions, maximum, offered):
         most = max(most, status["memory_used"])
     assert status["memory_max"] == maximum
     env.note("; ".join(line for line in daemon.log() if " memory: " in line))
-    seconds = download(daemon, "fast", content, size)
-    most = max(most, daemon.status()["memory_used"])
-    env.note(f"at most {most / MIB:.0f} of {maximum / MIB:.0f} MiB, TCP {tcp_memory() / MIB:.0f}, "
-             f"{size / MIB / seconds:.0f} MiB/s beside it")
     assert most < 1.1 * maximum, f"{most} bytes held, memory_max is {maximum}"
     assert most > 0.3 * maximum, "the test would prove nothing"
-    stats = daemon.stats()
-    assert stats["memory_refusals"] == 0, stats
     assert any("sessions get smaller buffers" in line for line in daemon.log()), daemon.log_tail()
-    return load, daemon
+    return load, daemon, most
 
 
 def usual_again(daemon):
@@ -79,7 +61,21 @@ def usual_again(daemon):
 @case(timeout=250, alone=True, vm=False)
 def test_stopped_readers_and_a_download(env):
     sessions = env.pick(1000, 200)
-    load, daemon = beside(env, sessions, sessions * MIB, "12M")
+    maximum = sessions * MIB
+    content, size = Pattern(11), env.pick(64, 8) * MIB
+    server = env.backend(lambda sock: send_pattern(sock, content, size))
+    load, daemon, most = stopped(env, sessions, maximum, "12M",
+                                 {"listener fast": {"bind": "127.0.0.1:0", "pool": "fast"},
+                                  "pool fast": {"server": f"s {server.address}"}})
+    seconds = download(daemon, "fast", content, size)
+    most = max(most, daemon.status()["memory_used"])
+    env.note(f"at most {most / MIB:.0f} of {maximum / MIB:.0f} MiB, TCP {tcp_memory() / MIB:.0f}, "
+             f"{size / MIB / seconds:.0f} MiB/s beside it")
+    assert most < 1.1 * maximum, f"{most} bytes held, memory_max is {maximum}"
+    assert daemon.stats()["memory_refusals"] == 0, daemon.stats()
+    if env.engine == "kernel":  # they stop at some 70 %, and the download comes after that
+        assert any("sessions are copied" in line for line in daemon.log()), daemon.log_tail()
+        assert daemon.stats()["copy_reasons"]["memory"] == 2, daemon.stats()
     load.close()
     usual_again(daemon)
 
@@ -88,12 +84,12 @@ def test_stopped_readers_and_a_download(env):
 def test_stopped_readers_go_on(env):
     """Everything that was stopped arrives, and nobody waits for ever."""
     sessions = env.pick(100, 50)
-    load, daemon = beside(env, sessions, sessions * MIB, "8M")
+    load, daemon, _ = stopped(env, sessions, sessions * MIB, "8M")
     began = time.monotonic()
     load.send("resume")
     result = load.ok()
     env.note(f"resumed: {time.monotonic() - began:.1f} s")
-    lines = [line for line in ended_sessions(daemon, sessions + 1) if line["listener"] == "web"]
+    lines = ended_sessions(daemon, sessions)
     assert {line["end"] for line in lines} == {"done"}, lines
     for direction in ("up", "down"):
         moved = sum(int(line[f"bytes_{direction}"]) for line in lines)
@@ -113,7 +109,7 @@ def through(sock, content, size):
 
     def send():
         try:
-            send_pattern(content, size)(sock)
+            send_pattern(sock, content, size)
         except OSError as error:
             failed.append(error)
     sender = threading.Thread(target=send)

@@ -206,11 +206,12 @@ def test_pools_that_do_nothing(env):
                                   "listener web": {"bind": "127.0.0.1:0", "pool": "main",
                                                    "route": "src:10.0.0.0/8 -> spare"}})
     assert status == 0 and not found, found
-    status, found = checked(env, {}, **{"pool main": {"keepalive": "3"}})
-    assert status == 0 and "does nothing in [pool main]" in found["keepalive = 3"][0], found
-    status, found = checked(env, {}, **{"pool main": {"keepalive": "3"},
-                                        "listener web": {"protocol": "http"}})
-    assert status == 0 and not found, found
+    for key, value in (("keepalive", "3"), ("reuse", "always")):
+        status, found = checked(env, {}, **{"pool main": {key: value}})
+        assert status == 0 and "does nothing in [pool main]" in found[f"{key} = {value}"][0], found
+        status, found = checked(env, {}, **{"pool main": {key: value},
+                                            "listener web": {"protocol": "http"}})
+        assert status == 0 and not found, found
 
 
 @case(engines=("copy",))

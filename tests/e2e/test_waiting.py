@@ -4,7 +4,7 @@
 import time
 
 from lib import case, wait_until
-from lib.pattern import MIB, Pattern
+from lib.pattern import MIB, Pattern, send_pattern
 from lib.tcp import connect
 from lib.traffic import check_accounts, start, wait_stalled
 from lib.wait import Deadline
@@ -53,14 +53,7 @@ def test_receiver_goes_on_after_a_long_wait(env):
     """It is its room that ends the wait: nobody waits for the timer, which is seconds away."""
     size, content = 24 * MIB, Pattern(5)
 
-    def send(sock):
-        at = 0
-        while at < size:
-            piece = content.piece(at, min(1 << 18, size - at))
-            sock.sendall(piece)
-            at += len(piece)
-
-    daemon = env.spliced(env.backend(send).address)
+    daemon = env.spliced(env.backend(lambda sock: send_pattern(sock, content, size)).address)
     with connect(daemon.address()) as client:
         at, slowest = 0, 0.0
         for _ in range(3):

@@ -20,7 +20,7 @@ typedef int (*parse_fn)(const char *, size_t, struct http_scan *, const struct h
 
 static const struct http_limits limits = {32768, FIELDS_MAX};
 /* What is written has a few fields and bytes more. */
-static const struct http_limits more = {HTTP_SCRATCH, MORE_FIELDS};
+static const struct http_limits more = {HOME_SCRATCH, MORE_FIELDS};
 
 static void must(bool true_of_every_input)
 {
@@ -186,7 +186,7 @@ static void check_target(const char *in, const struct http_head *asked, const ch
 static void check_written_request(const char *in, const struct http_head *asked,
 				  const struct listener_config *c)
 {
-	static char out[HTTP_SCRATCH];
+	static char out[HOME_SCRATCH];
 	struct http_head written;
 
 	read_again(http_request_parse, out, rewrite_request(writer(c), asked, in, out, sizeof(out)),
@@ -205,7 +205,7 @@ static void check_written_request(const char *in, const struct http_head *asked,
 static void check_written_response(const char *in, const struct http_head *said,
 				   const struct listener_config *c, enum rewrite_connection say)
 {
-	static char out[HTTP_SCRATCH];
+	static char out[HOME_SCRATCH];
 	bool bodiless = said->status < 200 || said->status == 204;
 	bool chunked = said->chunked && !bodiless && said->status != 304;
 	struct http_head written;

@@ -34,6 +34,12 @@ class Pattern:
             at += len(wanted)
 
 
+def send_pattern(sock, stream, size):
+    """Sends the first `size` bytes of it."""
+    for at in range(0, size, 1 << 17):
+        sock.sendall(stream.piece(at, min(1 << 17, size - at)))
+
+
 def write_file(path, size, seed):
     """A file without two equal MiB in it; returns its SHA-256 in hex."""
     sha, block, number = hashlib.sha256(), bytearray(random.Random(seed).randbytes(MIB)), 0

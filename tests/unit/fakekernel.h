@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "../../daemon/memory.h"
 #include "../../daemon/splice/maps.h"
 #include "../../daemon/splice/splice.h"
 #include "../../daemon/splice/splicer.h"
@@ -124,6 +125,7 @@ ssize_t send(int fd, const void *data, size_t len, int flags)
 
 struct splice_test {
 	struct turns turns;
+	struct memory memory;
 	struct stats stats;
 	struct maps maps;
 	struct lane lanes[2];
@@ -219,7 +221,7 @@ static inline void begin(struct splice_test *t)
 	t->maps.owners = t->owners;
 	t->maps.generations = t->generations;
 	t->maps.collected = true;
-	assert_int_equal(splicer_init(&t->by, &t->turns.loop, NULL, 3, &t->stats), 0);
+	assert_int_equal(splicer_init(&t->by, &t->turns.loop, NULL, 3, &t->stats, &t->memory), 0);
 	t->by.maps = &t->maps; /* without a ring */
 	t->client = (struct conn){.side = SIDE_CLIENT, .tcp = true, .writable = true};
 	t->server = (struct conn){.side = SIDE_BACKEND, .tcp = true, .writable = true};

@@ -314,6 +314,25 @@ static void test_nobody_waits_any_more(void **state _unused_)
 	done(f);
 }
 
+/* Its owner has ended, and frees it a little later. */
+static void test_halted(void **state _unused_)
+{
+	struct fixture *f = MAKE(REFUSES, LISTENS);
+
+	open_pool(f);
+	start(f);
+	dial_halt(f->dial);
+	for (int i = 0; i < 3; i++)
+		turns_poll(&f->turns, 20);
+	turns_pass(&f->turns, 2 * CONNECT_NS);
+	assert_int_equal(f->connected + f->failed, 0);
+	assert_int_equal(f->dial->state, DIAL_CONNECTING);
+	assert_ptr_equal(f->dial->server, &f->pool->servers[0]);
+	assert_int_equal(f->pool->servers[0].connect_failures, 0);
+	dial_halt(NULL);
+	done(f);
+}
+
 static void test_epoll_refuses(void **state _unused_)
 {
 	struct fixture *f = MAKE(LISTENS);
@@ -715,6 +734,7 @@ int main(void)
 	    cmocka_unit_test(test_server_that_listens),
 	    cmocka_unit_test(test_server_that_resets_at_once),
 	    cmocka_unit_test(test_nobody_waits_any_more),
+	    cmocka_unit_test(test_halted),
 	    cmocka_unit_test(test_epoll_refuses),
 	    cmocka_unit_test(test_the_next_one),
 	    cmocka_unit_test(test_backup_comes_last),

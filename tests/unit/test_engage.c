@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "../../daemon/buffers.h"
 #include "../../daemon/splice/adopt.h"
 #include "../../daemon/splice/budget.h"
 #include "../../daemon/splice/engage.h"
@@ -58,6 +59,53 @@ static void test_the_sockets(void **state _unused_)
 	/* What its TCP has taken of it is nothing yet. */
 	assert_true(t.client.based);
 	assert_false(down->drained);
+	end(&t);
+}
+
+/* Near memory_max nothing more is given to the kernel, neither whole sessions nor bodies. */
+static void test_scarce_memory(void **state _unused_)
+{
+	begin(&t);
+	atomic_store(&t.memory.level, MEMORY_SMALLER);
+	splice_open(&t.sp);
+	assert_int_equal(down->state, STREAM_ENGAGED);
+	assert_true(budget_possible(down));
+	end(&t);
+
+	begin(&t);
+	atomic_store(&t.memory.level, MEMORY_COPY);
+	splice_open(&t.sp);
+	assert_false(budget_possible(down));
+	assert_int_equal(up->state, STREAM_COPY);
+	assert_int_equal(down->state, STREAM_COPY);
+	assert_int_equal(down->why_copy, COPY_MEMORY);
+	assert_int_equal(t.stats.copy_reasons[COPY_MEMORY], 2);
+	assert_int_equal(t.stats.sessions_kernel, 0);
+	end(&t);
+}
+
+/* A socket with smaller buffers has lower marks. */
+static void test_small_buffers(void **state _unused_)
+{
+	begin(&t);
+	t.settings.high = 1 << 20;
+	t.settings.hard = 16 << 20;
+	t.client.share = 256 << 10;
+	splice_open(&t.sp);
+	assert_int_equal(t.lanes[DOWN].high, 128 << 10);
+	assert_int_equal(t.lanes[DOWN].hard, 512 << 10);
+	assert_int_equal(t.lanes[UP].high, 1 << 20);
+	assert_int_equal(t.lanes[UP].hard, 16 << 20);
+	end(&t);
+
+	/* And keeps both when it is engaged. */
+	begin(&t);
+	buffers_set(&t.server, 256 << 10, WINDOW, true);
+	assert_int_equal(option_of(&t.server, SOL_SOCKET, SO_BUF_LOCK), 3);
+	splice_open(&t.sp);
+	assert_int_equal(down->state, STREAM_ENGAGED);
+	assert_int_equal(option_of(&t.server, SOL_SOCKET, SO_BUF_LOCK), 3);
+	assert_int_equal(option_of(&t.client, SOL_SOCKET, SO_BUF_LOCK), 2);
 	end(&t);
 }
 
@@ -322,6 +370,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_the_lane),
 	    cmocka_unit_test(test_the_sockets),
+	    cmocka_unit_test(test_scarce_memory),
+	    cmocka_unit_test(test_small_buffers),
 	    cmocka_unit_test(test_after_bytes_by_hand),
 	    cmocka_unit_test(test_pending_bytes_go_first),
 	    cmocka_unit_test(test_refused_by_a_map),

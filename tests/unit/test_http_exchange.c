@@ -382,6 +382,33 @@ static void an_upgrade_is_a_tunnel(void **state _unused_)
 	stage_end(&st);
 }
 
+/* What it says before its reset is delivered; then that is how the tunnel ends. */
+static void a_tunnel_whose_server_has_failed(void **state _unused_)
+{
+	static const char asked[] =
+	    "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+	static const char switched[] =
+	    "HTTP/1.1 101 Switching Protocols\r\n" DATE "Connection: upgrade\r\nUpgrade: x\r\n\r\n";
+	const struct linger reset = {.l_onoff = 1};
+	struct stage st;
+	int client, server;
+
+	stage_begin(&st, "protocol = http");
+	client = stage_client(&st);
+	stage_say(&st, client, asked);
+	server = stage_server(&st);
+	assert_non_null(strstr(stage_heard(&st, server), "Upgrade: x\r\n"));
+	assert_int_equal(setsockopt(server, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	assert_int_equal(send(server, switched, strlen(switched), 0), strlen(switched));
+	assert_int_equal(close(server), 0);
+	stage_settle(&st);
+	assert_non_null(strstr(stage_heard_last(&st, client, -ECONNRESET), " 101 Switching"));
+	assert_ended(&st, HTTP_END_SERVER_RESET);
+	assert_int_equal(stats(&st)->ends[END_SERVER_RESET], 1);
+	assert_int_equal(close(client), 0);
+	stage_end(&st);
+}
+
 static void draining_waits_for_responses(void **state _unused_)
 {
 	struct stage st;
@@ -425,6 +452,7 @@ int main(void)
 	    cmocka_unit_test(a_bad_head_is_answered),
 	    cmocka_unit_test(times_are_up),
 	    cmocka_unit_test(an_upgrade_is_a_tunnel),
+	    cmocka_unit_test(a_tunnel_whose_server_has_failed),
 	    cmocka_unit_test(draining_waits_for_responses),
 	};
 
