@@ -245,7 +245,7 @@ static int open_control(struct run *r)
 		int err = control_path_of_user(path, true);
 
 		if (err)
-			return log_errno(err, "a folder for the control socket");
+			return log_errno(err, "a folder for the control socket: %s", path);
 		where = path;
 		log_info("control socket: %s", where);
 	}

@@ -45,21 +45,23 @@ static int check_own(const char *dir)
 
 int control_path_of_user(char buf[CONTROL_PATH_MAX], bool make)
 {
+	static const char name[] = "/control.sock";
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	char dir[CONTROL_PATH_MAX];
-	int n, err;
+	size_t n;
+	int err;
 
 	if (runtime && runtime[0] == '/' && check_own(runtime) == 0)
-		n = snprintf(dir, sizeof(dir), "%s/spliced", runtime);
+		(void)snprintf(buf, CONTROL_PATH_MAX, "%s/spliced", runtime);
 	else
-		n = snprintf(dir, sizeof(dir), "/tmp/spliced-%u", (unsigned int)geteuid());
-	if (n >= (int)sizeof(dir))
+		(void)snprintf(buf, CONTROL_PATH_MAX, "/tmp/spliced-%u", (unsigned int)geteuid());
+	n = strlen(buf);
+	/* One that was cut is too long, too. */
+	if (n + sizeof(name) > CONTROL_PATH_MAX)
 		return -ENAMETOOLONG;
-	if (make && mkdir(dir, 0700) < 0 && errno != EEXIST)
+	if (make && mkdir(buf, 0700) < 0 && errno != EEXIST)
 		return -errno;
-	err = check_own(dir);
-	if (err)
-		return err;
-	n = snprintf(buf, CONTROL_PATH_MAX, "%s/control.sock", dir);
-	return n >= (int)CONTROL_PATH_MAX ? -ENAMETOOLONG : 0;
+	err = check_own(buf);
+	if (!err)
+		memcpy(buf + n, name, sizeof(name));
+	return err;
 }

@@ -17,6 +17,7 @@
 bool control_path_is_usable(const char *path);
 /*
  * The path of this user's own daemon. A folder in /tmp must be this user's and nobody else's to
- * write to: -EPERM if not. With `make` it is created if it is missing. 0 or a negative errno.
+ * write to: -EPERM if not. With `make` it is created if it is missing. 0 or a negative errno; then
+ * buf has the folder.
  */
 int control_path_of_user(char buf[CONTROL_PATH_MAX], bool make);

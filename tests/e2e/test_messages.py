@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the daemon says about what is wrong, or does nothing, or is not allowed here."""
 
+import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -336,6 +338,19 @@ def test_ipv6_that_takes_ipv4(env):
 
 # ---- an ordinary user --------------------------------------------------------------------------------
 
+@contextlib.contextmanager
+def fallback_of(user):
+    """The folder in /tmp that a user's daemon may use; nobody else's test does meanwhile."""
+    path = f"/tmp/spliced-{user.pw_uid}"
+    with open(f"{path}.tests", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(path, ignore_errors=True)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 @case(engines=())
 def test_quick_start_of_an_ordinary_user(env):
     """The copy engine, and a control socket where splicectl of the same user finds it."""
@@ -347,8 +362,7 @@ def test_quick_start_of_an_ordinary_user(env):
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with open(f"{root}/conf/quickstart.conf", encoding="utf-8") as file:
         text = file.read().replace("127.0.0.1:8080", port[0])
-    fallback = f"/tmp/spliced-{user.pw_uid}"
-    with tempfile.TemporaryDirectory() as directory:
+    with fallback_of(user) as fallback, tempfile.TemporaryDirectory() as directory:
         os.chown(directory, user.pw_uid, user.pw_gid)
         for name in ("spliced", "splicectl"):
             shutil.copy(env.binary(name), f"{directory}/{name}")
@@ -380,7 +394,6 @@ def test_quick_start_of_an_ordinary_user(env):
             assert "hello server" in done.stderr, done
             assert f"control socket: {where}" in told, told
             assert "CAP_BPF is missing" in told, told
-    shutil.rmtree(fallback, ignore_errors=True)
 
 
 @case(engines=())
@@ -389,21 +402,17 @@ def test_folder_of_somebody_else(env):
     if os.geteuid() != 0:
         env.skip("only root becomes another user")
     user = pwd.getpwnam("nobody")
-    fallback = "/tmp/spliced-%d" % user.pw_uid
-    shutil.rmtree(fallback, ignore_errors=True)
-    os.mkdir(fallback, 0o755)       # root's
-    try:
-        with tempfile.TemporaryDirectory() as directory:
-            for name in ("spliced", "splicectl"):
-                shutil.copy(env.binary(name), f"{directory}/{name}")
-            os.chmod(directory, 0o755)
-            path = f"{directory}/t.conf"
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(config_text({"listener web": BASE["listener web"],
-                                        "pool main": BASE["pool main"]}))
-            done = process.run("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}",
-                               "--clear-groups", "env", "-uXDG_RUNTIME_DIR", f"{directory}/spliced",
-                               "-c", path, check=False)
-            assert done.returncode == 1 and "Operation not permitted" in done.stderr, done
-    finally:
-        shutil.rmtree(fallback, ignore_errors=True)
+    with fallback_of(user) as fallback, tempfile.TemporaryDirectory() as directory:
+        os.mkdir(fallback, 0o755)   # root's
+        for name in ("spliced", "splicectl"):
+            shutil.copy(env.binary(name), f"{directory}/{name}")
+        os.chmod(directory, 0o755)
+        path = f"{directory}/t.conf"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(config_text({"listener web": BASE["listener web"],
+                                    "pool main": BASE["pool main"]}))
+        done = process.run("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}",
+                           "--clear-groups", "env", "-uXDG_RUNTIME_DIR", f"{directory}/spliced",
+                           "-c", path, check=False)
+        assert done.returncode == 1, done
+        assert f"control socket: {fallback}: Operation not permitted" in done.stderr, done
