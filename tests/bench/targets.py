@@ -3,31 +3,27 @@
 
 import json
 import pathlib
-import shutil
 import subprocess
 import time
 
 import configurations
 import probes
+from peers import MACHINE
 from processes import Failure, free_port
 
-NGINX_STREAM_MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+NGINX_STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 START_SECONDS = 10
 
 
-def find(program):
-    """The path of an installed program, also of one in sbin."""
-    path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
-    if not path:
-        raise Failure(f"{program} is not installed")
-    return path
+def output_of(command):
+    """What a program says, on whichever of its outputs."""
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          check=False).stdout.strip()
 
 
 def first_line(command):
     """What a program says about its version."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False)
-    return done.stdout.strip().partition("\n")[0]
+    return output_of(command).partition("\n")[0]
 
 
 class Target:
@@ -123,23 +119,45 @@ class Direct(Target):
         self.port = self.backend
 
 
-class HaproxySplice(Target):
-    """HAProxy with splice(): the one to beat."""
+class Peer(Target):
+    """A proxy of others; `place` is where its program comes from."""
 
-    name = "haproxy-splice"
-    option = "    option splice-auto"
-    tuning = "    maxpipes 400\n    tune.bufsize 65536"
+    place = MACHINE
+    program = ""
+
+    def __init__(self, group, processes, directory, backend):
+        super().__init__(group, processes, directory, backend)
+        self.home = self.place.home(directory)
+
+    @classmethod
+    def ask(cls, option):
+        """What the program says about itself."""
+        return output_of(cls.place.command("/tmp", cls.place.find(cls.program), option))
 
     @classmethod
     def version(cls):
-        return first_line([find("haproxy"), "-v"])
+        return f"{cls.ask('-v').partition(chr(10))[0]}; {cls.place.title}"
+
+    def run_with(self, text, *options):
+        """Starts the program with the options, the last of which takes the configuration."""
+        path = pathlib.Path(self.write_conf(text))
+        self.run(self.place.command(self.directory, self.place.find(self.program), *options,
+                                    f"{self.home}/{path.name}"))
+
+
+class HaproxySplice(Peer):
+    """HAProxy with splice(): the one to beat."""
+
+    name = "haproxy-splice"
+    program = "haproxy"
+    option = "    option splice-auto"
+    tuning = "    maxpipes 400\n    tune.bufsize 65536"
 
     def launch(self):
         self.port = free_port()
-        conf = self.write_conf(configurations.HAPROXY[self.group].format(
+        self.run_with(configurations.HAPROXY[self.group].format(
             port=self.port, backend=self.backend, option=self.option, tuning=self.tuning,
-            sessions=self.sessions))
-        self.run([find("haproxy"), "-db", "-f", conf])
+            sessions=self.sessions), "-db", "-f")
 
 
 class Haproxy(HaproxySplice):
@@ -150,46 +168,43 @@ class Haproxy(HaproxySplice):
     tuning = "    tune.bufsize 65536"
 
 
-class Nginx(Target):
+class Nginx(Peer):
     """nginx as a stream or HTTP proxy: two workers."""
 
     name = "nginx"
+    program = "nginx"
     groups = ("tcp", "http")
 
     @classmethod
     def version(cls):
-        program = find("nginx")
-        text = subprocess.run([program, "-V"], stderr=subprocess.PIPE, text=True,
-                              check=False).stderr
-        if "--with-stream=dynamic" in text and not NGINX_STREAM_MODULE.exists():
+        if "--with-stream=dynamic" in cls.ask("-V") and not cls.place.has(NGINX_STREAM_MODULE):
             raise Failure("nginx has no stream module (package libnginx-mod-stream)")
-        return text.partition("\n")[0]
+        return super().version()
 
     def launch(self):
         self.port = free_port()
         module = NGINX_STREAM_MODULE
-        conf = self.write_conf(configurations.NGINX[self.group].format(
-            module=f"load_module {module};" if module.exists() else "", port=self.port,
-            backend=self.backend, directory=self.directory,
-            connections=2 * self.sessions + 64))
-        self.run([find("nginx"), "-p", str(self.directory), "-e", "stderr", "-c", conf])
+        self.run_with(configurations.NGINX[self.group].format(
+            module=f"load_module {module};" if self.place.has(module) else "", port=self.port,
+            backend=self.backend, directory=self.home,
+            connections=2 * self.sessions + 64), "-p", self.home, "-e", "stderr", "-c")
 
 
-class Sniproxy(Target):
+class Sniproxy(Peer):
     """sniproxy: one thread, which is all it has."""
 
     name = "sniproxy"
+    program = "sniproxy"
     groups = ("tls",)
 
     @classmethod
     def version(cls):
-        return first_line([find("sniproxy"), "-V"])
+        return f"{cls.ask('-V')}; {cls.place.title}"
 
     def launch(self):
         self.port = free_port()
-        conf = self.write_conf(configurations.SNIPROXY.format(
-            port=self.port, backend=self.backend, directory=self.directory))
-        self.run([find("sniproxy"), "-f", "-c", conf])
+        self.run_with(configurations.SNIPROXY.format(
+            port=self.port, backend=self.backend, directory=self.home), "-f", "-c")
 
 
 class SplicedKernel(Target):
@@ -245,5 +260,8 @@ class SplicedCopy(SplicedKernel):
     name = "spliced-copy"
     engine = "copy"
 
+
+# Those that are taken from a newer Debian where there is one.
+MODERN = (HaproxySplice, Haproxy, Nginx)
 
 ALL = [Direct, HaproxySplice, Haproxy, Nginx, Sniproxy, SplicedKernel, SplicedCopy]
