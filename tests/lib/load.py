@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 
+from . import wait
 from .wait import Deadline, TimeoutReached
 
 
@@ -101,7 +102,7 @@ class Load:
     def finish(self):
         """The result, whatever it is."""
         self._expect("ok")
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=10 * wait.SCALE)
         return self.result
 
     def ok(self):

@@ -7,12 +7,16 @@ import signal
 import subprocess
 import time
 
+from . import wait
+
 PR_SET_CHILD_SUBREAPER = 36
 
 
 def run(*command, timeout=20, check=True, **options):
-    """Runs a program to its end; the CompletedProcess with text output."""
-    done = subprocess.run([str(word) for word in command], text=True, timeout=timeout,
+    """Runs a program to its end, in that time (on a slow machine in more); the CompletedProcess
+    with text output."""
+    done = subprocess.run([str(word) for word in command], text=True,
+                          timeout=timeout * wait.SCALE,
                           capture_output=True, stdin=subprocess.DEVNULL, check=False, **options)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}\n"

@@ -49,7 +49,7 @@ def scaled(seconds):
 
 def run(*command, timeout=30, **options):
     """process.run() with a time limit that fits the machine."""
-    return process.run(*command, timeout=scaled(timeout), **options)
+    return process.run(*command, timeout=timeout, **options)
 
 
 def run_bytes(*command, timeout=30, input=None):

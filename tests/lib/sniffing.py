@@ -6,7 +6,7 @@ import socket
 from . import proxyheader, tcp
 from .http import Reader, ending
 from .segments import send_in_pieces
-from .wait import Deadline, wait_until
+from .wait import wait_until
 
 
 class Recorder:
@@ -58,7 +58,7 @@ class Answer:
 
 
 def connected(address, source=None):
-    sock = tcp.connect(address, source, Deadline(tcp.TIMEOUT).seconds)
+    sock = tcp.connect(address, source)
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
