@@ -45,9 +45,11 @@ def wait_until(condition, seconds, what, poll=0.02):
 
 
 def stays(condition, seconds, what, poll=0.05):
-    """Checks that condition() stays true for that long: for what must NOT happen."""
+    """Checks that condition() stays true for that long: for what must NOT happen. what: a text,
+    or what gives it then."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if not condition():
-            raise AssertionError(f"did not stay so for {seconds} s: {what}")
+            raise AssertionError(f"did not stay so for {seconds} s: "
+                                 f"{what() if callable(what) else what}")
         time.sleep(poll)

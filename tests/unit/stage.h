@@ -218,12 +218,17 @@ static inline int stage_take(struct stage *st, int fd, char *text, size_t len, s
 	return errno == EAGAIN ? 0 : -errno;
 }
 
-/* What has come; its stream goes on. */
-static inline const char *stage_heard(struct stage *st, int fd)
+/* What has come, once that are so many bytes at least; its stream goes on. */
+static inline const char *stage_heard(struct stage *st, int fd, size_t least)
 {
 	static char text[8192];
+	int end = stage_take(st, fd, text, 0, sizeof(text));
 
-	assert_int_equal(stage_take(st, fd, text, 0, sizeof(text)), 0);
+	for (int waited = 0; !end && strlen(text) < least && waited < STAGE_WAIT_MS; waited += 10) {
+		(void)poll(NULL, 0, 10);
+		end = stage_take(st, fd, text, strlen(text), sizeof(text));
+	}
+	assert_int_equal(end, 0);
 	return text;
 }
 
@@ -246,7 +251,7 @@ static inline const char *stage_heard_last(struct stage *st, int fd, int how)
 /* These bytes have come, and nothing else; the stream goes on. */
 static inline void stage_hears(struct stage *st, int fd, const char *text)
 {
-	assert_string_equal(stage_heard(st, fd), text);
+	assert_string_equal(stage_heard(st, fd, strlen(text)), text);
 }
 
 /* These are the last bytes. */
