@@ -13,9 +13,23 @@
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct tcp_sock {
-	__u32 copied_seq; /* next byte user space will read */
-	__u32 write_seq;  /* next byte the write queue will take */
-	__u32 snd_nxt;    /* next byte to be sent */
+	__u32 copied_seq;           /* next byte user space will read */
+	__u32 write_seq;            /* next byte the write queue will take */
+	__u32 snd_nxt;              /* next byte to be sent */
+	__u8 bpf_sock_ops_cb_flags; /* what sockops is called for */
+} __attribute__((preserve_access_index));
+
+struct sock {               /* every tcp_sock begins with one */
+	void *sk_user_data; /* of a socket in a map: its sk_psock, and flags in the lowest bits */
+} __attribute__((preserve_access_index));
+
+struct sk_buff_head {
+	__u32 qlen;
+} __attribute__((preserve_access_index));
+
+struct sk_psock {
+	struct sk_buff_head
+	    ingress_skb; /* what was redirected to the socket, or passed behind that */
 } __attribute__((preserve_access_index));
 
 struct sk_buff {

@@ -14,6 +14,8 @@
  *   verdicts per-CPU array of counters, indexed by enum verdict_why.
  *   leaving  (a variable) how many threads of the daemon want a source out of `engaged` right now.
  *            sockops is called for every segment that is sent; while this is 0 it looks no further.
+ *   unheard  (a variable) raised by the verdict program: a source was engaged for which sockops is
+ *            not called, because another program has taken the callback away.
  *   daemon   (a variable) the daemon's process id in the initial namespace; set by `introduce`,
  *            which the daemon runs once.
  */
@@ -37,12 +39,14 @@ enum verdict_why {
 	VERDICT_ORDER,          /* passed: earlier bytes still wait in user space */
 	VERDICT_LIMIT,          /* passed: the budget ends inside it */
 	VERDICT_HARD,           /* passed: too much waits for the target */
+	VERDICT_BEHIND,         /* one of those passed, behind a backlog of the source itself */
 	VERDICT_GAP,            /* dropped: bytes before it were lost; the session is aborted */
 	VERDICT_EVENT_LOST,     /* an event did not fit its ring buffer */
 	VERDICT_SOCKET_ADDED,   /* sockops: a socket was put into `sockets` */
 	VERDICT_SOCKET_REFUSED, /* sockops: it could not be */
 	VERDICT_LEFT,           /* sockops: a source was taken out of `engaged` */
 	VERDICT_NOT_LEFT,       /* sockops: not now: bytes wait in user space, or it has ended */
+	VERDICT_UNHEARD,        /* a source was engaged for which sockops is not called */
 	_VERDICT_MAX,
 };
 

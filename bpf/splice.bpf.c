@@ -21,6 +21,7 @@ const volatile __u32 collecting = 0; /* sockets marked in `owned` go into `socke
 /* How many of the daemon's threads want a source out of `engaged` right now: see leave(). */
 volatile __u32 leaving = 0;
 
+volatile __u32 unheard = 0;
 volatile __u32 daemon = 0;
 
 /* Sizes are placeholders: the daemon sets them from max_sessions before load. */
@@ -215,18 +216,45 @@ static __always_inline int post(const struct lane *lane, __u32 index, enum lane_
 	return 0;
 }
 
+/* The flags that a socket's sk_user_data carries in its lowest bits. */
+#define USER_DATA_FLAGS 7UL
+
+/*
+ * Whether what was redirected to this source still waits for its worker. A segment that is passed
+ * then is queued behind it, and the worker charges the socket's memory for it without the socket's
+ * lock: an update may get lost, and TCP's account of memory with it. So it is avoided where it can
+ * be, and counted.
+ */
+static __always_inline int has_backlog(struct __sk_buff *skb)
+{
+	struct tcp_sock *tp = skb->sk ? bpf_skc_to_tcp_sock(skb->sk) : 0;
+	struct sk_psock *psock;
+	__u32 n = 0;
+
+	if (!tp)
+		return 0;
+	psock = (void *)((unsigned long)((struct sock *)tp)->sk_user_data & ~USER_DATA_FLAGS);
+	(void)bpf_probe_read_kernel(&n, sizeof(n),
+				    __builtin_preserve_access_index(&psock->ingress_skb.qlen));
+	return n != 0;
+}
+
 /*
  * Hands the skb up. The store of `passed` and the second load of `forwarded` are the mirror image
  * of what the daemon does (stores forwarded, loads passed): with a full barrier on both sides at
  * least one of the two sees that bytes wait, so none wait unseen.
  */
-static __always_inline int pass(struct lane *lane, __u32 index, __u32 len, enum verdict_why why)
+static __always_inline int pass(struct __sk_buff *skb, struct lane *lane, __u32 index,
+				enum verdict_why why)
 {
+	__u32 len = skb->len;
 	__u64 before = __sync_fetch_and_add(&lane->passed, len);
 
 	if (*(volatile __u64 *)&lane->forwarded == before)
 		(void)post(lane, index, LANE_EVENT_PASSED, why);
 	count(why);
+	if (has_backlog(skb))
+		count(VERDICT_BEHIND);
 	return SK_PASS;
 }
 
@@ -299,6 +327,11 @@ static __always_inline enum trim trim(struct __sk_buff *skb, struct lane *lane)
 			return TRIM_GAP;
 		lane->next_seq = tp->copied_seq;
 		lane->seq_epoch = lane->epoch;
+		if (!(tp->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)) {
+			count(VERDICT_UNHEARD);
+			if (!unheard)
+				unheard = 1;
+		}
 	}
 
 	cut = lane_cut(lane->next_seq, seq, len);
@@ -339,18 +372,18 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 
 	sk = bpf_map_lookup_elem(&sockets, &target);
 	if (!sk)
-		return pass(lane, index, len, VERDICT_NO_TARGET);
+		return pass(skb, lane, index, VERDICT_NO_TARGET);
 	tp = bpf_skc_to_tcp_sock(sk);
 	write_seq = tp ? tp->write_seq : 0;
 	snd_nxt = tp ? tp->snd_nxt : 0;
 	bpf_sk_release(sk);
 	if (!tp)
-		return pass(lane, index, len, VERDICT_NO_TARGET);
+		return pass(skb, lane, index, VERDICT_NO_TARGET);
 
 	if (lane->passed != lane->forwarded)
-		return pass(lane, index, len, VERDICT_ORDER);
+		return pass(skb, lane, index, VERDICT_ORDER);
 	if (lane_over_limit(lane, len))
-		return pass(lane, index, len, VERDICT_LIMIT);
+		return pass(skb, lane, index, VERDICT_LIMIT);
 
 	queued = lane_queued(lane);
 	backlog = lane_backlog(lane, queued, write_seq);
@@ -359,7 +392,7 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 		if (lane_above_high(lane, lane_unsent(lane, queued, snd_nxt), memory))
 			want_pause(lane, index);
 		if (lane_above_hard(lane, backlog, memory))
-			return pass(lane, index, len, VERDICT_HARD);
+			return pass(skb, lane, index, VERDICT_HARD);
 	}
 
 	size = skb_truesize(skb);

@@ -36,6 +36,10 @@ COUNTER(looks,
 	"how often it was looked whether a stream that waits may go on; those of stopped receivers are "
 	"rare")
 COUNTER(served, "how often the daemon had to take over bytes that the kernel handed up")
+COUNTER(unlocked_deletes,
+	"how often a source left the verdict map without its socket's lock, because sockops is not "
+	"attached or was not called: a segment that comes at that moment may be lost, and then the "
+	"session ends with `end=integrity`")
 COUNTER(integrity_aborts, "sessions that ended with `end=integrity`; watch that it stays 0")
 COUNTER(accept_failures, "accepts that failed, for want of descriptors among others")
 COUNTER(denied, "clients turned away, those that got 403 included")

@@ -180,8 +180,12 @@ static int await_kernel(struct stage *st)
 {
 	const struct stats *stats = &st->daemon.workers[0].stats;
 
-	while (!stat_read(&stats->sessions_kernel) && now_ns() < st->until)
+	while (!stat_read(&stats->sessions_kernel) && !maps_unheard(st->daemon.maps) &&
+	       now_ns() < st->until)
 		(void)poll(NULL, 0, 1);
+	if (!stat_read(&stats->sessions_kernel) && maps_unheard(st->daemon.maps))
+		return fail(st, "sockops is not called for the daemon's sockets: another program "
+				"has cleared their callback flags");
 	if (!stat_read(&stats->sessions_kernel))
 		return fail(st, "the session was not given to the kernel");
 	return 0;

@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 
 #include "../cgroup.h"
+#include "../log.h"
 #include "../splice/obstacle.h"
 #include "../util.h"
 #include "canary.h"
@@ -66,6 +67,11 @@ void doctor_load(struct doctor *d, const struct maps_options *options, struct ma
 	add(d, "sockops", (*maps)->collected ? "yes" : "no", why,
 	    "sources leave the verdict map under their lock; without it a delete can meet a "
 	    "verdict");
+	if (!(*maps)->collected)
+		log_warn("sockops is not attached: %s: sources leave the kernel without their "
+			 "lock (unlocked_deletes), and a segment that comes at that moment may be "
+			 "lost, which ends its session with a reset (integrity_aborts)",
+			 why);
 	d->kernel = true;
 	(void)snprintf(d->reason, sizeof(d->reason), "the canary was switched off");
 	(void)snprintf(d->canary, sizeof(d->canary), "not run: switched off");

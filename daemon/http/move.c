@@ -17,15 +17,14 @@ static enum side side_of(const struct stream *st)
 	return st->target->side;
 }
 
-static bool wants_kernel(const struct session *s, const struct stream *st,
-			 const struct http_body *b)
+static bool wants_kernel(const struct session *s, struct stream *st, const struct http_body *b)
 {
 	uint64_t run = body_run(b), min = s->listener->config->body_splice_min;
 
 	/* Of a body that lasts until the end nobody knows whether it is worth it before it is. */
 	if (run == UINT64_MAX && b->moved < min)
 		return false;
-	return run >= min && !st->pending_len && !st->by_hand && budget_possible(st);
+	return run >= min && !st->pending_len && !st->by_hand && budget_possible(st, run);
 }
 
 /* Gives the run to the kernel. */

@@ -13,6 +13,7 @@ static void give_up_both(struct splice *sp, enum copy_reason why)
 
 void splice_adopt_now(struct splice *sp)
 {
+	enum copy_reason refused = splicer_refuses(sp->by);
 	int err = 0;
 
 	splice_enlist(sp, NULL);
@@ -20,8 +21,8 @@ void splice_adopt_now(struct splice *sp)
 		give_up_both(sp, COPY_HALF_CLOSED);
 		return;
 	}
-	if (splicer_is_short(sp->by)) {
-		give_up_both(sp, COPY_MEMORY);
+	if (refused) {
+		give_up_both(sp, refused);
 		return;
 	}
 	for (int i = 0; !err && i < 2; i++)

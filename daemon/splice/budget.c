@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "byhand.h"
+#include "drain.h"
 #include "engage.h"
 #include "lane.h"
 #include "maps.h"
@@ -11,11 +12,22 @@
 #include "take-back.h"
 #include "wait.h"
 
-bool budget_possible(const struct stream *st)
+/* Whether nothing is handed up behind what waits for its own socket, in either direction. */
+static bool is_apart(const struct stream *st, uint64_t bytes)
+{
+	struct stream *other = stream_opposite(st);
+
+	if (stream_in_kernel(other))
+		return bytes == UINT64_MAX && other->lane->limit == UINT64_MAX;
+	return bytes == UINT64_MAX || stream_is_drained(other);
+}
+
+bool budget_possible(struct stream *st, uint64_t bytes)
 {
 	return st->splice->by->maps && !st->splice->settings->copy_only &&
-	       !splicer_is_short(st->splice->by) && st->source->tcp && st->target->tcp &&
-	       !st->source->fin_seen && !st->source->failed && st->why_copy == COPY_NONE;
+	       splicer_refuses(st->splice->by) == COPY_NONE && st->source->tcp && st->target->tcp &&
+	       !st->source->fin_seen && !st->source->failed && st->why_copy == COPY_NONE &&
+	       is_apart(st, bytes);
 }
 
 int budget_engage(struct stream *st, uint64_t bytes)

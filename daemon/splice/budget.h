@@ -8,8 +8,14 @@
 
 #include "stream.h"
 
-/* Whether the kernel could move anything from the source to the target at all. */
-bool budget_possible(const struct stream *st);
+/*
+ * Whether the kernel can be given a budget of so many bytes now, UINT64_MAX for all that come. A
+ * segment that goes beyond a limit is handed up, and must not be behind bytes that were redirected
+ * to its own socket: the kernel would charge the socket's memory without its lock
+ * (sk_psock_backlog(), sk_psock_skb_ingress()). So where one direction of two sockets has a limit,
+ * the kernel has the other one not.
+ */
+bool budget_possible(struct stream *st, uint64_t bytes);
 /*
  * Gives the next `bytes` bytes (UINT64_MAX: all that come) to the kernel; everything read must have
  * been written, and the target's backlog must be empty. 0: until the stream is back, it is not read

@@ -5,6 +5,7 @@
 
 #include "../memory.h"
 #include "../stats.h"
+#include "maps.h"
 #include "wait.h"
 
 /* How much is copied before the kernel has another try: it may be the better by then. */
@@ -19,14 +20,20 @@ enum copy_reason kernel_reason(int err)
 		return COPY_MAP_FULL;
 	case -EOPNOTSUPP:
 		return COPY_HALF_CLOSED;
+	case -ENOLCK:
+		return COPY_UNLOCKED;
 	default:
 		return COPY_REFUSED;
 	}
 }
 
-bool splicer_is_short(const struct splicer *by)
+enum copy_reason splicer_refuses(const struct splicer *by)
 {
-	return by->memory && memory_level(by->memory) >= MEMORY_COPY;
+	if (maps_unheard(by->maps))
+		return COPY_UNLOCKED;
+	if (by->memory && memory_level(by->memory) >= MEMORY_COPY)
+		return COPY_MEMORY;
+	return COPY_NONE;
 }
 
 void kernel_give_up(struct stream *s, enum copy_reason why)

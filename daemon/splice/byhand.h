@@ -6,8 +6,13 @@
 
 /* Why a stream is copied, of what a call of the kernel's has answered (a negative errno). */
 enum copy_reason kernel_reason(int err);
-/* Whether what would be given to the kernel is copied for want of memory: see ../memory.h. */
-bool splicer_is_short(const struct splicer *by);
+/*
+ * Why the kernel is given no stream now that it does not have. COPY_NONE: it is given them.
+ * COPY_MEMORY: for want of memory, see ../memory.h. COPY_UNLOCKED: another program has taken from
+ * the daemon's sockets the callback under which they leave the kernel; so it stays, and the log has
+ * been told.
+ */
+enum copy_reason splicer_refuses(const struct splicer *by);
 /* The kernel will not be given this stream again; who moves it until then is another matter. */
 void kernel_give_up(struct stream *s, enum copy_reason why);
 /* From now on the source is read by hand; what is pending goes first. */

@@ -29,6 +29,16 @@ bool stream_target_drained(struct stream *s)
 	return true;
 }
 
+bool stream_is_drained(struct stream *s)
+{
+	uint64_t backlog = 0, unsent = 0;
+
+	if (!s->drained && s->target && s->target->fd >= 0 &&
+	    kernel_backlog(s, stream_redirected(s), &backlog, &unsent) == 0)
+		s->drained = !backlog;
+	return s->drained;
+}
+
 void stream_farewell(struct stream *s)
 {
 	int queued = 0;

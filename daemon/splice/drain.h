@@ -11,6 +11,9 @@
  */
 bool stream_target_drained(struct stream *s);
 
+/* The same question, for who does not wait: no where the target does not say. */
+bool stream_is_drained(struct stream *s);
+
 /* The source is dead and everything it left is written: its owner is told once the target's peer
  * has all of it. */
 void stream_farewell(struct stream *s);

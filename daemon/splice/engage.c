@@ -53,6 +53,8 @@ int kernel_engage(struct stream *s)
 
 	if (s->source->fin_seen)
 		err = -EOPNOTSUPP;
+	else if (maps_unheard(s->splice->by->maps))
+		err = -ENOLCK;
 	if (!err && !s->target->based) {
 		uint64_t written;
 

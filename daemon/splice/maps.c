@@ -25,12 +25,14 @@ const char *const verdict_why_str[_VERDICT_MAX] = {
     [VERDICT_ORDER] = "passed_order",
     [VERDICT_LIMIT] = "passed_limit",
     [VERDICT_HARD] = "passed_hard",
+    [VERDICT_BEHIND] = "behind",
     [VERDICT_GAP] = "gap",
     [VERDICT_EVENT_LOST] = "event_lost",
     [VERDICT_SOCKET_ADDED] = "socket_added",
     [VERDICT_SOCKET_REFUSED] = "socket_refused",
     [VERDICT_LEFT] = "left",
     [VERDICT_NOT_LEFT] = "not_left",
+    [VERDICT_UNHEARD] = "unheard",
 };
 
 /* libbpf's own messages go out one level below ours: its warnings are our debug lines. */
@@ -190,6 +192,7 @@ static int load(struct maps *m, const struct maps_options *o, char why[256])
 		m->lane_of_fd = bpf_map__fd(m->skeleton->maps.lane_of);
 		m->owned_fd = bpf_map__fd(m->skeleton->maps.owned);
 		m->leaving = &m->skeleton->bss->leaving;
+		m->unheard = &m->skeleton->bss->unheard;
 		step = "mapping the lanes";
 		err = map_lanes(m);
 	}
@@ -310,6 +313,23 @@ int maps_lane_set(const struct maps *m, uint64_t source, const struct lane_ref *
 int maps_lane_clear(const struct maps *m, uint64_t source)
 {
 	return bpf_map_delete_elem(m->lane_of_fd, &source) < 0 ? -errno : 0;
+}
+
+bool maps_unheard(const struct maps *m)
+{
+	uint32_t noticed = 1;
+
+	if (!m->collected || !__atomic_load_n(m->unheard, __ATOMIC_RELAXED))
+		return false;
+	/* 2: it is told. */
+	if (__atomic_compare_exchange_n(m->unheard, &noticed, 2, false, __ATOMIC_RELAXED,
+					__ATOMIC_RELAXED))
+		log_warn(
+		    "another sockops program has cleared the callback flags of the daemon's "
+		    "sockets: sources would leave the kernel without their lock, and might lose "
+		    "a segment (integrity_aborts). What is not in the kernel is copied from now "
+		    "on, until a restart");
+	return true;
 }
 
 uint64_t maps_verdicts(const struct maps *m, enum verdict_why why)

@@ -17,9 +17,10 @@ struct maps {
 	int sockets_fd, engaged_fd, lane_of_fd, owned_fd;
 	struct lane *lanes; /* n_lanes of them, shared with the kernel: two for each slot */
 	uint32_t n_lanes;
-	struct splice **owners;        /* of each slot; read and written by its worker */
-	uint32_t *generations;         /* of each slot, raised with every use */
-	volatile uint32_t *leaving;    /* shared as well: see splice-api.h */
+	struct splice **owners;     /* of each slot; read and written by its worker */
+	uint32_t *generations;      /* of each slot, raised with every use */
+	volatile uint32_t *leaving; /* shared as well: see splice-api.h */
+	volatile uint32_t *unheard;
 	int rings[SPLICE_MAX_WORKERS]; /* one ring buffer a worker, -1 beyond n_rings */
 	unsigned int n_rings;
 	bool collected; /* sockops is attached */
@@ -57,6 +58,13 @@ int maps_engage(const struct maps *m, uint64_t cookie, int fd);
 int maps_disengage(const struct maps *m, uint64_t cookie);
 int maps_lane_set(const struct maps *m, uint64_t source, const struct lane_ref *ref);
 int maps_lane_clear(const struct maps *m, uint64_t source);
+
+/*
+ * Whether another sockops program has taken our callback from a source, as the verdict program has
+ * noticed (`unheard`): it, and every one to which that happens, leaves `engaged` without its
+ * socket's lock. Says so in the log, once. False where sockops is not attached: that was told.
+ */
+bool maps_unheard(const struct maps *m);
 
 /* The counter of `why`, summed over the CPUs. */
 uint64_t maps_verdicts(const struct maps *m, enum verdict_why why);

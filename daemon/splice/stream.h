@@ -51,6 +51,7 @@ enum copy_reason {
 	COPY_HALF_CLOSED, /* one side has ended: the kernel would discard what it hands up */
 	COPY_MAP_FULL,    /* no room in a map */
 	COPY_MEMORY,      /* memory_max is near */
+	COPY_UNLOCKED,    /* it could not leave the kernel under its lock: see splicer_refuses() */
 	COPY_REFUSED,     /* the kernel refused the socket for another reason */
 	_COPY_REASON_MAX,
 };

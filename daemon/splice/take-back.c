@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "../stats.h"
 #include "../tcpstate.h"
 #include "../util.h"
 #include "lane.h"
@@ -50,7 +51,8 @@ static bool window_is_open(const struct stream *s)
 	return state.open && state.received < consumed + far;
 }
 
-/* Without sockops. Safe as long as no verdict is due in this very moment. */
+/* Without sockops, or where it was not called. Safe as long as no verdict is due in this very
+ * moment. */
 static int delete_unlocked(struct stream *s)
 {
 	int err;
@@ -62,6 +64,7 @@ static int delete_unlocked(struct stream *s)
 		return -ECONNRESET; /* the kernel does it itself when TCP ends in a reset */
 	if (err)
 		return -EBUSY; /* it is where it was */
+	stat_inc(&s->splice->by->stats->unlocked_deletes);
 	if (kernel_passed(s) == s->taken)
 		return 0;
 	for (int i = 0; i < PUT_BACK_TRIES; i++) {
@@ -130,7 +133,9 @@ static int delete_locked(struct stream *s)
 	}
 	if (err)
 		return err;
-	/* An open source that did not leave is one that sockops does not know. */
+	/* An open source that did not leave is one for which sockops was not called: its flag is
+	 * gone, or its acknowledgements have no room for an option (bpf_skops_hdr_opt_len()), as
+	 * while three holes in what has come are reported. */
 	return kernel_passed(s) != s->taken ? -EAGAIN : delete_unlocked(s);
 }
 

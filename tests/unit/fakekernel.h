@@ -129,7 +129,7 @@ struct splice_test {
 	struct stats stats;
 	struct maps maps;
 	struct lane lanes[2];
-	uint32_t leaving;
+	uint32_t leaving, unheard;
 	struct splice *owners[1];
 	uint32_t generations[1];
 	struct splicer by;
@@ -218,6 +218,7 @@ static inline void begin(struct splice_test *t)
 	t->maps.lanes = t->lanes;
 	t->maps.n_lanes = 2;
 	t->maps.leaving = &t->leaving;
+	t->maps.unheard = &t->unheard;
 	t->maps.owners = t->owners;
 	t->maps.generations = t->generations;
 	t->maps.collected = true;

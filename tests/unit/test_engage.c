@@ -11,6 +11,7 @@
 #include "../../daemon/splice/adopt.h"
 #include "../../daemon/splice/budget.h"
 #include "../../daemon/splice/engage.h"
+#include "../../daemon/splice/take-back.h"
 #include "fakekernel.h"
 
 static struct splice_test t;
@@ -69,13 +70,13 @@ static void test_scarce_memory(void **state _unused_)
 	atomic_store(&t.memory.level, MEMORY_SMALLER);
 	splice_open(&t.sp);
 	assert_int_equal(down->state, STREAM_ENGAGED);
-	assert_true(budget_possible(down));
+	assert_true(budget_possible(down, UINT64_MAX));
 	end(&t);
 
 	begin(&t);
 	atomic_store(&t.memory.level, MEMORY_COPY);
 	splice_open(&t.sp);
-	assert_false(budget_possible(down));
+	assert_false(budget_possible(down, UINT64_MAX));
 	assert_int_equal(up->state, STREAM_COPY);
 	assert_int_equal(down->state, STREAM_COPY);
 	assert_int_equal(down->why_copy, COPY_MEMORY);
@@ -298,7 +299,7 @@ static void test_a_budget(void **state _unused_)
 {
 	begin_budgeted();
 	fake.on_mss = sockops_leaves;
-	assert_true(budget_possible(down));
+	assert_true(budget_possible(down, 1000));
 	assert_int_equal(budget_engage(down, 1000), 0);
 	assert_int_equal(t.lanes[DOWN].limit, 1000);
 	assert_int_equal(down->state, STREAM_ENGAGED);
@@ -329,6 +330,62 @@ static void test_a_budget(void **state _unused_)
 	end(&t);
 }
 
+/* What goes beyond a limit is handed up, and may not be behind bytes for its own socket. */
+static void test_a_budget_is_alone(void **state _unused_)
+{
+	begin_budgeted();
+	fake.on_mss = sockops_leaves;
+	assert_int_equal(budget_engage(down, 1000), 0);
+	assert_false(budget_possible(up, 1000));
+	assert_false(budget_possible(up, UINT64_MAX));
+	/* It is back, and its target has not taken all of it. */
+	t.lanes[DOWN].redirected = 1000;
+	stream_pump(down);
+	assert_int_equal(budget_settle(down), 1000);
+	assert_false(budget_possible(up, 1000));
+	assert_true(budget_possible(up, UINT64_MAX));
+	t.client.sent -= 1000; /* it has taken what it was given */
+	assert_true(budget_possible(up, 1000));
+
+	assert_int_equal(budget_engage(down, UINT64_MAX), 0);
+	assert_false(budget_possible(up, 1000));
+	assert_true(budget_possible(up, UINT64_MAX));
+	end(&t);
+}
+
+/* Another program has taken the callback away: nothing more goes to the kernel. */
+static void test_unheard(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_mss = sockops_leaves;
+	t.unheard = 1;
+	assert_false(budget_possible(down, UINT64_MAX));
+	assert_int_equal(t.unheard, 2);
+	assert_int_equal(kernel_take_back(down), 0);
+	kernel_to_copy(down);
+	pass(&t, 0);
+	assert_int_equal(down->state, STREAM_COPY);
+	assert_int_equal(down->why_copy, COPY_UNLOCKED);
+	assert_int_equal(up->state, STREAM_ENGAGED);
+	end(&t);
+
+	begin(&t);
+	t.unheard = 2;
+	splice_open(&t.sp);
+	assert_int_equal(up->state, STREAM_COPY);
+	assert_int_equal(t.stats.copy_reasons[COPY_UNLOCKED], 2);
+	assert_int_equal(t.stats.sessions_kernel, 0);
+	end(&t);
+
+	/* Where sockops is not there at all, that was told, and is no surprise. */
+	begin(&t);
+	t.unheard = 1;
+	t.maps.collected = false;
+	splice_open(&t.sp);
+	assert_int_equal(up->state, STREAM_ENGAGED);
+	end(&t);
+}
+
 static void test_a_budget_that_is_refused(void **state _unused_)
 {
 	begin_budgeted();
@@ -339,7 +396,7 @@ static void test_a_budget_that_is_refused(void **state _unused_)
 	assert_int_equal(t.stats.copy_reasons[COPY_MAP_FULL], 1);
 	assert_null(down->lane);
 	assert_int_equal(t.lanes[DOWN].generation, 0);
-	assert_false(budget_possible(down));
+	assert_false(budget_possible(down, 1000));
 	assert_false(t.sp.adopted);
 	end(&t);
 }
@@ -382,6 +439,8 @@ int main(void)
 	    cmocka_unit_test(test_when_it_is_busy),
 	    cmocka_unit_test(test_ends_before_it_is_old_enough),
 	    cmocka_unit_test(test_a_budget),
+	    cmocka_unit_test(test_a_budget_is_alone),
+	    cmocka_unit_test(test_unheard),
 	    cmocka_unit_test(test_a_budget_that_is_refused),
 	    cmocka_unit_test(test_an_entry_that_stays),
 	};

@@ -27,6 +27,7 @@ static void test_leaves_under_its_lock(void **state _unused_)
 	assert_int_equal(t.leaving, 0);
 	assert_int_equal(fake.mss, 1);
 	assert_int_equal(fake.removes[ENGAGED_FD - SOCKETS_FD], 0);
+	assert_int_equal(t.stats.unlocked_deletes, 0);
 	assert_false(is_held(&t.server));
 	end(&t);
 }
@@ -52,6 +53,7 @@ static void test_deleted_where_sockops_is_silent(void **state _unused_)
 	assert_int_equal(kernel_take_back(down), 0);
 	assert_int_equal(fake.mss, 1);
 	assert_int_equal(fake.removes[ENGAGED_FD - SOCKETS_FD], 1);
+	assert_int_equal(t.stats.unlocked_deletes, 1);
 	assert_false(is_in(ENGAGED_FD, &t.server));
 	assert_false(is_held(&t.server));
 	end(&t);
@@ -128,6 +130,7 @@ static void test_delete_is_refused(void **state _unused_)
 	begin_unlocked();
 	fake.fail_remove[ENGAGED_FD - SOCKETS_FD] = ENOMEM;
 	assert_int_equal(kernel_take_back(down), -EBUSY);
+	assert_int_equal(t.stats.unlocked_deletes, 0);
 	assert_true(is_held(&t.server));
 	end(&t);
 }

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Other programs' sockops in the daemon's cgroup.
+
+Streams leave the kernel under their socket's lock because the daemon's own sockops program is
+called for that; these keep it from being attached, or from being called.
+"""
+
+from lib import case, connect, wait_until
+from lib.foreign import Cgroup
+from lib.traffic import check_accounts
+
+MARKS = {"splice_high": "128K", "splice_low": "64K", "splice_hard": "8M"}
+LOAD = ("--sessions", 8, "--bytes-up", "24M", "--bytes-down", "24M")
+
+
+def warnings(daemon, *words):
+    return [line for line in daemon.log() if all(word in line for word in words)]
+
+
+def run_load(env, daemon, load):
+    load.go(daemon.address())
+    check_accounts(env, daemon, load.ok())
+
+
+@case(engines=("kernel",), timeout=90, vm=False)
+def test_not_attached(env):
+    """One that is alone in the cgroup: the daemon says so, and what follows, and counts it."""
+    with Cgroup(env) as cgroup:
+        cgroup.attach()
+        load = env.load(*LOAD)
+        daemon = env.spliced(load.backends, spliced=MARKS, prefix=cgroup.command())
+        assert len(warnings(daemon, "sockops is not attached")) == 1, daemon.log_tail()
+        answer = daemon.control("doctor")
+        assert [c["answer"] for c in answer["checks"] if c["name"] == "sockops"] == ["no"], answer
+        run_load(env, daemon, load)
+        stats = daemon.stats()
+        assert stats["pauses"] and stats["unlocked_deletes"] >= stats["pauses"], stats
+        assert stats["verdicts"]["left"] == 0, stats
+        daemon.check_and_end()
+
+
+@case(engines=("kernel",), timeout=90, vm=False)
+def test_attached(env):
+    """Alone in it, the daemon's own is called for each."""
+    with Cgroup(env) as cgroup:
+        load = env.load(*LOAD)
+        daemon = env.spliced(load.backends, spliced=MARKS, prefix=cgroup.command())
+        run_load(env, daemon, load)
+        stats = daemon.stats()
+        assert stats["pauses"] and stats["verdicts"]["left"] >= stats["pauses"], stats
+        assert stats["unlocked_deletes"] == stats["verdicts"]["unheard"] == 0, stats
+        assert not warnings(daemon, "sockops"), daemon.log_tail()
+        daemon.check_and_end()
+
+
+@case(engines=("kernel",), timeout=90, vm=False)
+def test_flags_cleared(env):
+    """One that comes when the daemon runs and clears the callback flags of its sockets: that is
+    noticed with the first bytes, told once, and sessions are copied from then on."""
+    with Cgroup(env) as cgroup:
+        load, backend = env.load(*LOAD), env.backend()
+        daemon = env.spliced([load.backends[0]], spliced=MARKS, prefix=cgroup.command(),
+                             more={"listener echo": {"bind": "127.0.0.1:0", "pool": "echo"},
+                                   "pool echo": {"server": f"e {backend.address}"}})
+        before = env.keep(connect(daemon.address("echo")))
+        before.sendall(b"before")
+        assert before.recv(6) == b"before"
+        cgroup.attach("multi")
+        first = env.keep(connect(daemon.address("echo")))
+        first.sendall(b"first")
+        assert first.recv(5) == b"first"
+        assert daemon.stats()["verdicts"]["unheard"] > 0, daemon.stats()["verdicts"]
+        load.go(daemon.address())
+        result = load.ok()
+        stats = daemon.stats()
+        # Of the first one the direction back, too, if it was given to the kernel after its bytes.
+        assert stats["copy_reasons"]["unlocked"] in (2 * 8, 2 * 8 + 1), stats["copy_reasons"]
+        assert stats["bytes_copied"] >= 8 * 2 * 24 << 20, (stats["bytes_copied"], result)
+        assert stats["unlocked_deletes"] == 0, stats
+        assert len(warnings(daemon, "cleared the callback flags")) == 1, daemon.log_tail()
+        found = daemon.sessions()
+        assert len(found) == 2 and {s["engine"] for s in found} == {"kernel"}, found
+        # Those that the kernel has go on there, and end as they should.
+        for sock in (before, first):
+            sock.sendall(b"end")
+            assert sock.recv(3) == b"end"
+            sock.close()
+        wait_until(lambda: daemon.stats()["sessions_active"] == 0, 5, "they are over")
+        assert {line["end"] for line in daemon.access_log()} == {"done"}
+        daemon.check_and_end()
+
+
+@case(engines=("kernel",), timeout=60, vm=False)
+def test_flags_cleared_before_the_start(env):
+    """The canary finds it, and names it."""
+    with Cgroup(env) as cgroup:
+        cgroup.attach("multi")
+        daemon = env.spliced(env.backend().address, prefix=cgroup.command(),
+                             spliced={"engine": "auto"}, start=False).start()
+        status = daemon.status()
+        assert status["engine"] == "copy" and "callback flags" in status["canary"], status
+        daemon.check_and_end()
