@@ -56,6 +56,8 @@ struct options {
 	unsigned listeners;
 	unsigned threads;
 	size_t size;
+	size_t write;        /* what an upload gives to one system call */
+	const char *watched; /* process ids with commas between them, or NULL */
 	double warmup;
 	double seconds;
 };
@@ -74,6 +76,16 @@ struct load {
 	uint64_t mismatches;    /* echoes that were not what was sent */
 	struct hist latency;
 };
+
+/* In clock ticks. */
+struct cpu_time {
+	uint64_t busy;    /* of all CPUs */
+	uint64_t stolen;  /* what the hypervisor gave to others */
+	uint64_t watched; /* what the watched processes used, without kernel threads */
+};
+
+/* Reads them; ends the program if a watched process is gone. */
+void cpu_read(const char *watched, struct cpu_time *cpu);
 
 uint64_t now_ns(void);
 void die(const char *what) __attribute__((noreturn));

@@ -4,10 +4,11 @@
 import statistics
 from xml.sax.saxutils import escape
 
-from report import BASE, human
+from report import human
 
 # Colours and grey text that can be read on white and on black; the background stays clear.
 COLOURS = {"direct": "#b4bcc5", "haproxy-splice": "#4c8fd6", "haproxy": "#86b3e3",
+           "haproxy-splice-own": "#2f6aa8",
            "nginx": "#3fa66a", "sniproxy": "#a884d1",
            "spliced-kernel": "#e0762f", "spliced-copy": "#eba878"}
 TEXT = "#768390"
@@ -20,7 +21,7 @@ PANEL_GAP = 24
 PANEL_HEAD = 28
 BAR = 18
 BAR_STEP = 26
-NAME_WIDTH = 104
+NAME_WIDTH = 120
 VALUE_WIDTH = 104
 FOOT = 34
 COLUMNS = 2
@@ -43,12 +44,13 @@ def _whisker(left, low, high, y):
 
 
 def _bar(x, y, name, values, scale, base):
-    """One target: its name, the median as a bar, the range as a whisker, the value."""
+    """One target: its name, the median as a bar, the range as a whisker, the value; as a multiple
+    of another one's, if base is that."""
     left = x + NAME_WIDTH
     median = statistics.median(values)
     colour = COLOURS.get(name, TEXT)
     label = human(median)
-    if base and name != BASE:
+    if base:
         label += f"  (x {median / base:.2f})"
     low, high = max(0, min(values)) * scale, max(0, max(values)) * scale
     width = max(1.0, median * scale)
@@ -63,14 +65,15 @@ def _bar(x, y, name, values, scale, base):
     return out
 
 
-def _panel(x, y, label, bars):
+def _panel(x, y, label, bars, base):
     room = PANEL_WIDTH - NAME_WIDTH - VALUE_WIDTH
     scale = room / (max(max(values) for _, values in bars) or 1)
-    base = next((statistics.median(values) for name, values in bars if name == BASE), None)
+    reference = next((statistics.median(values) for name, values in bars if name == base), None)
     out = [_text(x, y + 14, label, size=13, weight="bold")]
     top = y + PANEL_HEAD
     for number, (name, values) in enumerate(bars):
-        out += _bar(x, top + number * BAR_STEP, name, values, scale, base)
+        out += _bar(x, top + number * BAR_STEP, name, values, scale,
+                    reference if name != base else None)
     out.append(_line(x + NAME_WIDTH, top - 4, x + NAME_WIDTH, top + len(bars) * BAR_STEP - 4))
     return out
 
@@ -87,8 +90,8 @@ def _collect(results, field, rows):
 
 def chart(results, section, footnote):
     """A section as an SVG document, or None if nothing of it was measured."""
-    _, title, unit, better, field, rows = section
-    panels = _collect(results, field, rows)
+    title, unit = section.title, section.unit
+    panels = _collect(results, section.field, section.rows)
     if not panels:
         return None
     columns = min(COLUMNS, len(panels))
@@ -100,10 +103,11 @@ def chart(results, section, footnote):
            f"viewBox='0 0 {width} {height}' {FONT} fill='{TEXT}' role='img'>",
            f"<title>{escape(title)}, {escape(unit)}</title>",
            _text(MARGIN, 26, title, size=18, weight="bold"),
-           _text(MARGIN, 46, f"{unit}, {better} is better", size=13)]
+           _text(MARGIN, 46, f"{unit}, {section.better} is better", size=13)]
     for number, (label, bars) in enumerate(panels):
         x = MARGIN + number % columns * (PANEL_WIDTH + PANEL_GAP)
-        out += _panel(x, HEAD + number // columns * panel_height, label, bars)
+        out += _panel(x, HEAD + number // columns * panel_height, label, bars,
+                      section.base)
     for number, line in enumerate(footnote):
         out.append(_text(MARGIN, height - FOOT + 8 + 15 * number, line, size=11))
     return "\n".join([*out, "</svg>", ""])

@@ -9,6 +9,11 @@ gave nothing, nor did one listening socket for all of nginx's workers instead of
 
 from probes import HOST
 
+# What the proxies are configured for in each group of measurements.
+PROTOCOLS = {"tcp": "tcp", "http": "http", "tls": "tls",
+             "local": "tcp", "local-redis": "tcp", "local-pgbench": "tcp"}
+LOCAL = tuple(group for group in PROTOCOLS if group.startswith("local"))
+
 _HAPROXY_GLOBAL = """\
 global
     nbthread 2
@@ -129,6 +134,7 @@ control = {directory}/ctl.sock
 access_log = no
 user =
 max_sessions = {sessions}
+{options}
 
 [pool p]
 server = a 127.0.0.1:{backend}
@@ -139,6 +145,7 @@ SPLICED = {
 [listener b]
 bind = 127.0.0.1:0
 pool = p
+{listener}
 """,
     "http": _SPLICED_GLOBAL + f"""\
 keepalive = 256
@@ -149,11 +156,13 @@ bind = 127.0.0.1:0
 protocol = http
 route = host:{HOST} -> p
 keepalive_timeout = 1h
+{{listener}}
 """,
     "tls": _SPLICED_GLOBAL + f"""
 [listener b]
 bind = 127.0.0.1:0
 protocol = tls
 route = sni:{HOST} -> p
+{{listener}}
 """,
 }

@@ -31,8 +31,7 @@ static const struct role roles[] = {
 /* What is read at both ends of the measured time. */
 struct snapshot {
 	uint64_t time;
-	uint64_t busy;   /* clock ticks of all CPUs */
-	uint64_t stolen; /* ticks the hypervisor gave to others */
+	struct cpu_time cpu;
 	uint64_t client_bytes;
 	uint64_t backend_bytes;
 };
@@ -48,21 +47,6 @@ struct run {
 	struct snapshot end;
 };
 
-static void read_cpu(struct snapshot *snapshot)
-{
-	unsigned long long user, nice, system, idle, iowait, irq, softirq, steal;
-	FILE *file = fopen("/proc/stat", "re");
-
-	if (file == NULL)
-		die("/proc/stat");
-	if (fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system,
-		   &idle, &iowait, &irq, &softirq, &steal) != 8)
-		die("/proc/stat");
-	fclose(file);
-	snapshot->busy = user + nice + system + irq + softirq;
-	snapshot->stolen = steal;
-}
-
 static void snapshot_take(struct run *run, struct snapshot *snapshot)
 {
 	snapshot->client_bytes = 0;
@@ -71,7 +55,7 @@ static void snapshot_take(struct run *run, struct snapshot *snapshot)
 		    atomic_load_explicit(&run->loads[i].bytes, memory_order_relaxed);
 	snapshot->backend_bytes = atomic_load_explicit(&run->stats->received, memory_order_relaxed);
 	snapshot->time = now_ns();
-	read_cpu(snapshot);
+	cpu_read(run->options->watched, &snapshot->cpu);
 }
 
 static void sleep_seconds(double seconds)
@@ -153,8 +137,11 @@ static void report(struct run *run, int64_t leftover)
 	       microseconds(latency, 0.5), microseconds(latency, 0.9), microseconds(latency, 0.99),
 	       microseconds(latency, 0.999), (double)latency->max / 1e3);
 	printf("\"busy_s\": %.3f, \"steal_s\": %.3f, ",
-	       (double)(run->end.busy - run->begin.busy) / ticks,
-	       (double)(run->end.stolen - run->begin.stolen) / ticks);
+	       (double)(run->end.cpu.busy - run->begin.cpu.busy) / ticks,
+	       (double)(run->end.cpu.stolen - run->begin.cpu.stolen) / ticks);
+	if (run->options->watched != NULL)
+		printf("\"watched_s\": %.3f, ",
+		       (double)(run->end.cpu.watched - run->begin.cpu.watched) / ticks);
 	printf("\"errors\": %llu, \"mismatches\": %llu, \"leftover\": %lld}\n",
 	       (unsigned long long)total->errors, (unsigned long long)total->mismatches,
 	       (long long)leftover);
@@ -193,6 +180,8 @@ static void usage(int status)
 	      "  echo | connrate | up | down | get  --host ADDRESS --port N --connections N\n"
 	      "                                     --size BYTES --warmup S --seconds S\n"
 	      "                                     --threads N --preface FILE\n"
+	      "                                     --write BYTES (of a stream, at a time)\n"
+	      "                                     --watch PID[,PID...] (for their CPU time)\n"
 	      "  idle | idle-get                    --host ADDRESS --port N --connections N\n",
 	      status == 0 ? stdout : stderr);
 	exit(status);
@@ -234,6 +223,12 @@ static void parse_option(struct options *options, int option)
 	case 's':
 		options->size = strtoul(optarg, NULL, 10);
 		break;
+	case 'b':
+		options->write = strtoul(optarg, NULL, 10);
+		break;
+	case 'W':
+		options->watched = optarg;
+		break;
 	case 'w':
 		options->warmup = strtod(optarg, NULL);
 		break;
@@ -257,7 +252,8 @@ static void parse(struct options *options, int argc, char **argv)
 	    {"stats", 1, NULL, 'f'},       {"host", 1, NULL, 'h'},      {"port", 1, NULL, 'p'},
 	    {"connections", 1, NULL, 'c'}, {"listeners", 1, NULL, 'l'}, {"threads", 1, NULL, 't'},
 	    {"size", 1, NULL, 's'},        {"warmup", 1, NULL, 'w'},    {"seconds", 1, NULL, 'd'},
-	    {"preface", 1, NULL, 'x'},     {"help", 0, NULL, 'H'},      {NULL, 0, NULL, 0},
+	    {"preface", 1, NULL, 'x'},     {"write", 1, NULL, 'b'},     {"watch", 1, NULL, 'W'},
+	    {"help", 0, NULL, 'H'},        {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -267,6 +263,8 @@ static void parse(struct options *options, int argc, char **argv)
 		usage(2);
 	options->role = argv[optind];
 	/* A message holds at least the service byte and a number, a body the mark. */
+	if (options->write == 0 || options->write > CHUNK_SIZE)
+		usage(2);
 	if (options->connections == 0 || options->listeners == 0 || options->size < 16 ||
 	    options->threads == 0 || options->threads > options->connections)
 		usage(2);
@@ -279,6 +277,7 @@ int main(int argc, char **argv)
 				  .listeners = 1,
 				  .threads = 1,
 				  .size = 64,
+				  .write = CHUNK_SIZE,
 				  .warmup = 0.5,
 				  .seconds = 2};
 

@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from processes import Failure, machine_available, memory
+import clients
+from configurations import LOCAL, PROTOCOLS
+from processes import Failure, child_setup, family, machine_available, memory
 
 
-GROUPS = ("tcp", "http", "tls")
+GROUPS = tuple(PROTOCOLS)
 BULK = 1 << 20  # bodies from this size on are measured in bytes
 BUSY = 0.3  # CPUs that others may use, for CPU time to be measured
 
@@ -24,6 +26,8 @@ class Measure:
     connections: int
     size: int = 64
     group: str = "tcp"
+    write: int = 0  # what an upload gives to one system call; 0 is what is best
+    pipeline: int = 1  # requests of a connection on their way at a time
 
     @property
     def bulk(self):
@@ -54,7 +58,21 @@ MEASURES = (
     Measure("http-idle", "idle-get", 0, 64, "http"),
     Measure("tls-connrate", "connrate", 32, group="tls"),
     *(Measure(f"tls-{way}-8", way, 8, group="tls") for way in ("up", "down")),
+    *(Measure(f"local-echo64-{count}", "echo", count, 64, "local")
+      for count in ECHO_CONNECTIONS),
+    *(Measure(f"local-up{name}-{count}", "up", count, group="local", write=size)
+      for name, size in (("64k", 65536), ("1000", 1000)) for count in (1, 8)),
+    Measure("local-connrate", "connrate", 32, group="local"),
+    *(Measure(f"local-redis-{count}-p{depth}", "redis", count, 64, "local-redis", pipeline=depth)
+      for depth in (1, 16) for count in (1, 50)),
+    *(Measure(f"local-pgbench-{count}", "pgbench", count, group="local-pgbench")
+      for count in (1, 16)),
 )
+
+
+def rounds(group, quick):
+    """How many samples of each measurement are enough."""
+    return 3 if quick else 7 if group in LOCAL else 5
 
 
 @dataclass
@@ -68,28 +86,41 @@ class Load:
     seconds: float
     idle_cost: float = 0.0  # CPU seconds per second the machine uses anyway
     sessions: int = 10000
+    applications: object = None  # the cgroup of clients and servers
+    programs: dict = field(default_factory=dict)  # paths of other clients
 
     def command(self, role, port, *options):
         """The command line of one run."""
         return [self.program, role, "--stats", self.stats, "--port", str(port),
                 *(str(option) for option in options)]
 
+    def run(self, command):
+        """What a client prints; Failure with what it complains of."""
+        limit = self.warmup + self.seconds + 15
+        try:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  timeout=limit, text=True, errors="replace", check=False,
+                                  preexec_fn=child_setup(self.applications))
+        except subprocess.TimeoutExpired as error:
+            raise Failure(f"no end after {limit:.0f} s") from error
+        if done.returncode != 0:
+            raise Failure(done.stderr.strip().rpartition("\n")[2] or "no result")
+        return done.stdout
 
-def take(load, measure, port):
+
+def take(load, measure, target):
     """One sample: what the load generator says, and what follows from it."""
-    command = load.command(measure.role, port, "--connections", measure.connections,
-                           "--size", measure.size, "--warmup", load.warmup,
-                           "--seconds", load.seconds,
-                           *(("--preface", load.preface) if measure.group == "tls" else ()))
-    limit = load.warmup + load.seconds + 15
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              timeout=limit, check=False)
-        sample = json.loads(done.stdout)
-    except subprocess.TimeoutExpired as error:
-        raise Failure(f"no end after {limit:.0f} s") from error
-    except ValueError as error:
-        raise Failure(done.stderr.decode(errors="replace").strip() or "no result") from error
+    if measure.role in clients.LOADS:
+        return clients.LOADS[measure.role](load, measure, target.port)
+    options = ["--connections", measure.connections, "--size", measure.size,
+               "--warmup", load.warmup, "--seconds", load.seconds]
+    if measure.group == "tls":
+        options += ["--preface", load.preface]
+    if measure.write:
+        options += ["--write", measure.write]
+    if target.process:
+        options += ["--watch", ",".join(map(str, family(target.process.pid)))]
+    sample = json.loads(load.run(load.command(measure.role, target.port, *options)))
     derive(sample, measure, load.idle_cost)
     return sample
 
@@ -116,6 +147,8 @@ def derive(sample, measure, idle_cost):
         sample["gbit_s"] = sample["bytes"] * 8 / seconds / 1e9
         if cpu:
             sample["cpu_s_per_gb"] = cpu / (sample["bytes"] / 1e9)
+        if "watched_s" in sample:
+            sample["proxy_cpu_s_per_gb"] = sample["watched_s"] / (sample["bytes"] / 1e9)
     else:
         if not sample["requests"]:
             raise Failure("not one request was answered")

@@ -4,6 +4,7 @@
 import http.client
 import socket
 import ssl
+import struct
 
 HOST = "bench.example"
 
@@ -46,7 +47,22 @@ def _answers(port):
         client.close()
 
 
-_PROBES = {"tcp": _echoes, "http": _answers,
+def _replies(port, question, answers):
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as client:
+        client.sendall(question)
+        return client.recv(64).startswith(answers)
+
+
+def _redis(port):
+    return _replies(port, b"PING\r\n", b"+PONG")
+
+
+def _postgres(port):
+    return _replies(port, struct.pack("!II", 8, 80877103), (b"S", b"N"))  # SSLRequest
+
+
+_PROBES = {"tcp": _echoes, "local": _echoes, "local-redis": _redis, "local-pgbench": _postgres,
+           "http": _answers,
            "tls": lambda port: _echoes(port, client_hello())}
 
 

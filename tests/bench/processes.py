@@ -37,9 +37,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def _child_setup():
-    # Should the benchmark itself be killed, its children are told to end.
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def child_setup(cgroup=None):
+    """What a child does before it becomes another program: for preexec_fn."""
+    def setup():
+        # Should the benchmark itself be killed, its children are told to end.
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if cgroup:
+            cgroup.join()
+    return setup
 
 
 class Processes:
@@ -55,10 +60,10 @@ class Processes:
         for process in reversed(self.running[:]):
             self.stop(process)
 
-    def start(self, command, **options):
+    def start(self, command, cgroup=None, **options):
         """Starts a program as the leader of its own process group."""
-        process = subprocess.Popen(command, start_new_session=True, preexec_fn=_child_setup,
-                                   **options)
+        process = subprocess.Popen(command, start_new_session=True,
+                                   preexec_fn=child_setup(cgroup), **options)
         self.running.append(process)
         return process
 

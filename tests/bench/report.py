@@ -3,7 +3,7 @@
 
 import statistics
 
-BASE = "haproxy-splice"
+from sections import BASE, BODIES, GETS, SECTIONS, STREAMS, TLS_STREAMS
 
 
 class Results:
@@ -51,74 +51,11 @@ def human(value):
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _echo_rows(size):
-    return [(f"{count} connection{'s' if count > 1 else ''}", f"echo{size}-{count}")
-            for count in (1, 16, 256)]
-
-
-STREAMS = [("1 stream up", "up-1"), ("8 streams up", "up-8"),
-           ("1 stream down", "down-1"), ("8 streams down", "down-8")]
-CONNRATE = [("connect, 64 B, close", "connrate")]
-HELD = [("idle session", "idle")]
-GETS = [("16 connections", "http-get-16"), ("256 connections", "http-get-256")]
-BODIES = [("1 MiB, 8 connections", "http-1m-8"), ("100 MiB, 8 connections", "http-100m-8")]
-HTTP_HELD = [("idle connection", "http-idle")]
-TLS_CONNRATE = [("connect, hello, close", "tls-connrate")]
-TLS_STREAMS = [("8 streams up", "tls-up-8"), ("8 streams down", "tls-down-8")]
-
-# File name, title, unit, which way is better, field, rows of (label, measurement).
-SECTIONS = (
-    ("requests-64", "64 B echo", "requests/s", "more", "per_s", _echo_rows("64")),
-    ("requests-64-p50", "64 B echo, p50 latency", "µs", "less", "p50_us", _echo_rows("64")),
-    ("requests-64-p99", "64 B echo, p99 latency", "µs", "less", "p99_us", _echo_rows("64")),
-    ("requests-64-cpu", "64 B echo, CPU", "CPU s per 100 k requests", "less",
-     "cpu_s_per_100k", _echo_rows("64")),
-    ("requests-16k", "16 KiB echo", "requests/s", "more", "per_s", _echo_rows("16k")),
-    ("requests-16k-p50", "16 KiB echo, p50 latency", "µs", "less", "p50_us", _echo_rows("16k")),
-    ("requests-16k-p99", "16 KiB echo, p99 latency", "µs", "less", "p99_us", _echo_rows("16k")),
-    ("requests-16k-cpu", "16 KiB echo, CPU", "CPU s per 100 k requests", "less",
-     "cpu_s_per_100k", _echo_rows("16k")),
-    ("throughput", "Streams", "Gbit/s", "more", "gbit_s", STREAMS),
-    ("throughput-cpu", "Streams, CPU", "CPU s per GB", "less", "cpu_s_per_gb", STREAMS),
-    ("connections", "New connections", "connections/s", "more", "per_s", CONNRATE),
-    ("connections-p99", "New connections, p99 latency", "µs", "less", "p99_us", CONNRATE),
-    ("connections-cpu", "New connections, CPU", "CPU s per 100 k connections", "less",
-     "cpu_s_per_100k", CONNRATE),
-    ("memory-rss", "Memory of the proxy (Rss)", "bytes per idle session", "less",
-     "rss_per_session", HELD),
-    ("memory-pss", "Memory of the proxy (Pss)", "bytes per idle session", "less",
-     "pss_per_session", HELD),
-    ("memory-machine", "Memory of the machine, with sockets, client and backend",
-     "bytes per idle session", "less", "machine_per_session", HELD),
-    ("http-requests", "HTTP GET of 64 B", "requests/s", "more", "per_s", GETS),
-    ("http-requests-p50", "HTTP GET of 64 B, p50 latency", "µs", "less", "p50_us", GETS),
-    ("http-requests-p99", "HTTP GET of 64 B, p99 latency", "µs", "less", "p99_us", GETS),
-    ("http-requests-cpu", "HTTP GET of 64 B, CPU", "CPU s per 100 k requests", "less",
-     "cpu_s_per_100k", GETS),
-    ("http-bodies", "HTTP response bodies", "Gbit/s", "more", "gbit_s", BODIES),
-    ("http-bodies-cpu", "HTTP response bodies, CPU", "CPU s per GB", "less", "cpu_s_per_gb",
-     BODIES),
-    ("http-memory-rss", "Memory of the HTTP proxy (Rss)", "bytes per idle connection", "less",
-     "rss_per_session", HTTP_HELD),
-    ("http-memory-pss", "Memory of the HTTP proxy (Pss)", "bytes per idle connection", "less",
-     "pss_per_session", HTTP_HELD),
-    ("tls-connections", "TLS routed by SNI: new connections", "connections/s", "more", "per_s",
-     TLS_CONNRATE),
-    ("tls-connections-p99", "TLS routed by SNI: new connections, p99 latency", "µs", "less",
-     "p99_us", TLS_CONNRATE),
-    ("tls-connections-cpu", "TLS routed by SNI: new connections, CPU",
-     "CPU s per 100 k connections", "less", "cpu_s_per_100k", TLS_CONNRATE),
-    ("tls-throughput", "TLS routed by SNI: streams", "Gbit/s", "more", "gbit_s", TLS_STREAMS),
-    ("tls-throughput-cpu", "TLS routed by SNI: streams, CPU", "CPU s per GB", "less",
-     "cpu_s_per_gb", TLS_STREAMS),
-)
-
-
-def _cell(results, measure, target, field):
-    value = results.median(measure, target, field)
+def _cell(results, measure, target, section):
+    value = results.median(measure, target, section.field)
     if value is None:
         return "-"
-    ratio = results.ratio(measure, target, field)
+    ratio = results.ratio(measure, target, section.field, section.base)
     return human(value) + (f" ({ratio:.2f})" if ratio is not None else "")
 
 
@@ -129,17 +66,19 @@ def _measured(results, rows, field):
 
 def table(results, section):
     """One section as lines of text; empty if it was not measured."""
-    _, title, unit, better, field, rows = section
-    rows = _measured(results, rows, field)
+    rows = _measured(results, section.rows, section.field)
     if not rows:
         return []
     targets = [target for target in results.targets
-               if any(results.values(measure, target, field) for _, measure in rows)]
-    lines = ["", f"{title}: {unit} ({better} is better; in brackets: x {BASE})",
-             f"  {'':22}" + "".join(f"{name:>16}" for name in targets)]
+               if any(results.values(measure, target, section.field) for _, measure in rows)]
+    width = max(16, *(len(name) + 2 for name in targets))
+    left = max(22, *(len(label) for label, _ in rows))
+    lines = ["", f"{section.title}: {section.unit} ({section.better} is better; in brackets: "
+             f"x {section.base})",
+             f"  {'':{left}}" + "".join(f"{name:>{width}}" for name in targets)]
     for label, measure in rows:
-        cells = (_cell(results, measure, target, field) for target in targets)
-        lines.append(f"  {label:22}" + "".join(f"{cell:>16}" for cell in cells))
+        cells = (_cell(results, measure, target, section) for target in targets)
+        lines.append(f"  {label:{left}}" + "".join(f"{cell:>{width}}" for cell in cells))
     return lines
 
 
@@ -241,12 +180,12 @@ def goals_table(judged):
 def summary(results):
     """Median, least and greatest of every plotted field, for results.json."""
     out = {}
-    for _, _, unit, _, field, rows in SECTIONS:
-        for _, measure in rows:
+    for section in SECTIONS:
+        for _, measure in section.rows:
             for target in results.targets:
-                values = results.values(measure, target, field)
+                values = results.values(measure, target, section.field)
                 if values:
-                    out.setdefault(measure, {}).setdefault(target, {})[field] = {
-                        "unit": unit, "median": statistics.median(values),
+                    out.setdefault(measure, {}).setdefault(target, {})[section.field] = {
+                        "unit": section.unit, "median": statistics.median(values),
                         "min": min(values), "max": max(values)}
     return out

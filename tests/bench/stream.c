@@ -35,19 +35,41 @@ static void streams_open(struct load *load, struct stream *streams, int epoll, c
 	}
 }
 
-static bool stream_event(struct load *load, struct stream *stream, char *buffer, bool upload)
+static void count(struct load *load, size_t length)
 {
-	ssize_t length = upload ? send(stream->fd, buffer, CHUNK_SIZE, MSG_DONTWAIT | MSG_NOSIGNAL)
-				: recv(stream->fd, buffer, CHUNK_SIZE, MSG_DONTWAIT);
+	/* One writer: a plain load and store is cheaper than an atomic addition. */
+	uint64_t bytes = atomic_load_explicit(&load->bytes, memory_order_relaxed);
+
+	atomic_store_explicit(&load->bytes, bytes + length, memory_order_relaxed);
+}
+
+/* As long as there is room, but so much at most that the other streams have their turn. */
+static bool stream_write(struct load *load, struct stream *stream, const char *buffer)
+{
+	size_t size = load->options->write;
+
+	for (size_t done = 0; done + size <= CHUNK_SIZE; done += size) {
+		ssize_t length = send(stream->fd, buffer, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (length < 0)
+			return errno == EAGAIN;
+		count(load, (size_t)length);
+	}
+	return true;
+}
+
+static bool stream_read(struct load *load, struct stream *stream, char *buffer)
+{
+	ssize_t length = recv(stream->fd, buffer, CHUNK_SIZE, MSG_DONTWAIT);
 
 	if (length < 0)
 		return errno == EAGAIN;
-	if (length == 0)
-		return false;
-	/* One writer: a plain load and store is cheaper than an atomic addition. */
-	uint64_t bytes = atomic_load_explicit(&load->bytes, memory_order_relaxed);
-	atomic_store_explicit(&load->bytes, bytes + (uint64_t)length, memory_order_relaxed);
-	return true;
+	count(load, (size_t)length);
+	return length > 0;
+}
+
+static bool stream_event(struct load *load, struct stream *stream, char *buffer, bool upload)
+{
+	return upload ? stream_write(load, stream, buffer) : stream_read(load, stream, buffer);
 }
 
 static void streams_loop(struct load *load, int epoll, char *buffer, bool upload)

@@ -8,6 +8,7 @@ import time
 
 import configurations
 import probes
+from configurations import LOCAL, PROTOCOLS
 from peers import MACHINE
 from processes import Failure, free_port
 
@@ -30,11 +31,13 @@ class Target:
     """One running way to the backend. Start as many instances as wanted."""
 
     name = ""
-    groups = ("tcp", "http", "tls")  # what it can be configured for
+    groups = tuple(PROTOCOLS)  # of measurements, in which it takes part
     sessions = 10000  # what every proxy is configured to hold
 
-    def __init__(self, group, processes, directory, backend):
+    def __init__(self, group, processes, directory, backend, cgroup=None):
         self.group = group
+        self.protocol = PROTOCOLS[group]
+        self.cgroup = cgroup  # the applications', if they have one
         self.processes = processes
         self.directory = directory
         self.backend = backend
@@ -125,8 +128,8 @@ class Peer(Target):
     place = MACHINE
     program = ""
 
-    def __init__(self, group, processes, directory, backend):
-        super().__init__(group, processes, directory, backend)
+    def __init__(self, group, processes, directory, backend, cgroup=None):
+        super().__init__(group, processes, directory, backend, cgroup)
         self.home = self.place.home(directory)
 
     @classmethod
@@ -155,15 +158,30 @@ class HaproxySplice(Peer):
 
     def launch(self):
         self.port = free_port()
-        self.run_with(configurations.HAPROXY[self.group].format(
+        self.run_with(configurations.HAPROXY[self.protocol].format(
             port=self.port, backend=self.backend, option=self.option, tuning=self.tuning,
             sessions=self.sessions), "-db", "-f")
+
+
+class HaproxySpliceOwn(HaproxySplice):
+    """This machine's HAProxy, where the other one is newer."""
+
+    name = "haproxy-splice-own"
+    groups = LOCAL
+    place = MACHINE  # HaproxySplice's may be another one
+
+    @classmethod
+    def version(cls):
+        if HaproxySplice.place is cls.place:
+            raise Failure("it is the same as haproxy-splice here")
+        return super().version()
 
 
 class Haproxy(HaproxySplice):
     """HAProxy copying through its buffers."""
 
     name = "haproxy"
+    groups = ("tcp", "http", "tls")
     option = ""
     tuning = "    tune.bufsize 65536"
 
@@ -173,7 +191,7 @@ class Nginx(Peer):
 
     name = "nginx"
     program = "nginx"
-    groups = ("tcp", "http")
+    groups = ("tcp", "http", *LOCAL)
 
     @classmethod
     def version(cls):
@@ -184,7 +202,7 @@ class Nginx(Peer):
     def launch(self):
         self.port = free_port()
         module = NGINX_STREAM_MODULE
-        self.run_with(configurations.NGINX[self.group].format(
+        self.run_with(configurations.NGINX[self.protocol].format(
             module=f"load_module {module};" if self.place.has(module) else "", port=self.port,
             backend=self.backend, directory=self.home,
             connections=2 * self.sessions + 64), "-p", self.home, "-e", "stderr", "-c")
@@ -207,11 +225,12 @@ class Sniproxy(Peer):
             port=self.port, backend=self.backend, directory=self.home), "-f", "-c")
 
 
-class SplicedKernel(Target):
-    """spliced with the kernel moving the bytes."""
+class Spliced(Target):
+    """spliced, with further lines in its configuration or without."""
 
-    name = "spliced-kernel"
-    engine = "kernel"
+    engine = ""
+    options = ""  # of the daemon; {cgroup} is the applications'
+    listener = ""
     build = pathlib.Path("build")
 
     @classmethod
@@ -222,9 +241,10 @@ class SplicedKernel(Target):
         return first_line([str(cls.build / "spliced"), "--version"])
 
     def launch(self):
-        conf = self.write_conf(configurations.SPLICED[self.group].format(
+        conf = self.write_conf(configurations.SPLICED[self.protocol].format(
             engine=self.engine, backend=self.backend, directory=self.directory,
-            sessions=self.sessions))
+            sessions=self.sessions, listener=self.listener,
+            options=self.options.format(cgroup=self.cgroup and self.cgroup.path)))
         self.run([str(self.build / "spliced"), "-c", conf])
         self.port = self.find_port()
 
@@ -254,14 +274,16 @@ class SplicedKernel(Target):
         return self.control("stats")
 
 
-class SplicedCopy(SplicedKernel):
-    """spliced copying in user space."""
+def spliced(name, **attributes):
+    """The class of spliced configured in one way."""
+    return type(name, (Spliced,), {"name": name, **attributes})
 
-    name = "spliced-copy"
-    engine = "copy"
 
+SplicedKernel = spliced("spliced-kernel", engine="kernel")
+SplicedCopy = spliced("spliced-copy", engine="copy")
 
 # Those that are taken from a newer Debian where there is one.
 MODERN = (HaproxySplice, Haproxy, Nginx)
 
-ALL = [Direct, HaproxySplice, Haproxy, Nginx, Sniproxy, SplicedKernel, SplicedCopy]
+ALL = [Direct, HaproxySplice, HaproxySpliceOwn, Haproxy, Nginx, Sniproxy, SplicedKernel,
+       SplicedCopy]
