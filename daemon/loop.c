@@ -144,7 +144,9 @@ static void on_refused(struct timer *t)
 	}
 	while ((c = TAILQ_FIRST(&l->refused)) && c->refused >= REFUSED_MAX) {
 		loop_unwatch(l, c);
-		c->event(c, CONN_UNWATCHED);
+		/* As of any other event of a socket that is nobody's. */
+		if (c->event)
+			c->event(c, CONN_UNWATCHED);
 	}
 	if (!TAILQ_EMPTY(&l->refused))
 		loop_timer_set(l, t, l->now + REFUSED_RETRY_NS);

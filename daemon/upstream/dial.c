@@ -446,8 +446,10 @@ void dial_halt(struct dial *d)
 	if (!d)
 		return;
 	loop_timer_cancel(d->dialer->loop, &d->timer);
-	if (d->conn)
-		d->conn->event = NULL;
+	if (!d->conn)
+		return;
+	loop_unwatch(d->dialer->loop, d->conn);
+	d->conn->event = NULL;
 }
 
 void dial_free(struct dial *d)

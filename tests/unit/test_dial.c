@@ -333,6 +333,23 @@ static void test_halted(void **state _unused_)
 	done(f);
 }
 
+/* The loop would tell it that its socket cannot be watched. */
+static void test_halted_while_epoll_refuses(void **state _unused_)
+{
+	struct fixture *f = MAKE(LISTENS);
+	int poll_fd = f->turns.loop.poll_fd;
+
+	open_pool(f);
+	f->turns.loop.poll_fd = -1;
+	start(f);
+	turns_pass(&f->turns, NSEC_PER_SEC / 2);
+	dial_halt(f->dial);
+	turns_pass(&f->turns, 2 * NSEC_PER_SEC);
+	assert_int_equal(f->connected + f->failed, 0);
+	f->turns.loop.poll_fd = poll_fd;
+	done(f);
+}
+
 static void test_epoll_refuses(void **state _unused_)
 {
 	struct fixture *f = MAKE(LISTENS);
@@ -735,6 +752,7 @@ int main(void)
 	    cmocka_unit_test(test_server_that_resets_at_once),
 	    cmocka_unit_test(test_nobody_waits_any_more),
 	    cmocka_unit_test(test_halted),
+	    cmocka_unit_test(test_halted_while_epoll_refuses),
 	    cmocka_unit_test(test_epoll_refuses),
 	    cmocka_unit_test(test_the_next_one),
 	    cmocka_unit_test(test_backup_comes_last),
