@@ -68,7 +68,7 @@ class Task:
         except BaseException as error:  # handed to join()
             self.error = error
 
-    def join(self, seconds=40):
+    def join(self, seconds=90):
         self.thread.join(seconds)
         if self.error:
             raise self.error
@@ -107,7 +107,7 @@ def both_ways(env, rounds, size, chunk):
 
     def talk():
         for _ in range(rounds):
-            with Client(daemon.address(), timeout=40) as client:
+            with Client(daemon.address(), timeout=90) as client:
                 client.send(request("POST", "/", framing(size, chunk)))
                 body = Task(send_all, client.sock, framed(UP, size, chunk))
                 answer = client.head()
@@ -129,14 +129,14 @@ def both_ways(env, rounds, size, chunk):
     return verdicts
 
 
-@case(timeout=120, core=True)
+@case(timeout=240, core=True)
 def test_both_ways_in_chunks(env):
     for chunk in (MIB, 200_000):
         verdicts = both_ways(env, env.pick(2, 1), 4 * MIB, chunk)
         assert env.engine == "copy" or verdicts["passed_limit"] > 0, verdicts
 
 
-@case(timeout=120)
+@case(timeout=240)
 def test_both_ways_with_lengths(env):
     both_ways(env, env.pick(4, 1), 4 * MIB, 0)
 
