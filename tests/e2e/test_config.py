@@ -152,6 +152,21 @@ def test_committed_files_are_current(env):
         "docs/operations.md lacks what --print-counters prints"
 
 
+@case(engines=("kernel",))
+def test_words_are_explained(env):
+    """What the counters are called by, and what splicectl says of a session's engine."""
+    root = Path(__file__).resolve().parents[2]
+    guide = (root / "docs/operations.md").read_text(encoding="utf-8")
+    page = (root / "docs/man/splicectl.1").read_text(encoding="utf-8")
+    stats = env.spliced(env.backend().address).stats()
+    for family in ("copy_reasons", "ends", "verdicts"):
+        missing = [word for word in stats[family] if f"`{word}`" not in guide]
+        assert stats[family] and not missing, f"docs/operations.md lacks of {family}: {missing}"
+    reasons = " ".join(line for line in page.splitlines() if line.startswith(".BR")).split()
+    missing = [word for word in stats["copy_reasons"] if word not in (*reasons, "none")]
+    assert not missing, f"docs/man/splicectl.1 lacks of engine_reason: {missing}"
+
+
 @case(engines=())
 def test_examples_are_valid(env):
     examples = sorted((Path(__file__).resolve().parents[2] / "conf/examples").glob("*.conf"))

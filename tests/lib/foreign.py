@@ -35,10 +35,14 @@ class Cgroup:
         target = self.env.tmp / "foreign.bpf.o"
         programs.run(clang, "-O2", "-g", "-target", "bpf",
                      f"-I/usr/include/{platform.machine()}-linux-gnu", "-c", SOURCE, "-o", target)
-        self.path.mkdir()
         self.pins.mkdir()
         process.run("mount", "-t", "bpf", "bpf", self.pins)
-        process.run(bpftool, "prog", "load", target, self.pins / "foreign")
+        try:
+            process.run(bpftool, "prog", "load", target, self.pins / "foreign")
+            self.path.mkdir()
+        except BaseException:
+            process.run("umount", self.pins)
+            raise
         return self
 
     def command(self):

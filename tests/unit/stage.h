@@ -218,17 +218,18 @@ static inline int stage_take(struct stage *st, int fd, char *text, size_t len, s
 	return errno == EAGAIN ? 0 : -errno;
 }
 
-/* What has come, once that are so many bytes at least; its stream goes on. */
-static inline const char *stage_heard(struct stage *st, int fd, size_t least)
+/* What has come until that is in it; its stream goes on. */
+static inline const char *stage_heard(struct stage *st, int fd, const char *what)
 {
 	static char text[8192];
 	int end = stage_take(st, fd, text, 0, sizeof(text));
 
-	for (int waited = 0; !end && strlen(text) < least && waited < STAGE_WAIT_MS; waited += 10) {
+	for (int waited = 0; !end && !strstr(text, what) && waited < STAGE_WAIT_MS; waited += 10) {
 		(void)poll(NULL, 0, 10);
 		end = stage_take(st, fd, text, strlen(text), sizeof(text));
 	}
 	assert_int_equal(end, 0);
+	assert_non_null(strstr(text, what));
 	return text;
 }
 
@@ -251,7 +252,7 @@ static inline const char *stage_heard_last(struct stage *st, int fd, int how)
 /* These bytes have come, and nothing else; the stream goes on. */
 static inline void stage_hears(struct stage *st, int fd, const char *text)
 {
-	assert_string_equal(stage_heard(st, fd, strlen(text)), text);
+	assert_string_equal(stage_heard(st, fd, text), text);
 }
 
 /* These are the last bytes. */
