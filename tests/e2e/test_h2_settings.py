@@ -182,7 +182,7 @@ def test_bulk_after_the_acknowledgement(env):
     daemon = proxy(env, env.backend(serve))
     exchange_with(env, daemon, exchanges, ACK, size)
     exchange_with(env, daemon, exchanges, b"", size)
-    check_kernel_share(env, daemon, 0.2)
+    check_kernel_share(env, daemon)
 
 
 @case(timeout=60)

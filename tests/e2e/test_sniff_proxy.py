@@ -351,7 +351,7 @@ def test_bulk_behind_headers(env):
     exchanges[0].join(10)
     line = daemon.wait_access()[0]
     assert line["end"] == "done" and int(line["bytes_down"]) == size, line
-    check_kernel_share(env, daemon, 0.2)
+    check_kernel_share(env, daemon)
 
 
 class OneByOne(Reader):

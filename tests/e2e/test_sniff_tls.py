@@ -227,7 +227,7 @@ def test_hello_then_bulk(env):
     line = daemon.wait_access()[0]
     assert (line["bytes_up"], line["bytes_down"]) == (str(size + len(hello)), str(size)), line
     assert line["engine"] == env.engine, line
-    check_kernel_share(env, daemon, 0.2)
+    check_kernel_share(env, daemon)
 
 
 @case(timeout=90)

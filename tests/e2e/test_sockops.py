@@ -5,7 +5,7 @@ Streams leave the kernel under their socket's lock because the daemon's own sock
 called for that; these keep it from being attached, or from being called.
 """
 
-from lib import case, connect, wait_until
+from lib import case, connect, read_exactly, wait_until
 from lib.foreign import Cgroup
 from lib.traffic import check_accounts
 
@@ -67,9 +67,12 @@ def test_flags_cleared(env):
         assert before.recv(6) == b"before"
         cgroup.attach("multi")
         first = env.keep(connect(daemon.address("echo")))
-        first.sendall(b"first")
-        assert first.recv(5) == b"first"
-        assert daemon.stats()["verdicts"]["unheard"] > 0, daemon.stats()["verdicts"]
+
+        def noticed():
+            first.sendall(b"first")
+            assert read_exactly(first, 5) == b"first"
+            return daemon.stats()["verdicts"]["unheard"] > 0
+        wait_until(noticed, 10, "the flags are looked at")
         load.go(daemon.address())
         result = load.ok()
         stats = daemon.stats()

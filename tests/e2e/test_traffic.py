@@ -11,23 +11,24 @@ DOWNLOAD = ("--half-close", "server", "--concurrent")
 UPLOAD = ("--half-close", "client", "--concurrent")
 
 # Each scenario is a test: the load tool's options, and which part of the bytes the kernel engine
-# must have moved itself (0: the sessions are too short to say).
+# must have moved itself (0: the sessions are too short to say). That it was at work, no more: how
+# much it moves is a matter of the machine's load.
 SCENARIOS = {
-    "hundred_sessions": (0.2, "--sessions", 100, "--bytes-up", "2M", "--bytes-down", "3M"),
-    "echo": (0.2, "--sessions", 20, "--echo", "--bytes-up", "4M"),
-    "pingpong_small": (0.2, "--sessions", 16, "--pingpong", 64, 1000),
-    "pingpong_large": (0.2, "--sessions", 4, "--pingpong", "100K", 100),
-    "pauses": (0.2, "--sessions", 50, "--pause", "0.2:10-3000"),
-    "one_byte_writes": (0.2, "--sessions", 4, "--one-byte", "--bytes-up", "20K",
+    "hundred_sessions": (0.05, "--sessions", 100, "--bytes-up", "2M", "--bytes-down", "3M"),
+    "echo": (0.05, "--sessions", 20, "--echo", "--bytes-up", "4M"),
+    "pingpong_small": (0.05, "--sessions", 16, "--pingpong", 64, 1000),
+    "pingpong_large": (0.05, "--sessions", 4, "--pingpong", "100K", 100),
+    "pauses": (0.05, "--sessions", 50, "--pause", "0.2:10-3000"),
+    "one_byte_writes": (0.05, "--sessions", 4, "--one-byte", "--bytes-up", "20K",
                         "--bytes-down", "20K"),
-    "server_first": (0.2, "--sessions", 20, "--server-first"),
-    "only_up": (0.2, "--sessions", 20, "--bytes-down", 0, "--bytes-up", "3M", *UPLOAD),
-    "only_down": (0.2, "--sessions", 20, "--bytes-up", 0, "--bytes-down", "3M", *DOWNLOAD),
+    "server_first": (0.05, "--sessions", 20, "--server-first"),
+    "only_up": (0.05, "--sessions", 20, "--bytes-down", 0, "--bytes-up", "3M", *UPLOAD),
+    "only_down": (0.05, "--sessions", 20, "--bytes-up", 0, "--bytes-down", "3M", *DOWNLOAD),
     "only_up_other_end_early": (0, "--sessions", 20, "--bytes-down", 0, "--bytes-up", "3M"),
     "only_down_other_end_early": (0, "--sessions", 20, "--bytes-up", 0, "--bytes-down", "3M"),
     "short_sessions": (0, "--sessions", 2000, "--concurrency", 50, "--bytes-up", 200,
                        "--bytes-down", 2000),
-    "tiny_buffers": (0.2, "--sessions", 10, "--rcvbuf", 4096, "--sndbuf", 4096,
+    "tiny_buffers": (0.05, "--sessions", 10, "--rcvbuf", 4096, "--sndbuf", 4096,
                      "--bytes-up", "300K", "--bytes-down", "300K"),
     # Bytes that are there before the session is: the kernel sees no segment for them.
     "early_data_small": (0, "--sessions", 50, "--early-data", "--bytes-up", 100),
@@ -35,9 +36,9 @@ SCENARIOS = {
     "early_data_and_end": (0, "--sessions", 50, "--early-data", "--bytes-up", "30K",
                            "--half-close", "client", "--bytes-down", "100K"),
     # Readers that do not keep up: pauses, resumes, and the hard mark.
-    "slow_client": (0.2, "--sessions", 8, "--slow-reader", "client", "8M", "--bytes-down", "12M",
+    "slow_client": (0.05, "--sessions", 8, "--slow-reader", "client", "8M", "--bytes-down", "12M",
                     *DOWNLOAD),
-    "slow_server": (0.2, "--sessions", 8, "--slow-reader", "server", "8M", "--bytes-up", "12M",
+    "slow_server": (0.05, "--sessions", 8, "--slow-reader", "server", "8M", "--bytes-up", "12M",
                     *UPLOAD),
     "slow_client_other_end_early": (0, "--sessions", 8, "--slow-reader", "client", "8M",
                                     "--bytes-down", "12M"),
@@ -45,11 +46,11 @@ SCENARIOS = {
                                     "--bytes-up", "12M"),
     "slow_both": (0, "--sessions", 8, "--slow-reader", "both", "4M", "--bytes-up", "6M",
                   "--bytes-down", "6M"),
-    "sleeping_client": (0.2, "--sessions", 4, "--sleep-reader", "client", "1M", 1.5,
+    "sleeping_client": (0.05, "--sessions", 4, "--sleep-reader", "client", "1M", 1.5,
                         "--bytes-down", "40M", *DOWNLOAD),
-    "sleeping_server": (0.2, "--sessions", 4, "--sleep-reader", "server", "1M", 1.5,
+    "sleeping_server": (0.05, "--sessions", 4, "--sleep-reader", "server", "1M", 1.5,
                         "--bytes-up", "40M", *UPLOAD),
-    "sleeping_from_the_start": (0.2, "--sessions", 4, "--sleep-reader", "client", 0, 1,
+    "sleeping_from_the_start": (0.05, "--sessions", 4, "--sleep-reader", "client", 0, 1,
                                 "--bytes-down", "20M", *DOWNLOAD),
     # Ends: one side first, the other going on; bytes in flight when the end comes.
     "half_close_client": (0, "--sessions", 20, "--half-close", "client"),
@@ -66,8 +67,8 @@ SCENARIOS = {
                                      "--bytes-down", "8M"),
     "half_close_while_asleep": (0, "--sessions", 8, "--half-close", "client", "--concurrent",
                                 "--sleep-reader", "server", 1000, 1, "--bytes-up", "6M"),
-    "end_after_pause": (0.2, "--sessions", 20, "--fin-delay", 50),
-    "close_without_half_close": (0.2, "--sessions", 20, "--half-close", "none"),
+    "end_after_pause": (0.05, "--sessions", 20, "--fin-delay", 50),
+    "close_without_half_close": (0.05, "--sessions", 20, "--half-close", "none"),
     # Resets pass as resets, and what came before is a right prefix.
     "reset_by_client": (0, "--sessions", 20, "--rst", "client", "1M"),
     "reset_by_server": (0, "--sessions", 20, "--rst", "server", "1M"),
@@ -107,7 +108,7 @@ def test_one_gigabyte(env):
     size = env.pick("1G", "64M")
     _, daemon = through(env, "--bytes-up", size, "--bytes-down", 0, "--write-size", "64K-256K",
                         *UPLOAD, timeout=80)
-    check_kernel_share(env, daemon)
+    check_kernel_share(env, daemon, 0.01)  # a lone stream: the daemon copies what it likes
 
 
 @case(timeout=90, core=True)
@@ -131,7 +132,7 @@ def test_thousand_sessions_at_once(env):
 def test_default_engage_after(env):
     _, daemon = through(env, "--sessions", 20, "--bytes-up", "8M", "--bytes-down", "8M",
                         spliced={"engage_after": None})
-    check_kernel_share(env, daemon, 0.2)
+    check_kernel_share(env, daemon)
 
 
 def test_short_sessions_are_copied_by_default(env):
