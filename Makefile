@@ -91,19 +91,23 @@ check-deps:
 
 BPF_ARCH := $(shell uname -m)-linux-gnu
 
-$(BUILD)/splice.bpf.o: bpf/splice.bpf.c bpf/kernel-types.h bpf/lane-math.h bpf/splice-api.h
+$(BUILD)/splice.bpf.o: bpf/lane-math.h bpf/splice-api.h
+$(BUILD)/bypass.bpf.o: bpf/bypass-api.h
+
+$(BUILD)/%.bpf.o: bpf/%.bpf.c bpf/kernel-types.h
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)
 	$(Q)$(CLANG) -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -I/usr/include/$(BPF_ARCH) -c $< -o $@
 
-$(BUILD)/splice.skel.h: $(BUILD)/splice.bpf.o
+$(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen object $(BUILD)/splice.linked.o $<
-	$(Q)$(BPFTOOL) gen skeleton $(BUILD)/splice.linked.o name splice_bpf > $@
+	$(Q)$(BPFTOOL) gen object $(BUILD)/$*.linked.o $<
+	$(Q)$(BPFTOOL) gen skeleton $(BUILD)/$*.linked.o name $*_bpf > $@
 
 # ---- programs -------------------------------------------------------------------------------
 
 $(BUILD)/daemon/splice/maps.o: $(BUILD)/splice.skel.h
+$(BUILD)/daemon/bypass/maps.o: $(BUILD)/bypass.skel.h
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -147,6 +151,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(DAEMON_OBJ) $(filter-out %/main
 # that a fuzzer is linked with (and counts the edges of) no more than it needs.
 
 $(FUZZ)/daemon/splice/maps.o: $(BUILD)/splice.skel.h
+$(FUZZ)/daemon/bypass/maps.o: $(BUILD)/bypass.skel.h
 
 $(FUZZ)/%.o: %.c
 	@mkdir -p $(@D)
@@ -238,7 +243,7 @@ empty    :=
 CALLS     = $(subst $(empty) $(empty),;,$(addprefix ::,$(FALLIBLE) $(OURS)))
 TIDY_ARGS = -std=gnu17 $(CPPFLAGS) $(shell pkg-config --cflags $(PKGS))
 
-lint: $(BUILD)/splice.skel.h $(DAEMON_OBJ) $(CTL_OBJ)
+lint: $(BUILD)/splice.skel.h $(BUILD)/bypass.skel.h $(DAEMON_OBJ) $(CTL_OBJ)
 	SPLICED_BUILD=$(BUILD) tests/unit/test_layers
 	clang-format --dry-run -Werror $(C_FILES)
 	clang-tidy --quiet --checks='-*,bugprone-unused-return-value' --config="{WarningsAsErrors: '*', \

@@ -12,15 +12,54 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct tcp_sock {
-	__u32 copied_seq;           /* next byte user space will read */
-	__u32 write_seq;            /* next byte the write queue will take */
-	__u32 snd_nxt;              /* next byte to be sent */
-	__u8 bpf_sock_ops_cb_flags; /* what sockops is called for */
+struct file {
+	unsigned int f_flags; /* O_NONBLOCK */
 } __attribute__((preserve_access_index));
 
-struct sock {               /* every tcp_sock begins with one */
-	void *sk_user_data; /* of a socket in a map: its sk_psock, and flags in the lowest bits */
+struct socket {
+	struct file *file; /* NULL: not accepted yet, say */
+} __attribute__((preserve_access_index));
+
+struct sock_common {
+	struct {
+		__s64 counter;
+	} skc_cookie;
+	volatile unsigned char skc_state;
+	unsigned long skc_flags;   /* bits: enum sock_flags */
+	struct sock *skc_listener; /* of a request: the socket that listens */
+} __attribute__((preserve_access_index));
+
+struct sock { /* every tcp_sock begins with one */
+	struct sock_common __sk_common;
+	/* Of a socket in a map: its sk_psock, and flags in the lowest bits; else 0. */
+	void *sk_user_data;
+	unsigned char sk_shutdown; /* RCV_SHUTDOWN 1, SEND_SHUTDOWN 2 */
+	struct {
+		struct {
+			int counter;
+		} rmem_alloc;
+	} sk_backlog;       /* memory of what waits to be read */
+	int sk_wmem_queued; /* memory of its write queue, and the most of it */
+	int sk_sndbuf;
+	struct socket *sk_socket;
+} __attribute__((preserve_access_index));
+
+/* Only the name matters: its value is the running kernel's. */
+enum sock_flags { SOCK_ZEROCOPY = 1 };
+
+struct inet_connection_sock {
+	const void *icsk_ulp_ops; /* not NULL: kTLS, for one */
+} __attribute__((preserve_access_index));
+
+struct tcp_sock {
+	__u32 copied_seq;           /* next byte user space will read */
+	__u32 rcv_nxt;              /* next byte to come */
+	__u32 write_seq;            /* next byte the write queue will take */
+	__u32 snd_una;              /* first byte that is not acknowledged */
+	__u32 snd_nxt;              /* next byte to be sent */
+	__u32 snd_wnd;              /* the window the peer has offered, from snd_una on */
+	__u32 notsent_lowat;        /* TCP_NOTSENT_LOWAT; 0: the system's */
+	__u8 bpf_sock_ops_cb_flags; /* what sockops is called for */
 } __attribute__((preserve_access_index));
 
 struct sk_buff_head {
@@ -30,6 +69,16 @@ struct sk_buff_head {
 struct sk_psock {
 	struct sk_buff_head
 	    ingress_skb; /* what was redirected to the socket, or passed behind that */
+} __attribute__((preserve_access_index));
+
+/* A connection that is being accepted. */
+struct tcp_request_sock {
+	__u32 rcv_isn;
+	__u32 snt_isn;
+} __attribute__((preserve_access_index));
+
+struct bpf_sock_ops_kern {
+	struct sock *sk;
 } __attribute__((preserve_access_index));
 
 struct sk_buff {

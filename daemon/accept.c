@@ -7,6 +7,7 @@
 
 #include "accesslog.h"
 #include "balance.h"
+#include "bypass/maps.h"
 #include "conn.h"
 #include "daemon.h"
 #include "listener.h"
@@ -252,6 +253,11 @@ static int set_options(const struct listener *l, int fd, const struct addr *a)
 			return fail(l, a, "SO_KEEPALIVE");
 	}
 	daemon_own(l->daemon, fd);
+	if (l->daemon->bypass && listener_bypasses(l)) {
+		errno = -bypass_mark_listener(l->daemon->bypass, fd);
+		if (errno)
+			return fail(l, a, "marking it for the bypass");
+	}
 	return 0;
 }
 

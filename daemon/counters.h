@@ -14,8 +14,7 @@
 GAUGE(sessions_active, "sessions now")
 GAUGE(sessions_sniffing,
       "of them those that have not said where they belong; `max_sniffing` bounds it")
-/* Sessions whose applications are joined directly: there is no such engine. */
-COUNTER(sessions_bypass, "always 0")
+COUNTER(sessions_bypass, "sessions whose applications were joined directly: see `local_bypass`")
 COUNTER(sessions_total,
 	"clients that were accepted and not denied, and those that get an answer all the same (HTTP) or "
 	"were denied by their PROXY header")
@@ -29,6 +28,7 @@ COUNTER(bytes_redirected, "moved by the kernel")
 COUNTER(bytes_copied,
 	"moved by the daemon, in kernel sessions too: at the beginning, at the end, what was handed up, "
 	"and most of a lone busy stream whose receiver is fast")
+COUNTER(bytes_bypassed, "sent by one application into the other's queue")
 COUNTER(bytes_trimmed, "cut off by the verdict program because they had been seen before")
 COUNTER(pauses, "how often a sender was stopped because its receiver was slow")
 COUNTER(resumes, "how often one that was stopped was let go on")
@@ -54,6 +54,8 @@ COUNTER(backend_reused, "requests that were sent on a kept connection")
 COUNTER(log_lost,
 	"log lines that were lost because nobody took them in time, or a write failed")
 FAMILY(copy_reasons, copy_reason_str, _COPY_REASON_MAX, "directions that were left to the copy engine")
+FAMILY(bypass_left, way_why_str, _WAY_WHY_MAX,
+       "directions of `local_bypass` listeners that were not bypassed, or no more")
 FAMILY(ends, session_end_str, _SESSION_END_MAX, "sessions that ended so")
 FAMILY(http_ends, http_end_str, _HTTP_END_MAX, "requests that ended so")
 FAMILY(http_errors, http_error_str, _HTTP_ERROR_MAX, "messages in which this was wrong")

@@ -11,6 +11,7 @@
 #include "slots.h"
 #include "splice/settings.h"
 
+struct bypass_maps;
 struct config;
 struct listener;
 struct maps;
@@ -20,7 +21,8 @@ struct worker;
 
 struct daemon {
 	const struct config *config;
-	struct maps *maps; /* NULL: the kernel engine is off */
+	struct maps *maps;          /* NULL: the kernel engine is off */
+	struct bypass_maps *bypass; /* NULL: there is no bypass */
 	struct pool **pools;
 	struct listener *listeners;
 	size_t n_pools, n_listeners, n_servers;

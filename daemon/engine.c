@@ -3,11 +3,31 @@
 
 #include <errno.h>
 
+#include "bypass/maps.h"
 #include "config/config.h"
 #include "daemon.h"
 #include "doctor/doctor.h"
 #include "log.h"
 #include "splice/maps.h"
+
+/* Whether any listener would use the bypass. */
+static bool wants_bypass(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_listeners; i++)
+		if (c->listeners[i].local_bypass)
+			return *c->bypass_cgroup;
+	return false;
+}
+
+static void open_bypass(struct daemon *d, struct doctor *doctor, unsigned int workers)
+{
+	const struct bypass_maps_options o = {.max_sessions = d->config->max_sessions,
+					      .workers = workers,
+					      .cgroup = d->config->bypass_cgroup};
+
+	if (wants_bypass(d->config))
+		doctor_load_bypass(doctor, &o, &d->bypass);
+}
 
 int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers)
 {
@@ -19,6 +39,7 @@ int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers)
 				 .collecting = !c->engage_after};
 
 	doctor_begin(doctor, c->engine);
+	open_bypass(d, doctor, workers);
 	if (c->engine == ENGINE_COPY)
 		return 0;
 	doctor_load(doctor, &o, &d->maps);
@@ -29,8 +50,21 @@ int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers)
 	return 0;
 }
 
+static void prove_bypass(struct daemon *d, struct doctor *doctor)
+{
+	bool works = d->debug & SPLICE_DEBUG_NO_CANARY || doctor_prove_bypass(doctor, d->bypass);
+
+	bypass_maps_proved(d->bypass);
+	if (works)
+		return;
+	bypass_maps_close(d->bypass);
+	d->bypass = NULL;
+}
+
 int engine_prove(struct daemon *d, struct doctor *doctor)
 {
+	if (d->bypass)
+		prove_bypass(d, doctor);
 	if (!d->maps)
 		return 0;
 	if (!(d->debug & SPLICE_DEBUG_NO_CANARY))

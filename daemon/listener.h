@@ -46,5 +46,7 @@ bool listener_allows(const struct listener *l, const struct addr *client);
 struct pool *listener_route(const struct listener *l, const struct route_query *query);
 /* Whether a client that cannot be served is told so, when its request has come. */
 bool listener_tells(const struct listener *l);
+/* Whether its clients and their servers may be joined, where both are applications of this host. */
+bool listener_bypasses(const struct listener *l);
 /* The session's end frees its place. */
 void listener_session_ended(struct listener *l);

@@ -8,6 +8,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "addresses.h"
+#include "bypass/maps.h"
 #include "config/config.h"
 #include "conn.h"
 #include "daemon.h"
@@ -323,11 +324,13 @@ static void say_ready(const struct run *r)
 static void tear_down(struct run *r)
 {
 	struct maps *maps = r->daemon.maps;
+	struct bypass_maps *bypass = r->daemon.bypass;
 
 	commands_close(&r->commands);
 	daemon_fini(&r->daemon);
 	addresses_stop(&r->addresses);
 	maps_close(maps);
+	bypass_maps_close(bypass);
 	doctor_end(&r->doctor);
 	mailbox_fini(&r->mail);
 	signals_close(&r->signals);

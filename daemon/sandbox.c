@@ -187,11 +187,19 @@ static const char *const allowed[] = {
     "getrandom",
 };
 
-/* Entries of maps, and what a map is. No program can be loaded or attached with these. */
+/* Entries of maps, what a map is, and to run a program that is there. No program can be loaded or
+ * attached with these. */
 static const int bpf_commands[] = {
-    BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM,  BPF_MAP_DELETE_ELEM,
-    BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_BATCH, BPF_MAP_LOOKUP_AND_DELETE_ELEM,
-    BPF_MAP_UPDATE_BATCH, BPF_MAP_DELETE_BATCH, BPF_OBJ_GET_INFO_BY_FD,
+    BPF_PROG_TEST_RUN,
+    BPF_MAP_LOOKUP_ELEM,
+    BPF_MAP_UPDATE_ELEM,
+    BPF_MAP_DELETE_ELEM,
+    BPF_MAP_GET_NEXT_KEY,
+    BPF_MAP_LOOKUP_BATCH,
+    BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+    BPF_MAP_UPDATE_BATCH,
+    BPF_MAP_DELETE_BATCH,
+    BPF_OBJ_GET_INFO_BY_FD,
 };
 
 bool sandbox_is_possible(void)

@@ -19,15 +19,13 @@ uint64_t session_active_ns(const struct session *s)
 	uint64_t latest = MAX(s->splice.active_ns, s->opened_ns);
 
 	for (int i = 0; i < 2; i++)
-		if (s->streams[i].lane)
-			latest = MAX(latest, __atomic_load_n(&s->streams[i].lane->active_ns,
-							     __ATOMIC_RELAXED));
+		latest = MAX(latest, stream_active_ns(&s->streams[i]));
 	return latest;
 }
 
 const char *session_engine(const struct session *s)
 {
-	return engine_str(s->splice.adopted);
+	return splice_engine(&s->splice);
 }
 
 /* ---- timeouts --------------------------------------------------------------------------- */
@@ -344,11 +342,11 @@ static void close_socket(struct session *s, enum side side)
 	conn_close(c, !s->polite && to->state != STREAM_DONE);
 }
 
-void session_close(struct session *s)
+void session_close(struct session *s, bool now)
 {
 	bool told;
 
-	if (s->closed)
+	if (s->closed || (!now && !splice_may_close(&s->splice)))
 		return;
 	s->closed = true;
 	loop_timer_cancel(s->home->loop, &s->timer);

@@ -123,9 +123,9 @@ void session_end(struct session *s, enum session_end end);
  * protocol to say. Nothing where that is known. */
 void session_fail(struct session *s, struct conn *c, int err);
 /* Of one that has ended, when nobody is at work with it: closes its sockets, logs and counts it.
- * Nothing when it is called again. Then frees, after splice_forget(). Only the worker calls them.
- */
-void session_close(struct session *s);
+ * Nothing when it is called again; nor, but with `now`, while splice_may_close() says no. Then
+ * frees, after splice_forget(). Only the worker calls them. */
+void session_close(struct session *s, bool now);
 void session_free(struct session *s);
 
 /* The monotonic time of the last byte in either direction. */

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "accesslog.h"
+#include "bypass/bypass.h"
+#include "bypass/side.h"
 #include "listener.h"
 #include "session.h"
 #include "stats.h"
@@ -28,6 +30,15 @@ static void add_alpn(struct access_entry *e, const struct session_about *about, 
 	access_text(e, "alpn", n ? buf : NULL);
 }
 
+/* Why a direction of a session that might have been bypassed was not, or not to the end; "yes": all
+ * of it was. */
+static const char *bypass_word(const struct session *s)
+{
+	enum way_why up = bypass_why(&s->streams[UP]), down = bypass_why(&s->streams[DOWN]);
+
+	return up || down ? way_why_str[up ? up : down] : "yes";
+}
+
 static void write_line(const struct session *s)
 {
 	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX], alpn[256];
@@ -49,6 +60,8 @@ static void write_line(const struct session *s)
 	access_number(&e, "duration_ms", (now_ns() - s->began_ns) / NSEC_PER_MSEC);
 	access_text(&e, "engine", s->opened_ns ? session_engine(s) : NULL);
 	access_number(&e, "pauses", up->pauses + down->pauses);
+	if (s->splice.bypass)
+		access_text(&e, "bypass", bypass_word(s));
 	if (s->about && s->about->protocol) {
 		access_text(&e, "protocol", s->about->protocol);
 		access_text(&e, "sni", *s->about->sni ? s->about->sni : NULL);
@@ -93,17 +106,20 @@ void session_count(const struct session *s)
 	stat_inc(&st->ends[s->end]);
 	if (s->end == END_INTEGRITY)
 		stat_inc(&st->integrity_aborts);
-	if (s->opened_ns && !s->splice.adopted && !s->splice.copied_only)
+	if (s->opened_ns && !s->splice.adopted && !s->splice.copied_only &&
+	    !bypass_was_joined(&s->splice))
 		stat_inc(&st->sessions_copy);
 	for (int i = 0; i < 2; i++) {
 		const struct stream *stream = &s->streams[i];
 
 		stat_add(&st->bytes_copied, stream->copied);
 		stat_add(&st->bytes_redirected, stream_moved_by_kernel(stream));
+		stat_add(&st->bytes_bypassed, stream_moved_directly(stream));
 		stat_add(&st->bytes_trimmed, stream_trimmed(stream));
 		if (s->opened_ns && stream->why_copy == COPY_YOUNG)
 			stat_inc(&st->copy_reasons[COPY_YOUNG]);
-		if (stream->why_copy == COPY_HALF_CLOSED && stream->copied > stream->released_at)
+		if (!stream->way && stream->why_copy == COPY_HALF_CLOSED &&
+		    stream->copied > stream->released_at)
 			stat_inc(&st->copy_reasons[COPY_HALF_CLOSED]);
 	}
 }

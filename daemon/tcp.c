@@ -68,7 +68,9 @@ static bool has_spoken(const struct session *s)
 
 void tcp_dial(struct session *s, struct pool *pool)
 {
-	struct dial_plan plan = {.pool = pool, .silence = s->listener->silence};
+	struct dial_plan plan = {.pool = pool,
+				 .silence = s->listener->silence,
+				 .bypass = listener_bypasses(s->listener)};
 
 	s->pool = pool;
 	plan.speaks = has_spoken(s);
@@ -231,5 +233,6 @@ void tcp_forward(struct session *s, const struct protocol *as)
 		session_arm(s, FAREWELL_NS);
 	else
 		begin_silence(s);
+	s->splice.wants_bypass = as == &protocol_tcp && listener_bypasses(s->listener);
 	splice_open(&s->splice);
 }

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "accept.h"
+#include "bypass/maps.h"
 #include "daemon.h"
 #include "http/field.h"
 #include "listener.h"
@@ -29,7 +30,7 @@ void worker_close_ended(struct worker *w)
 	struct session *s;
 
 	TAILQ_FOREACH (s, &w->home.ended, link)
-		session_close(s);
+		session_close(s, false);
 }
 
 /*
@@ -41,11 +42,15 @@ static void reap(struct worker *w, bool all)
 {
 	struct session *s, *next_s;
 	struct conn *c, *next_c;
-	bool left = false;
+	bool left = false, lingering = false; /* there is something to try again; to wait for */
 
-	worker_close_ended(w);
 	for (s = TAILQ_FIRST(&w->home.ended); s; s = next_s) {
 		next_s = TAILQ_NEXT(s, link);
+		session_close(s, all);
+		if (!s->closed) {
+			left = lingering = true;
+			continue;
+		}
 		if (splice_forget(&s->splice) < 0 && !all) {
 			left = true;
 			continue;
@@ -64,7 +69,7 @@ static void reap(struct worker *w, bool all)
 	}
 	if (left && !timer_is_set(&w->reap_timer))
 		loop_timer_set(&w->loop, &w->reap_timer, w->loop.now + REAP_AGAIN_NS);
-	if (w->home.draining && !w->home.n && !w->incoming && w->drained) {
+	if (w->home.draining && !w->home.n && !w->incoming && !lingering && w->drained) {
 		w->drained(w);
 		w->drained = NULL;
 	}
@@ -132,11 +137,14 @@ void worker_check_kept(struct worker *w)
 
 /* ---- for dials --------------------------------------------------------------------------- */
 
-static void mark(void *arg, int fd)
+static void mark(void *arg, int fd, bool bypass)
 {
 	const struct worker *w = arg;
 
 	daemon_own(w->daemon, fd);
+	/* Without a mark the session is not bypassed. */
+	if (bypass && w->daemon->bypass)
+		(void)bypass_mark(w->daemon->bypass, fd);
 }
 
 /* The listeners wait until the reserve is filled again. */
@@ -155,11 +163,15 @@ static bool spare_fd(void *arg)
 
 static int open_fds(struct worker *w)
 {
+	int err;
+
 	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (w->reserve_fd < 0)
 		return -errno;
-	return splicer_init(&w->splicer, &w->loop, w->daemon->maps, w->index, &w->stats,
-			    &w->daemon->memory);
+	err = splicer_init(&w->splicer, &w->loop, w->daemon->maps, w->index, &w->stats,
+			   &w->daemon->memory);
+	w->splicer.bypass = w->daemon->bypass;
+	return err;
 }
 
 static int open_base(struct worker *w)

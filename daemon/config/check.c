@@ -2,8 +2,10 @@
 /* What only the whole file shows to be wrong. */
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "file.h"
@@ -253,7 +255,8 @@ static void check_binds(struct config_file *f)
 	}
 }
 
-static void check_order(struct config_file *f, enum option_id low, enum option_id high)
+static void check_order(struct config_file *f, enum option_id low, enum option_id high,
+			const char *allowed)
 {
 	const struct option *o_low = &options[low], *o_high = &options[high];
 	uint64_t low_value = *(const uint64_t *)((const char *)f->config + o_low->field);
@@ -265,10 +268,9 @@ static void check_order(struct config_file *f, enum option_id low, enum option_i
 		return;
 
 	file_error(f, MAX(f->lines[low], f->lines[high]),
-		   "%s (%s) is not less than %s (%s); allowed: splice_low < splice_high < "
-		   "splice_hard",
-		   o_low->key, units_format_size(low_value, low_text), o_high->key,
-		   units_format_size(high_value, high_text));
+		   "%s (%s) is not less than %s (%s); allowed: %s", o_low->key,
+		   units_format_size(low_value, low_text), o_high->key,
+		   units_format_size(high_value, high_text), allowed);
 }
 
 /* What getpwnam() says of an unknown name differs with the databases it asked. */
@@ -312,14 +314,41 @@ static void check_owners(struct config_file *f)
 	}
 }
 
+/* The root of all cgroups holds every program of the host: no slip may choose it. It is the one
+ * that has no type. */
+static void check_bypass_cgroup(struct config_file *f)
+{
+	const char *path = f->config->bypass_cgroup;
+	int line = f->lines[OPTION_ID_SPLICED_bypass_cgroup];
+	char file[PATH_MAX];
+
+	if (!path || !*path || line <= 0 || f->lines[OPTION_ID_SPLICED_bypass_trust] > 0)
+		return;
+	(void)snprintf(file, sizeof(file), "%s/cgroup.controllers", path);
+	if (access(file, F_OK) < 0)
+		return;
+	(void)snprintf(file, sizeof(file), "%s/cgroup.type", path);
+	if (access(file, F_OK) == 0)
+		return;
+	file_error(f, line,
+		   "bypass_cgroup: %s is the root, with every program of this host; allowed: one "
+		   "below it, or bypass_trust is written, too",
+		   path);
+}
+
 void check_file(struct config_file *f)
 {
+	static const char marks[] = "splice_low < splice_high < splice_hard";
+
 	check_names(f);
 	check_pools(f);
 	warn_of_whole(f);
 	check_binds(f);
-	check_order(f, OPTION_ID_SPLICED_splice_low, OPTION_ID_SPLICED_splice_high);
-	check_order(f, OPTION_ID_SPLICED_splice_high, OPTION_ID_SPLICED_splice_hard);
+	check_order(f, OPTION_ID_SPLICED_splice_low, OPTION_ID_SPLICED_splice_high, marks);
+	check_order(f, OPTION_ID_SPLICED_splice_high, OPTION_ID_SPLICED_splice_hard, marks);
+	check_order(f, OPTION_ID_SPLICED_bypass_low, OPTION_ID_SPLICED_bypass_high,
+		    "bypass_low < bypass_high");
+	check_bypass_cgroup(f);
 	check_owners(f);
 
 	/* A listener whose section was not understood has been blamed. */

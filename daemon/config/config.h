@@ -21,6 +21,14 @@ extern const char *const engine_choice_str[_ENGINE_CHOICE_MAX];
 enum local_congestion { LOCAL_CONGESTION_AUTO, LOCAL_CONGESTION_SYSTEM, _LOCAL_CONGESTION_MAX };
 extern const char *const local_congestion_str[_LOCAL_CONGESTION_MAX];
 
+/* Whose applications' sockets are bypassed. */
+enum bypass_trust { BYPASS_TRUST_NONBLOCKING, BYPASS_TRUST_ALL, _BYPASS_TRUST_MAX };
+extern const char *const bypass_trust_str[_BYPASS_TRUST_MAX];
+
+/* Which of a listener's peers are applications of this host that may be joined. */
+enum local_bypass { LOCAL_BYPASS_NO, LOCAL_BYPASS_BOTH, _LOCAL_BYPASS_MAX };
+extern const char *const local_bypass_str[_LOCAL_BYPASS_MAX];
+
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_SESSIONS, _BALANCE_MAX };
 extern const char *const balance_str[_BALANCE_MAX];
 
@@ -165,6 +173,7 @@ struct listener_config {
 	struct config_where unix_user_where, unix_group_where;
 	uint64_t idle_timeout;
 	uint64_t half_close_timeout;
+	enum local_bypass local_bypass;
 	struct tcp_keepalive tcp_keepalive;
 	struct route_config *routes;
 	size_t n_routes;
@@ -214,6 +223,10 @@ struct config {
 	uint64_t splice_hard;   /* ... take bytes back to user space */
 	uint64_t memory_max;    /* bytes; 0: by tcp_mem, see memory.h */
 	uint64_t splice_window; /* receive window of a spliced socket */
+	char *bypass_cgroup;    /* "": no bypass */
+	enum bypass_trust bypass_trust;
+	uint64_t bypass_high, bypass_low; /* bytes in an application's queue */
+	unsigned int bypass_messages;
 	enum local_congestion local_congestion;
 	int numa_node; /* -1: any */
 	struct listener_config *listeners;

@@ -64,6 +64,7 @@ void config_free(struct config *c)
 	free(c->control);
 	free(c->access_log);
 	free(c->user);
+	free(c->bypass_cgroup);
 	free(c->path);
 	free(c);
 }

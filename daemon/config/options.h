@@ -91,6 +91,25 @@ OPTION(SPLICED, splice_window, splice_window, SIZE, "2M", RESTART,
        "The receive window a spliced socket offers to its sender, and what a paused sender may "
        "still have sent. A long path needs its bandwidth times its round-trip time.",
        .min = 64 << 10, .max = 16 << 20)
+OPTION(SPLICED, bypass_cgroup, bypass_cgroup, FOLDER, "", RESTART,
+       "The folder of a cgroup (v2). Applications in it that are clients or servers of listeners with "
+       "local_bypass are joined directly. What that changes for them is in operations.md: it is meant for programs "
+       "that wait for events. Empty: no bypass. The root of all cgroups needs bypass_trust to be written, too.",
+       .may_be_empty = true)
+OPTION(SPLICED, bypass_trust, bypass_trust, ENUM, "nonblocking", RESTART,
+       "Whose applications' sockets are bypassed. nonblocking: those with O_NONBLOCK. all: others, too, "
+       "although a blocking recv() may then fail with EAGAIN.",
+       CHOICES(bypass_trust_str))
+OPTION(SPLICED, bypass_high, bypass_high, SIZE, "4M", RESTART,
+       "Bytes that may wait in an application's queue, sent there directly, before the sender has to wait. "
+       "Must be more than bypass_low.",
+       .min = 8 << 10, .max = 1 << 30)
+OPTION(SPLICED, bypass_low, bypass_low, SIZE, "2M", RESTART,
+       "It goes on when no more than this is left.",
+       .min = 4 << 10, .max = 1 << 30)
+OPTION(SPLICED, bypass_messages, bypass_messages, UINT, "4096", RESTART,
+       "The same in messages, each of which costs 1 KiB besides its bytes.",
+       .min = 8, .max = 1048576, .unit = "messages")
 OPTION(SPLICED, memory_max, memory_max, SIZE, "auto", RESTART,
        "What sessions may hold in all: in the queues of their sockets, between them and in the daemon. "
        "From 20 % of it on they get smaller buffers, from 60 % on nothing more is given to the kernel "
@@ -175,6 +194,10 @@ OPTION(LISTENER, idle_timeout, idle_timeout, DURATION, "10m", RESTART,
 OPTION(LISTENER, half_close_timeout, half_close_timeout, DURATION, "1m", RESTART,
        "The same once one side has ended its stream. 0: idle_timeout only.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)
+OPTION(LISTENER, local_bypass, local_bypass, ENUM, "no", RESTART,
+       "both: where client and server are applications of this host, and both in bypass_cgroup, what one "
+       "sends goes into the other's queue directly, without this daemon's TCP between them.",
+       CHOICES(local_bypass_str), .only = ONLY_PLAIN)
 
 OPTION(LISTENER, tcp_keepalive, tcp_keepalive, KEEPALIVE, "auto", RESTART,
        "Whether the kernel asks silent clients if they are still there, and ends the connection of one "

@@ -13,6 +13,14 @@ const char *const local_congestion_str[_LOCAL_CONGESTION_MAX] = {
     [LOCAL_CONGESTION_AUTO] = "auto",
     [LOCAL_CONGESTION_SYSTEM] = "system",
 };
+const char *const bypass_trust_str[_BYPASS_TRUST_MAX] = {
+    [BYPASS_TRUST_NONBLOCKING] = "nonblocking",
+    [BYPASS_TRUST_ALL] = "all",
+};
+const char *const local_bypass_str[_LOCAL_BYPASS_MAX] = {
+    [LOCAL_BYPASS_NO] = "no",
+    [LOCAL_BYPASS_BOTH] = "both",
+};
 const char *const balance_str[_BALANCE_MAX] = {
     [BALANCE_ROUND_ROBIN] = "round_robin",
     [BALANCE_LEAST_SESSIONS] = "least_sessions",
@@ -88,6 +96,7 @@ const struct option options[_OPTION_ID_MAX] = {
 #define C_TYPE_MODE        unsigned int
 #define C_TYPE_ENUM        unsigned int
 #define C_TYPE_PATH        char *
+#define C_TYPE_FOLDER      char *
 #define C_TYPE_USER        char *
 #define C_TYPE_GROUP       char *
 #define C_TYPE_KEEPALIVE   struct tcp_keepalive

@@ -100,6 +100,15 @@ static int parse_path(const struct option *o, const char *text, void *field, str
 	return replace_string(field, text);
 }
 
+static int parse_folder(const struct option *o, const char *text, void *field, struct text *why)
+{
+	if (o->may_be_empty && !*text)
+		return replace_string(field, text);
+	if (text[0] != '/')
+		return text_invalid(why, text, "is not an absolute path");
+	return replace_string(field, text);
+}
+
 static int parse_log(const struct option *o, const char *text, void *field, struct text *why)
 {
 	struct log_place place;
@@ -187,6 +196,7 @@ static const parse_fn parsers[_OPTION_TYPE_MAX] = {
     [OPTION_MODE] = parse_mode,
     [OPTION_ENUM] = parse_enum,
     [OPTION_PATH] = parse_path,
+    [OPTION_FOLDER] = parse_folder,
     [OPTION_USER] = parse_user,
     [OPTION_NAME] = parse_name,
     [OPTION_TOKEN] = parse_token,
@@ -273,6 +283,7 @@ void value_format(const struct option *o, const void *base, FILE *out)
 		tcpkeepalive_format(field, out);
 		break;
 	case OPTION_PATH:
+	case OPTION_FOLDER:
 	case OPTION_USER:
 	case OPTION_GROUP:
 	case OPTION_LOG:

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "../splice/maps.h"
+#include "stage.h"
 
 enum canary_check {
 	CANARY_BURST,      /* more than the watermarks, into a reader that starts late */
@@ -18,13 +19,6 @@ enum canary_check {
 	CANARY_BUDGET,     /* a budget that ends inside a segment */
 	CANARY_RESET,      /* RST in the middle, from either side */
 	_CANARY_MAX,
-};
-
-struct canary_result {
-	bool ok;
-	bool wrong_bytes; /* the failure was in the content */
-	char why[160];    /* what went wrong; for a success what was moved */
-	uint64_t took_ns;
 };
 
 extern const char *const canary_name[_CANARY_MAX];

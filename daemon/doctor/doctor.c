@@ -10,6 +10,7 @@
 #include "../log.h"
 #include "../splice/obstacle.h"
 #include "../util.h"
+#include "bypasscanary.h"
 #include "canary.h"
 
 static void add(struct doctor *d, const char *name, const char *answer, const char *why,
@@ -75,6 +76,38 @@ void doctor_load(struct doctor *d, const struct maps_options *options, struct ma
 	d->kernel = true;
 	(void)snprintf(d->reason, sizeof(d->reason), "the canary was switched off");
 	(void)snprintf(d->canary, sizeof(d->canary), "not run: switched off");
+}
+
+void doctor_load_bypass(struct doctor *d, const struct bypass_maps_options *options,
+			struct bypass_maps **maps)
+{
+	char why[256];
+	int err = bypass_maps_open(options, maps, why);
+
+	add(d, "bypass", err ? "no" : "yes", err ? why : options->cgroup,
+	    "sk_msg, sockops of the applications' cgroup, and a program that looks at sockets "
+	    "load");
+	if (err)
+		log_warn("there is no bypass: %s", why);
+}
+
+bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps)
+{
+	uint64_t until = now_ns() + CANARY_TIME_NS;
+	struct canary_result result = {.ok = true};
+
+	for (int i = 0; i < _BYPASS_CHECK_MAX; i++) {
+		if (!result.ok) {
+			add(d, bypass_check_name[i], "-", "not run", bypass_check_fact[i]);
+			continue;
+		}
+		bypass_check_run(maps, (enum bypass_check)i, until, &result);
+		add(d, bypass_check_name[i], result.ok ? "yes" : "no", result.why,
+		    bypass_check_fact[i]);
+		if (!result.ok)
+			log_warn("there is no bypass: %s: %s", bypass_check_name[i], result.why);
+	}
+	return result.ok;
 }
 
 /* The first check that fails settles the answer: the others are named, and not run. */

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "../bypass/maps.h"
 #include "../config/config.h"
 #include "../splice/maps.h"
 
@@ -18,6 +19,12 @@ struct doctor {
 void doctor_begin(struct doctor *d, enum engine_choice choice);
 /* Loads the programs, recording each step; *maps stays NULL when that fails. Needs privileges. */
 void doctor_load(struct doctor *d, const struct maps_options *options, struct maps **maps);
+/* The same of the bypass. It is told in the log where that fails: the engines that are there serve.
+ */
+void doctor_load_bypass(struct doctor *d, const struct bypass_maps_options *options,
+			struct bypass_maps **maps);
+/* Tries it. False: it does not work here, which was told in the log. */
+bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps);
 /* Runs the canary; d->kernel is true when it has passed, or was switched off. */
 void doctor_canary(struct doctor *d, struct maps *maps);
 /* The whole finding; the caller owns the reference. */

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "../bypass/side.h"
 #include "../http/error.h"
 #include "../http/exchange.h"
 #include "../session.h"

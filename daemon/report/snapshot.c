@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../bypass/bypass.h"
+#include "../bypass/side.h"
 #include "../config/config.h"
 #include "../daemon.h"
 #include "../doctor/doctor.h"
@@ -22,6 +24,7 @@ static void take_session(const struct session *s, uint64_t now, struct session_s
 	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
 	const struct addr *backend = session_backend(s);
 	const struct server *server = session_server(s);
+	enum way_why why = bypass_why(up) ? bypass_why(up) : bypass_why(down);
 	enum copy_reason reason = up->why_copy ? up->why_copy : down->why_copy;
 
 	*ret = (struct session_snapshot){
@@ -34,9 +37,11 @@ static void take_session(const struct session *s, uint64_t now, struct session_s
 	    .server = server ? server->config->name : "",
 	    .client = s->client_conn.peer,
 	    .pauses = up->pauses + down->pauses,
-	    .engine = s->splice.adopted ? "kernel" : "copy",
+	    .engine = session_engine(s),
 	    .state = s->protocol->describe(s),
-	    .engine_reason = reason ? copy_reason_str[reason] : "",
+	    .engine_reason = why      ? way_why_str[why]
+			     : reason ? copy_reason_str[reason]
+				      : "",
 	};
 	if (backend)
 		ret->backend = *backend;
@@ -59,6 +64,7 @@ void snapshot_worker(struct worker *w, bool with_sessions, struct worker_snapsho
 
 			ret->stats.bytes_copied += st->copied;
 			ret->stats.bytes_redirected += stream_moved_by_kernel(st);
+			ret->stats.bytes_bypassed += stream_moved_directly(st);
 			ret->stats.bytes_trimmed += stream_trimmed(st);
 		}
 		if (ret->sessions && ret->n_sessions < w->home.n)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "adopt.h"
 
+#include "../stats.h"
 #include "../util.h"
 #include "byhand.h"
 #include "engage.h"
@@ -65,4 +66,38 @@ void splice_adopt_later(struct splice *sp)
 	by->adopt_timer.fire = on_adopt;
 	if (!timer_is_set(&by->adopt_timer))
 		loop_timer_set(by->loop, &by->adopt_timer, sp->adopt_ns);
+}
+
+/* Why it is copied at first. */
+static enum copy_reason first_reason(const struct splice *sp)
+{
+	const struct stream *up = &sp->streams[UP];
+
+	if (sp->settings->copy_only)
+		return COPY_CONFIG;
+	if (!sp->by->maps)
+		return COPY_UNAVAILABLE;
+	if (!up->source->tcp || !up->target->tcp)
+		return COPY_UNIX;
+	return COPY_YOUNG;
+}
+
+void splice_choose_engine(struct splice *sp)
+{
+	enum copy_reason why = first_reason(sp);
+	struct stats *stats = sp->by->stats;
+
+	for (int i = 0; i < 2; i++) {
+		sp->streams[i].why_copy = why;
+		if (why != COPY_YOUNG)
+			stat_inc(&stats->copy_reasons[why]);
+	}
+	if (why != COPY_YOUNG) {
+		sp->copied_only = true;
+		stat_inc(&stats->sessions_copy);
+	} else if (sp->settings->engage_after) {
+		splice_adopt_later(sp);
+	} else {
+		splice_adopt_now(sp);
+	}
 }

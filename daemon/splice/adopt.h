@@ -15,3 +15,6 @@ static inline bool splice_is_awaiting(const struct splice *sp)
  * the copy engine and its why_copy says the reason.
  */
 void splice_adopt_now(struct splice *sp);
+/* Both streams are copied from now on; the kernel gets them in time where it may. Where the kernel
+ * engine is never for the splice, it is counted as copied. */
+void splice_choose_engine(struct splice *sp);

@@ -27,11 +27,16 @@ enum copy_reason kernel_reason(int err)
 	}
 }
 
+bool splicer_is_short(const struct splicer *by)
+{
+	return by->memory && memory_level(by->memory) >= MEMORY_COPY;
+}
+
 enum copy_reason splicer_refuses(const struct splicer *by)
 {
 	if (maps_unheard(by->maps))
 		return COPY_UNLOCKED;
-	if (by->memory && memory_level(by->memory) >= MEMORY_COPY)
+	if (splicer_is_short(by))
 		return COPY_MEMORY;
 	return COPY_NONE;
 }

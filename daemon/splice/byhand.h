@@ -6,6 +6,8 @@
 
 /* Why a stream is copied, of what a call of the kernel's has answered (a negative errno). */
 enum copy_reason kernel_reason(int err);
+/* Whether memory_max is so near that neither the kernel nor the bypass gets anything more. */
+bool splicer_is_short(const struct splicer *by);
 /*
  * Why the kernel is given no stream now that it does not have. COPY_NONE: it is given them.
  * COPY_MEMORY: for want of memory, see ../memory.h. COPY_UNLOCKED: another program has taken from

@@ -78,6 +78,7 @@ void stream_close(struct stream *s)
 	uint64_t redirected = stream_redirected(s), raw = s->redirected_before + redirected;
 
 	s->redirected_end = raw - MIN(raw, s->lost + stream_undelivered(s, redirected));
+	s->direct_end = stream_moved_directly(s);
 	s->closed = true;
 	if (s->target)
 		conn_claim(s->target,

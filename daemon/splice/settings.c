@@ -17,6 +17,10 @@ void splice_settings_init(struct splice_settings *ret, const struct config *c)
 	    .early_bytes = EARLY_BYTES,
 	    .budget = UINT64_MAX,
 	    .read_size = STREAM_READ,
+	    .bypass_high = c->bypass_high,
+	    .bypass_low = c->bypass_low,
+	    .bypass_messages = c->bypass_messages,
+	    .bypass_trusts_all = c->bypass_trust == BYPASS_TRUST_ALL,
 	    .copy_only = c->engine == ENGINE_COPY,
 	};
 }

@@ -17,7 +17,10 @@ struct splice_settings {
 	uint64_t early_bytes; /* one that moved this much goes to the kernel before its time */
 	uint64_t budget;      /* of a new lane: how much the kernel may move on its own */
 	size_t read_size;     /* bytes of one read by hand; see stream_read_size() */
-	bool copy_only;       /* engine = copy */
+	uint64_t bypass_high, bypass_low; /* bytes */
+	uint32_t bypass_messages;
+	bool bypass_trusts_all; /* blocking applications, too */
+	bool copy_only;         /* engine = copy */
 };
 
 /* Those that a configuration asks for. */

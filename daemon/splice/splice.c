@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "splice.h"
 
-#include "../stats.h"
+#include "../bypass/bypass.h"
 #include "../util.h"
 #include "adopt.h"
 #include "copy.h"
@@ -63,44 +63,18 @@ void splice_by_hand(struct splice *sp, const struct engine *hand)
 		sp->streams[i].hand = hand;
 }
 
-/* Why it is copied at first. */
-static enum copy_reason first_reason(const struct splice *sp)
-{
-	const struct stream *up = &sp->streams[UP];
-
-	if (sp->settings->copy_only)
-		return COPY_CONFIG;
-	if (!sp->by->maps)
-		return COPY_UNAVAILABLE;
-	if (!up->source->tcp || !up->target->tcp)
-		return COPY_UNIX;
-	return COPY_YOUNG;
-}
-
 void splice_open(struct splice *sp)
 {
-	enum copy_reason why = first_reason(sp);
-	struct stats *stats = sp->by->stats;
-
 	splice_by_hand(sp, &engine_copy);
 	for (int i = 0; i < 2; i++) {
 		struct stream *s = &sp->streams[i];
 
-		s->why_copy = why;
 		s->by_hand = 0;
 		if (s->state == STREAM_NEW)
 			stream_enter(s, STREAM_COPY);
-		if (why != COPY_YOUNG)
-			stat_inc(&stats->copy_reasons[why]);
 	}
-	if (why != COPY_YOUNG) {
-		sp->copied_only = true;
-		stat_inc(&stats->sessions_copy);
-	} else if (sp->settings->engage_after) {
-		splice_adopt_later(sp);
-	} else {
-		splice_adopt_now(sp);
-	}
+	if (!sp->wants_bypass || !bypass_begin(sp))
+		splice_choose_engine(sp);
 	stream_pump(&sp->streams[UP]);
 	stream_pump(&sp->streams[DOWN]);
 }
@@ -111,16 +85,23 @@ void splice_stop(struct splice *sp)
 {
 	sp->ended = true;
 	splice_enlist(sp, NULL);
+	bypass_stop(sp);
 	for (int i = 0; i < 2; i++) {
 		stream_unwait(&sp->streams[i]);
 		stream_not_again(&sp->streams[i]);
 	}
 }
 
+bool splice_may_close(struct splice *sp)
+{
+	return bypass_may_close(sp);
+}
+
 void splice_close(struct splice *sp)
 {
 	/* What was begun since it ended. */
 	splice_stop(sp);
+	bypass_close(sp);
 	for (int i = 0; i < 2; i++)
 		stream_close(&sp->streams[i]);
 }
@@ -129,10 +110,10 @@ int splice_forget(struct splice *sp)
 {
 	struct conn *conns[2] = {sp->streams[UP].source, sp->streams[UP].target};
 	const struct maps *m = sp->by->maps;
-	int err = 0;
+	int err = bypass_forget(sp);
 
-	if (!m)
-		return 0;
+	if (err || !m)
+		return err;
 	for (int i = 0; i < 2; i++) {
 		if (sp->streams[i].lane)
 			kernel_unshare(&sp->streams[i]);
@@ -146,6 +127,12 @@ int splice_forget(struct splice *sp)
 
 void splice_fini(struct splice *sp)
 {
+	bypass_free(sp);
 	for (int i = 0; i < 2; i++)
 		stream_fini(&sp->streams[i]);
+}
+
+const char *splice_engine(const struct splice *sp)
+{
+	return bypass_was_joined(sp) ? "bypass" : engine_str(sp->adopted);
 }

@@ -29,6 +29,9 @@ void splice_open(struct splice *sp);
 void stream_pump(struct stream *s);
 /* It has ended: nothing is moved any more. The sockets are open still. */
 void splice_stop(struct splice *sp);
+/* Whether its sockets may be closed: no, for a short time, while bytes that one application has
+ * sent directly wait in the other's queue, which a close would discard. */
+bool splice_may_close(struct splice *sp);
 /* It has ended, and its sockets are about to be closed: nothing is counted any more. */
 void splice_close(struct splice *sp);
 /*
@@ -44,3 +47,5 @@ static inline const char *engine_str(bool kernel)
 {
 	return kernel ? "kernel" : "copy";
 }
+/* What moves its bytes, or has moved them: one of these two, or "bypass". */
+const char *splice_engine(const struct splice *sp);

@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 
+#include "../bypass/look.h"
 #include "../log.h"
 #include "../stats.h"
 #include "lane.h"
@@ -73,6 +74,7 @@ int splicer_init(struct splicer *by, struct loop *loop, const struct maps *maps,
 {
 	*by = (struct splicer){
 	    .loop = loop, .maps = maps, .index = index, .stats = stats, .memory = memory};
+	bypass_looks_init(by);
 	TAILQ_INIT(&by->adopted);
 	TAILQ_INIT(&by->awaiting);
 	if (!maps)

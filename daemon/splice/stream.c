@@ -70,9 +70,24 @@ uint64_t stream_trimmed(const struct stream *s)
 	return s->trimmed_before + (s->lane ? s->lane->trimmed : 0);
 }
 
+uint64_t stream_moved_directly(const struct stream *s)
+{
+	return s->way && !s->closed ? __atomic_load_n(&s->way->direct_bytes, __ATOMIC_RELAXED)
+				    : s->direct_end;
+}
+
 uint64_t stream_moved(const struct stream *s)
 {
-	return s->copied + stream_moved_by_kernel(s);
+	return s->copied + stream_moved_by_kernel(s) + stream_moved_directly(s);
+}
+
+uint64_t stream_active_ns(const struct stream *s)
+{
+	if (s->closed)
+		return 0;
+	if (s->way)
+		return __atomic_load_n(&s->way->active_ns, __ATOMIC_RELAXED);
+	return s->lane ? __atomic_load_n(&s->lane->active_ns, __ATOMIC_RELAXED) : 0;
 }
 
 size_t stream_read_size(const struct stream *s)

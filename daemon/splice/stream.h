@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "bypass-api.h"
 #include "splice-api.h"
 
 #include "../conn.h"
@@ -25,6 +26,9 @@
 #include "../timer.h"
 #include "settings.h"
 
+struct bypass;
+struct bypass_maps;
+struct bypass_stream;
 struct maps;
 struct ring_buffer;
 struct stats;
@@ -97,12 +101,15 @@ struct stream {
 	struct conn *source, *target;
 	struct stream_filter *filter; /* malloc'ed; NULL: nothing is taken out */
 	struct lane *lane;            /* NULL until the splice was given to the kernel */
+	struct way *way;              /* NULL: its applications were never joined: see ../bypass/ */
+	struct bypass_stream *bypass; /* ... and the daemon's part of that */
 	char *pending; /* read, but not yet written: pending_len bytes from pending_at on */
 	uint32_t pending_at, pending_len;
 	uint32_t pauses;
-	uint64_t copied; /* bytes the daemon wrote to the target */
-	uint64_t taken;  /* of what the kernel handed up (lane->passed): bytes read */
-	uint64_t low;    /* PAUSED: resume at this backlog */
+	uint64_t copied;     /* bytes the daemon wrote to the target */
+	uint64_t direct_end; /* what had been sent directly when the sockets were closed */
+	uint64_t taken;      /* of what the kernel handed up (lane->passed): bytes read */
+	uint64_t low;        /* PAUSED: resume at this backlog */
 	uint64_t redirected_before, trimmed_before; /* of budgets that are closed */
 	uint64_t lost; /* redirected, but gone with a target that was closed before it took them */
 	uint64_t redirected_end; /* what the kernel had moved when the sockets were closed */
@@ -142,14 +149,18 @@ struct splice_owner {
 };
 
 TAILQ_HEAD(splice_list, splice);
+TAILQ_HEAD(bypass_streams, bypass_stream);
 
 /* What the splices of one worker share: touched by its thread alone. */
 struct splicer {
 	const struct memory *memory; /* NULL: nothing bounds what splices hold in all */
 	struct loop *loop;
-	const struct maps *maps; /* NULL: no kernel engine */
-	struct stats *stats;     /* counters of that thread */
-	unsigned int index;      /* which ring its lanes' events come by */
+	const struct maps *maps;          /* NULL: no kernel engine */
+	const struct bypass_maps *bypass; /* NULL: no bypass */
+	struct bypass_streams due;        /* bypassed streams that are to be looked at */
+	struct task look;                 /* ... at the end of this turn */
+	struct stats *stats;              /* counters of that thread */
+	unsigned int index;               /* which ring its lanes' events come by */
 	struct ring_buffer *ring;
 	uint64_t lost_seen;          /* the event_lost counter when all lanes were last looked at */
 	struct splice_list adopted;  /* those that have lanes, or had */
@@ -171,6 +182,8 @@ struct splice {
 	struct splice_list *list; /* of its splicer's, the one it is on; NULL: neither */
 	uint32_t slot;            /* its lanes are those of this slot */
 	uint32_t generation;      /* and carry this; 0: it has had none */
+	struct bypass *bypass;    /* NULL: not bypassed, and never was */
+	bool wants_bypass;        /* its listener allows it */
 	bool copied_only;         /* counted as one that the kernel engine is never for */
 	bool adopted;             /* was given to the kernel at least once */
 	bool ended;               /* nothing is moved any more */
@@ -200,6 +213,8 @@ static inline void stream_corrupt(struct stream *s)
 	s->splice->owner->corrupt(s->splice);
 }
 
+/* Bytes that the source's application has put into its target's queue itself. */
+uint64_t stream_moved_directly(const struct stream *s);
 /*
  * Bytes moved so far, by whoever; by the kernel; cut off by it. As long as the stream runs, the
  * kernel's share counts what waits in the target's queue; in the end only what its TCP has taken.
@@ -207,6 +222,9 @@ static inline void stream_corrupt(struct stream *s)
 uint64_t stream_moved(const struct stream *s);
 uint64_t stream_moved_by_kernel(const struct stream *s);
 uint64_t stream_trimmed(const struct stream *s);
+/* When the kernel, or its application, has moved bytes of it last (coarse monotonic ns); 0: never,
+ * or that is in the splice's own `active_ns`. */
+uint64_t stream_active_ns(const struct stream *s);
 /* The same of the present lane alone. */
 uint64_t stream_redirected(const struct stream *s);
 

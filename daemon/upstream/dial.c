@@ -129,13 +129,20 @@ static uint64_t try_time(const struct dial *d)
 	return others ? MAX(all / (others + 1), MIN(all, SHARE_MIN_NS)) : all;
 }
 
+static void mark(void *arg, int fd)
+{
+	const struct dial *d = arg;
+
+	if (d->dialer->mark)
+		d->dialer->mark(d->dialer->arg, fd, d->plan.bypass);
+}
+
 static int connect_once(const struct dial *d, bool keepalive)
 {
-	const struct dialer *dl = d->dialer;
 	bool tcp = d->where.sa.sa_family != AF_UNIX;
 
 	return conn_dial(&d->where, d->plan.speaks, keepalive ? &config_of(d)->tcp_keepalive : NULL,
-			 tcp ? dl->mark : NULL, dl->arg);
+			 tcp ? mark : NULL, (void *)d);
 }
 
 static bool is_full(int fd)

@@ -33,7 +33,7 @@ struct dialer {
 	struct idle *idle; /* connections of that worker that are kept */
 	uint64_t *retries; /* counts tries after the first: see stats.h */
 	/* May mark a TCP socket before it connects. */
-	void (*mark)(void *arg, int fd);
+	void (*mark)(void *arg, int fd, bool bypass);
 	/* There is no descriptor left. True: one was given up for this one. */
 	bool (*spare_fd)(void *arg);
 	void *arg;
@@ -46,6 +46,7 @@ void dialer_fini(struct dialer *dl);
 struct dial_plan {
 	struct pool *pool;
 	uint64_t silence; /* ns for which the connection may be silent; UINT64_MAX: for ever */
+	bool bypass;      /* the server may be joined with the client: see bypass/ */
 	bool speaks;      /* the server gets something as soon as it is connected */
 	/* Which kept connections will do. */
 	struct own *own; /* these of the client; NULL: none of its own */

@@ -493,10 +493,11 @@ static void table_is_complete(void **state _unused_)
 		assert_non_null(o->help);
 		assert_true(o->def || o->example);
 		assert_true(o->max > 0 || o->n_choices || o->count || o->type == OPTION_BOOL ||
-			    o->type == OPTION_PATH || o->type == OPTION_USER ||
-			    o->type == OPTION_NAME || o->type == OPTION_GROUP ||
-			    o->type == OPTION_LOG || o->type == OPTION_TOKEN ||
-			    o->type == OPTION_FIELD || o->type == OPTION_KEEPALIVE);
+			    o->type == OPTION_PATH || o->type == OPTION_FOLDER ||
+			    o->type == OPTION_USER || o->type == OPTION_NAME ||
+			    o->type == OPTION_GROUP || o->type == OPTION_LOG ||
+			    o->type == OPTION_TOKEN || o->type == OPTION_FIELD ||
+			    o->type == OPTION_KEEPALIVE);
 		assert_ptr_equal(option_find(o->section, o->key), o);
 		/* -t warns of it where there is no HTTP. */
 		if (o->section == SECTION_LISTENER && strncmp(o->help, "http: ", 6) == 0)
@@ -748,7 +749,7 @@ static void host_name_lengths(void **state _unused_)
 static void unknown_keys(void **state _unused_)
 {
 	static const char *const later[] = {"status", "health_check", "session_rate",
-					    "local_bypass"};
+					    "remote_bypass"};
 
 	pool_error("balanse = x",
 		   "t.conf:3: unknown key \"balanse\" in [pool NAME], did you mean "

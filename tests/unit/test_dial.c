@@ -131,7 +131,7 @@ static void on_failed(void *owner, enum dial_failure why)
 
 static const struct dial_calls calls = {on_connected, on_failed};
 
-static void mark(void *arg, int fd)
+static void mark(void *arg, int fd, bool bypass _unused_)
 {
 	struct fixture *f = arg;
 

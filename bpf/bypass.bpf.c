@@ -1,0 +1,591 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The bypass: two sockops programs, by which the sockets of applications are found and put into
+ * `joined`; the sk_msg program that sends from one to the other; and `peek`, which tells the daemon
+ * what it cannot see of them. See bypass-api.h.
+ */
+#include "kernel-types.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bypass-api.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define TCP_ESTABLISHED   1
+#define TCP_NEW_SYN_RECV  12
+#define TCP_NOTSENT_LOWAT 25
+#define IPPROTO_TCP       6
+#define RCV_SHUTDOWN      1
+#define SHUTDOWN_BOTH     3
+#define O_NONBLOCK        04000
+
+/* How long a send waits for the daemon to catch up, in CARRIES. */
+#define SPIN_NS    50000
+#define SPIN_STEPS (1 << 16)
+/* After a wait in vain so many sends do without, then twice as many. */
+#define SPINS_MAX 64
+
+/* Sizes are placeholders: the daemon sets them from max_sessions before load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct handshake);
+} joining SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u32);
+} listening SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct handshake);
+	__type(value, __u64);
+} expected SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u64);
+} enrolled SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u64);
+} joined SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct bypass_ref);
+} bypass_of SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct way);
+} ways SEC(".maps");
+
+/* Not shared: whoever could write an address here could read the kernel's memory. */
+struct aim {
+	__u64 cookie;
+	__u64 addr;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct aim);
+} aims SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64); /* elements are 8 bytes apart, whatever they are */
+} looks SEC(".maps");
+
+#define READ(dest, base, type, field)                \
+	bpf_probe_read_kernel(&(dest), sizeof(dest), \
+			      (const void *)((base) + bpf_core_field_offset(type, field)))
+
+/* ---- the daemon's sockets ------------------------------------------------------------------ */
+
+/*
+ * A client's SYN has come to a listener: what its socket will see is known before that socket gets
+ * the answer, and so before it is established.
+ */
+static __always_inline void announce_client(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock_ops_kern *kern = (void *)ops;
+	__u64 sk = 0, listener = 0, cookie = 0, nobody = 0;
+	struct handshake theirs;
+	unsigned char state = 0;
+
+	(void)bpf_probe_read_kernel(&sk, sizeof(sk), __builtin_preserve_access_index(&kern->sk));
+	(void)READ(state, sk, struct sock, __sk_common.skc_state);
+	if (state != TCP_NEW_SYN_RECV)
+		return;
+	(void)READ(listener, sk, struct sock_common, skc_listener);
+	(void)READ(cookie, listener, struct sock, __sk_common.skc_cookie);
+	if (!bpf_map_lookup_elem(&listening, &cookie))
+		return;
+	(void)READ(theirs.sent, sk, struct tcp_request_sock, rcv_isn);
+	(void)READ(theirs.received, sk, struct tcp_request_sock, snt_isn);
+	theirs.sent++;
+	theirs.received++;
+	(void)bpf_map_update_elem(&expected, &theirs, &nobody, BPF_NOEXIST);
+}
+
+static __always_inline void proxy_established(struct bpf_sock_ops *ops, int active)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct handshake *ours, theirs;
+	struct tcp_sock *tp;
+	__u64 nobody = 0;
+
+	if (!sk)
+		return;
+	ours = bpf_sk_storage_get(&joining, sk, 0, 0);
+	if (!ours)
+		return;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return;
+	ours->sent = tp->write_seq;
+	ours->received = tp->rcv_nxt;
+	theirs.sent = ours->received;
+	theirs.received = ours->sent;
+	/* The server's socket is established when this one's acknowledgement has come. */
+	if (active)
+		(void)bpf_map_update_elem(&expected, &theirs, &nobody, BPF_NOEXIST);
+}
+
+/* Attached to the daemon's own cgroup. */
+SEC("sockops")
+int announce(struct bpf_sock_ops *ops)
+{
+	switch (ops->op) {
+	case BPF_SOCK_OPS_RWND_INIT:
+		announce_client(ops);
+		break;
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		proxy_established(ops, 1);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		proxy_established(ops, 0);
+		break;
+	default:
+		break;
+	}
+	return 1;
+}
+
+/* ---- the applications' --------------------------------------------------------------------- */
+
+/* Of all sockets of the cgroup only those that one of the daemon's has announced are touched. */
+static __always_inline void enrol_established(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct handshake mine;
+	__u64 *slot, cookie, addr;
+	struct tcp_sock *tp;
+
+	if (!sk)
+		return;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return;
+	mine.sent = tp->write_seq;
+	mine.received = tp->rcv_nxt;
+	slot = bpf_map_lookup_elem(&expected, &mine);
+	if (!slot || *slot)
+		return;
+	cookie = bpf_get_socket_cookie(ops);
+	addr = (__u64)tp;
+	if (bpf_map_update_elem(&enrolled, &cookie, &addr, BPF_ANY))
+		return;
+	if (bpf_sock_hash_update(ops, &joined, &cookie, BPF_ANY)) {
+		(void)bpf_map_delete_elem(&enrolled, &cookie);
+		return;
+	}
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
+					   BPF_SOCK_OPS_RTT_CB_FLAG);
+	*slot = cookie;
+}
+
+static __always_inline struct way *way_from(__u64 cookie)
+{
+	struct bypass_ref *ref = bpf_map_lookup_elem(&bypass_of, &cookie);
+	__u32 index;
+
+	if (!ref || ref->role != BYPASS_ROLE_SOURCE)
+		return 0;
+	index = ref->way;
+	return bpf_map_lookup_elem(&ways, &index);
+}
+
+/*
+ * An application's socket leaves a state. Closed with bytes that it has not read, of which TCP
+ * knows nothing, it would say FIN where TCP says RST. In CLOSE_WAIT there are none: the FIN is
+ * passed on behind them, and counts as memory itself.
+ */
+static __always_inline void enrolled_state(struct bpf_sock_ops *ops)
+{
+	__u64 cookie = bpf_get_socket_cookie(ops);
+	struct tcp_sock *tp;
+	struct bpf_sock *sk;
+	struct sock *raw;
+	struct way *way;
+
+	if (ops->args[1] == BPF_TCP_CLOSE)
+		(void)bpf_map_delete_elem(&enrolled, &cookie);
+	if (ops->args[0] != BPF_TCP_ESTABLISHED || ops->args[1] == BPF_TCP_CLOSE)
+		return;
+	sk = ops->sk;
+	tp = sk ? bpf_skc_to_tcp_sock(sk) : 0;
+	if (!tp)
+		return;
+	raw = (struct sock *)tp;
+	if ((raw->sk_shutdown & SHUTDOWN_BOTH) != SHUTDOWN_BOTH ||
+	    raw->sk_backlog.rmem_alloc.counter <= 0)
+		return;
+	way = way_from(cookie);
+	if (way && way->on)
+		way->discarded = 1;
+}
+
+/*
+ * With TCP_NOTSENT_LOWAT at 1 a source that has a token unsent must wait. It is set when the way is
+ * there, and no sooner, since it makes plain TCP slower; and undone when that is over. What the
+ * application has set itself stays.
+ */
+static __always_inline void enrolled_acked(struct bpf_sock_ops *ops)
+{
+	__u64 cookie = bpf_get_socket_cookie(ops);
+	struct bypass_ref *ref = bpf_map_lookup_elem(&bypass_of, &cookie);
+	struct bpf_sock *sk = ops->sk;
+	struct tcp_sock *tp;
+	struct way *way;
+	int want = 0, is;
+
+	tp = ref && sk ? bpf_skc_to_tcp_sock(sk) : 0;
+	if (!tp)
+		return;
+	way = way_from(cookie);
+	if (way && way->on && way->phase != WAY_LEFT)
+		want = 1;
+	is = tp->notsent_lowat;
+	if (is != want && (is == 0 || is == 1))
+		(void)bpf_setsockopt(ops, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &want, sizeof(want));
+	if (!want)
+		bpf_sock_ops_cb_flags_set(ops,
+					  ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
+}
+
+/* Attached to the cgroup whose applications may be bypassed. */
+SEC("sockops")
+int enrol(struct bpf_sock_ops *ops)
+{
+	switch (ops->op) {
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		enrol_established(ops);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		enrolled_state(ops);
+		break;
+	case BPF_SOCK_OPS_RTT_CB:
+		enrolled_acked(ops);
+		break;
+	default:
+		break;
+	}
+	return 1;
+}
+
+/* ---- sending ------------------------------------------------------------------------------- */
+
+/* The address of the way's target; 0: there is none. */
+static __always_inline __u64 aim_at(const struct way *way, __u32 index)
+{
+	struct aim *aim = bpf_map_lookup_elem(&aims, &index);
+	__u64 cookie = way->target, *addr;
+
+	if (!aim)
+		return 0;
+	if (aim->cookie == cookie)
+		return aim->addr;
+	addr = bpf_map_lookup_elem(&enrolled, &cookie);
+	if (!addr)
+		return 0;
+	aim->addr = *addr;
+	aim->cookie = cookie;
+	return aim->addr;
+}
+
+/* What was written before is seen by whoever sees the phase: an exchange is a full barrier. */
+static __always_inline void enter(struct way *way, enum way_phase phase)
+{
+	(void)__sync_lock_test_and_set(&way->phase, phase);
+}
+
+static __always_inline int leave(struct way *way, __u32 at, enum way_why why)
+{
+	if (way->phase == WAY_CARRIES)
+		way->tokens_from = at;
+	way->tokens_bytes = at - way->tokens_from;
+	way->why = why;
+	enter(way, WAY_LEFT);
+	return SK_PASS;
+}
+
+/* Why the way cannot be gone any longer; 0: it can. */
+static __always_inline enum way_why obstacle(const struct way *way, struct tcp_sock *tp,
+					     __u64 target)
+{
+	struct inet_connection_sock *icsk = (void *)tp;
+	struct sock *sk = (void *)tp;
+	__u64 cookie = 0, psock = 0, ulp = 0;
+	unsigned char shut = 0;
+
+	if (way->leave)
+		return way->leave;
+	if (icsk->icsk_ulp_ops)
+		return WAY_TLS;
+	if (sk->__sk_common.skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY) & 1)
+		return WAY_ZEROCOPY;
+	if (!target)
+		return WAY_TARGET_GONE;
+	(void)READ(cookie, target, struct sock, __sk_common.skc_cookie);
+	(void)READ(psock, target, struct sock, sk_user_data);
+	(void)READ(shut, target, struct sock, sk_shutdown);
+	(void)READ(ulp, target, struct inet_connection_sock, icsk_ulp_ops);
+	if (cookie != way->target || !psock || shut & RCV_SHUTDOWN)
+		return WAY_TARGET_GONE;
+	return ulp ? WAY_TLS : WAY_NOT_LEFT;
+}
+
+/* Whether enough waits in the target's queue: `queued` bytes, and fewer messages than were sent
+ * since the first mark. */
+static __always_inline int is_over(struct way *way, __u32 queued)
+{
+	if (way->direct_bytes - way->mark_bytes[1] >= queued) {
+		way->mark_bytes[0] = way->mark_bytes[1];
+		way->mark_messages[0] = way->mark_messages[1];
+		way->mark_bytes[1] = way->direct_bytes;
+		way->mark_messages[1] = way->direct_messages;
+	}
+	return queued > way->high || way->direct_messages - way->mark_messages[0] > way->messages;
+}
+
+struct spin {
+	struct way *way;
+	__u64 until;
+	__u32 at;
+	int done;
+};
+
+static long spin_step(__u32 i, struct spin *s)
+{
+	if (*(volatile __u32 *)&s->way->forwarded == s->at) {
+		s->done = 1;
+		return 1;
+	}
+	return (i & 15) == 15 && bpf_ktime_get_ns() > s->until;
+}
+
+/*
+ * In CARRIES: whether everything the source ever gave to its TCP is in the target's queue. A send
+ * that comes a moment too soon waits for that moment, unless that was in vain lately.
+ */
+static __always_inline int has_caught_up(struct way *way, struct tcp_sock *tp, __u32 at, int over)
+{
+	struct spin s = {.way = way, .at = at};
+	__u32 pause;
+
+	if (*(volatile __u32 *)&way->forwarded == at)
+		return 1;
+	way->late++;
+	pause = way->spins;
+	if (over || tp->snd_nxt != tp->write_seq)
+		return 0;
+	/* `spins` is a power of two: one in so many late sends waits. */
+	if (pause && way->late & (pause - 1))
+		return 0;
+	s.until = bpf_ktime_get_ns() + SPIN_NS;
+	bpf_loop(SPIN_STEPS, spin_step, &s, 0);
+	/* It may have become another one's. */
+	if (!way->on)
+		return 0;
+	if (!s.done)
+		way->spins = pause ? (pause < SPINS_MAX ? pause * 2 : SPINS_MAX) : 2;
+	return s.done;
+}
+
+/* The source can still send: a token in its TCP has its next send wait. 0: there is one now. */
+static __always_inline int hold(struct sk_msg_md *msg, struct way *way, struct tcp_sock *tp,
+				__u32 queued)
+{
+	struct sock *sk = (void *)tp;
+	__s32 room = (__s32)(tp->snd_una + tp->snd_wnd - tp->write_seq);
+
+	if (tp->write_seq - tp->snd_nxt >= tp->notsent_lowat || sk->sk_wmem_queued >= sk->sk_sndbuf)
+		return -1;
+	way->rest = queued / 2 < way->low ? queued / 2 : way->low;
+	if (room < BYPASS_TOKEN)
+		way->full = 1;
+	if (bpf_msg_push_data(msg, 0, BYPASS_TOKEN, 0))
+		return -1;
+	bpf_msg_apply_bytes(msg, BYPASS_TOKEN);
+	way->held++;
+	return 0;
+}
+
+static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u32 index,
+				     __u32 size)
+{
+	struct bpf_sock *sk = msg->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : 0;
+	__u64 target, key;
+	__u32 at, queued = 0;
+	enum way_why why;
+	int over;
+
+	if (!tp)
+		return SK_PASS;
+	at = tp->write_seq - way->base;
+	target = aim_at(way, index);
+	why = obstacle(way, tp, target);
+	if (why)
+		return leave(way, at, why);
+	(void)READ(queued, target, struct sock, sk_backlog.rmem_alloc);
+	over = is_over(way, queued);
+	if (tp->notsent_lowat > BYPASS_TOKEN)
+		return leave(way, at, WAY_OWN_LOWAT);
+	if (way->phase == WAY_CARRIES) {
+		/* Without its low mark, which is on its way, a token would stop nothing. */
+		if (!has_caught_up(way, tp, at, over) || !tp->notsent_lowat)
+			return SK_PASS;
+		way->tokens_from = at;
+		enter(way, WAY_DIRECT);
+	}
+	/* Undone by the application. */
+	if (!tp->notsent_lowat)
+		return leave(way, at, WAY_OWN_LOWAT);
+	if (over && hold(msg, way, tp, queued) == 0)
+		return SK_PASS;
+	key = way->target;
+	if (bpf_msg_redirect_hash(msg, &joined, &key, BPF_F_INGRESS) != SK_PASS)
+		return leave(way, at, WAY_REFUSED);
+	way->direct_bytes += size;
+	way->direct_messages++;
+	way->active_ns = bpf_ktime_get_coarse_ns();
+	return SK_PASS;
+}
+
+SEC("sk_msg")
+int forward(struct sk_msg_md *msg)
+{
+	struct bypass_ref *ref;
+	struct bpf_sock *sk;
+	struct tcp_sock *tp;
+	struct way *way;
+	__u64 cookie, key;
+	__u32 size, index;
+
+	/* Read once, in a form that the verifier takes: clang would merge this load with others. */
+	size = msg->size;
+	asm volatile("" : "+r"(size));
+	sk = msg->sk;
+	tp = sk ? bpf_skc_to_tcp_sock(sk) : 0;
+	if (!tp)
+		return SK_PASS;
+	/* apply_bytes sticks to the rest of a message: it counts anew each time. */
+	bpf_msg_apply_bytes(msg, 0);
+	cookie = (__u64)((struct sock *)tp)->__sk_common.skc_cookie.counter;
+	ref = bpf_map_lookup_elem(&bypass_of, &cookie);
+	if (!ref || ref->role == BYPASS_ROLE_NONE)
+		return SK_PASS;
+	if (ref->role == BYPASS_ROLE_INJECT) {
+		key = ref->target;
+		return bpf_msg_redirect_hash(msg, &joined, &key, BPF_F_INGRESS);
+	}
+	index = ref->way;
+	way = bpf_map_lookup_elem(&ways, &index);
+	if (!way || !way->on || way->source != cookie || way->phase == WAY_LEFT)
+		return SK_PASS;
+	return go_direct(msg, way, index, size);
+}
+
+/* ---- looking ------------------------------------------------------------------------------- */
+
+static __always_inline __u32 file_of(__u64 target)
+{
+	__u64 socket = 0, file = 0;
+	unsigned int flags = 0;
+
+	(void)READ(socket, target, struct sock, sk_socket);
+	if (!socket)
+		return 0;
+	(void)READ(file, socket, struct socket, file);
+	if (!file)
+		return 0;
+	(void)READ(flags, file, struct file, f_flags);
+	return flags & O_NONBLOCK ? 2 : 1;
+}
+
+static __always_inline void look(struct way *way, __u64 target)
+{
+	__u64 cookie = 0, ulp = 0;
+	unsigned char state = 0, shut = 0;
+	__u32 copied = 0;
+	unsigned long flags = 0;
+
+	(void)READ(way->queued, target, struct sock, sk_backlog.rmem_alloc);
+	(void)READ(state, target, struct sock, __sk_common.skc_state);
+	(void)READ(shut, target, struct sock, sk_shutdown);
+	(void)READ(copied, target, struct tcp_sock, copied_seq);
+	(void)READ(way->received, target, struct tcp_sock, rcv_nxt);
+	(void)READ(way->written, target, struct tcp_sock, write_seq);
+	(void)READ(ulp, target, struct inet_connection_sock, icsk_ulp_ops);
+	(void)READ(flags, target, struct sock, __sk_common.skc_flags);
+	way->unread = way->received - copied;
+	way->state = state;
+	way->deaf = shut & RCV_SHUTDOWN;
+	way->file = file_of(target);
+	way->unfit = ulp ? WAY_TLS : WAY_NOT_LEFT;
+	if (flags >> bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY) & 1)
+		way->unfit = WAY_ZEROCOPY;
+	/* Last: it may be freed, and be another one's, at any moment before. */
+	(void)READ(cookie, target, struct sock, __sk_common.skc_cookie);
+	way->there = cookie == way->target;
+}
+
+static long peek_step(__u32 i, __u32 *first)
+{
+	__u32 at = *first + i, n;
+	struct way *way;
+	__u64 target, *index;
+
+	index = bpf_map_lookup_elem(&looks, &at);
+	if (!index)
+		return 1;
+	n = *index;
+	way = bpf_map_lookup_elem(&ways, &n);
+	if (!way)
+		return 0;
+	target = aim_at(way, n);
+	if (target)
+		look(way, target);
+	else
+		way->there = 0;
+	return 0;
+}
+
+/* Run by the daemon: looks at the targets of args->n ways. */
+SEC("syscall")
+int peek(struct peek_args *args)
+{
+	__u32 first = args->first;
+
+	bpf_loop(args->n, peek_step, &first, 0);
+	return 0;
+}

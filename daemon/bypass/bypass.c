@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "bypass.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "../util.h"
+#include "direct.h"
+#include "look.h"
+#include "maps.h"
+#include "meet.h"
+#include "pair.h"
+
+/*
+ * The receive buffer of the daemon's sockets: it bounds the tokens it takes to stop a source, and
+ * before that what an application sends without being read. Set before TCP has made it larger, for
+ * a window that was offered is not taken back.
+ */
+#define BUFFER 65536
+/* How long the last bytes may take to be read before a connection is reset. */
+#define FAREWELL_NS (2 * NSEC_PER_SEC)
+/* How long ways rest before another session may have them. */
+#define REST_NS (50 * NSEC_PER_MSEC)
+
+static void begin_side(struct bypass *b, enum direction d)
+{
+	struct bypass_stream *side = &b->sides[d];
+	struct splice *sp = b->splice;
+
+	side->stream = &sp->streams[d];
+	side->index = sp->slot * 2 + d;
+	side->way = &sp->by->bypass->ways[side->index];
+	/* Its last user is long closed. */
+	*side->way = (struct way){0};
+	bypass_buffer(side->stream->source, BUFFER);
+	side->stream->hand = &engine_meeting;
+}
+
+bool bypass_begin(struct splice *sp)
+{
+	struct bypass *b;
+
+	if (!sp->by->bypass || !sp->streams[UP].source->tcp || !sp->streams[UP].target->tcp ||
+	    sp->streams[UP].filter || sp->streams[DOWN].filter)
+		return false;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return false;
+	b->splice = sp;
+	sp->bypass = b;
+	begin_side(b, UP);
+	begin_side(b, DOWN);
+	return true;
+}
+
+void bypass_stop(struct splice *sp)
+{
+	struct bypass *b = sp->bypass;
+
+	if (!b)
+		return;
+	if (!b->stopped_at)
+		b->stopped_at = sp->by->loop->now;
+	loop_timer_cancel(sp->by->loop, &b->timer);
+	bypass_unwait(&b->sides[UP]);
+	bypass_unwait(&b->sides[DOWN]);
+}
+
+/* What is on its way to an application whose stream has not ended properly. */
+static bool has_unread(struct bypass_stream *side)
+{
+	if (side->state == BYPASS_MEETING || side->state == BYPASS_OVER ||
+	    side->stream->state == STREAM_DONE)
+		return false;
+	return bypass_look(side) && bypass_queued(side) > 0;
+}
+
+bool bypass_may_close(struct splice *sp)
+{
+	struct bypass *b = sp->bypass;
+
+	if (!b || !b->joined || sp->by->loop->now - b->stopped_at >= FAREWELL_NS)
+		return true;
+	/* What they send now is TCP's, and will not be read. */
+	bypass_close(sp);
+	return !has_unread(&b->sides[UP]) && !has_unread(&b->sides[DOWN]);
+}
+
+void bypass_close(struct splice *sp)
+{
+	struct bypass *b = sp->bypass;
+
+	if (!b)
+		return;
+	for (int d = UP; d <= DOWN; d++)
+		__atomic_store_n(&b->sides[d].way->on, 0, __ATOMIC_SEQ_CST);
+	b->closed_at = sp->by->loop->now;
+}
+
+int bypass_forget(struct splice *sp)
+{
+	struct bypass *b = sp->bypass;
+	int err = 0;
+
+	if (!b)
+		return 0;
+	/* A program that runs still may write to the ways: nobody else gets them meanwhile. */
+	if (b->joined && sp->by->loop->now - b->closed_at < REST_NS)
+		return -EAGAIN;
+	for (int d = UP; d <= DOWN; d++) {
+		const uint64_t cookies[] = {b->sides[d].app,
+					    b->joined ? sp->streams[d].target->cookie : 0};
+
+		for (int i = 0; i < 2; i++) {
+			int r = cookies[i] ? bypass_ref_clear(sp->by->bypass, cookies[i]) : 0;
+
+			if (r && r != -ENOENT)
+				err = r;
+		}
+	}
+	return err;
+}
+
+void bypass_free(struct splice *sp)
+{
+	free(sp->bypass);
+	sp->bypass = NULL;
+}
+
+bool bypass_was_joined(const struct splice *sp)
+{
+	return sp->bypass && sp->bypass->joined;
+}
+
+enum way_why bypass_why(const struct stream *s)
+{
+	const struct bypass *b = s->splice->bypass;
+
+	if (!b || b->why)
+		return b ? b->why : WAY_NOT_LEFT;
+	return s->bypass ? (enum way_why)s->bypass->way->why : WAY_NOT_LEFT;
+}

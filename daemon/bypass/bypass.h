@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The bypass, as a splice has it: two applications of this host that talk through the daemon are
+ * joined, so that what one sends is in the other's queue at once (see bypass-api.h). The daemon's
+ * sockets carry what was sent before, the ends, and tokens.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "../splice/stream.h"
+
+/* The splice is open: joins its applications as soon as may be. False: that will not be, and it
+ * was counted. */
+bool bypass_begin(struct splice *sp);
+/* Nothing is moved any more. */
+void bypass_stop(struct splice *sp);
+/* Whether nothing waits in an application's queue that the close of its connection would discard,
+ * or that has been waited for long enough. Of one that has ended. */
+bool bypass_may_close(struct splice *sp);
+/* The sockets are about to be closed: the applications' next sends are TCP's. */
+void bypass_close(struct splice *sp);
+/* Removes what is left in the maps; the sockets are closed. 0 or a negative errno: to be tried
+ * again. */
+int bypass_forget(struct splice *sp);
+void bypass_free(struct splice *sp);
+/* Whether its applications were joined. */
+bool bypass_was_joined(const struct splice *sp);
+/* Why a direction is bypassed no more, or never was; WAY_NOT_LEFT: it is. */
+enum way_why bypass_why(const struct stream *s);

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "look.h"
+
+#include <string.h>
+
+#include "../log.h"
+#include "../splice/stream.h"
+#include "../stats.h"
+#include "../util.h"
+#include "maps.h"
+#include "side.h"
+
+/* How soon it is looked again: how quickly a source goes on decides the throughput. */
+#define WAIT_MIN_NS (100 * NSEC_PER_USEC)
+#define WAIT_MAX_NS (5 * NSEC_PER_MSEC)
+
+/* Looks at those; it fails for want of memory, say, and another look comes. */
+static bool look(struct splicer *by, const uint32_t *ways, size_t n)
+{
+	int err = bypass_peek(by->bypass, by->index, ways, n);
+
+	if (err)
+		log_debug("looking at %zu bypassed streams: %s", n, strerror(-err));
+	return !err;
+}
+
+/* What has left the target's queue since the last look is a movement. */
+static void note(struct bypass_stream *b)
+{
+	int32_t queued = bypass_queued(b);
+	struct splice *sp = b->stream->splice;
+
+	if (queued == b->queued)
+		b->backoff = MIN(MAX(b->backoff * 2, WAIT_MIN_NS), WAIT_MAX_NS);
+	else
+		b->backoff = WAIT_MIN_NS;
+	if (queued < b->queued)
+		sp->active_ns = sp->by->loop->now;
+	if (!queued)
+		b->injected = 0;
+	b->queued = queued;
+}
+
+bool bypass_look(struct bypass_stream *b)
+{
+	if (!look(b->stream->splice->by, &b->index, 1))
+		return false;
+	note(b);
+	return true;
+}
+
+static void forget_due(struct bypass_stream *b)
+{
+	if (b->is_due)
+		TAILQ_REMOVE(&b->stream->splice->by->due, b, link);
+	b->is_due = false;
+}
+
+/* One call for as many as it takes, then each of them has its turn. */
+static void look_at_due(struct task *t)
+{
+	struct splicer *by = container_of(t, struct splicer, look);
+	uint32_t ways[BYPASS_LOOKS];
+	struct bypass_stream *b;
+	size_t n = 0;
+
+	TAILQ_FOREACH (b, &by->due, link) {
+		if (n == BYPASS_LOOKS)
+			break;
+		ways[n++] = b->index;
+		b->fresh = true;
+	}
+	if (n)
+		(void)look(by, ways, n);
+	while ((b = TAILQ_FIRST(&by->due)) && b->fresh) {
+		forget_due(b);
+		note(b);
+		b->waiting = false;
+		stat_inc(&by->stats->looks);
+		stream_again(b->stream);
+	}
+	if (!TAILQ_EMPTY(&by->due))
+		loop_again(by->loop, &by->look);
+}
+
+static void on_time(struct timer *t)
+{
+	struct bypass_stream *b = container_of(t, struct bypass_stream, timer);
+	struct splicer *by = b->stream->splice->by;
+
+	if (!b->is_due) {
+		b->is_due = true;
+		TAILQ_INSERT_TAIL(&by->due, b, link);
+	}
+	loop_again(by->loop, &by->look);
+}
+
+void bypass_wait(struct bypass_stream *b)
+{
+	struct splicer *by = b->stream->splice->by;
+
+	if (b->waiting || b->stream->splice->ended)
+		return;
+	b->waiting = true;
+	b->timer.fire = on_time;
+	loop_timer_set(by->loop, &b->timer, by->loop->now + MAX(b->backoff, WAIT_MIN_NS));
+}
+
+void bypass_unwait(struct bypass_stream *b)
+{
+	b->waiting = b->fresh = false;
+	forget_due(b);
+	loop_timer_cancel(b->stream->splice->by->loop, &b->timer);
+}
+
+void bypass_looks_init(struct splicer *by)
+{
+	TAILQ_INIT(&by->due);
+	by->look.run = look_at_due;
+}

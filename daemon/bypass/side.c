@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "side.h"
+
+#include <assert.h>
+
+#include "../log.h"
+#include "../splice/stream.h"
+
+const char *const bypass_state_str[_BYPASS_STATE_MAX] = {
+    [BYPASS_MEETING] = "meeting", [BYPASS_CARRYING] = "carrying",
+    [BYPASS_DIRECT] = "direct",   [BYPASS_HELD] = "held",
+    [BYPASS_LEAVING] = "leaving", [BYPASS_DELIVERING] = "delivering",
+    [BYPASS_OVER] = "over",
+};
+
+const char *const way_why_str[_WAY_WHY_MAX] = {
+    [WAY_NOT_LEFT] = "none",       [WAY_TARGET_GONE] = "target_gone",
+    [WAY_OWN_LOWAT] = "own_lowat", [WAY_TLS] = "ktls",
+    [WAY_ZEROCOPY] = "zerocopy",   [WAY_REFUSED] = "refused",
+    [WAY_NOT_LOCAL] = "not_local", [WAY_BLOCKING] = "blocking",
+    [WAY_BUSY] = "busy",           [WAY_HALF_CLOSED] = "half_closed",
+    [WAY_MEMORY] = "memory",
+};
+
+#define TO(state) (1u << BYPASS_##state)
+static const uint8_t next_states[_BYPASS_STATE_MAX] = {
+    [BYPASS_MEETING] = TO(CARRYING) | TO(OVER),
+    [BYPASS_CARRYING] = TO(DIRECT) | TO(LEAVING) | TO(DELIVERING),
+    [BYPASS_DIRECT] = TO(HELD) | TO(LEAVING) | TO(DELIVERING),
+    [BYPASS_HELD] = TO(DIRECT) | TO(LEAVING) | TO(DELIVERING),
+    [BYPASS_LEAVING] = TO(OVER),
+    [BYPASS_DELIVERING] = TO(OVER),
+    [BYPASS_OVER] = 0,
+};
+#undef TO
+
+bool bypass_may_enter(enum bypass_state from, enum bypass_state next)
+{
+	return next_states[from] >> next & 1;
+}
+
+void bypass_enter(struct bypass_stream *b, enum bypass_state next)
+{
+	assert(bypass_may_enter(b->state, next));
+	log_debug("session %llu %s: bypass: %s -> %s", (unsigned long long)b->stream->splice->id,
+		  stream_direction(b->stream) == UP ? "up" : "down", bypass_state_str[b->state],
+		  bypass_state_str[next]);
+	b->state = next;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A direction of a bypassed session, as the daemon keeps it; `struct way` (bypass-api.h) is the
+ * part that is shared with the kernel.
+ *
+ *   MEETING     copied over TCP, until a moment comes at which both applications can be joined
+ *   CARRYING    the source's TCP carries data still: the daemon puts it into the target's queue
+ *   DIRECT      the source sends into the target's queue; the daemon sleeps
+ *   HELD        the target's queue is full, and the source waits: tokens fill its TCP
+ *   LEAVING     the source's TCP carries data again; what is in the target's queue goes first
+ *   DELIVERING  the source has ended; what is in the target's queue goes first
+ *   OVER        an ordinary stream again, or one that has ended
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "../timer.h"
+#include "bypass-api.h"
+
+struct stream;
+
+enum bypass_state {
+	BYPASS_MEETING,
+	BYPASS_CARRYING,
+	BYPASS_DIRECT,
+	BYPASS_HELD,
+	BYPASS_LEAVING,
+	BYPASS_DELIVERING,
+	BYPASS_OVER,
+	_BYPASS_STATE_MAX,
+};
+extern const char *const bypass_state_str[_BYPASS_STATE_MAX];
+extern const char *const way_why_str[_WAY_WHY_MAX];
+
+struct bypass_stream {
+	struct stream *stream;
+	struct way *way;
+	uint64_t app;       /* cookie of the source application's socket */
+	uint32_t index;     /* of the way */
+	uint32_t dropped;   /* tokens that were thrown away (mod 2^32) */
+	uint32_t holds;     /* how often the source had been stopped when it was let go on last */
+	uint32_t injected;  /* messages put into the target's queue since it was last seen empty */
+	int32_t queued;     /* what was in it at the last look */
+	uint64_t backoff;   /* ns */
+	struct timer timer; /* waiting: when it is looked at again */
+	bool waiting;
+	bool fresh;  /* the look that it waited for has just been taken */
+	bool is_due; /* it is on its splicer's list */
+	bool over;   /* the target's queue was too full at the last step */
+	bool small;  /* the source's receive buffer holds one token */
+	enum bypass_state state : 4;
+	TAILQ_ENTRY(bypass_stream) link;
+};
+
+/* The only place it changes state. */
+void bypass_enter(struct bypass_stream *b, enum bypass_state next);
+/* Whether `next` may follow `from`: the table, for tests. */
+bool bypass_may_enter(enum bypass_state from, enum bypass_state next);
+
+/* Memory of what the target has not read, as it was seen last; 0 where it never will. */
+static inline int32_t bypass_queued(const struct bypass_stream *b)
+{
+	return b->way->there && !b->way->deaf ? b->way->queued : 0;
+}

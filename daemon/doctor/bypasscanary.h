@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The bypass's canary: two sockets of the daemon's own are joined, before it is offered to any. */
+#pragma once
+
+#include "../bypass/maps.h"
+#include "stage.h"
+
+enum bypass_check {
+	BYPASS_CHECK_ACCOUNT, /* bytes that are sent directly count as memory of the receiver */
+	BYPASS_CHECK_TOKENS,  /* a sender whose receiver is late waits, and goes on */
+	BYPASS_CHECK_END,     /* an end does not overtake what waits unread */
+	_BYPASS_CHECK_MAX,
+};
+
+extern const char *const bypass_check_name[_BYPASS_CHECK_MAX];
+extern const char *const bypass_check_fact[_BYPASS_CHECK_MAX];
+
+/* As canary_run(). The daemon's own sockets must be enrolled: see bypass_maps_proved(). */
+void bypass_check_run(struct bypass_maps *maps, enum bypass_check check, uint64_t until,
+		      struct canary_result *ret);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a check of the canary is played on: a daemon of one worker, a client and a backend. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../daemon.h"
+#include "../util.h"
+
+struct bypass_maps;
+struct maps;
+
+/* Of one try of one check. */
+#define CANARY_TRY_NS (5 * NSEC_PER_SEC)
+
+struct canary_result {
+	bool ok;
+	bool wrong_bytes; /* the failure was in the content */
+	char why[160];    /* what went wrong; for a success what was moved */
+	uint64_t took_ns;
+};
+
+struct canary_stage {
+	/* Set before it is opened. */
+	struct maps *maps;          /* NULL: no kernel engine */
+	struct bypass_maps *bypass; /* NULL: no bypass */
+	uint64_t engage_after;
+	size_t read_size; /* what the daemon reads by hand at first; 0: as usual */
+	uint64_t budget;  /* of a lane; 0: none */
+	struct canary_result *result;
+	uint64_t until;      /* every wait ends here */
+	int client, backend; /* -1 */
+	/* Its own. */
+	struct daemon daemon;
+	struct config *config;
+};
+
+/* One direction: who writes what to whom. */
+struct canary_flow {
+	int from, to;
+	uint64_t total, sent, received;
+	bool late;  /* the reader starts when the writer is stopped */
+	bool shut;  /* the writer ends its direction after the last byte */
+	bool ended; /* the reader saw the end */
+};
+
+/* Says why the check has failed, and returns -1. */
+int canary_fail(struct canary_stage *st, const char *fmt, ...) _printf_(2, 3);
+/* The client connects to the worker, which dials the backend. 0, or -1 after canary_fail(). */
+int canary_stage_open(struct canary_stage *st);
+void canary_stage_close(struct canary_stage *st);
+/* Waits until one descriptor is ready. False at the deadline. */
+bool canary_ready(const struct canary_stage *st, int fd, short events);
+/* Runs the flow until every byte has arrived, and the end too if it is sent. The same. */
+int canary_flow_run(struct canary_stage *st, struct canary_flow *f);

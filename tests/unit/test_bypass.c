@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The states of a bypassed stream, against the same table written out in words. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "../../daemon/bypass/side.h"
+#include "../../daemon/util.h"
+
+static const struct {
+	const char *from, *next;
+} table[] = {
+    {"meeting", "carrying"},    /* they were joined */
+    {"meeting", "over"},        /* they will not be */
+    {"carrying", "direct"},     /* all that came by TCP is in the target's queue */
+    {"carrying", "leaving"},    /* the program has left the way */
+    {"carrying", "delivering"}, /* the source has ended */
+    {"direct", "held"},         /* the target's queue is full */
+    {"direct", "leaving"},      {"direct", "delivering"}, {"held", "direct"}, {"held", "leaving"},
+    {"held", "delivering"},     {"leaving", "over"}, /* to the copy engine */
+    {"delivering", "over"},                          /* the end is passed on */
+};
+
+static bool is_in_table(int from, int next)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (strcmp(table[i].from, bypass_state_str[from]) == 0 &&
+		    strcmp(table[i].next, bypass_state_str[next]) == 0)
+			return true;
+	return false;
+}
+
+static void test_table(void **state _unused_)
+{
+	for (int a = 0; a < _BYPASS_STATE_MAX; a++)
+		for (int b = 0; b < _BYPASS_STATE_MAX; b++)
+			assert_int_equal(
+			    bypass_may_enter((enum bypass_state)a, (enum bypass_state)b),
+			    is_in_table(a, b));
+}
+
+/* From every state there is a way to the last one: no session is kept for ever. */
+static void test_no_state_is_a_trap(void **state _unused_)
+{
+	bool ends[_BYPASS_STATE_MAX] = {[BYPASS_OVER] = true};
+
+	for (int round = 0; round < _BYPASS_STATE_MAX; round++)
+		for (int a = 0; a < _BYPASS_STATE_MAX; a++)
+			for (int b = 0; b < _BYPASS_STATE_MAX; b++)
+				ends[a] |= ends[b] && bypass_may_enter((enum bypass_state)a,
+								       (enum bypass_state)b);
+	for (int a = 0; a < _BYPASS_STATE_MAX; a++)
+		assert_true(ends[a]);
+}
+
+static void test_names(void **state _unused_)
+{
+	for (int i = 0; i < _WAY_WHY_MAX; i++)
+		assert_non_null(way_why_str[i]);
+	for (int i = 0; i < _BYPASS_STATE_MAX; i++)
+		assert_non_null(bypass_state_str[i]);
+}
+
+/* What a dead target, or one that reads no more, has not read keeps nobody waiting. */
+static void test_queued(void **state _unused_)
+{
+	struct way way = {.there = 1, .queued = 5};
+	struct bypass_stream b = {.way = &way};
+
+	assert_int_equal(bypass_queued(&b), 5);
+	way.deaf = 1;
+	assert_int_equal(bypass_queued(&b), 0);
+	way = (struct way){.queued = 5};
+	assert_int_equal(bypass_queued(&b), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_table),
+	    cmocka_unit_test(test_no_state_is_a_trap),
+	    cmocka_unit_test(test_names),
+	    cmocka_unit_test(test_queued),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
