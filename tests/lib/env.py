@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import netns
 from .case import Skip
+from .cgroup import Cgroup
 from .load import Load
 from .spliced import Spliced
 from .tcp import Backend
@@ -38,6 +39,7 @@ class Env:
         self.build = build_dir()
         self.sanitized = is_sanitized()
         self.daemons, self.loads, self.backends, self.sockets = [], [], [], []
+        self.cgroups = []
         self.notes = []
 
     # -- choices
@@ -140,6 +142,11 @@ class Env:
         self.sockets.append(sock)
         return sock
 
+    def cgroup(self):
+        """A cgroup of this test's own."""
+        self.cgroups.append(Cgroup(len(self.cgroups)))
+        return self.cgroups[-1]
+
     def deaf(self, host="127.0.0.1", port=0):
         """An address that drops connection attempts: its queue is full and nobody accepts."""
         listener = self.keep(socket.socket())
@@ -194,5 +201,7 @@ class Env:
                 errors.append(error)
         for backend in self.backends:
             backend.close()
+        for cgroup in self.cgroups:
+            cgroup.close()
         if check and errors:
             raise errors[0]

@@ -17,9 +17,10 @@ def through(env, *options, listen="127.0.0.1:0", bind="127.0.0.1:0", timeout=Non
 
 
 def start(env, *options, listen="127.0.0.1:0", bind="127.0.0.1:0", timeout=None, more=None,
-          **config):
+          prefix=(), **config):
     """The same, still running."""
-    load = env.load(*options, listen=listen, **({"timeout": timeout} if timeout else {}))
+    load = env.load(*options, listen=listen, prefix=prefix,
+                    **({"timeout": timeout} if timeout else {}))
     listener = {"bind": bind, **config.pop("listener", {})}
     daemon = env.spliced(load.backends, listener=listener, more=more, **config)
     load.go(daemon.address())
@@ -84,7 +85,7 @@ def check_stats(env, daemon, result):
     wait_until(lambda: daemon.stats()["sessions_active"] == 0, 5, "no session is active")
     stats = daemon.stats()
     total = result["up"]["verified"] + result["down"]["verified"]
-    moved = stats["bytes_redirected"] + stats["bytes_copied"]
+    moved = stats["bytes_redirected"] + stats["bytes_copied"] + stats["bytes_bypassed"]
     assert moved == total, f"the counters have {moved} bytes, the peers {total}"
     assert stats["integrity_aborts"] == 0, stats
     if env.engine == "copy":

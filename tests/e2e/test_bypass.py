@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Applications that are joined directly: byte-exact, bounded, and ended as the peers ended it."""
+
+import signal
+import subprocess
+import sys
+
+from lib import case
+from lib.process import run
+from lib.scenarios import SCENARIOS, UPLOAD
+from lib.traffic import start, through, wait_stalled
+from lib.wait import wait_until
+
+# Queues so small that a busy stream is stopped all the time.
+SMALL = {"bypass_high": "16K", "bypass_low": "8K"}
+
+# What other kernels are tried with.
+CORE = {"hundred_sessions", "echo", "pingpong_small", "slow_both", "half_close_client_concurrent",
+        "reset_by_client", "reset_of_sleeping_server"}
+
+
+def bypassed(env, *options, spliced=None, listener=None, **more):
+    """A scenario of the load tool, both of whose sides are in the cgroup; (result, daemon)."""
+    cgroup = env.cgroup()
+    return through(env, *options, prefix=cgroup.prefix(),
+                   spliced={"bypass_cgroup": cgroup.path, **(spliced or {})},
+                   listener={"local_bypass": "both", **(listener or {})}, **more)
+
+
+def scenario_test(options, core):
+    @case(engines=("kernel",), timeout=90, core=core)
+    def test(env):
+        _, daemon = bypassed(env, *options)
+        stats = daemon.stats()
+        env.note(f"{stats['sessions_bypass']} bypassed, {stats['pauses']} pauses")
+    return test
+
+
+def small_test(options):
+    @case(engines=("kernel",), timeout=90)
+    def test(env):
+        _, daemon = bypassed(env, *options, spliced=SMALL)
+        env.note(f"{daemon.stats()['pauses']} pauses")
+    return test
+
+
+for _name, (_share, *_options) in SCENARIOS.items():
+    globals()[f"test_{_name}"] = scenario_test(_options, _name in CORE)
+    globals()[f"test_small_{_name}"] = small_test(_options)
+
+
+@case(engines=("kernel", "copy"), timeout=90)
+def test_most_bytes_go_directly(env):
+    """Whichever engine is behind it: both ways, all but what was there before they were joined."""
+    _, daemon = bypassed(env, "--sessions", 8, "--bytes-up", "8M", "--bytes-down", "8M")
+    stats = daemon.stats()
+    assert stats["sessions_bypass"] == 8, stats
+    assert stats["bytes_bypassed"] > 0.8 * 8 * (16 << 20), stats
+    assert {line["engine"] for line in daemon.access_log()} == {"bypass"}, daemon.access_log()
+
+
+@case(engines=("kernel",), timeout=90)
+def test_thousands_of_stops(env):
+    _, daemon = bypassed(env, "--sessions", 4, "--bytes-up", env.pick("64M", "8M"),
+                         "--bytes-down", env.pick("64M", "8M"), "--write-size", "1-16384",
+                         spliced=SMALL, timeout=80)
+    stats = daemon.stats()
+    env.note(f"{stats['pauses']} pauses")
+    assert stats["pauses"] == stats["resumes"], stats
+    assert stats["pauses"] > env.pick(1000, 50), stats
+
+
+@case(engines=("kernel",))
+def test_few_messages(env):
+    """Writes of a few bytes: the number of messages stops them, long before their bytes do."""
+    _, daemon = bypassed(env, "--sessions", 2, "--bytes-up", "200K", "--bytes-down", 0,
+                         "--write-size", "1-20", "--sleep-reader", "server", "20K", 0.5, *UPLOAD,
+                         spliced={"bypass_messages": 100})
+    assert daemon.stats()["pauses"] > 0, daemon.stats()
+
+
+# ---- who is bypassed ----------------------------------------------------------------------------
+
+@case(engines=("kernel", "copy"))
+def test_only_one_of_two_in_the_cgroup(env):
+    """A server elsewhere: nobody is joined, and the session is as any other."""
+    cgroup = env.cgroup()
+    _, daemon = through(env, "--sessions", 10, "--bytes-up", "1M", "--bytes-down", "1M",
+                        spliced={"bypass_cgroup": cgroup.path}, listener={"local_bypass": "both"})
+    stats = daemon.stats()
+    assert stats["sessions_bypass"] == 0 and stats["bytes_bypassed"] == 0, stats
+    assert stats["bypass_left"]["not_local"] == 20, stats["bypass_left"]
+
+
+@case(engines=("kernel",))
+def test_a_listener_without_it(env):
+    cgroup = env.cgroup()
+    _, daemon = through(env, "--sessions", 10, prefix=cgroup.prefix(),
+                        spliced={"bypass_cgroup": cgroup.path},
+                        more={"listener other": {"bind": "127.0.0.1:0", "pool": "main",
+                                                 "local_bypass": "both"}})
+    assert daemon.stats()["sessions_bypass"] == 0, daemon.stats()
+
+
+BLOCKING = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+for i in range(50):
+    s.sendall(b"x" * 1000)
+    got = b""
+    while len(got) < 1000:
+        got += s.recv(1000 - len(got))
+print("done")
+"""
+
+# As an event-driven one: the socket is non-blocking when the first byte is sent.
+ECHO = """
+import asyncio
+async def serve(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def echo_server(env, cgroup):
+    """The address of a server in the cgroup that sends back what it gets."""
+    process = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", ECHO],
+                               stdout=subprocess.PIPE, text=True)
+    return f"127.0.0.1:{int(process.stdout.readline())}", process
+
+
+def echo_daemon(env, cgroup, **spliced):
+    address, process = echo_server(env, cgroup)
+    daemon = env.spliced(address, spliced={"bypass_cgroup": cgroup.path, **spliced},
+                         listener={"local_bypass": "both"})
+    return daemon, process
+
+
+@case(engines=("kernel",))
+def test_a_blocking_program_is_left_out(env):
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup)
+    host, port = daemon.address().split(":")
+    done = run(*cgroup.prefix(), sys.executable, "-c", BLOCKING, host, port)
+    assert done.stdout == "done\n", done
+    stats = daemon.stats()
+    assert stats["sessions_bypass"] == 0, stats
+    assert stats["bypass_left"]["blocking"] == 2, stats["bypass_left"]
+
+
+@case(engines=("kernel",))
+def test_a_blocking_program_that_is_trusted(env):
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup, bypass_trust="all")
+    host, port = daemon.address().split(":")
+    done = run(*cgroup.prefix(), sys.executable, "-c", BLOCKING, host, port)
+    assert done.stdout == "done\n", done
+    wait_until(lambda: daemon.stats()["bytes_bypassed"] > 0, 5, "the session is counted")
+
+
+@case(engines=("kernel",))
+def test_other_programs_are_untouched(env):
+    """A socket of the cgroup that talks to somebody else is in no map of sockets: the kernel's own
+    count of what waits unread, which is wrong for those in one, is right."""
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup)
+    program = """
+import array, fcntl, socket, termios, time
+server = socket.create_server(("127.0.0.1", 0))
+one = socket.create_connection(server.getsockname()); two, _ = server.accept()
+one.sendall(b"x" * 1000)
+n = array.array("i", [0])
+deadline = time.monotonic() + 10
+while n[0] != 1000 and time.monotonic() < deadline:
+    fcntl.ioctl(two.fileno(), termios.FIONREAD, n)
+print(n[0])
+open("/dev/null")
+for s in (one, two):
+    try: s.setsockopt(socket.IPPROTO_TCP, 31, b"tls"); print("tcp")
+    except OSError as e: print("tcp")
+"""
+    done = run(*cgroup.prefix(), sys.executable, "-c", program)
+    assert done.stdout.split()[0] == "1000", done
+    assert daemon.stats()["sessions_bypass"] == 0, daemon.stats()
+
+
+# ---- ends ---------------------------------------------------------------------------------------
+
+CLIENT = """
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+s.setblocking(False)
+import select
+def exchange(n):
+    s.send(b"x" * n)
+    while n:
+        select.select([s], [], [], 20)
+        n -= len(s.recv(n))
+for i in range(20):
+    exchange(100)
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def joined_client(env, cgroup, daemon, then):
+    """A client in the cgroup that has been joined, and then does what `then` says."""
+    host, port = daemon.address().split(":")
+    process = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", CLIENT + then, host, port],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    assert daemon.sessions()[0]["engine"] == "bypass", daemon.sessions()
+    return process
+
+
+@case(engines=("kernel", "copy"))
+def test_the_daemon_is_killed(env):
+    """No sender waits for a reader that will never come."""
+    cgroup = env.cgroup()
+    daemon, server = echo_daemon(env, cgroup)
+    client = joined_client(env, cgroup, daemon, """
+server_sleeps = True
+deadline = time.monotonic() + 30
+try:
+    while time.monotonic() < deadline:
+        _, w, _ = select.select([], [s], [], 1)
+        if w:
+            s.send(b"y" * 65536)
+        else:
+            print("stopped", flush=True)
+except OSError as error:
+    print("ended", flush=True)
+""")
+    server.send_signal(signal.SIGSTOP)
+    client.stdin.write("\n")
+    client.stdin.flush()
+    assert client.stdout.readline() == "stopped\n"
+    daemon.kill()
+    for line in client.stdout:
+        if line == "ended\n":
+            break
+    else:
+        raise AssertionError("the sender went on")
+    client.wait(timeout=10)
+
+
+def last_end(daemon):
+    return wait_until(lambda: daemon.access_log(), 10, "the session is logged")[-1]["end"]
+
+
+@case(engines=("kernel",))
+def test_the_client_is_killed(env):
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup)
+    client = joined_client(env, cgroup, daemon, "time.sleep(60)")
+    client.kill()
+    client.wait()
+    assert last_end(daemon) == "done"
+
+
+@case(engines=("kernel",))
+def test_the_client_closes_with_unread_bytes(env):
+    """TCP would say RST: so does the bypass, which alone knows of those bytes."""
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup)
+    client = joined_client(env, cgroup, daemon, """
+s.send(b"z" * 1000)
+time.sleep(0.5)
+s.close()
+""")
+    client.stdin.write("\n")
+    client.stdin.flush()
+    client.wait(timeout=20)
+    assert last_end(daemon) == "client_reset"
+
+
+@case(engines=("kernel",))
+def test_the_server_is_killed(env):
+    cgroup = env.cgroup()
+    daemon, server = echo_daemon(env, cgroup)
+    client = joined_client(env, cgroup, daemon, """
+select.select([s], [], [], 20)
+print(repr(s.recv(10)), flush=True)
+""")
+    client.stdin.write("\n")
+    client.stdin.flush()
+    server.kill()
+    server.wait()
+    assert client.stdout.readline() == "b''\n"
+    client.wait(timeout=10)
+    assert last_end(daemon) == "done"
+
+
+# ---- memory -------------------------------------------------------------------------------------
+
+@case(engines=("kernel",), timeout=90)
+def test_sleeping_readers_are_bounded(env):
+    """What each of them has not read: bypass_high, what was under way, and the daemon's buffers."""
+    cgroup = env.cgroup()
+    number = env.pick(20, 5)
+    load, daemon = start(env, "--sessions", number, "--bytes-up", "64M", "--bytes-down", 0,
+                         "--sleep-reader", "server", 100000, 600, *UPLOAD, prefix=cgroup.prefix(),
+                         spliced={"bypass_cgroup": cgroup.path}, listener={"local_bypass": "both"})
+    progress = wait_stalled(load, "up")
+    sent = progress["up"]["sent"] / number
+    env.note(f"{sent / (1 << 20):.1f} MiB each")
+    assert sent < 8 << 20, progress
+    assert daemon.stats()["sessions_bypass"] > 0, daemon.stats()
+
+
+# ---- timeouts -----------------------------------------------------------------------------------
+
+@case(engines=("kernel",))
+def test_idle_timeout(env):
+    """Bytes that the daemon never sees are movement, and their absence is silence."""
+    cgroup = env.cgroup()
+    address, _ = echo_server(env, cgroup)
+    daemon = env.spliced(address, spliced={"bypass_cgroup": cgroup.path},
+                         listener={"local_bypass": "both", "idle_timeout": "1s"})
+    client = joined_client(env, cgroup, daemon, """
+until = time.monotonic() + 3
+while time.monotonic() < until:
+    exchange(10)
+    time.sleep(0.1)
+print("alive", flush=True)
+select.select([s], [], [], 20)
+try:
+    print(repr(s.recv(10)), flush=True)
+except OSError as error:
+    print("reset", flush=True)
+""")
+    client.stdin.write("\n")
+    client.stdin.flush()
+    assert client.stdout.readline() == "alive\n"
+    assert client.stdout.readline() == "reset\n"
+    assert last_end(daemon) == "idle_timeout"
+
+
+# ---- the start ----------------------------------------------------------------------------------
+
+def checks_of(daemon):
+    return {check["name"]: check["answer"] for check in daemon.control("doctor")["checks"]}
+
+
+@case(engines=("kernel", "copy"))
+def test_the_canary_proves_it(env):
+    cgroup = env.cgroup()
+    daemon = env.spliced("127.0.0.1:1", spliced={"bypass_cgroup": cgroup.path},
+                         listener={"local_bypass": "both"})
+    checks = checks_of(daemon)
+    for name in ("bypass", "bypass_account", "bypass_tokens", "bypass_end"):
+        assert checks[name] == "yes", checks
+
+
+@case(engines=("kernel",))
+def test_a_cgroup_that_is_not_there(env):
+    """No bypass, and the engine that is there serves."""
+    _, daemon = through(env, "--sessions", 5,
+                        spliced={"bypass_cgroup": "/sys/fs/cgroup/nowhere"},
+                        listener={"local_bypass": "both"})
+    assert checks_of(daemon)["bypass"] == "no"
+    assert "there is no bypass: attaching sockops to bypass_cgroup" in daemon.log_path.read_text()
+
+
+@case(engines=("kernel",))
+def test_what_was_sent_is_read_before_a_session_is_ended(env):
+    """The daemon ends it, with bytes unread in the client's queue: they are read, then the end."""
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup, shutdown_grace="0s")
+    client = joined_client(env, cgroup, daemon, """
+s.send(b"w" * 100000)
+time.sleep(1)
+print("sent", flush=True)
+sys.stdin.readline()
+n = 0
+try:
+    while True:
+        select.select([s], [], [], 20)
+        got = len(s.recv(1000))
+        if not got:
+            break
+        n += got
+except OSError as error:
+    pass
+print(n, flush=True)
+""")
+    client.stdin.write("\n")
+    client.stdin.flush()
+    assert client.stdout.readline() == "sent\n"
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: any("ending 1 sessions" in line for line in daemon.log()), 5, "the end")
+    client.stdin.write("\n")
+    client.stdin.flush()
+    assert client.stdout.readline() == "100000\n"
+    client.wait(timeout=10)
+    assert daemon.wait_exit(10) == 0

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A cgroup of the test's own, below the root of the unified hierarchy."""
+
+import os
+import time
+from pathlib import Path
+
+from .case import Skip
+
+
+def unified():
+    """Where the unified hierarchy is mounted; None: nowhere."""
+    with open("/proc/self/mounts", encoding="ascii", errors="replace") as mounts:
+        for line in mounts:
+            fields = line.split()
+            if fields[2] == "cgroup2":
+                return Path(fields[1])
+    return None
+
+
+class Cgroup:
+    """Made with a name of its own; its programs are killed when it is closed."""
+
+    def __init__(self, name):
+        root = unified()
+        if not root:
+            raise Skip("no cgroup2 is mounted")
+        self.path = root / f"spliced-test-{os.getpid()}-{name}"
+        try:
+            self.path.mkdir()
+        except OSError as error:
+            raise Skip(f"no cgroup can be made: {error}") from None
+
+    def prefix(self):
+        """What a command begins with to run in it."""
+        return ["/bin/sh", "-c", f'echo $$ > {self.path}/cgroup.procs && exec "$0" "$@"']
+
+    def close(self):
+        deadline = time.monotonic() + 10
+        while self.path.exists():
+            try:
+                self.path.rmdir()
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+            try:
+                (self.path / "cgroup.kill").write_text("1", encoding="ascii")
+            except OSError:
+                pass    # before Linux 5.14: they end by themselves
+            time.sleep(0.01)
