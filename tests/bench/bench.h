@@ -94,6 +94,8 @@ void raise_file_limit(void);
 
 /* A socket bound to its own loopback address (by number) and connecting to the target. */
 int dial(const struct options *options, unsigned number, bool blocking);
+/* From now on the socket's calls return at once, as those of event-driven programs do. */
+void unblock(int fd);
 void epoll_set(int epoll, int op, int fd, uint32_t events, void *data);
 
 /* The roles. The load functions return when the phase is PHASE_STOP. */

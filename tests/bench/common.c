@@ -94,6 +94,12 @@ int dial(const struct options *options, unsigned number, bool blocking)
 	return -1;
 }
 
+void unblock(int fd)
+{
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		die("fcntl");
+}
+
 void epoll_set(int epoll, int op, int fd, uint32_t events, void *data)
 {
 	struct epoll_event event = {.events = events, .data.ptr = data};

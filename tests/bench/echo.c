@@ -148,6 +148,7 @@ static void request_open(struct echo *echo, struct request *request, unsigned nu
 	request->fd = dial(echo->load->options, number, true);
 	if (request->fd < 0)
 		die("connect");
+	unblock(request->fd);
 	epoll_set(echo->epoll, EPOLL_CTL_ADD, request->fd, EPOLLIN, request);
 	if (!request_start(echo, request))
 		die("send");

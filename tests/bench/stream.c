@@ -31,6 +31,7 @@ static void streams_open(struct load *load, struct stream *streams, int epoll, c
 		if (streams[i].fd < 0 ||
 		    send(streams[i].fd, start, (size_t)length, MSG_NOSIGNAL) != length)
 			die("connect");
+		unblock(streams[i].fd);
 		epoll_set(epoll, EPOLL_CTL_ADD, streams[i].fd, events, &streams[i]);
 	}
 }

@@ -281,9 +281,11 @@ def spliced(name, **attributes):
 
 SplicedKernel = spliced("spliced-kernel", engine="kernel")
 SplicedCopy = spliced("spliced-copy", engine="copy")
+SplicedBypass = spliced("spliced-bypass", engine="kernel", groups=LOCAL,
+                        options="bypass_cgroup = {cgroup}", listener="local_bypass = both")
 
 # Those that are taken from a newer Debian where there is one.
 MODERN = (HaproxySplice, Haproxy, Nginx)
 
 ALL = [Direct, HaproxySplice, HaproxySpliceOwn, Haproxy, Nginx, Sniproxy, SplicedKernel,
-       SplicedCopy]
+       SplicedCopy, SplicedBypass]
