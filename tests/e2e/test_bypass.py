@@ -49,16 +49,6 @@ for _name, (_share, *_options) in SCENARIOS.items():
     globals()[f"test_small_{_name}"] = small_test(_options)
 
 
-@case(engines=("kernel", "copy"), timeout=90)
-def test_most_bytes_go_directly(env):
-    """Whichever engine is behind it: both ways, all but what was there before they were joined."""
-    _, daemon = bypassed(env, "--sessions", 8, "--bytes-up", "8M", "--bytes-down", "8M")
-    stats = daemon.stats()
-    assert stats["sessions_bypass"] == 8, stats
-    assert stats["bytes_bypassed"] > 0.8 * 8 * (16 << 20), stats
-    assert {line["engine"] for line in daemon.access_log()} == {"bypass"}, daemon.access_log()
-
-
 @case(engines=("kernel",), timeout=90)
 def test_thousands_of_stops(env):
     _, daemon = bypassed(env, "--sessions", 4, "--bytes-up", env.pick("64M", "8M"),
@@ -66,7 +56,8 @@ def test_thousands_of_stops(env):
                          spliced=SMALL, timeout=80)
     stats = daemon.stats()
     env.note(f"{stats['pauses']} pauses")
-    assert stats["pauses"] == stats["resumes"], stats
+    # One whose source ends while it is stopped is not let go on any more.
+    assert stats["pauses"] - 8 <= stats["resumes"] <= stats["pauses"], stats
     assert stats["pauses"] > env.pick(1000, 50), stats
 
 
@@ -181,10 +172,6 @@ deadline = time.monotonic() + 10
 while n[0] != 1000 and time.monotonic() < deadline:
     fcntl.ioctl(two.fileno(), termios.FIONREAD, n)
 print(n[0])
-open("/dev/null")
-for s in (one, two):
-    try: s.setsockopt(socket.IPPROTO_TCP, 31, b"tls"); print("tcp")
-    except OSError as e: print("tcp")
 """
     done = run(*cgroup.prefix(), sys.executable, "-c", program)
     assert done.stdout.split()[0] == "1000", done
@@ -194,12 +181,11 @@ for s in (one, two):
 # ---- ends ---------------------------------------------------------------------------------------
 
 CLIENT = """
-import socket, sys, time
+import select, socket, sys, time
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
 s.setblocking(False)
-import select
 def exchange(n):
-    s.send(b"x" * n)
+    assert s.send(b"x" * n) == n
     while n:
         select.select([s], [], [], 20)
         n -= len(s.recv(n))
@@ -249,6 +235,38 @@ except OSError as error:
     else:
         raise AssertionError("the sender went on")
     client.wait(timeout=10)
+
+
+@case(engines=("kernel", "copy"))
+def test_all_bytes_go_directly(env):
+    """Whichever engine is behind it: once both ways are direct, the daemon sees none of them."""
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup)
+    client = joined_client(env, cgroup, daemon, """
+for line in sys.stdin:
+    times, size = map(int, line.split())
+    for i in range(times):
+        exchange(size)
+    print("done", flush=True)
+""")
+
+    def exchange(times, size):
+        before = daemon.stats()
+        client.stdin.write(f"{times} {size}\n")
+        client.stdin.flush()
+        assert client.stdout.readline() == "done\n"
+        after = daemon.stats()
+        return [after[name] - before[name] for name in ("bytes_bypassed", "bytes_copied")]
+
+    client.stdin.write("\n")
+    wait_until(lambda: exchange(1, 100) == [200, 0], 10, "both ways are direct")
+    assert exchange(1000, 10000) == [20000000, 0]
+    assert daemon.stats()["sessions_bypass"] == 1, daemon.stats()
+    client.stdin.close()
+    client.wait(timeout=10)
+    assert last_end(daemon) == "done"
+    line = daemon.access_log()[-1]
+    assert (line["engine"], line["bypass"]) == ("bypass", "yes"), line
 
 
 def last_end(daemon):
