@@ -192,14 +192,21 @@ def exchange(n):
 for i in range(20):
     exchange(100)
 print("ready", flush=True)
+"""
+# ... and waits to be told, silent or not.
+WAIT = "sys.stdin.readline()"
+BUSY = """
+while not select.select([sys.stdin], [], [], 0.1)[0]:
+    exchange(10)
 sys.stdin.readline()
 """
 
 
-def joined_client(env, cgroup, daemon, then):
-    """A client in the cgroup that has been joined, and then does what `then` says."""
+def joined_client(env, cgroup, daemon, then, wait=WAIT):
+    """A client in the cgroup that has been joined, waits, and then does what `then` says."""
     host, port = daemon.address().split(":")
-    process = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", CLIENT + then, host, port],
+    program = CLIENT + wait + then
+    process = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", program, host, port],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     assert daemon.sessions()[0]["engine"] == "bypass", daemon.sessions()
@@ -353,7 +360,7 @@ try:
     print(repr(s.recv(10)), flush=True)
 except OSError as error:
     print("reset", flush=True)
-""")
+""", wait=BUSY)
     client.stdin.write("\n")
     client.stdin.flush()
     assert client.stdout.readline() == "alive\n"
