@@ -205,7 +205,7 @@ sys.stdin.readline()
 def joined_client(env, cgroup, daemon, then, wait=WAIT):
     """A client in the cgroup that has been joined, waits, and then does what `then` says."""
     host, port = daemon.address().split(":")
-    program = CLIENT + wait + then
+    program = f"{CLIENT}{wait}\n{then}"
     process = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", program, host, port],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
