@@ -79,6 +79,7 @@ enum way_why {
 	WAY_BUSY,        /* there was no moment at which nothing was on its way */
 	WAY_HALF_CLOSED, /* one side had ended before */
 	WAY_MEMORY,      /* memory_max is near */
+	WAY_YOUNG,       /* the session ended before it was old enough to be worth it */
 	_WAY_WHY_MAX,
 };
 

@@ -60,7 +60,7 @@ static void write_line(const struct session *s)
 	access_number(&e, "duration_ms", (now_ns() - s->began_ns) / NSEC_PER_MSEC);
 	access_text(&e, "engine", s->opened_ns ? session_engine(s) : NULL);
 	access_number(&e, "pauses", up->pauses + down->pauses);
-	if (s->splice.bypass)
+	if (s->splice.wants_bypass)
 		access_text(&e, "bypass", bypass_word(s));
 	if (s->about && s->about->protocol) {
 		access_text(&e, "protocol", s->about->protocol);
@@ -118,6 +118,8 @@ void session_count(const struct session *s)
 		stat_add(&st->bytes_trimmed, stream_trimmed(stream));
 		if (s->opened_ns && stream->why_copy == COPY_YOUNG)
 			stat_inc(&st->copy_reasons[COPY_YOUNG]);
+		if (s->opened_ns && bypass_why(stream) == WAY_YOUNG)
+			stat_inc(&st->bypass_left[WAY_YOUNG]);
 		if (!stream->way && stream->why_copy == COPY_HALF_CLOSED &&
 		    stream->copied > stream->released_at)
 			stat_inc(&st->copy_reasons[COPY_HALF_CLOSED]);

@@ -32,22 +32,28 @@ static void begin_side(struct bypass *b, enum direction d)
 	side->way = &sp->by->bypass->ways[side->index];
 	/* Its last user is long closed. */
 	*side->way = (struct way){0};
-	bypass_buffer(side->stream->source, BUFFER);
 	side->stream->hand = &engine_meeting;
+}
+
+bool bypass_expect(struct splice *sp)
+{
+	if (!sp->by->bypass || !sp->streams[UP].source->tcp || !sp->streams[UP].target->tcp ||
+	    sp->streams[UP].filter || sp->streams[DOWN].filter)
+		return false;
+	for (int d = UP; d <= DOWN; d++)
+		bypass_buffer(sp->streams[d].source, BUFFER);
+	return true;
 }
 
 bool bypass_begin(struct splice *sp)
 {
-	struct bypass *b;
+	struct bypass *b = calloc(1, sizeof(*b));
 
-	if (!sp->by->bypass || !sp->streams[UP].source->tcp || !sp->streams[UP].target->tcp ||
-	    sp->streams[UP].filter || sp->streams[DOWN].filter)
-		return false;
-	b = calloc(1, sizeof(*b));
 	if (!b)
 		return false;
 	b->splice = sp;
 	sp->bypass = b;
+	/* With the next movement: a session that only ends does not pay for it. */
 	begin_side(b, UP);
 	begin_side(b, DOWN);
 	return true;
@@ -136,7 +142,9 @@ enum way_why bypass_why(const struct stream *s)
 {
 	const struct bypass *b = s->splice->bypass;
 
-	if (!b || b->why)
-		return b ? b->why : WAY_NOT_LEFT;
+	if (!b)
+		return s->splice->wants_bypass ? WAY_YOUNG : WAY_NOT_LEFT;
+	if (b->why)
+		return b->why;
 	return s->bypass ? (enum way_why)s->bypass->way->why : WAY_NOT_LEFT;
 }

@@ -10,8 +10,10 @@
 
 #include "../splice/stream.h"
 
-/* The splice is open: joins its applications as soon as may be. False: that will not be, and it
- * was counted. */
+/* The splice is open: whether its applications may be joined when it is old enough. It is copied
+ * until then. */
+bool bypass_expect(struct splice *sp);
+/* It is: joins them as soon as may be. False: that will not be. */
 bool bypass_begin(struct splice *sp);
 /* Nothing is moved any more. */
 void bypass_stop(struct splice *sp);
@@ -26,5 +28,5 @@ int bypass_forget(struct splice *sp);
 void bypass_free(struct splice *sp);
 /* Whether its applications were joined. */
 bool bypass_was_joined(const struct splice *sp);
-/* Why a direction is bypassed no more, or never was; WAY_NOT_LEFT: it is. */
+/* Why a direction is bypassed no more, or never was; WAY_NOT_LEFT: it is, or was never to be. */
 enum way_why bypass_why(const struct stream *s);

@@ -72,8 +72,8 @@ OPTION_LIST(SPLICED, nameserver, nameservers, NAMESERVERS, "", RESTART,
        "/etc/resolv.conf, whose changes are followed.",
        .may_be_empty = true)
 OPTION(SPLICED, engage_after, engage_after, DURATION, "10ms", RESTART,
-       "How old a session is before its bytes are handed to the kernel. Sessions that are over "
-       "sooner are cheaper to copy.",
+       "How old a session is before its bytes are handed to the kernel, or its applications are joined "
+       "(see local_bypass). Sessions that are over sooner are cheaper to copy.",
        .min = 0, .max = 10 * NSEC_PER_SEC)
 OPTION(SPLICED, splice_high, splice_high, SIZE, "1M", RESTART,
        "Bytes that may wait in the kernel to be sent to a slow receiver before its sender is "

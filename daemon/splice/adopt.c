@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "adopt.h"
 
+#include "../bypass/bypass.h"
 #include "../stats.h"
 #include "../util.h"
 #include "byhand.h"
@@ -12,12 +13,17 @@ static void give_up_both(struct splice *sp, enum copy_reason why)
 	kernel_give_up(&sp->streams[DOWN], why);
 }
 
-void splice_adopt_now(struct splice *sp)
+/* Whether its applications are to be joined, and nobody has tried. */
+static bool awaits_bypass(const struct splice *sp)
+{
+	return sp->wants_bypass && !sp->bypass;
+}
+
+static void give_to_kernel(struct splice *sp)
 {
 	enum copy_reason refused = splicer_refuses(sp->by);
 	int err = 0;
 
-	splice_enlist(sp, NULL);
 	if (sp->streams[UP].state != STREAM_COPY || sp->streams[DOWN].state != STREAM_COPY) {
 		give_up_both(sp, COPY_HALF_CLOSED);
 		return;
@@ -41,6 +47,17 @@ void splice_adopt_now(struct splice *sp)
 		 * them. */
 		if (!sp->ended && !s->pending_len && !s->filter)
 			(void)kernel_engage(s);
+	}
+}
+
+void splice_adopt_now(struct splice *sp)
+{
+	splice_enlist(sp, NULL);
+	if (!awaits_bypass(sp)) {
+		give_to_kernel(sp);
+	} else if (!bypass_begin(sp)) {
+		sp->wants_bypass = false;
+		splice_choose_engine(sp);
 	}
 }
 
@@ -84,7 +101,7 @@ static enum copy_reason first_reason(const struct splice *sp)
 
 void splice_choose_engine(struct splice *sp)
 {
-	enum copy_reason why = first_reason(sp);
+	enum copy_reason why = awaits_bypass(sp) ? COPY_YOUNG : first_reason(sp);
 	struct stats *stats = sp->by->stats;
 
 	for (int i = 0; i < 2; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Adopting: a splice that was copied so far is given to the kernel. */
+/* Adopting: a splice that was copied so far is given to the kernel, or to the bypass. */
 #pragma once
 
 #include "stream.h"
@@ -12,9 +12,9 @@ static inline bool splice_is_awaiting(const struct splice *sp)
 }
 /*
  * Gives both streams to the kernel, each if it can be. A stream that cannot be engaged stays with
- * the copy engine and its why_copy says the reason.
+ * the copy engine and its why_copy says the reason. If it wants the bypass that is tried before.
  */
 void splice_adopt_now(struct splice *sp);
-/* Both streams are copied from now on; the kernel gets them in time where it may. Where the kernel
- * engine is never for the splice, it is counted as copied. */
+/* Both streams are copied from now on; the bypass or the kernel gets them in time where it may.
+ * Where neither is ever for the splice, it is counted as copied. */
 void splice_choose_engine(struct splice *sp);

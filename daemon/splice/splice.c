@@ -73,8 +73,8 @@ void splice_open(struct splice *sp)
 		if (s->state == STREAM_NEW)
 			stream_enter(s, STREAM_COPY);
 	}
-	if (!sp->wants_bypass || !bypass_begin(sp))
-		splice_choose_engine(sp);
+	sp->wants_bypass = sp->wants_bypass && bypass_expect(sp);
+	splice_choose_engine(sp);
 	stream_pump(&sp->streams[UP]);
 	stream_pump(&sp->streams[DOWN]);
 }

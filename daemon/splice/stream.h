@@ -183,7 +183,7 @@ struct splice {
 	uint32_t slot;            /* its lanes are those of this slot */
 	uint32_t generation;      /* and carry this; 0: it has had none */
 	struct bypass *bypass;    /* NULL: not bypassed, and never was */
-	bool wants_bypass;        /* its listener allows it */
+	bool wants_bypass;        /* its listener allows it; when it is open: its sockets, too */
 	bool copied_only;         /* counted as one that the kernel engine is never for */
 	bool adopted;             /* was given to the kernel at least once */
 	bool ended;               /* nothing is moved any more */

@@ -70,6 +70,48 @@ def test_few_messages(env):
     assert daemon.stats()["pauses"] > 0, daemon.stats()
 
 
+@case(engines=("kernel", "copy"))
+def test_the_default_engage_after(env):
+    """Whether they are joined when they are old enough, or busy."""
+    _, daemon = bypassed(env, "--sessions", 8, "--bytes-up", "8M", "--bytes-down", "8M",
+                         spliced={"engage_after": None})
+    stats = daemon.stats()
+    assert stats["sessions_bypass"] > 0 and stats["bytes_bypassed"] > 8 << 20, stats
+
+
+@case(engines=("kernel", "copy"))
+def test_short_sessions_are_copied(env):
+    """They would pay for being joined, and get nothing for it."""
+    _, daemon = bypassed(env, "--sessions", 20, "--bytes-up", "1000", "--bytes-down", "1000",
+                         spliced={"engage_after": "10s"})
+    stats = daemon.stats()
+    assert stats["sessions_bypass"] == 0 and stats["sessions_copy"] == 20, stats
+    assert stats["bypass_left"]["young"] == 40, stats["bypass_left"]
+    assert {line["bypass"] for line in daemon.access_log()} == {"young"}, daemon.access_log()
+
+
+@case(engines=("kernel",))
+def test_joined_when_old_enough(env):
+    """Small messages, long before 64 KiB have been copied."""
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup, engage_after="2s")
+    host, port = daemon.address().split(":")
+    client = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", CLIENT + """
+for i in range(20):
+    exchange(100)
+print("done", flush=True)
+sys.stdin.readline()
+""", host, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert client.stdout.readline() == "ready\n"
+    wait_until(lambda: daemon.sessions()[0]["age_ms"] > 2100, 10, "it is old enough")
+    assert daemon.stats()["sessions_bypass"] == 0, daemon.stats()
+    client.stdin.write("\n")
+    client.stdin.flush()
+    assert client.stdout.readline() == "done\n"
+    assert daemon.sessions()[0]["engine"] == "bypass", daemon.sessions()
+    assert daemon.stats()["bytes_bypassed"] > 0, daemon.stats()
+
+
 # ---- who is bypassed ----------------------------------------------------------------------------
 
 @case(engines=("kernel", "copy"))
