@@ -16,14 +16,14 @@
  *             handshake as that socket sees it.
  *   listening hash, cookie: the listeners that are marked; they are known before what they accept
  *             exists.
- *   expected  LRU hash, handshake as the application's socket sees it -> its cookie; 0 until that
- *             socket is established.
- *   enrolled  hash, cookie -> address of the application's socket. The programs' own.
+ *   expected  LRU hash, handshake as the application's socket sees it -> what `admit` finds it by,
+ *             when it is established. The programs' own.
  *   joined    sockhash, cookie -> socket: the applications' and the daemon's. Carries the sk_msg
  *             program, and is where it redirects to.
  *   bypass_of hash, cookie -> struct bypass_ref: what the programs do with a socket in `joined`.
  *   ways      mmap-able array of struct way.
- *   aims      array beside it: where a way's target is. The programs' own.
+ *   aims      array beside it: where a way's target is, and what `admit` finds it by. The programs'
+ *             own.
  *   looks     mmap-able array: the ways that `peek` is to look at, BYPASS_LOOKS for each worker.
  */
 #ifndef BYPASS_API_H
@@ -131,6 +131,25 @@ struct way {
 struct peek_args {
 	__u32 first; /* index into `looks` */
 	__u32 n;
+};
+
+/* The application's socket of a connection is to be the target of a way. */
+struct find_args {
+	struct handshake theirs; /* as that socket sees it */
+	__u32 way;
+	__u32 reserved;
+	__u64 cookie; /* the answer; 0: it is not on this host, not in the cgroup, or not
+			 established */
+};
+
+/*
+ * `admit` is run with a packet, which a program that may put sockets into a map wants. It returns
+ * how many of the targets of these ways, one after the other, are in `joined`.
+ */
+struct admit_packet {
+	__u8 ethernet[16];
+	__u32 ways[2];
+	__u8 padding[40]; /* the kernel takes none that is shorter than a header */
 };
 
 _Static_assert(sizeof(struct way) == 256, "struct way is ABI between bpf/ and daemon/");

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The bypass: two sockops programs, by which the sockets of applications are found and put into
- * `joined`; the sk_msg program that sends from one to the other; and `peek`, which tells the daemon
- * what it cannot see of them. See bypass-api.h.
+ * The bypass: two sockops programs, by which the sockets of applications are found; `find` and
+ * `admit`, by which they come into `joined`; the sk_msg program that sends from one to the other;
+ * and `peek`, which tells the daemon what it cannot see of them. See bypass-api.h.
  */
 #include "kernel-types.h"
 
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "bypass-api.h"
@@ -17,6 +18,7 @@ char LICENSE[] SEC("license") = "GPL";
 #define TCP_NEW_SYN_RECV  12
 #define TCP_NOTSENT_LOWAT 25
 #define IPPROTO_TCP       6
+#define AF_INET6          10
 #define RCV_SHUTDOWN      1
 #define SHUTDOWN_BOTH     3
 #define O_NONBLOCK        04000
@@ -26,6 +28,21 @@ char LICENSE[] SEC("license") = "GPL";
 #define SPIN_STEPS (1 << 16)
 /* After a wait in vain so many sends do without, then twice as many. */
 #define SPINS_MAX 64
+
+/*
+ * Sockets of this network namespace, the daemon's, come into `joined` when they are to be bypassed;
+ * those of others when they are established, for `admit` would not find them; 0: all of them.
+ */
+const volatile __u64 late_netns = 0;
+
+/* Where a socket is; not shared: whoever could write an address here could read the kernel's
+ * memory. */
+struct place {
+	__u64 cookie; /* 0: it is not established yet */
+	__u64 addr;
+	struct bpf_sock_tuple tuple; /* as what comes to it has it */
+	__u32 size;                  /* of the tuple; 0: the socket is in `joined` already */
+};
 
 /* Sizes are placeholders: the daemon sets them from max_sessions before load. */
 struct {
@@ -47,16 +64,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct handshake);
-	__type(value, __u64);
+	__type(value, struct place);
 } expected SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, __u64);
-	__type(value, __u64);
-} enrolled SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
@@ -81,17 +90,11 @@ struct {
 	__type(value, struct way);
 } ways SEC(".maps");
 
-/* Not shared: whoever could write an address here could read the kernel's memory. */
-struct aim {
-	__u64 cookie;
-	__u64 addr;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct aim);
+	__type(value, struct place);
 } aims SEC(".maps");
 
 struct {
@@ -115,7 +118,8 @@ struct {
 static __always_inline void announce_client(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock_ops_kern *kern = (void *)ops;
-	__u64 sk = 0, listener = 0, cookie = 0, nobody = 0;
+	__u64 sk = 0, listener = 0, cookie = 0;
+	struct place nobody = {};
 	struct handshake theirs;
 	unsigned char state = 0;
 
@@ -138,8 +142,8 @@ static __always_inline void proxy_established(struct bpf_sock_ops *ops, int acti
 {
 	struct bpf_sock *sk = ops->sk;
 	struct handshake *ours, theirs;
+	struct place nobody = {};
 	struct tcp_sock *tp;
-	__u64 nobody = 0;
 
 	if (!sk)
 		return;
@@ -180,13 +184,49 @@ int announce(struct bpf_sock_ops *ops)
 
 /* ---- the applications' --------------------------------------------------------------------- */
 
-/* Of all sockets of the cgroup only those that one of the daemon's has announced are touched. */
+/* An IPv6 socket may be connected by IPv4. */
+static __always_inline int is_ipv6(const struct sock_common *sk)
+{
+	const __u32 *remote = sk->skc_v6_daddr.in6_u.u6_addr32;
+
+	return sk->skc_family == AF_INET6 &&
+	       (remote[0] || remote[1] || remote[2] != bpf_htonl(0xffff));
+}
+
+/* Addresses and ports of what comes to the socket. */
+static __always_inline void write_tuple(const struct sock_common *sk, struct place *place)
+{
+	struct bpf_sock_tuple *t = &place->tuple;
+
+	/* Some kernels have no IPv6. */
+	if (bpf_core_field_exists(sk->skc_v6_daddr) && is_ipv6(sk)) {
+		for (int i = 0; i < 4; i++) {
+			t->ipv6.saddr[i] = sk->skc_v6_daddr.in6_u.u6_addr32[i];
+			t->ipv6.daddr[i] = sk->skc_v6_rcv_saddr.in6_u.u6_addr32[i];
+		}
+		t->ipv6.sport = sk->skc_dport;
+		t->ipv6.dport = bpf_htons(sk->skc_num);
+		place->size = sizeof(t->ipv6);
+	} else {
+		t->ipv4.saddr = sk->skc_daddr;
+		t->ipv4.daddr = sk->skc_rcv_saddr;
+		t->ipv4.sport = sk->skc_dport;
+		t->ipv4.dport = bpf_htons(sk->skc_num);
+		place->size = sizeof(t->ipv4);
+	}
+}
+
+/*
+ * Of all sockets of the cgroup only those that one of the daemon's has announced are touched. To be
+ * in a map of sockets costs them much when they are closed: where it can be done later, it is.
+ */
 static __always_inline void enrol_established(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
 	struct handshake mine;
-	__u64 *slot, cookie, addr;
 	struct tcp_sock *tp;
+	struct place *place;
+	__u64 cookie;
 
 	if (!sk)
 		return;
@@ -195,20 +235,19 @@ static __always_inline void enrol_established(struct bpf_sock_ops *ops)
 		return;
 	mine.sent = tp->write_seq;
 	mine.received = tp->rcv_nxt;
-	slot = bpf_map_lookup_elem(&expected, &mine);
-	if (!slot || *slot)
+	place = bpf_map_lookup_elem(&expected, &mine);
+	if (!place || place->cookie)
 		return;
 	cookie = bpf_get_socket_cookie(ops);
-	addr = (__u64)tp;
-	if (bpf_map_update_elem(&enrolled, &cookie, &addr, BPF_ANY))
+	if (late_netns && bpf_get_netns_cookie(ops) == late_netns)
+		write_tuple(&((struct sock *)tp)->__sk_common, place);
+	else if (bpf_sock_hash_update(ops, &joined, &cookie, BPF_ANY))
 		return;
-	if (bpf_sock_hash_update(ops, &joined, &cookie, BPF_ANY)) {
-		(void)bpf_map_delete_elem(&enrolled, &cookie);
-		return;
-	}
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
 					   BPF_SOCK_OPS_RTT_CB_FLAG);
-	*slot = cookie;
+	place->addr = (__u64)tp;
+	/* Last, and behind a barrier: what is found is complete. */
+	(void)__sync_lock_test_and_set(&place->cookie, cookie);
 }
 
 static __always_inline struct way *way_from(__u64 cookie)
@@ -235,8 +274,6 @@ static __always_inline void enrolled_state(struct bpf_sock_ops *ops)
 	struct sock *raw;
 	struct way *way;
 
-	if (ops->args[1] == BPF_TCP_CLOSE)
-		(void)bpf_map_delete_elem(&enrolled, &cookie);
 	if (ops->args[0] != BPF_TCP_ESTABLISHED || ops->args[1] == BPF_TCP_CLOSE)
 		return;
 	sk = ops->sk;
@@ -301,24 +338,77 @@ int enrol(struct bpf_sock_ops *ops)
 	return 1;
 }
 
+/* ---- being joined -------------------------------------------------------------------------- */
+
+/* Run by the daemon: an application's socket is to be the target of a way. */
+SEC("syscall")
+int find(struct find_args *args)
+{
+	struct handshake theirs = args->theirs;
+	struct place *place, *aim;
+	__u32 index = args->way;
+
+	args->cookie = 0;
+	place = bpf_map_lookup_elem(&expected, &theirs);
+	aim = bpf_map_lookup_elem(&aims, &index);
+	if (!place || !aim || !place->cookie)
+		return 0;
+	*aim = *place;
+	args->cookie = aim->cookie;
+	return 0;
+}
+
+/* Whether the target of the way is in `joined` now. */
+static __always_inline int admit_target(struct __sk_buff *skb, __u32 index)
+{
+	struct place *aim = bpf_map_lookup_elem(&aims, &index);
+	struct bpf_sock_tuple tuple;
+	struct tcp_sock *tp;
+	struct bpf_sock *sk;
+	__u64 cookie;
+	long err = -1;
+
+	if (!aim || !aim->cookie)
+		return 0;
+	if (!aim->size)
+		return 1;
+	tuple = aim->tuple;
+	cookie = aim->cookie;
+	if (aim->size == sizeof(tuple.ipv6))
+		sk = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp && (__u64)((struct sock *)tp)->__sk_common.skc_cookie.counter == cookie)
+		err = bpf_map_update_elem(&joined, &cookie, sk, BPF_ANY);
+	bpf_sk_release(sk);
+	return !err;
+}
+
+/* Run by the daemon, with a struct admit_packet. */
+SEC("tc")
+int admit(struct __sk_buff *skb)
+{
+	__u32 ways[2];
+	int n;
+
+	if (bpf_skb_load_bytes(skb, __builtin_offsetof(struct admit_packet, ways), ways,
+			       sizeof(ways)))
+		return 0;
+	n = admit_target(skb, ways[0]);
+	return n ? n + admit_target(skb, ways[1]) : 0;
+}
+
 /* ---- sending ------------------------------------------------------------------------------- */
 
 /* The address of the way's target; 0: there is none. */
 static __always_inline __u64 aim_at(const struct way *way, __u32 index)
 {
-	struct aim *aim = bpf_map_lookup_elem(&aims, &index);
-	__u64 cookie = way->target, *addr;
+	struct place *aim = bpf_map_lookup_elem(&aims, &index);
 
-	if (!aim)
-		return 0;
-	if (aim->cookie == cookie)
-		return aim->addr;
-	addr = bpf_map_lookup_elem(&enrolled, &cookie);
-	if (!addr)
-		return 0;
-	aim->addr = *addr;
-	aim->cookie = cookie;
-	return aim->addr;
+	return aim && aim->cookie == way->target ? aim->addr : 0;
 }
 
 /* What was written before is seen by whoever sees the phase: an exchange is a full barrier. */

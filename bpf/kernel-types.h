@@ -20,13 +20,24 @@ struct socket {
 	struct file *file; /* NULL: not accepted yet, say */
 } __attribute__((preserve_access_index));
 
+struct in6_addr {
+	union {
+		__u32 u6_addr32[4];
+	} in6_u;
+} __attribute__((preserve_access_index));
+
 struct sock_common {
 	struct {
 		__s64 counter;
 	} skc_cookie;
 	volatile unsigned char skc_state;
-	unsigned long skc_flags;   /* bits: enum sock_flags */
-	struct sock *skc_listener; /* of a request: the socket that listens */
+	unsigned short skc_family;
+	__u32 skc_daddr, skc_rcv_saddr;                 /* IPv4: the peer's address, and its own */
+	__u16 skc_dport;                                /* the peer's port, big-endian */
+	__u16 skc_num;                                  /* its own */
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr; /* IPv6 */
+	unsigned long skc_flags;                        /* bits: enum sock_flags */
+	struct sock *skc_listener;                      /* of a request: the socket that listens */
 } __attribute__((preserve_access_index));
 
 struct sock { /* every tcp_sock begins with one */

@@ -23,7 +23,9 @@ static void open_bypass(struct daemon *d, struct doctor *doctor, unsigned int wo
 {
 	const struct bypass_maps_options o = {.max_sessions = d->config->max_sessions,
 					      .workers = workers,
-					      .cgroup = d->config->bypass_cgroup};
+					      .cgroup = d->config->bypass_cgroup,
+					      .blocking =
+						  d->config->bypass_trust == BYPASS_TRUST_ALL};
 
 	if (wants_bypass(d->config))
 		doctor_load_bypass(doctor, &o, &d->bypass);

@@ -53,9 +53,11 @@ bool bypass_begin(struct splice *sp)
 		return false;
 	b->splice = sp;
 	sp->bypass = b;
-	/* With the next movement: a session that only ends does not pay for it. */
 	begin_side(b, UP);
 	begin_side(b, DOWN);
+	/* They are joined with the next movement: a session that only ends does not pay for it. */
+	if (!bypass_know(b))
+		bypass_refuse(b, b->why);
 	return true;
 }
 

@@ -13,7 +13,7 @@
 /* The splice is open: whether its applications may be joined when it is old enough. It is copied
  * until then. */
 bool bypass_expect(struct splice *sp);
-/* It is: joins them as soon as may be. False: that will not be. */
+/* It is: joins them as soon as may be, or has refused that. False: there is no memory for it. */
 bool bypass_begin(struct splice *sp);
 /* Nothing is moved any more. */
 void bypass_stop(struct splice *sp);

@@ -25,7 +25,6 @@ static int set_sizes(struct bypass_bpf *skel, const struct bypass_maps_options *
 		struct bpf_map *map;
 		uint32_t n;
 	} sizes[] = {
-	    {skel->maps.enrolled, ways + HEADROOM},
 	    {skel->maps.joined, 2 * ways + HEADROOM},
 	    {skel->maps.bypass_of, 2 * ways},
 	    {skel->maps.ways, ways},
@@ -103,6 +102,22 @@ static int attach(struct bypass_maps *m, const struct bypass_maps_options *o, ch
 	return err;
 }
 
+/* The cookie of the daemon's network namespace; 0: unknown. */
+static uint64_t own_netns(void)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
+		return 0;
+	return cookie;
+}
+
+/*
+ * A program that sleeps in a blocking recv() of plain TCP would not be woken by what is sent to it
+ * directly: where such programs are bypassed, their sockets are in `joined` from the beginning.
+ */
 static int load(struct bypass_maps *m, const struct bypass_maps_options *o, char why[256])
 {
 	const char *step = "opening the bypass's programs";
@@ -110,6 +125,8 @@ static int load(struct bypass_maps *m, const struct bypass_maps_options *o, char
 
 	m->skeleton = bypass_bpf__open();
 	err = m->skeleton ? set_sizes(m->skeleton, o) : -errno;
+	if (!err && !o->blocking)
+		m->skeleton->rodata->late_netns = own_netns();
 	if (!err) {
 		step = "loading the bypass's programs";
 		err = bypass_bpf__load(m->skeleton);
@@ -117,7 +134,6 @@ static int load(struct bypass_maps *m, const struct bypass_maps_options *o, char
 	if (!err) {
 		m->joining_fd = bpf_map__fd(m->skeleton->maps.joining);
 		m->listening_fd = bpf_map__fd(m->skeleton->maps.listening);
-		m->expected_fd = bpf_map__fd(m->skeleton->maps.expected);
 		m->joined_fd = bpf_map__fd(m->skeleton->maps.joined);
 		m->bypass_of_fd = bpf_map__fd(m->skeleton->maps.bypass_of);
 		step = "mapping the ways";
@@ -139,22 +155,32 @@ static int forget_map(const struct bpf_map *map)
 	return 0;
 }
 
-/* Closes what only loading needs, as of the kernel engine: but `peek` can only be run. */
+static int keep(const struct bpf_program *p, int *fd)
+{
+	*fd = fcntl(bpf_program__fd(p), F_DUPFD_CLOEXEC, 0);
+	return *fd < 0 ? -errno : 0;
+}
+
+/* Closes what only loading needs, as of the kernel engine: but those that the daemon runs can only
+ * be run. */
 static int drop_programs(struct bypass_maps *m)
 {
 	struct btf *btf = bpf_object__btf(m->skeleton->obj);
 	struct bpf_program *p;
-	int err;
+	int err = keep(m->skeleton->progs.peek, &m->peek_fd);
 
-	m->peek_fd = fcntl(bpf_program__fd(m->skeleton->progs.peek), F_DUPFD_CLOEXEC, 0);
-	if (m->peek_fd < 0)
-		return -errno;
+	if (!err)
+		err = keep(m->skeleton->progs.find, &m->find_fd);
+	if (!err)
+		err = keep(m->skeleton->progs.admit, &m->admit_fd);
+	if (err)
+		return err;
 	bpf_object__for_each_program(p, m->skeleton->obj) bpf_program__unload(p);
 	if (btf && btf__fd(btf) >= 0) {
 		(void)close(btf__fd(btf));
 		btf__set_fd(btf, -1);
 	}
-	err = forget_map(m->skeleton->maps.enrolled);
+	err = forget_map(m->skeleton->maps.expected);
 	return err ? err : forget_map(m->skeleton->maps.aims);
 }
 
@@ -170,7 +196,7 @@ int bypass_maps_open(const struct bypass_maps_options *o, struct bypass_maps **r
 	}
 	m->n_ways = o->max_sessions * 2;
 	m->n_workers = o->workers;
-	m->peek_fd = -1;
+	m->peek_fd = m->find_fd = m->admit_fd = -1;
 	err = load(m, o, why);
 	if (!err) {
 		err = drop_programs(m);
@@ -204,8 +230,9 @@ void bypass_maps_close(struct bypass_maps *m)
 		(void)munmap(m->looks,
 			     (m->n_workers * BYPASS_LOOKS * sizeof(*m->looks) + page - 1) / page *
 				 page);
-	if (m->peek_fd >= 0)
-		(void)close(m->peek_fd);
+	closep_(&m->peek_fd);
+	closep_(&m->find_fd);
+	closep_(&m->admit_fd);
 	bypass_maps_proved(m);
 	bypass_bpf__destroy(m->skeleton);
 	free(m);
@@ -235,13 +262,30 @@ int bypass_handshake(const struct bypass_maps *m, int fd, struct handshake *ret)
 	return bpf_map_lookup_elem(m->joining_fd, &fd, ret) < 0 ? -errno : 0;
 }
 
-int bypass_peer(const struct bypass_maps *m, const struct handshake *ours, uint64_t *cookie)
+int bypass_find(const struct bypass_maps *m, const struct handshake *ours, uint32_t way,
+		uint64_t *cookie)
 {
-	const struct handshake theirs = {.sent = ours->received, .received = ours->sent};
+	struct find_args args = {
+	    .theirs = {.sent = ours->received, .received = ours->sent},
+	    .way = way,
+	};
+	/* The answer comes back in the same place. */
+	LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &args, .ctx_size_in = sizeof(args));
 
-	if (bpf_map_lookup_elem(m->expected_fd, &theirs, cookie) < 0)
+	if (bpf_prog_test_run_opts(m->find_fd, &run) < 0)
 		return -errno;
+	*cookie = args.cookie;
 	return *cookie ? 0 : -ENOENT;
+}
+
+int bypass_admit(const struct bypass_maps *m, const uint32_t ways[2])
+{
+	const struct admit_packet packet = {.ways = {ways[0], ways[1]}};
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = &packet, .data_size_in = sizeof(packet));
+
+	if (bpf_prog_test_run_opts(m->admit_fd, &run) < 0)
+		return -errno;
+	return run.retval == 2 ? 0 : -ENOENT;
 }
 
 int bypass_join_socket(const struct bypass_maps *m, uint64_t cookie, int fd)

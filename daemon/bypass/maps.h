@@ -14,7 +14,8 @@
 struct bypass_maps {
 	struct bypass_bpf *skeleton;
 	struct bpf_link *own; /* see bypass_maps_proved(); NULL: no more */
-	int joining_fd, listening_fd, expected_fd, joined_fd, bypass_of_fd, peek_fd;
+	int joining_fd, listening_fd, joined_fd, bypass_of_fd;
+	int peek_fd, find_fd, admit_fd;
 	struct way *ways; /* n_ways of them, shared with the kernel: two for each slot */
 	uint32_t n_ways;
 	uint64_t *looks; /* shared, too: BYPASS_LOOKS for each worker */
@@ -25,6 +26,7 @@ struct bypass_maps_options {
 	uint32_t max_sessions;
 	unsigned int workers;
 	const char *cgroup; /* the folder whose applications may be bypassed */
+	bool blocking;      /* ... those that block, too */
 };
 
 /*
@@ -44,9 +46,14 @@ int bypass_mark(const struct bypass_maps *m, int fd);
 int bypass_mark_listener(const struct bypass_maps *m, int fd);
 /* What the handshake of a marked connection was, as that socket sees it. */
 int bypass_handshake(const struct bypass_maps *m, int fd, struct handshake *ret);
-/* The cookie of the application's socket at the other end of such a connection. -ENOENT: it is not
- * on this host, or not in the cgroup; or, of a server's, not established yet. */
-int bypass_peer(const struct bypass_maps *m, const struct handshake *ours, uint64_t *cookie);
+/* The cookie of the application's socket at the other end of such a connection, which is to be the
+ * target of a way. -ENOENT: it is not on this host, or not in the cgroup; or, of a server's, not
+ * established yet. */
+int bypass_find(const struct bypass_maps *m, const struct handshake *ours, uint32_t way,
+		uint64_t *cookie);
+/* Puts the targets of two ways into `joined`, each of which has been found. -ENOENT: one of them is
+ * no more, or has ended. */
+int bypass_admit(const struct bypass_maps *m, const uint32_t ways[2]);
 /* Puts a socket of the daemon's into `joined`: -EOPNOTSUPP where it has ended. */
 int bypass_join_socket(const struct bypass_maps *m, uint64_t cookie, int fd);
 /* Takes any out. */

@@ -39,12 +39,14 @@ static enum chance find_app(struct bypass *b, enum direction d)
 	struct bypass_stream *side = &b->sides[d];
 	const struct stream *s = side->stream;
 	const struct bypass_maps *m = b->splice->by->bypass;
+	/* It is the target of the other direction. */
+	uint32_t way = b->sides[d == UP ? DOWN : UP].index;
 
 	if (side->app)
 		return CHANCE_NOW;
 	if (bypass_handshake(m, s->source->fd, &b->ours[d]) < 0)
 		return never(b, WAY_REFUSED);
-	if (bypass_peer(m, &b->ours[d], &side->app) == 0)
+	if (bypass_find(m, &b->ours[d], way, &side->app) == 0)
 		return CHANCE_NOW;
 	side->app = 0;
 	/* A client's is established before this one; a server's when it has an acknowledgement. */
@@ -70,6 +72,11 @@ static enum chance find_both(struct bypass *b)
 		};
 	}
 	return CHANCE_NOW;
+}
+
+bool bypass_know(struct bypass *b)
+{
+	return find_both(b) != CHANCE_NEVER;
 }
 
 /* ---- whether they can be joined now -------------------------------------------------------- */
@@ -166,11 +173,12 @@ static int open_way(const struct bypass *b, const struct bypass_stream *side)
 	return bypass_ref_set(b->splice->by->bypass, side->app, &ref);
 }
 
-/* The daemon's own sockets first: from then on what it sends does not go over TCP. */
+/* The daemon's own sockets before the ways: from then on what it sends does not go over TCP. */
 static int join(struct bypass *b)
 {
+	const uint32_t ways[2] = {b->sides[UP].index, b->sides[DOWN].index};
 	struct splice *sp = b->splice;
-	int err = 0;
+	int err = bypass_admit(sp->by->bypass, ways);
 
 	for (int d = UP; !err && d <= DOWN; d++)
 		err = add_own(b, &sp->streams[d]);

@@ -9,5 +9,8 @@
 
 extern const struct engine engine_meeting;
 
+/* Looks for the two applications, while what was noted of them is there: it gives way to that of
+ * later ones. False: they will not be joined. */
+bool bypass_know(struct bypass *b);
 /* The applications will not be joined: it goes on as any other splice. */
 void bypass_refuse(struct bypass *b, enum way_why why);

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from lib import case
+from lib import case, netns
 from lib.process import run
 from lib.scenarios import SCENARIOS, UPLOAD
 from lib.traffic import start, through, wait_stalled
@@ -96,11 +96,12 @@ def test_joined_when_old_enough(env):
     cgroup = env.cgroup()
     daemon, _ = echo_daemon(env, cgroup, engage_after="2s")
     host, port = daemon.address().split(":")
-    client = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", CLIENT + """
+    client = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", f"""{CLIENT}
+{WAIT}
 for i in range(20):
     exchange(100)
 print("done", flush=True)
-sys.stdin.readline()
+{WAIT}
 """, host, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert client.stdout.readline() == "ready\n"
     wait_until(lambda: daemon.sessions()[0]["age_ms"] > 2100, 10, "it is old enough")
@@ -148,25 +149,25 @@ print("done")
 
 # As an event-driven one: the socket is non-blocking when the first byte is sent.
 ECHO = """
-import asyncio
+import asyncio, sys
 async def serve(reader, writer):
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()
     writer.close()
 async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, sys.argv[1], 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 asyncio.run(main())
 """
 
 
-def echo_server(env, cgroup):
+def echo_server(env, cgroup, host="127.0.0.1", at=()):
     """The address of a server in the cgroup that sends back what it gets."""
-    process = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", ECHO],
+    process = subprocess.Popen([*cgroup.prefix(), *at, sys.executable, "-c", ECHO, host],
                                stdout=subprocess.PIPE, text=True)
-    return f"127.0.0.1:{int(process.stdout.readline())}", process
+    return f"{host}:{int(process.stdout.readline())}", process
 
 
 def echo_daemon(env, cgroup, **spliced):
@@ -220,6 +221,62 @@ print(n[0])
     assert daemon.stats()["sessions_bypass"] == 0, daemon.stats()
 
 
+@case(engines=("kernel",), core=True)
+def test_ipv6(env):
+    _, daemon = bypassed(env, "--sessions", 10, "--bytes-up", "1M", "--bytes-down", "1M",
+                         listen="[::1]:0", bind="[::1]:0")
+    assert daemon.stats()["sessions_bypass"] > 0, daemon.stats()
+
+
+@case(engines=("kernel",))
+def test_a_client_with_a_mapped_address(env):
+    """Its socket is one of IPv6, its connection is not."""
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup)
+    client = joined_client(env, cgroup, daemon, "exchange(10)", to="::ffff:127.0.0.1")
+    client.stdin.write("\n")
+    client.stdin.flush()
+    assert client.wait(timeout=20) == 0
+    wait_until(lambda: daemon.stats()["bytes_bypassed"] > 0, 5, "the session is counted")
+
+
+@case(engines=("kernel",))
+def test_three_network_namespaces(env):
+    """Client, daemon and server have addresses of their own, and one host."""
+    cgroup = env.cgroup()
+    network = netns.Network(env)
+    address, _ = echo_server(env, cgroup, network.backend_address(), network.backend.command())
+    daemon = network.spliced(address, spliced={"bypass_cgroup": cgroup.path},
+                             listener={"local_bypass": "both"})
+    client = joined_client(env, cgroup, daemon, "exchange(10)", at=network.client.command())
+    client.stdin.write("\n")
+    client.stdin.flush()
+    assert client.wait(timeout=20) == 0
+    wait_until(lambda: daemon.stats()["bytes_bypassed"] > 0, 5, "the session is counted")
+
+
+@case(engines=("kernel",))
+def test_who_is_left_out_is_untouched(env):
+    """The socket of a program that blocks has been in no map of sockets."""
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup)
+    host, port = daemon.address().split(":")
+    done = run(*cgroup.prefix(), sys.executable, "-c", """
+import array, fcntl, socket, sys, termios, time
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+for i in range(50):
+    s.sendall(b"x" * 1000)
+    n = array.array("i", [0])
+    deadline = time.monotonic() + 10
+    while n[0] != 1000 and time.monotonic() < deadline:
+        fcntl.ioctl(s.fileno(), termios.FIONREAD, n)
+    assert n[0] == 1000, n
+    assert len(s.recv(1000)) == 1000
+""", host, port)
+    assert done.returncode == 0, done
+    assert daemon.stats()["bypass_left"]["blocking"] == 2, daemon.stats()["bypass_left"]
+
+
 # ---- ends ---------------------------------------------------------------------------------------
 
 CLIENT = """
@@ -244,11 +301,12 @@ sys.stdin.readline()
 """
 
 
-def joined_client(env, cgroup, daemon, then, wait=WAIT):
+def joined_client(env, cgroup, daemon, then, wait=WAIT, to=None, at=()):
     """A client in the cgroup that has been joined, waits, and then does what `then` says."""
     host, port = daemon.address().split(":")
     program = f"{CLIENT}{wait}\n{then}"
-    process = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", program, host, port],
+    process = subprocess.Popen([*cgroup.prefix(), *at, sys.executable, "-c", program, to or host,
+                                port],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     assert daemon.sessions()[0]["engine"] == "bypass", daemon.sessions()
