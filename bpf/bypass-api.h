@@ -35,7 +35,8 @@
 
 /*
  * Bytes of a token: filler that the program puts into A's TCP when B's queue is full, so that A's
- * next send waits as it would for TCP's own window. The smallest receive buffer of P1 holds it.
+ * next send waits as it would for TCP's own window. The smallest receive buffer of P1 holds it. It
+ * begins with the way's `nonce`.
  */
 #define BYPASS_TOKEN 16384
 /* Ways that one run of `peek` looks at. */
@@ -80,6 +81,8 @@ enum way_why {
 	WAY_HALF_CLOSED, /* one side had ended before */
 	WAY_MEMORY,      /* memory_max is near */
 	WAY_YOUNG,       /* the session ended before it was old enough to be worth it */
+	WAY_SEGMENTS,    /* a token is more than one segment of the source's TCP */
+	WAY_CORRUPT,     /* what is in the source's TCP are not the tokens that were put there */
 	_WAY_WHY_MAX,
 };
 
@@ -114,7 +117,8 @@ struct way {
 	__u32 forwarded; /* CARRIES: the position up to which the daemon has put them there */
 	__u32 leave;     /* enum way_why: the program is to leave the way with the next send */
 	__u32 reserved2;
-	__u64 reserved3[2];
+	__u64 nonce; /* nobody else knows it */
+	__u64 reserved3[1];
 	/* -- written by `peek`, which the daemon runs: the target's socket -- */
 	__u32 there;    /* it is the target, and alive */
 	__s32 queued;   /* memory of what it has not read */

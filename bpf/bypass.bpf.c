@@ -510,6 +510,34 @@ static __always_inline int has_caught_up(struct way *way, struct tcp_sock *tp, _
 	return s.done;
 }
 
+/*
+ * Whether a token is one segment of the source's TCP, which is taken whole or not at all: TCP looks
+ * for room before each segment, and with TCP_NOTSENT_LOWAT at 1 there is none behind an unsent one.
+ * When a part of what a verdict was for is not taken, the kernel drops the rest, and keeps the
+ * verdict for as many bytes of what is sent next (tcp_bpf_send_verdict()): data for tokens. The
+ * size of a segment is tcp_xmit_size_goal()'s.
+ */
+static __always_inline int is_one_segment(struct tcp_sock *tp)
+{
+	struct sock *sk = (void *)tp;
+	__u32 mss = tp->mss_cache, most = tp->max_window / 2;
+
+	/* Options, the most of them, make it smaller. */
+	if (mss >= BYPASS_TOKEN + 40)
+		return 1;
+	if (most > sk->sk_gso_max_size)
+		most = sk->sk_gso_max_size;
+	return most >= BYPASS_TOKEN + mss && sk->sk_gso_max_segs * (mss - 40) >= BYPASS_TOKEN;
+}
+
+static __always_inline void sign(struct sk_msg_md *msg, const struct way *way)
+{
+	__u64 *data = (void *)(long)msg->data;
+
+	if ((void *)(data + 1) <= (void *)(long)msg->data_end)
+		*data = way->nonce;
+}
+
 /* The source can still send: a token in its TCP has its next send wait. 0: there is one now. */
 static __always_inline int hold(struct sk_msg_md *msg, struct way *way, struct tcp_sock *tp,
 				__u32 queued)
@@ -524,6 +552,7 @@ static __always_inline int hold(struct sk_msg_md *msg, struct way *way, struct t
 		way->full = 1;
 	if (bpf_msg_push_data(msg, 0, BYPASS_TOKEN, 0))
 		return -1;
+	sign(msg, way);
 	bpf_msg_apply_bytes(msg, BYPASS_TOKEN);
 	way->held++;
 	return 0;
@@ -557,6 +586,11 @@ static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u
 		way->tokens_from = at;
 		enter(way, WAY_DIRECT);
 	}
+	/* Some of a token was not taken, and data was instead: see is_one_segment(). */
+	if (at - way->tokens_from != way->held * BYPASS_TOKEN)
+		return leave(way, at, WAY_CORRUPT);
+	if (over && !is_one_segment(tp))
+		return leave(way, at, WAY_SEGMENTS);
 	/* Undone by the application. */
 	if (!tp->notsent_lowat)
 		return leave(way, at, WAY_OWN_LOWAT);

@@ -52,6 +52,8 @@ struct sock { /* every tcp_sock begins with one */
 	} sk_backlog;       /* memory of what waits to be read */
 	int sk_wmem_queued; /* memory of its write queue, and the most of it */
 	int sk_sndbuf;
+	unsigned int sk_gso_max_size; /* of one segment that TCP gives to the device */
+	__u16 sk_gso_max_segs;
 	struct socket *sk_socket;
 } __attribute__((preserve_access_index));
 
@@ -69,6 +71,8 @@ struct tcp_sock {
 	__u32 snd_una;              /* first byte that is not acknowledged */
 	__u32 snd_nxt;              /* next byte to be sent */
 	__u32 snd_wnd;              /* the window the peer has offered, from snd_una on */
+	__u32 max_window;           /* the largest one it has offered */
+	__u32 mss_cache;            /* bytes of a segment on the wire */
 	__u32 notsent_lowat;        /* TCP_NOTSENT_LOWAT; 0: the system's */
 	__u8 bpf_sock_ops_cb_flags; /* what sockops is called for */
 } __attribute__((preserve_access_index));

@@ -54,6 +54,8 @@ static void observe(struct stream *s)
 		return;
 	stat_inc(&s->splice->by->stats->bypass_left[b->way->why]);
 	bypass_enter(b, BYPASS_LEAVING);
+	if (b->way->why == WAY_CORRUPT)
+		stream_corrupt(s);
 }
 
 /* Whether the source's TCP has nothing in it any more that came before the data of LEFT. */
@@ -178,6 +180,22 @@ static size_t tokens_among(const struct bypass_stream *b, size_t n)
 	}
 }
 
+/* Whether these are what the program has put there: `n` bytes behind those that were dropped. */
+static bool are_tokens(const struct bypass_stream *b, const char *data, size_t n)
+{
+	const char *nonce = (const char *)&b->way->nonce;
+	size_t i = 0;
+
+	while (i < n) {
+		uint32_t at = (b->dropped + (uint32_t)i) % BYPASS_TOKEN;
+
+		if (at < sizeof(b->way->nonce) && data[i] != nonce[at])
+			return false;
+		i += at < sizeof(b->way->nonce) ? 1 : BYPASS_TOKEN - at;
+	}
+	return true;
+}
+
 /* Reads once. 0: something came; -EAGAIN: nothing is there; -ENODATA: the end; or the owner was
  * told. */
 static int take(struct stream *s)
@@ -205,6 +223,10 @@ static int take(struct stream *s)
 	}
 	s->source->received += (uint64_t)n;
 	tokens = tokens_among(b, (size_t)n);
+	if (!are_tokens(b, data, tokens)) {
+		stream_corrupt(s);
+		return -ECONNRESET;
+	}
 	b->dropped += (uint32_t)tokens;
 	if (tokens < (size_t)n && stream_keep(s, data + tokens, (size_t)n - tokens) < 0) {
 		stream_failed(s, s->target, ENOMEM);
@@ -269,6 +291,8 @@ static void source_ended(struct stream *s)
 	struct bypass_stream *b = s->bypass;
 
 	observe(s);
+	if (s->splice->ended)
+		return;
 	/* The copy engine finds the end again. */
 	if (b->state == BYPASS_LEAVING) {
 		b->dropped = b->way->tokens_bytes;
@@ -293,6 +317,8 @@ static bool step(struct stream *s)
 	struct bypass_stream *b = s->bypass;
 
 	observe(s);
+	if (s->splice->ended)
+		return false;
 	if (must_wait(s)) {
 		wait_for_target(s);
 		return false;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "../splice/adopt.h"
@@ -58,17 +59,21 @@ static enum chance find_app(struct bypass *b, enum direction d)
 static enum chance find_both(struct bypass *b)
 {
 	enum chance up = find_app(b, UP), down;
+	uint64_t nonces[2];
 
 	if (up != CHANCE_NOW)
 		return up;
 	down = find_app(b, DOWN);
 	if (down != CHANCE_NOW || b->sides[UP].way->target)
 		return down;
+	if (getrandom(nonces, sizeof(nonces), 0) != (ssize_t)sizeof(nonces))
+		return never(b, WAY_REFUSED);
 	for (int d = UP; d <= DOWN; d++) {
 		*b->sides[d].way = (struct way){
 		    .source = b->sides[d].app,
 		    .target = b->sides[d == UP ? DOWN : UP].app,
 		    .base = b->ours[d].received,
+		    .nonce = nonces[d],
 		};
 	}
 	return CHANCE_NOW;

@@ -8,7 +8,7 @@ import sys
 from lib import case, netns
 from lib.process import run
 from lib.scenarios import SCENARIOS, UPLOAD
-from lib.traffic import start, through, wait_stalled
+from lib.traffic import check_accounts, start, through, wait_stalled
 from lib.wait import wait_until
 
 # Queues so small that a busy stream is stopped all the time.
@@ -111,6 +111,51 @@ print("done", flush=True)
     assert client.stdout.readline() == "done\n"
     assert daemon.sessions()[0]["engine"] == "bypass", daemon.sessions()
     assert daemon.stats()["bytes_bypassed"] > 0, daemon.stats()
+
+
+# ---- other networks -----------------------------------------------------------------------------
+
+SLOW = ("--sessions", 8, "--slow-reader", "client", "8M", "--bytes-down", "4M", "--bytes-up", "100K",
+        "--pause", "0.2:1000-20000")
+
+
+def between_hosts(env, network, *options, **spliced):
+    """Applications of one namespace, the daemon in another one; its counters."""
+    cgroup = env.cgroup()
+    load = env.load(*options, listen=f"{network.backend_address()}:0",
+                    prefix=[*cgroup.prefix(), *network.client.command()])
+    daemon = network.spliced(load.backends, spliced={"bypass_cgroup": cgroup.path, **spliced},
+                             listener={"local_bypass": "both"})
+    load.go(daemon.address())
+    check_accounts(env, daemon, load.ok())
+    return daemon.stats()
+
+
+@case(engines=("kernel",), timeout=90)
+def test_another_namespace(env):
+    stats = between_hosts(env, env.network(joined=True), *SLOW, **SMALL)
+    assert stats["sessions_bypass"] > 0 and stats["pauses"] > 0, stats
+    assert stats["bypass_left"]["segments"] == 0, stats["bypass_left"]
+
+
+@case(engines=("kernel",), timeout=90)
+def test_segments_smaller_than_a_token(env):
+    """A token that is not taken whole would have the kernel take data for the rest of it."""
+    network = env.network(joined=True)
+    for host in network.hosts():
+        for device in host.devices():
+            host.ip("link", "set", device, "gso_max_size", "4096")
+    stats = between_hosts(env, network, *SLOW, **SMALL)
+    assert stats["sessions_bypass"] > 0 and stats["bypass_left"]["segments"] > 0, stats
+
+
+@case(engines=("kernel",), timeout=90)
+def test_windows_smaller_than_a_token(env):
+    network = env.network(joined=True)
+    for host in network.hosts():
+        host.run("sysctl", "-qw", "net.ipv4.tcp_rmem=4096 8192 16384")
+    stats = between_hosts(env, network, *SLOW, **SMALL)
+    env.note(f"{stats['sessions_bypass']} bypassed, {stats['bypass_left']}")
 
 
 # ---- who is bypassed ----------------------------------------------------------------------------
