@@ -4,6 +4,7 @@
 #include "../bypass/bypass.h"
 #include "../util.h"
 #include "adopt.h"
+#include "choice.h"
 #include "copy.h"
 #include "ending.h"
 #include "engage.h"
@@ -69,7 +70,7 @@ void splice_open(struct splice *sp)
 	for (int i = 0; i < 2; i++) {
 		struct stream *s = &sp->streams[i];
 
-		s->by_hand = 0;
+		choice_end(s);
 		if (s->state == STREAM_NEW)
 			stream_enter(s, STREAM_COPY);
 	}

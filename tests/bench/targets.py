@@ -281,6 +281,7 @@ def spliced(name, **attributes):
 
 SplicedKernel = spliced("spliced-kernel", engine="kernel")
 SplicedCopy = spliced("spliced-copy", engine="copy")
+SplicedAuto = spliced("spliced-auto", engine="auto")    # as it comes
 SplicedBypass = spliced("spliced-bypass", engine="kernel", groups=LOCAL,
                         options="bypass_cgroup = {cgroup}", listener="local_bypass = both")
 
@@ -288,4 +289,4 @@ SplicedBypass = spliced("spliced-bypass", engine="kernel", groups=LOCAL,
 MODERN = (HaproxySplice, Haproxy, Nginx)
 
 ALL = [Direct, HaproxySplice, HaproxySpliceOwn, Haproxy, Nginx, Sniproxy, SplicedKernel,
-       SplicedCopy, SplicedBypass]
+       SplicedCopy, SplicedAuto, SplicedBypass]
