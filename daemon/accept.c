@@ -352,6 +352,7 @@ int accept_open(struct listener *l, struct daemon *d, const struct listener_conf
 
 	if (err)
 		return err;
+	l->index = (size_t)(l - d->listeners);
 	l->n_sockets = config->n_binds * d->n_workers;
 	l->bound = calloc(config->n_binds, sizeof(*l->bound));
 	l->sockets = calloc(l->n_sockets, sizeof(*l->sockets));

@@ -17,6 +17,7 @@ struct listener;
 struct maps;
 struct pool;
 struct session;
+struct tally;
 struct worker;
 
 struct daemon {
@@ -31,6 +32,7 @@ struct daemon {
 	struct slots slots;
 	struct memory memory;
 	struct memory_watch memory_watch;
+	struct tally *tally;          /* NULL: nobody asks for one */
 	atomic_uint_fast64_t last_id; /* of sessions and requests */
 	atomic_bool access_log, log_empty;
 	atomic_bool told_unmarked; /* that sockets cannot be marked: see daemon_own() */

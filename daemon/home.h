@@ -15,8 +15,10 @@
 struct dialer;
 struct http_field;
 struct idle;
+struct listener_stats;
 struct loop;
 struct memory;
+struct server_stats;
 struct session;
 struct slots;
 struct sniff_state;
@@ -37,10 +39,13 @@ struct home {
 	struct splicer *splicer;
 	struct dialer *dialer;
 	struct idle *idle;   /* kept connections to servers */
-	struct stats *stats; /* its counters */
-	char *scratch;       /* HOME_SCRATCH bytes, empty between turns: heads to be written */
+	struct stats *stats; /* its counters, and those of each listener and each server: */
+	struct listener_stats *listener_stats;
+	struct server_stats *server_stats;
+	char *scratch; /* HOME_SCRATCH bytes, empty between turns: heads to be written */
 	struct http_field *fields; /* HOME_FIELDS: of the head that is being looked at */
 	struct session_list live;
+	struct session *tally_next; /* of `live`: see tally.h; NULL: none is under way */
 	struct session_list ended;  /* to be closed and freed at the end of the turn */
 	struct sniff_list sniffing; /* those that have not said enough, the oldest first */
 	uint32_t n_sniffing;

@@ -21,6 +21,7 @@ struct unix_file;
 struct listener {
 	const struct listener_config *config;
 	struct daemon *daemon;
+	size_t index;        /* among those of the daemon */
 	struct pool **pools; /* by the routes' numbers */
 	struct pool *pool;   /* where no route matches; NULL: refuse */
 	struct routes *routes;

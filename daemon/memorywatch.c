@@ -124,7 +124,7 @@ static void visit(struct worker *w, bool measuring)
 	for (unsigned int i = MIN(w->home.n, BATCH); i; i--) {
 		struct session *s = TAILQ_FIRST(&w->home.live);
 
-		TAILQ_REMOVE(&w->home.live, s, link);
+		session_unlist(s);
 		TAILQ_INSERT_TAIL(&w->home.live, s, link);
 		if (measuring)
 			measure(s);

@@ -20,8 +20,11 @@
 #include "reload.h"
 #include "report/commands.h"
 #include "report/controlpath.h"
+#include "report/metrics.h"
+#include "report/status.h"
 #include "sandbox.h"
 #include "signals.h"
+#include "tally.h"
 #include "worker.h"
 
 struct run {
@@ -33,6 +36,9 @@ struct run {
 	struct event *grace;
 	struct mailbox mail; /* its letters' owner is the run */
 	struct doctor doctor;
+	struct tally tally;
+	struct metrics *metrics;
+	struct status *status;
 	struct commands commands;
 	struct addresses addresses;
 	unsigned int busy_workers; /* that still have sessions while draining */
@@ -250,10 +256,33 @@ static int open_control(struct run *r)
 		where = path;
 		log_info("control socket: %s", where);
 	}
-	r->commands =
-	    (struct commands){.daemon = &r->daemon, .doctor = &r->doctor, .mail = &r->mail};
+	r->commands = (struct commands){.daemon = &r->daemon,
+					.doctor = &r->doctor,
+					.metrics = r->metrics,
+					.status = r->status,
+					.tally = &r->tally,
+					.mail = &r->mail};
 	return commands_open(&r->commands, r->base, where,
 			     r->identity.change ? &r->identity : NULL);
+}
+
+/* What the control socket and the status server tell, and that server. */
+static int open_status(struct run *r)
+{
+	const struct config *c = r->config;
+	_cleanup_free_ char *from = NULL;
+	int err = tally_init(&r->tally, &r->daemon, r->base, &r->mail);
+
+	r->metrics = metrics_new(&r->daemon, &r->doctor);
+	if (err || !r->metrics ||
+	    asprintf(&from, "%s:%d", c->path ? c->path : "", c->status_where.line) < 0)
+		return log_errno(-ENOMEM, "status");
+	if (!c->status.len)
+		return 0;
+	return status_open(r->base, &c->status, from,
+			   &(struct status_sources){
+			       .daemon = &r->daemon, .metrics = r->metrics, .tally = &r->tally},
+			   &r->status);
 }
 
 static int set_up(struct run *r)
@@ -279,6 +308,8 @@ static int set_up(struct run *r)
 		err = memory_watch_init(&r->daemon.memory_watch, &r->daemon, r->base, &r->mail);
 	if (!err)
 		err = daemon_listen(&r->daemon);
+	if (!err)
+		err = open_status(r);
 	if (!err && c->control)
 		err = open_control(r);
 	if (!err)
@@ -312,6 +343,9 @@ static void say_ready(const struct run *r)
 			log_info("listener %s: %s%s", l->config->name,
 				 addr_format(&l->bound[j], text), families(l, &l->bound[j]));
 	}
+	if (r->status)
+		log_info("status: http://%s/ (metrics, healthz, readyz)",
+			 addr_format(status_address(r->status), text));
 	if (doctor->kernel || r->config->engine == ENGINE_COPY)
 		log_info("engine %s: %s", doctor->kernel ? "kernel" : "copy", doctor->reason);
 	else
@@ -327,6 +361,9 @@ static void tear_down(struct run *r)
 	struct bypass_maps *bypass = r->daemon.bypass;
 
 	commands_close(&r->commands);
+	status_close(r->status);
+	tally_fini(&r->tally);
+	metrics_free(r->metrics);
 	daemon_fini(&r->daemon);
 	addresses_stop(&r->addresses);
 	maps_close(maps);

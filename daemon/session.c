@@ -221,6 +221,20 @@ const struct addr *session_backend(const struct session *s)
 	return c ? &c->peer : NULL;
 }
 
+/* What it has moved so far was for the server it had before, and that one took so long to connect.
+ */
+static void count_connected(struct session *s, const struct conn *c)
+{
+	struct server_stats *st = &s->home->server_stats[c->server->index];
+
+	if (c->server != s->told_server) {
+		session_tally(s);
+		s->told_server = c->server;
+	}
+	if (!c->used)
+		stat_time(&st->connect_duration, s->home->loop->now - s->dial->attempt.began_ns);
+}
+
 static void forget_dial(struct session *s)
 {
 	dial_free(s->dial);
@@ -235,6 +249,7 @@ static void on_connected(void *owner, struct conn *c, int err)
 
 	if (closed)
 		loop_conn_gone(s->home->loop, closed);
+	count_connected(s, c);
 	forget_dial(s);
 	s->server = c->server;
 	attach(s, c);
@@ -314,6 +329,15 @@ void session_fail(struct session *s, struct conn *c, int err)
 
 /* ---- end -------------------------------------------------------------------------------- */
 
+void session_unlist(struct session *s)
+{
+	struct home *h = s->home;
+
+	if (h->tally_next == s)
+		h->tally_next = TAILQ_NEXT(s, link);
+	TAILQ_REMOVE(&h->live, s, link);
+}
+
 void session_end(struct session *s, enum session_end end)
 {
 	if (s->state == SESSION_ENDED)
@@ -323,7 +347,7 @@ void session_end(struct session *s, enum session_end end)
 	s->state = SESSION_ENDED;
 	dial_halt(s->dial);
 	splice_stop(&s->splice);
-	TAILQ_REMOVE(&s->home->live, s, link);
+	session_unlist(s);
 	TAILQ_INSERT_TAIL(&s->home->ended, s, link);
 	s->home->n--;
 	memory_forget(s->home->memory, &s->memory);

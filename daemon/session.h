@@ -41,6 +41,11 @@ struct session_about {
 	uint16_t tlvs_len; /* 0: nothing */
 };
 
+/* What of a stream the counters have already. */
+struct session_told {
+	uint64_t copied, redirected, bypassed, trimmed;
+};
+
 struct http;
 
 struct session {
@@ -64,6 +69,8 @@ struct session {
 	struct memory_part memory;
 	uint64_t moved_ns; /* the last movement that is known: see silence.h */
 	uint64_t taken[2]; /* by enum side: what that peer had taken when last looked at */
+	struct session_told told[2];      /* by enum direction */
+	const struct server *told_server; /* that it is counted for; NULL: none yet */
 	uint64_t preamble; /* bytes of the PROXY header for the server: not the client's */
 	enum session_state state;
 	enum session_end end; /* LIVE: what it will be when the last bytes are delivered */
@@ -122,6 +129,8 @@ void session_end(struct session *s, enum session_end end);
 /* A socket failed with `err` (positive errno), as a call has told: what that means is for its
  * protocol to say. Nothing where that is known. */
 void session_fail(struct session *s, struct conn *c, int err);
+/* Takes it off its home's list of those that live. */
+void session_unlist(struct session *s);
 /* Of one that has ended, when nobody is at work with it: closes its sockets, logs and counts it.
  * Nothing when it is called again; nor, but with `now`, while splice_may_close() says no. Then
  * frees, after splice_forget(). Only the worker calls them. */

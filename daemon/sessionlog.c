@@ -99,10 +99,62 @@ void session_log(const struct session *s)
 		write_line(s);
 }
 
-void session_count(const struct session *s)
+/* Of one direction. The kernel's share may become less: what its target never took is taken off at
+ * the end. */
+static void tally(struct session *s, enum direction d)
+{
+	const struct stream *stream = &s->streams[d];
+	struct session_told *told = &s->told[d];
+	struct stats *st = s->home->stats;
+	const struct session_told now = {
+	    .copied = stream->copied,
+	    .redirected = stream_moved_by_kernel(stream),
+	    .bypassed = stream_moved_directly(stream),
+	    .trimmed = stream_trimmed(stream),
+	};
+	/* As enum bytes_of has them. */
+	const uint64_t more[] = {now.copied - told->copied, now.redirected - told->redirected,
+				 now.bypassed - told->bypassed};
+	enum bytes_of first = d == UP ? BYTES_UP_COPY : BYTES_DOWN_COPY;
+	uint64_t *listener = &s->home->listener_stats[s->listener->index].bytes[first];
+	uint64_t *server =
+	    s->told_server ? &s->home->server_stats[s->told_server->index].bytes[first] : NULL;
+
+	stat_add(&st->bytes_copied, more[0]);
+	stat_add(&st->bytes_redirected, more[1]);
+	stat_add(&st->bytes_bypassed, more[2]);
+	stat_add(&st->bytes_trimmed, now.trimmed - told->trimmed);
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
+		stat_add(&listener[i], more[i]);
+		if (server)
+			stat_add(&server[i], more[i]);
+	}
+	*told = now;
+}
+
+void session_tally(struct session *s)
+{
+	tally(s, UP);
+	tally(s, DOWN);
+}
+
+static enum moved_by moved_by(const struct session *s)
+{
+	if (bypass_was_joined(&s->splice))
+		return MOVED_BY_BYPASS;
+	if (s->splice.adopted)
+		return MOVED_BY_KERNEL;
+	return s->told_server ? MOVED_BY_COPY : MOVED_BY_NONE;
+}
+
+void session_count(struct session *s)
 {
 	struct stats *st = s->home->stats;
+	struct listener_stats *l = &s->home->listener_stats[s->listener->index];
 
+	session_tally(s);
+	stat_inc(&l->sessions_ended[moved_by(s)]);
+	stat_time(&l->session_duration, s->home->loop->now - s->began_ns);
 	stat_inc(&st->ends[s->end]);
 	if (s->end == END_INTEGRITY)
 		stat_inc(&st->integrity_aborts);
@@ -112,10 +164,6 @@ void session_count(const struct session *s)
 	for (int i = 0; i < 2; i++) {
 		const struct stream *stream = &s->streams[i];
 
-		stat_add(&st->bytes_copied, stream->copied);
-		stat_add(&st->bytes_redirected, stream_moved_by_kernel(stream));
-		stat_add(&st->bytes_bypassed, stream_moved_directly(stream));
-		stat_add(&st->bytes_trimmed, stream_trimmed(stream));
 		if (s->opened_ns && stream->why_copy == COPY_YOUNG)
 			stat_inc(&st->copy_reasons[COPY_YOUNG]);
 		if (s->opened_ns && bypass_why(stream) == WAY_YOUNG)

@@ -27,7 +27,23 @@ static const struct command {
     {"doctor", "what this kernel can do, proven by trying", JSON_OBJECT, print_doctor},
 };
 
-static int show(const struct command *cmd, const char *path, const json_t *answer, bool as_json)
+/* How the answer is printed. */
+enum form { FORM_TEXT, FORM_JSON, FORM_PROMETHEUS };
+
+/* The text is in a string: the protocol knows JSON alone. */
+static int show_prometheus(const char *path, const json_t *answer)
+{
+	const char *text = json_string_value(json_object_get(answer, "prometheus"));
+
+	if (!text) {
+		(void)fprintf(stderr, "splicectl: the answer from %s has no metrics\n", path);
+		return -EBADMSG;
+	}
+	(void)fputs(text, stdout);
+	return 0;
+}
+
+static int show(const struct command *cmd, const char *path, const json_t *answer, enum form form)
 {
 	const char *error = json_string_value(json_object_get(answer, "error"));
 
@@ -35,7 +51,9 @@ static int show(const struct command *cmd, const char *path, const json_t *answe
 		(void)fprintf(stderr, "splicectl: the daemon at %s says: %s\n", path, error);
 		return -EREMOTEIO;
 	}
-	if (as_json) {
+	if (form == FORM_PROMETHEUS)
+		return show_prometheus(path, answer);
+	if (form == FORM_JSON) {
 		if (json_dumpf(answer, stdout, JSON_INDENT(2)) < 0)
 			return -EIO;
 		(void)putchar('\n');
@@ -53,7 +71,7 @@ static int show(const struct command *cmd, const char *path, const json_t *answe
 	return 0;
 }
 
-static int run(const struct command *cmd, const char *path, bool as_json)
+static int run(const struct command *cmd, const char *path, enum form form)
 {
 	json_t *answer = NULL;
 	json_error_t error;
@@ -61,7 +79,7 @@ static int run(const struct command *cmd, const char *path, bool as_json)
 	size_t len = 0;
 	int r;
 
-	r = ask(path, cmd->name, &text, &len);
+	r = ask(path, form == FORM_PROMETHEUS ? "stats prometheus" : cmd->name, &text, &len);
 	if (r == 0)
 		answer = json_loadb(text, len, 0, &error);
 	free(text);
@@ -72,7 +90,7 @@ static int run(const struct command *cmd, const char *path, bool as_json)
 			      error.text);
 		return EXIT_FAILED;
 	}
-	r = show(cmd, path, answer, as_json);
+	r = show(cmd, path, answer, form);
 	json_decref(answer);
 	if (r == 0 && (fflush(stdout) == EOF || ferror(stdout))) {
 		(void)fprintf(stderr, "splicectl: cannot write: %s\n", strerror(errno));
@@ -96,6 +114,7 @@ static void usage(FILE *out)
 		    "  -s, --socket=SOCKET  the control socket (" CONTROL_PATH_DEFAULT ",\n"
 		    "                       or that of your own daemon)\n"
 		    "  -j, --json           print the daemon's JSON document\n"
+		    "      --prometheus     of stats: print what Prometheus reads\n"
 		    "  -h, --help           print this text\n"
 		    "  -V, --version        print the version\n",
 		    out);
@@ -118,15 +137,13 @@ static const char *default_path(char own[CONTROL_PATH_MAX])
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"socket", required_argument, NULL, 's'},
-	    {"json", no_argument, NULL, 'j'},
-	    {"help", no_argument, NULL, 'h'},
-	    {"version", no_argument, NULL, 'V'},
-	    {NULL, 0, NULL, 0},
+	    {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
+	    {"prometheus", no_argument, NULL, 'p'},   {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
 	};
 	char own[CONTROL_PATH_MAX];
 	const char *path = default_path(own);
-	bool as_json = false;
+	enum form form = FORM_TEXT;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "s:jhV", options, NULL)) >= 0) {
@@ -135,7 +152,10 @@ int main(int argc, char **argv)
 			path = optarg;
 			break;
 		case 'j':
-			as_json = true;
+			form = FORM_JSON;
+			break;
+		case 'p':
+			form = FORM_PROMETHEUS;
 			break;
 		case 'h':
 			usage(stdout);
@@ -152,8 +172,10 @@ int main(int argc, char **argv)
 		return usage_error("which command?", "");
 	if (optind + 1 < argc)
 		return usage_error("too many arguments: ", argv[optind + 1]);
+	if (form == FORM_PROMETHEUS && strcmp(argv[optind], "stats") != 0)
+		return usage_error("--prometheus is for stats, not for ", argv[optind]);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (strcmp(commands[i].name, argv[optind]) == 0)
-			return run(&commands[i], path, as_json);
+			return run(&commands[i], path, form);
 	return usage_error("unknown command: ", argv[optind]);
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #include "accept.h"
@@ -199,6 +200,23 @@ static int open_base(struct worker *w)
 	return err ? err : mailbox_init(&w->mail, w->base, w);
 }
 
+/* At least one of so many bytes, all zero and on cache lines of their own; NULL: out of memory. */
+static void *alloc_stats(size_t n, size_t size)
+{
+	void *stats = aligned_alloc(STATS_LINE, MAX(n, (size_t)1) * size);
+
+	return stats ? memset(stats, 0, MAX(n, (size_t)1) * size) : NULL;
+}
+
+static int alloc_home(struct home *h, const struct daemon *d)
+{
+	h->scratch = malloc(HOME_SCRATCH);
+	h->fields = calloc(HOME_FIELDS, sizeof(*h->fields));
+	h->listener_stats = alloc_stats(d->n_listeners, sizeof(*h->listener_stats));
+	h->server_stats = alloc_stats(d->n_servers, sizeof(*h->server_stats));
+	return h->scratch && h->fields && h->listener_stats && h->server_stats ? 0 : -ENOMEM;
+}
+
 int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 {
 	int err;
@@ -227,9 +245,9 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	TAILQ_INIT(&w->home.ended);
 	TAILQ_INIT(&w->home.sniffing);
 
-	w->home.scratch = malloc(HOME_SCRATCH);
-	w->home.fields = calloc(HOME_FIELDS, sizeof(*w->home.fields));
-	err = w->home.scratch && w->home.fields ? open_base(w) : -ENOMEM;
+	err = alloc_home(&w->home, d);
+	if (!err)
+		err = open_base(w);
 	if (!err)
 		err = open_fds(w);
 	if (!err)
@@ -245,6 +263,7 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	if (err)
 		return log_errno(err, "worker %u: setting up", index);
 	memory_round_init(w);
+	tally_round_init(w);
 	return 0;
 }
 
@@ -331,4 +350,6 @@ void worker_fini(struct worker *w)
 	closep_(&w->reserve_fd);
 	free(w->home.scratch);
 	free(w->home.fields);
+	free(w->home.listener_stats);
+	free(w->home.server_stats);
 }

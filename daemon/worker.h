@@ -16,6 +16,7 @@
 #include "sessionend.h"
 #include "splice/stream.h"
 #include "stats.h"
+#include "tally.h"
 #include "timer.h"
 #include "upstream/dial.h"
 #include "upstream/idle.h"
@@ -35,6 +36,7 @@ struct worker {
 	struct home home; /* its sessions */
 	int reserve_fd;   /* given up for a dial when descriptors run out */
 	struct memory_round memory_round;
+	struct tally_round tally;
 	struct timer reap_timer; /* another try to free what has ended */
 	struct idle idle;        /* kept connections to servers */
 	struct dialer dialer;
@@ -46,7 +48,7 @@ struct worker {
 		struct letter drain, end, stop, moved; /* to the worker, from the main thread */
 		struct letter drained;                 /* from the worker */
 	} letters;
-	struct stats stats;
+	struct stats stats; /* home has those of listeners and servers */
 };
 
 /* Sets everything up but the thread. 0 or a negative errno after logging. */

@@ -231,6 +231,23 @@ static void check_control(struct config_file *f, const struct bound *b)
 			   control);
 }
 
+/* And so is the address of `status`. */
+static void check_status(struct config_file *f, const struct bound *b)
+{
+	const struct config *c = f->config;
+	const struct bound status = {.addr = &c->status};
+	char text[ADDR_STR_MAX], other[ADDR_STR_MAX];
+
+	if (!c->status.len || !addr_port(&c->status))
+		return;
+	if (addr_equal(b->addr, &c->status) || overlaps(b, &status) || overlaps(&status, b))
+		file_error(f, b->line,
+			   "bind: %s cannot be bound beside status = %s on line %d; allowed: "
+			   "another port",
+			   addr_format(b->addr, text), addr_format(&c->status, other),
+			   c->status_where.line);
+}
+
 static void check_binds(struct config_file *f)
 {
 	const struct config *c = f->config;
@@ -249,6 +266,7 @@ static void check_binds(struct config_file *f)
 			all[n] =
 			    (struct bound){&l->binds[j], l->name, f->bind_lines[n], l->ipv6_only};
 			check_control(f, &all[n]);
+			check_status(f, &all[n]);
 			check_bound(f, all, n);
 			n++;
 		}

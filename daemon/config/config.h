@@ -205,6 +205,8 @@ struct config {
 	unsigned int max_sessions;
 	char *control; /* unix socket path; "none" in the file: NULL */
 	struct config_where control_where;
+	struct addr status; /* HTTP, for who watches it; its len is 0: none */
+	struct config_where status_where;
 	enum log_target log_target;
 	enum log_level log_level;
 	char *access_log; /* see log/place.h; NULL: no */

@@ -41,6 +41,7 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_BOOL] = "yes or no",
     [OPTION_PATH] = "an absolute path of at most 107 bytes",
     [OPTION_FOLDER] = "an absolute path",
+    [OPTION_ADDRESS] = "IPV4:PORT, [IPV6]:PORT or PORT",
     [OPTION_USER] = "the name of a user",
     [OPTION_GROUP] = "the name of a group",
     [OPTION_LOG] = log_place_allowed,

@@ -31,6 +31,10 @@ OPTION(SPLICED, control, control, PATH, "/run/spliced/control.sock", RESTART,
        "daemon that may not write to /run/spliced has it in $XDG_RUNTIME_DIR/spliced, or else in "
        "/tmp/spliced-UID, where splicectl looks for it, too.",
        .word = "none", .where = offsetof(struct config, control_where))
+OPTION(SPLICED, status, status, ADDRESS, "none", RESTART,
+       "Where the daemon answers HTTP: /metrics for Prometheus, /healthz and /readyz. A port alone is "
+       "one of 127.0.0.1. It only tells, and it tells everybody who can connect. none: nowhere.",
+       .word = "none", .where = offsetof(struct config, status_where))
 OPTION(SPLICED, log_target, log_target, ENUM, "auto", RELOAD,
        "Where log lines go. auto is the journal when standard error is connected to it, and "
        "standard error otherwise.",

@@ -95,6 +95,7 @@ const struct option options[_OPTION_ID_MAX] = {
 #define C_TYPE_SIZE        uint64_t
 #define C_TYPE_MODE        unsigned int
 #define C_TYPE_ENUM        unsigned int
+#define C_TYPE_ADDRESS     struct addr
 #define C_TYPE_PATH        char *
 #define C_TYPE_FOLDER      char *
 #define C_TYPE_USER        char *

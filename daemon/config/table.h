@@ -31,6 +31,7 @@ enum option_type {
 	OPTION_ENUM,
 	OPTION_PATH, /* of a unix socket */
 	OPTION_FOLDER,
+	OPTION_ADDRESS,
 	OPTION_USER,
 	OPTION_GROUP,
 	OPTION_KEEPALIVE,

@@ -109,6 +109,31 @@ static int parse_folder(const struct option *o, const char *text, void *field, s
 	return replace_string(field, text);
 }
 
+/* A port alone is one of this host's own. */
+static int parse_address(const struct option *o, const char *text, void *field, struct text *why)
+{
+	bool port = strspn(text, "0123456789") == strlen(text);
+	struct addr a = {0};
+	char full[ADDR_STR_MAX];
+	const char *problem;
+
+	if (o->word && strcmp(text, o->word) == 0) {
+		*(struct addr *)field = a;
+		return 0;
+	}
+	/* A longer one is wrong, and so is a part of it. */
+	(void)snprintf(full, sizeof(full), "127.0.0.1:%s", text);
+	if (addr_parse(port ? full : text, &a, &problem) < 0) {
+		text_add_quoted(why, text);
+		text_add(why, ": %s", problem);
+		return -EINVAL;
+	}
+	if (a.sa.sa_family == AF_UNIX)
+		return text_invalid(why, text, "is not an IP address");
+	*(struct addr *)field = a;
+	return 0;
+}
+
 static int parse_log(const struct option *o, const char *text, void *field, struct text *why)
 {
 	struct log_place place;
@@ -197,6 +222,7 @@ static const parse_fn parsers[_OPTION_TYPE_MAX] = {
     [OPTION_ENUM] = parse_enum,
     [OPTION_PATH] = parse_path,
     [OPTION_FOLDER] = parse_folder,
+    [OPTION_ADDRESS] = parse_address,
     [OPTION_USER] = parse_user,
     [OPTION_NAME] = parse_name,
     [OPTION_TOKEN] = parse_token,
@@ -252,6 +278,13 @@ static void format_string(const struct option *o, const char *string, FILE *out)
 		fputs(o->word, out);
 }
 
+static void format_address(const struct option *o, const struct addr *a, FILE *out)
+{
+	char buf[ADDR_STR_MAX];
+
+	fputs(a->len ? addr_format(a, buf) : o->word, out);
+}
+
 void value_format(const struct option *o, const void *base, FILE *out)
 {
 	const void *field = (const char *)base + o->field;
@@ -278,6 +311,9 @@ void value_format(const struct option *o, const void *base, FILE *out)
 		break;
 	case OPTION_ENUM:
 		fputs(o->choices[*(const unsigned int *)field], out);
+		break;
+	case OPTION_ADDRESS:
+		format_address(o, field, out);
 		break;
 	case OPTION_KEEPALIVE:
 		tcpkeepalive_format(field, out);

@@ -140,6 +140,19 @@ static void warn_of_root(struct config_file *f)
 		     c->user);
 }
 
+/* It has no password and no TLS. */
+static void warn_of_status(struct config_file *f)
+{
+	const struct config *c = f->config;
+	char text[ADDR_STR_MAX];
+
+	if (c->status.len && !addr_is_loopback(&c->status))
+		file_warning(f, c->status_where.line,
+			     "status = %s: is not of this host alone: names, addresses and figures "
+			     "are told to everybody who can connect there",
+			     addr_format(&c->status, text));
+}
+
 void warn_of_whole(struct config_file *f)
 {
 	const struct config *c = f->config;
@@ -147,6 +160,7 @@ void warn_of_whole(struct config_file *f)
 	for (size_t i = 0; i < c->n_pools; i++)
 		warn_of_pool(f, i);
 	warn_of_root(f);
+	warn_of_status(f);
 	if (!c->access_log && f->lines[OPTION_ID_SPLICED_access_log_format] > 0)
 		file_warning(f, f->lines[OPTION_ID_SPLICED_access_log_format],
 			     "access_log_format does nothing: access_log is no");

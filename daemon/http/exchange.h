@@ -255,6 +255,8 @@ void http_record_tunnel(struct session *s);
 /* What will be counted of the request is claimed of the server's connection, which may be closed
  * before it is recorded: see ledger.h. */
 void http_claim_request(struct session *s);
+/* Counts a response; `server` is NULL for one of the daemon's own without one. */
+void http_count_status(const struct session *s, const struct server *server, unsigned int status);
 /* Logs and counts the request, and frees it. */
 void http_record(struct session *s, enum http_end end);
 /* What there is to record when the session ends, also as a tunnel. Whether that says it all. */

@@ -143,6 +143,31 @@ static void write_line(const struct session *s, const struct http_request *r, en
 	access_write(&e);
 }
 
+void http_count_status(const struct session *s, const struct server *server, unsigned int status)
+{
+	unsigned int class = status < 600 ? status / 100 : 0;
+	const struct home *h = s->home;
+
+	stat_inc(&h->stats->http_responses[class]);
+	stat_inc(&h->listener_stats[s->listener->index].http_responses[class]);
+	if (server)
+		stat_inc(&h->server_stats[server->index].http_responses[class]);
+}
+
+/* In the counters: its response, and how long it took. */
+static void count_response(const struct session *s, const struct http_request *r)
+{
+	const struct home *h = s->home;
+	struct listener_stats *l = &h->listener_stats[s->listener->index];
+
+	stat_time(&l->request_duration, (r->ended_ns ? r->ended_ns : h->loop->now) - r->began_ns);
+	if (r->server && r->first_ns)
+		stat_time(&h->server_stats[r->server->index].first_byte_duration,
+			  r->first_ns - r->dialled_ns);
+	if (r->status)
+		http_count_status(s, r->server, r->status);
+}
+
 void http_record(struct session *s, enum http_end end)
 {
 	struct http *h = s->http;
@@ -162,8 +187,7 @@ void http_record(struct session *s, enum http_end end)
 		none.id = atomic_fetch_add(s->home->last_id, 1) + 1;
 		r = &none;
 	}
-	if (r->status)
-		stat_inc(&st->http_responses[r->status < 600 ? r->status / 100 : 0]);
+	count_response(s, r);
 	if (atomic_load_explicit(s->home->access_log, memory_order_relaxed))
 		write_line(s, r, end, bytes);
 	if (h->request)

@@ -134,7 +134,7 @@ static bool pass_interim(struct session *s, const struct http_head *head, const 
 		http_fail(s, s->conns[SIDE_CLIENT], -err);
 		return false;
 	}
-	stat_inc(&s->home->stats->http_responses[1]);
+	http_count_status(s, s->server, 100);
 	if (input_used(s, &s->streams[DOWN], in, len) < 0)
 		session_end(s, END_LIMIT);
 	return true;

@@ -11,12 +11,14 @@
 #include "../log.h"
 #include "../mailbox.h"
 #include "../privileges.h"
+#include "../tally.h"
 #include "../util.h"
 #include "../worker.h"
 #include "control.h"
-#include "counter.h"
 #include "json.h"
+#include "metrics.h"
 #include "snapshot.h"
+#include "status.h"
 
 static void reply(struct control_request *req, json_t *answer)
 {
@@ -26,7 +28,7 @@ static void reply(struct control_request *req, json_t *answer)
 		control_reply_error(req, "out of memory");
 }
 
-/* ---- what the workers are asked for ----------------------------------------------------- */
+/* ---- sessions: each worker tells its own ------------------------------------------------ */
 
 /* Of one worker. */
 struct share {
@@ -38,8 +40,6 @@ struct share {
 struct gather {
 	struct commands *commands;
 	struct control_request *request;
-	json_t *(*build)(const struct gather *g);
-	bool with_sessions;
 	atomic_uint remaining;
 	struct letter answer; /* from the last of them */
 	unsigned int n_workers;
@@ -50,13 +50,21 @@ struct gather {
 static void gathered(void *owner _unused_, void *arg)
 {
 	struct gather *g = arg;
+	json_t *all = json_array();
 	bool complete = true;
 
-	for (unsigned int i = 0; i < g->n_workers; i++)
-		complete = complete && !g->shares[i].snapshot.incomplete;
-	reply(g->request, complete ? g->build(g) : NULL);
-	for (unsigned int i = 0; i < g->n_workers; i++)
-		snapshot_worker_free(&g->shares[i].snapshot);
+	for (unsigned int i = 0; i < g->n_workers; i++) {
+		struct worker_snapshot *w = &g->shares[i].snapshot;
+
+		complete = complete && !w->incomplete;
+		json_append_sessions(all, w);
+		snapshot_worker_free(w);
+	}
+	if (!complete) {
+		json_decref(all);
+		all = NULL;
+	}
+	reply(g->request, all);
 	free(g);
 }
 
@@ -65,14 +73,15 @@ static void gather_letter(void *owner, void *arg)
 	struct worker *w = owner;
 	struct gather *g = arg;
 
-	snapshot_worker(w, g->with_sessions, &g->shares[w->index].snapshot);
+	snapshot_worker(w, &g->shares[w->index].snapshot);
 	if (atomic_fetch_sub(&g->remaining, 1) == 1)
 		mailbox_post(g->commands->mail, &g->answer, gathered, g);
 }
 
-static void gather(struct control_request *req, struct commands *c, bool with_sessions,
-		   json_t *(*build)(const struct gather *g))
+static void cmd_sessions(struct control_request *req, int argc _unused_, char **argv _unused_,
+			 void *arg)
 {
+	struct commands *c = arg;
 	unsigned int n = c->daemon->n_workers;
 	struct gather *g = calloc(1, sizeof(*g) + n * sizeof(g->shares[0]));
 
@@ -82,46 +91,66 @@ static void gather(struct control_request *req, struct commands *c, bool with_se
 	}
 	g->commands = c;
 	g->request = req;
-	g->build = build;
-	g->with_sessions = with_sessions;
 	g->n_workers = n;
 	atomic_store(&g->remaining, n);
 	for (unsigned int i = 0; i < n; i++)
 		mailbox_post(&c->daemon->workers[i].mail, &g->shares[i].letter, gather_letter, g);
 }
 
-static json_t *build_sessions(const struct gather *g)
-{
-	json_t *all = json_array();
+/* ---- stats: when they are up to date ---------------------------------------------------- */
 
-	for (unsigned int i = 0; i < g->n_workers; i++)
-		json_append_sessions(all, &g->shares[i].snapshot);
-	return all;
+struct tallied {
+	struct tally_wait wait;
+	const struct commands *commands;
+	struct control_request *request;
+};
+
+static struct tallied *tallied_of(struct tally_wait *w)
+{
+	return container_of(w, struct tallied, wait);
 }
 
-static json_t *build_stats(const struct gather *g)
+static void stats_tallied(struct tally_wait *w, bool complete _unused_)
 {
+	struct tallied *t = tallied_of(w);
 	struct stats_snapshot stats;
 
-	snapshot_stats(g->commands->daemon, g->commands->doctor, &stats);
-	for (unsigned int i = 0; i < g->n_workers; i++)
-		counter_sum(&stats.stats, &g->shares[i].snapshot.stats);
-	return json_of_stats(&stats);
+	snapshot_stats(t->commands->daemon, t->commands->doctor, &stats);
+	reply(t->request, json_of_stats(&stats));
+	free(t);
+}
+
+static void metrics_tallied(struct tally_wait *w, bool complete _unused_)
+{
+	struct tallied *t = tallied_of(w);
+	size_t len;
+	_cleanup_free_ char *text = metrics_text(t->commands->metrics, &len);
+
+	reply(t->request, text ? json_pack("{s:s%}", "prometheus", text, len) : NULL);
+	free(t);
+}
+
+static void cmd_stats(struct control_request *req, int argc, char **argv, void *arg)
+{
+	const struct commands *c = arg;
+	bool prometheus = argc == 2 && strcmp(argv[1], "prometheus") == 0;
+	struct tallied *t;
+
+	if (argc > 1 && !prometheus) {
+		control_reply_error(req, "stats: \"%s\" is not prometheus", argv[1]);
+		return;
+	}
+	t = calloc(1, sizeof(*t));
+	if (!t) {
+		control_reply_error(req, "out of memory");
+		return;
+	}
+	*t = (struct tallied){.commands = c, .request = req};
+	t->wait.done = prometheus ? metrics_tallied : stats_tallied;
+	tally_ask(c->tally, &t->wait);
 }
 
 /* ---- commands --------------------------------------------------------------------------- */
-
-static void cmd_sessions(struct control_request *req, int argc _unused_, char **argv _unused_,
-			 void *arg)
-{
-	gather(req, arg, true, build_sessions);
-}
-
-static void cmd_stats(struct control_request *req, int argc _unused_, char **argv _unused_,
-		      void *arg)
-{
-	gather(req, arg, false, build_stats);
-}
 
 static void cmd_status(struct control_request *req, int argc _unused_, char **argv _unused_,
 		       void *arg)
@@ -130,6 +159,7 @@ static void cmd_status(struct control_request *req, int argc _unused_, char **ar
 	struct status_snapshot status;
 	int err = snapshot_status(c->daemon, c->doctor, &status);
 
+	status.status = c->status ? status_address(c->status) : NULL;
 	reply(req, err ? NULL : json_of_status(&status));
 	snapshot_status_free(&status);
 }

@@ -8,10 +8,16 @@ struct doctor;
 struct event_base;
 struct identity;
 struct mailbox;
+struct metrics;
+struct status;
+struct tally;
 
 struct commands {
 	struct daemon *daemon;
 	const struct doctor *doctor;
+	struct metrics *metrics;
+	const struct status *status; /* NULL: none */
+	struct tally *tally;
 	struct mailbox *mail; /* of the main thread; its letters' owner is not used */
 	struct control *control;
 };

@@ -16,6 +16,7 @@
 #include "../upstream/ejection.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
+#include "counter.h"
 
 /* ---- sessions --------------------------------------------------------------------------- */
 
@@ -58,29 +59,16 @@ static void take_session(const struct session *s, uint64_t now, struct session_s
 		ret->backend = *backend;
 }
 
-void snapshot_worker(struct worker *w, bool with_sessions, struct worker_snapshot *ret)
+void snapshot_worker(const struct worker *w, struct worker_snapshot *ret)
 {
 	uint64_t now = now_ns();
 	const struct session *s;
 
-	*ret = (struct worker_snapshot){.stats = w->stats};
-	ret->stats.sessions_active = w->home.n;
-	ret->stats.sessions_sniffing = w->home.n_sniffing;
-	if (with_sessions)
-		ret->sessions = calloc(w->home.n + 1, sizeof(*ret->sessions));
-	ret->incomplete = with_sessions && !ret->sessions;
-	TAILQ_FOREACH (s, &w->home.live, link) {
-		for (int i = 0; i < 2; i++) {
-			const struct stream *st = &s->streams[i];
-
-			ret->stats.bytes_copied += st->copied;
-			ret->stats.bytes_redirected += stream_moved_by_kernel(st);
-			ret->stats.bytes_bypassed += stream_moved_directly(st);
-			ret->stats.bytes_trimmed += stream_trimmed(st);
-		}
+	*ret = (struct worker_snapshot){.sessions = calloc(w->home.n + 1, sizeof(*ret->sessions))};
+	ret->incomplete = !ret->sessions;
+	TAILQ_FOREACH (s, &w->home.live, link)
 		if (ret->sessions && ret->n_sessions < w->home.n)
 			take_session(s, now, &ret->sessions[ret->n_sessions++]);
-	}
 }
 
 void snapshot_worker_free(struct worker_snapshot *w)
@@ -93,6 +81,8 @@ void snapshot_worker_free(struct worker_snapshot *w)
 void snapshot_stats(const struct daemon *d, const struct doctor *doctor, struct stats_snapshot *ret)
 {
 	*ret = (struct stats_snapshot){.verdicts = d->maps != NULL, .canary = doctor->canary};
+	for (unsigned int i = 0; i < d->n_workers; i++)
+		counter_sum(&ret->stats, &d->workers[i].stats, sizeof(ret->stats));
 	ret->stats.log_lost = sinks_lost();
 	for (int i = 0; d->maps && i < _VERDICT_MAX; i++)
 		ret->stats.verdicts[i] = maps_verdicts(d->maps, (enum verdict_why)i);

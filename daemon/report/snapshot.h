@@ -29,8 +29,7 @@ struct session_snapshot {
 struct worker_snapshot {
 	struct session_snapshot *sessions;
 	size_t n_sessions;
-	bool incomplete;    /* there was no memory for the sessions */
-	struct stats stats; /* with the live sessions' bytes added */
+	bool incomplete; /* there was no memory for the sessions */
 };
 
 /* What became of the attempts to connect to one address of a server. */
@@ -77,6 +76,7 @@ struct status_snapshot {
 	uint32_t sessions_active, max_sessions;
 	uint64_t memory_used, memory_max;
 	bool draining;
+	const struct addr *status; /* where HTTP tells it; NULL: nowhere */
 	struct listener_snapshot *listeners;
 	size_t n_listeners;
 	struct pools_snapshot pools;
@@ -88,8 +88,8 @@ struct stats_snapshot {
 	const char *canary;
 };
 
-/* Takes it in the worker's own thread. `with_sessions`: each of them, or else their sum alone. */
-void snapshot_worker(struct worker *w, bool with_sessions, struct worker_snapshot *ret);
+/* Takes it in the worker's own thread. */
+void snapshot_worker(const struct worker *w, struct worker_snapshot *ret);
 void snapshot_worker_free(struct worker_snapshot *w);
 
 /* These, in the main thread; 0 or -ENOMEM, and *ret is to be freed in either case. */
@@ -98,6 +98,6 @@ void snapshot_status_free(struct status_snapshot *s);
 int snapshot_pools(const struct daemon *d, struct pools_snapshot *ret);
 void snapshot_pools_free(struct pools_snapshot *p);
 
-/* Begins with what no worker counts; theirs are added with counter_sum(). */
+/* As of the last tally. */
 void snapshot_stats(const struct daemon *d, const struct doctor *doctor,
 		    struct stats_snapshot *ret);

@@ -169,3 +169,30 @@ bool pool_is_awaited(struct pool *p)
 	(void)pthread_mutex_unlock(&p->lock);
 	return awaited;
 }
+
+static uint64_t passed_over(const struct server *s)
+{
+	uint64_t times = 0;
+
+	for (uint64_t rest = s->used; rest; rest &= rest - 1)
+		times += s->targets[__builtin_ctzll(rest)].ejection.times;
+	return times;
+}
+
+void pool_figures(struct pool *p, size_t first, size_t n, struct server_figures *ret)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < n; i++) {
+		const struct server *s = &p->servers[first + i];
+
+		ret[i] = (struct server_figures){
+		    .state = server_state(s),
+		    .active = s->active,
+		    .total = s->total,
+		    .connect_failures = s->connect_failures,
+		    .passed_over = passed_over(s),
+		    .n_addrs = s->n_addrs,
+		};
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}

@@ -44,5 +44,13 @@ struct wish {
  */
 struct server *pool_pick(struct pool *p, const struct wish *wish, struct addr *where,
 			 struct attempt *attempt);
+/* Of one server, at one moment. */
+struct server_figures {
+	const char *state; /* see server_state() */
+	uint64_t active, total, connect_failures, passed_over;
+	unsigned int n_addrs;
+};
+/* Of `n` servers from `first` on; their sessions wait meanwhile, so of not too many at once. */
+void pool_figures(struct pool *p, size_t first, size_t n, struct server_figures *ret);
 /* Whether a name of one of its servers is still being looked up. */
 bool pool_is_awaited(struct pool *p);

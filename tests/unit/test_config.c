@@ -159,6 +159,7 @@ static void assert_default_spliced(const struct config *c)
 	assert_int_equal(c->engine, ENGINE_AUTO);
 	assert_int_equal(c->max_sessions, 65536);
 	assert_string_equal(c->control, "/run/spliced/control.sock");
+	assert_int_equal(c->status.len, 0);
 	assert_int_equal(c->log_target, LOG_TO_AUTO);
 	assert_int_equal(c->log_level, LOG_LVL_INFO);
 	assert_string_equal(c->access_log, "yes");
@@ -211,6 +212,7 @@ static const char full[] = "[spliced]\n"
 			   "engine = copy ; a comment\n"
 			   "max_sessions=1\n"
 			   "control = none\n"
+			   "status = 9180\n"
 			   "log_target = stderr\n"
 			   "log_level = debug\n"
 			   "access_log = no\n"
@@ -261,6 +263,8 @@ static void assert_full_spliced(const struct config *c)
 	assert_int_equal(c->engine, ENGINE_COPY);
 	assert_int_equal(c->max_sessions, 1);
 	assert_null(c->control);
+	assert_string_equal(addr_format(&c->status, buf), "127.0.0.1:9180");
+	assert_int_equal(c->status_where.line, 6);
 	assert_int_equal(c->log_target, LOG_TO_STDERR);
 	assert_int_equal(c->log_level, LOG_LVL_DEBUG);
 	assert_null(c->access_log);
@@ -353,10 +357,10 @@ static void every_option(void **state _unused_)
 	_cleanup_config_ struct config *c = loaded(full);
 
 	assert_full(c);
-	assert_int_equal(c->user_where.line, 9);
-	assert_int_equal(c->listeners[0].where.line, 19);
-	assert_int_equal(c->listeners[0].pool_where.line, 23);
-	assert_int_equal(c->pools[1].servers[3].where.line, 44);
+	assert_int_equal(c->user_where.line, 10);
+	assert_int_equal(c->listeners[0].where.line, 20);
+	assert_int_equal(c->listeners[0].pool_where.line, 24);
+	assert_int_equal(c->pools[1].servers[3].where.line, 45);
 }
 
 static void named_user(void **state _unused_)
@@ -497,7 +501,7 @@ static void table_is_complete(void **state _unused_)
 			    o->type == OPTION_USER || o->type == OPTION_NAME ||
 			    o->type == OPTION_GROUP || o->type == OPTION_LOG ||
 			    o->type == OPTION_TOKEN || o->type == OPTION_FIELD ||
-			    o->type == OPTION_KEEPALIVE);
+			    o->type == OPTION_KEEPALIVE || o->type == OPTION_ADDRESS);
 		assert_ptr_equal(option_find(o->section, o->key), o);
 		/* -t warns of it where there is no HTTP. */
 		if (o->section == SECTION_LISTENER && strncmp(o->help, "http: ", 6) == 0)
@@ -674,6 +678,15 @@ static void bad_lists(void **state _unused_)
 					     "the prefix length; allowed: networks like 10.0.0.0/8 "
 					     "or fd00::/8, addresses, or unix, or empty\n");
 	listener_error("deny = all", "t.conf:5: deny: \"all\": not an IPv4 or IPv6 network");
+	spliced_error("status = here", "t.conf:2: status: \"here\": port is missing");
+	spliced_error("status = localhost:1",
+		      "t.conf:2: status: \"localhost:1\": not a valid IPv4 "
+		      "address; allowed: none, or IPV4:PORT, [IPV6]:PORT or "
+		      "PORT");
+	spliced_error("status = 65536", "t.conf:2: status: \"65536\": port is not");
+	spliced_error("status = 127.0.0.1", "t.conf:2: status: \"127.0.0.1\": port is missing");
+	spliced_error("status = unix:/x", "t.conf:2: status: \"unix:/x\" is not an IP address");
+	spliced_error("status =", "t.conf:2: status: needs a value");
 	spliced_error("nameserver = dns.example", "t.conf:2: nameserver: \"dns.example\": not a");
 	spliced_error("nameserver = unix:/x", "t.conf:2: nameserver: \"unix:/x\": not an IP");
 	spliced_error("nameserver = 1.1.1.1:0", "t.conf:2: nameserver: \"1.1.1.1:0\": port is not "
@@ -748,8 +761,7 @@ static void host_name_lengths(void **state _unused_)
 
 static void unknown_keys(void **state _unused_)
 {
-	static const char *const later[] = {"status", "health_check", "session_rate",
-					    "remote_bypass"};
+	static const char *const later[] = {"health_check", "session_rate", "remote_bypass"};
 
 	pool_error("balanse = x",
 		   "t.conf:3: unknown key \"balanse\" in [pool NAME], did you mean "

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "status.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "../config/config.h"
+#include "../daemon.h"
+#include "../http/parse.h"
+#include "../log.h"
+#include "../memory.h"
+#include "../tally.h"
+#include "../worker.h"
+#include "metrics.h"
+#include "oneshot.h"
+
+#define CLIENTS_MAX 32
+#define HEAD_MAX    8192
+#define FIELDS_MAX  64
+#define BACKLOG     128
+
+#define TEXT_PLAIN   "text/plain; charset=utf-8"
+#define TEXT_METRICS "text/plain; version=0.0.4; charset=utf-8"
+
+struct status {
+	struct status_sources from;
+	struct addr where;
+	char name[ADDR_STR_MAX];
+	struct oneshot *server;
+};
+
+/* What a client is told. */
+struct answer {
+	const char *status; /* code and reason */
+	const char *type;
+	const char *fields; /* further ones, each with CR LF */
+	char *body;         /* malloc'ed; NULL: there was no memory for it */
+	size_t len;
+};
+
+struct page {
+	const char *path;
+	void (*make)(const struct status *s, bool complete, struct answer *ret);
+};
+
+/* One client's question, on its way through the workers. */
+struct question {
+	struct tally_wait wait;
+	struct oneshot_request *request;
+	const struct status *status;
+	const struct page *page;
+	bool head_only;
+};
+
+/* ---- answers ---------------------------------------------------------------------------- */
+
+static void say(struct answer *a, const char *fmt, ...) _printf_(2, 3);
+static void say(struct answer *a, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vasprintf(&a->body, fmt, args);
+	va_end(args);
+	if (n < 0)
+		a->body = NULL;
+	a->len = n < 0 ? 0 : (size_t)n;
+}
+
+static const char *http_time(char buf[40])
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (!gmtime_r(&now, &tm) || !strftime(buf, 40, "%a, %d %b %Y %H:%M:%S GMT", &tm))
+		return "Thu, 01 Jan 1970 00:00:00 GMT";
+	return buf;
+}
+
+static void free_body(const void *data, size_t len _unused_, void *arg _unused_)
+{
+	free((void *)(uintptr_t)data);
+}
+
+/* Sends it, or with `head_only` its head; takes the body. */
+static void send_answer(struct oneshot_request *req, struct answer *a, bool head_only)
+{
+	struct evbuffer *out = oneshot_output(req);
+	char date[40];
+
+	if (!a->body) {
+		a->status = "503 Service Unavailable";
+		a->len = 0;
+	}
+	if (out)
+		(void)evbuffer_add_printf(out,
+					  "HTTP/1.1 %s\r\nDate: %s\r\nContent-Type: %s\r\n"
+					  "Content-Length: %zu\r\nCache-Control: no-store\r\n"
+					  "X-Content-Type-Options: nosniff\r\n%s"
+					  "Connection: close\r\n\r\n",
+					  a->status, http_time(date), a->type, a->len,
+					  a->fields ? a->fields : "");
+	if (!out || head_only || !a->len ||
+	    evbuffer_add_reference(out, a->body, a->len, free_body, NULL) < 0)
+		free(a->body);
+	oneshot_answer(req);
+}
+
+static void refuse(struct oneshot_request *req, const char *status, const char *fields,
+		   const char *text)
+{
+	struct answer a = {.status = status, .type = TEXT_PLAIN, .fields = fields};
+
+	say(&a, "%s\n", text);
+	send_answer(req, &a, false);
+}
+
+/* ---- pages ------------------------------------------------------------------------------ */
+
+static void make_metrics(const struct status *s, bool complete _unused_, struct answer *ret)
+{
+	ret->type = TEXT_METRICS;
+	ret->body = metrics_text(s->from.metrics, &ret->len);
+}
+
+/* The first worker that has not answered; NULL: all have. */
+static const struct worker *silent_worker(const struct daemon *d)
+{
+	for (unsigned int i = 0; i < d->n_workers; i++)
+		if (!tally_answered(&d->workers[i]))
+			return &d->workers[i];
+	return NULL;
+}
+
+static void unavailable(struct answer *ret)
+{
+	ret->status = "503 Service Unavailable";
+}
+
+/* Whether all workers answer; if not, that is the answer. */
+static bool is_alive(const struct status *s, bool complete, struct answer *ret)
+{
+	const struct worker *silent = complete ? NULL : silent_worker(s->from.daemon);
+
+	if (!silent)
+		return true;
+	unavailable(ret);
+	say(ret, "worker/%u does not answer\n", silent->index);
+	return false;
+}
+
+static void make_health(const struct status *s, bool complete, struct answer *ret)
+{
+	if (is_alive(s, complete, ret))
+		say(ret, "ok\n");
+}
+
+/* Why clients that come now are not served; NULL: they are. */
+static const char *why_not_ready(struct daemon *d)
+{
+	if (atomic_load(&d->draining))
+		return "draining";
+	if (slots_used(&d->slots) >= d->config->max_sessions)
+		return "max_sessions is reached";
+	return memory_refuses(&d->memory) ? "memory_max is near" : NULL;
+}
+
+static void make_ready(const struct status *s, bool complete, struct answer *ret)
+{
+	const char *why = why_not_ready(s->from.daemon);
+
+	if (!why) {
+		if (is_alive(s, complete, ret))
+			say(ret, "ready\n");
+		return;
+	}
+	unavailable(ret);
+	say(ret, "%s\n", why);
+}
+
+static const struct page pages[] = {
+    {"/metrics", make_metrics},
+    {"/healthz", make_health},
+    {"/readyz", make_ready},
+};
+
+/* ---- requests --------------------------------------------------------------------------- */
+
+static void on_tallied(struct tally_wait *w, bool complete)
+{
+	struct question *q = container_of(w, struct question, wait);
+	struct answer a = {.status = "200 OK", .type = TEXT_PLAIN};
+
+	/* Of a client that has gone: the server may have, too. */
+	if (oneshot_output(q->request))
+		q->page->make(q->status, complete, &a);
+	send_answer(q->request, &a, q->head_only);
+	free(q);
+}
+
+static void ask(const struct status *s, struct oneshot_request *req, const struct page *page,
+		bool head_only)
+{
+	struct question *q = calloc(1, sizeof(*q));
+
+	if (!q) {
+		refuse(req, "503 Service Unavailable", NULL, "out of memory");
+		return;
+	}
+	*q = (struct question){.wait.done = on_tallied,
+			       .request = req,
+			       .status = s,
+			       .page = page,
+			       .head_only = head_only};
+	tally_ask(s->from.tally, &q->wait);
+}
+
+/* A path without its query. */
+static const struct page *find_page(const char *head, struct http_slice path)
+{
+	const char *text = head + path.at, *query = memchr(text, '?', path.len);
+	size_t len = query ? (size_t)(query - text) : path.len;
+
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		if (strlen(pages[i].path) == len && memcmp(pages[i].path, text, len) == 0)
+			return &pages[i];
+	return NULL;
+}
+
+static void on_request(struct oneshot_request *req, char *data, size_t len, void *arg)
+{
+	static const struct http_limits limits = {.head_max = HEAD_MAX, .fields_max = FIELDS_MAX};
+	struct http_field fields[FIELDS_MAX];
+	struct http_scan scan = {0};
+	struct http_head head;
+	const struct page *page;
+	int n = http_request_parse(data, len, &scan, &limits, fields, &head);
+
+	if (n <= 0) {
+		refuse(req,
+		       n == 0 || n == -HTTP_HEAD_TOO_LARGE ? "431 Request Header Fields Too Large"
+							   : "400 Bad Request",
+		       NULL, n < 0 ? http_error_str[-n] : "the head is too large");
+		return;
+	}
+	page = find_page(data, head.path);
+	if (!page)
+		refuse(req, "404 Not Found", NULL, "there is /metrics, /healthz and /readyz");
+	else if (head.method_id != METHOD_GET && head.method_id != METHOD_HEAD)
+		refuse(req, "405 Method Not Allowed", "Allow: GET, HEAD\r\n", "GET or HEAD");
+	else
+		ask(arg, req, page, head.method_id == METHOD_HEAD);
+}
+
+/* It ends with an empty line, whichever line ends it has: the parser says what is wrong. */
+static size_t head_length(const char *data, size_t len, bool ended _unused_)
+{
+	size_t at = strspn(data, "\r\n");
+	const char *crlf, *lf;
+
+	if (at >= len)
+		return 0;
+	crlf = memmem(data + at, len - at, "\r\n\r\n", 4);
+	lf = memmem(data + at, len - at, "\n\n", 2);
+	if (lf && (!crlf || lf < crlf))
+		return (size_t)(lf - data) + 2;
+	return crlf ? (size_t)(crlf - data) + 4 : 0;
+}
+
+static const struct oneshot_kind status_kind = {
+    .length = head_length,
+    .run = on_request,
+    .clients_max = CLIENTS_MAX,
+    .request_max = HEAD_MAX,
+    .lingers = true,
+};
+
+/* ---- the socket ------------------------------------------------------------------------- */
+
+/* On success the caller owns *ret_fd. */
+static int listen_at(struct addr *where, int *ret_fd)
+{
+	_cleanup_close_ int fd =
+	    socket(where->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1;
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
+	    bind(fd, &where->sa, where->len) < 0 || listen(fd, BACKLOG) < 0 ||
+	    getsockname(fd, &where->sa, &where->len) < 0)
+		return -errno;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int status_open(struct event_base *base, const struct addr *where, const char *from,
+		const struct status_sources *sources, struct status **ret)
+{
+	struct status *s = calloc(1, sizeof(*s));
+	_cleanup_close_ int fd = -1;
+	char text[ADDR_STR_MAX];
+	int err = -ENOMEM;
+
+	if (s) {
+		*s = (struct status){.from = *sources, .where = *where};
+		err = listen_at(&s->where, &fd);
+	}
+	if (!err) {
+		(void)addr_format(&s->where, s->name);
+		s->server = oneshot_open(base, fd, s->name, &status_kind, s);
+		err = s->server ? 0 : -ENOMEM;
+	}
+	if (err) {
+		free(s);
+		return log_errno(err, "%s: status = %s", from, addr_format(where, text));
+	}
+	(void)TAKE_FD(fd);
+	*ret = s;
+	return 0;
+}
+
+const struct addr *status_address(const struct status *s)
+{
+	return &s->where;
+}
+
+void status_close(struct status *s)
+{
+	if (!s)
+		return;
+	oneshot_close(s->server);
+	free(s);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The HTTP server for who watches the daemon: /metrics, /healthz and /readyz. It only tells. Runs
+ * in the main thread; slow and hostile clients are bounded by oneshot.h, and sessions never wait
+ * for it.
+ */
+#pragma once
+
+#include "../addr.h"
+
+struct daemon;
+struct event_base;
+struct metrics;
+struct status;
+struct tally;
+
+struct status_sources {
+	struct daemon *daemon;
+	struct metrics *metrics;
+	struct tally *tally;
+};
+
+/* Listens at `where`, whose port the kernel may choose. `from` names the option in messages. 0 or a
+ * negative errno after logging. */
+int status_open(struct event_base *base, const struct addr *where, const char *from,
+		const struct status_sources *sources, struct status **ret);
+/* Where it listens. */
+const struct addr *status_address(const struct status *s);
+void status_close(struct status *s); /* NULL is allowed */
