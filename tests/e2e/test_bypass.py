@@ -212,13 +212,14 @@ def echo_server(env, cgroup, host="127.0.0.1", at=()):
     """The address of a server in the cgroup that sends back what it gets."""
     process = subprocess.Popen([*cgroup.prefix(), *at, sys.executable, "-c", ECHO, host],
                                stdout=subprocess.PIPE, text=True)
-    return f"{host}:{int(process.stdout.readline())}", process
+    port = int(process.stdout.readline())
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}", process
 
 
-def echo_daemon(env, cgroup, **spliced):
-    address, process = echo_server(env, cgroup)
+def echo_daemon(env, cgroup, host="127.0.0.1", bind="127.0.0.1:0", **spliced):
+    address, process = echo_server(env, cgroup, host)
     daemon = env.spliced(address, spliced={"bypass_cgroup": cgroup.path, **spliced},
-                         listener={"local_bypass": "both"})
+                         listener={"local_bypass": "both", "bind": bind})
     return daemon, process
 
 
@@ -268,9 +269,13 @@ print(n[0])
 
 @case(engines=("kernel",), core=True)
 def test_ipv6(env):
-    _, daemon = bypassed(env, "--sessions", 10, "--bytes-up", "1M", "--bytes-down", "1M",
-                         listen="[::1]:0", bind="[::1]:0")
-    assert daemon.stats()["sessions_bypass"] > 0, daemon.stats()
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup, host="::1", bind="[::1]:0")
+    client = joined_client(env, cgroup, daemon, "exchange(10)")
+    client.stdin.write("\n")
+    client.stdin.flush()
+    assert client.wait(timeout=20) == 0
+    wait_until(lambda: daemon.stats()["bytes_bypassed"] > 0, 5, "the session is counted")
 
 
 @case(engines=("kernel",))
@@ -348,10 +353,10 @@ sys.stdin.readline()
 
 def joined_client(env, cgroup, daemon, then, wait=WAIT, to=None, at=()):
     """A client in the cgroup that has been joined, waits, and then does what `then` says."""
-    host, port = daemon.address().split(":")
+    host, _, port = daemon.address().rpartition(":")
     program = f"{CLIENT}{wait}\n{then}"
-    process = subprocess.Popen([*cgroup.prefix(), *at, sys.executable, "-c", program, to or host,
-                                port],
+    process = subprocess.Popen([*cgroup.prefix(), *at, sys.executable, "-c", program,
+                                to or host.strip("[]"), port],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     assert daemon.sessions()[0]["engine"] == "bypass", daemon.sessions()
