@@ -3,7 +3,8 @@
 
 import statistics
 
-from sections import BASE, BODIES, GETS, SECTIONS, STREAMS, TLS_STREAMS
+from sections import (BASE, BODIES, DIRECT, GETS, LOCAL_ECHO, LOCAL_STREAMS, PGBENCH, REDIS,
+                      SECTIONS, STREAMS, TLS_STREAMS)
 
 
 class Results:
@@ -140,10 +141,40 @@ def _tls_goals():
               for label, measure in TLS_STREAMS)]
 
 
+def _local_goals():
+    def goal(what, measure, field, compare, bound, base=DIRECT):
+        return _goal(f"local {what}", "spliced-bypass", base, measure, field, compare, bound)
+
+    def is_bulk(measure):
+        return measure.startswith("local-up64k")
+
+    return [
+        *(goal(f"requests/s, {label}", measure, "per_s", ">=", bound)
+          for (label, measure), bound in zip(LOCAL_ECHO, (1.7, 1.4, 1.3))),
+        *(goal(f"p99 latency, {label}", measure, "p99_us", "<=", 1.0)
+          for label, measure in LOCAL_ECHO),
+        *(goal(f"Gbit/s, {label}", measure, "gbit_s", ">=", bound)
+          for (label, measure), bound in zip(LOCAL_STREAMS, (1.6, 1.8, 0.95, 0.95))),
+        *(goal(f"CPU per byte, {label}", measure, "cpu_s_per_gb", "<=", 0.6)
+          for label, measure in LOCAL_STREAMS if is_bulk(measure)),
+        *(goal(f"requests/s, {label}", measure, "per_s", ">=", 3.0, BASE)
+          for label, measure in LOCAL_ECHO),
+        *(goal(f"Gbit/s, {label}", measure, "gbit_s", ">=", 3.0, BASE)
+          for label, measure in LOCAL_STREAMS if is_bulk(measure)),
+        goal("connections/s", "local-connrate", "per_s", ">=", 0.95, "spliced-kernel"),
+        *(goal(f"redis requests/s, {label}", measure, "per_s", ">=", 1.0)
+          for label, measure in REDIS),
+        *(goal(f"redis p99 latency, {label}", measure, "p99_us", "<=", 1.0)
+          for label, measure in REDIS),
+        *(goal(f"pgbench transactions/s, {label}", measure, "per_s", ">=", 1.0)
+          for label, measure in PGBENCH),
+    ]
+
+
 GOALS = [*_kernel_goals(),
          _goal("Rss bytes per idle session", "spliced-kernel", None, "idle", "rss_per_session",
                "<=", 2048),
-         *_copy_goals(), *_http_goals(), *_tls_goals()]
+         *_copy_goals(), *_http_goals(), *_tls_goals(), *_local_goals()]
 
 
 def judge(results):

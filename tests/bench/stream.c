@@ -28,10 +28,12 @@ static void streams_open(struct load *load, struct stream *streams, int epoll, c
 	for (unsigned i = 0; i < load->connections; i++) {
 		/* Connects blocking, so that the order of the streams is the same each time. */
 		streams[i].fd = dial(options, load->first + i, true);
-		if (streams[i].fd < 0 ||
-		    send(streams[i].fd, start, (size_t)length, MSG_NOSIGNAL) != length)
+		if (streams[i].fd < 0)
 			die("connect");
+		/* Before the first byte, as programs that wait for events do. */
 		unblock(streams[i].fd);
+		if (send(streams[i].fd, start, (size_t)length, MSG_NOSIGNAL) != length)
+			die("connect");
 		epoll_set(epoll, EPOLL_CTL_ADD, streams[i].fd, events, &streams[i]);
 	}
 }
