@@ -80,7 +80,7 @@ enum way_why {
 	WAY_BUSY,        /* there was no moment at which nothing was on its way */
 	WAY_HALF_CLOSED, /* one side had ended before */
 	WAY_MEMORY,      /* memory_max is near */
-	WAY_YOUNG,       /* the session ended before it was old enough to be worth it */
+	WAY_YOUNG,       /* the session was over before they were joined */
 	WAY_SEGMENTS,    /* a token is more than one segment of the source's TCP */
 	WAY_CORRUPT,     /* what is in the source's TCP are not the tokens that were put there */
 	_WAY_WHY_MAX,

@@ -144,9 +144,9 @@ enum way_why bypass_why(const struct stream *s)
 {
 	const struct bypass *b = s->splice->bypass;
 
-	if (!b)
-		return s->splice->wants_bypass ? WAY_YOUNG : WAY_NOT_LEFT;
-	if (b->why)
+	if (b && b->why)
 		return b->why;
+	if (!b || !b->joined)
+		return s->splice->wants_bypass ? WAY_YOUNG : WAY_NOT_LEFT;
 	return s->bypass ? (enum way_why)s->bypass->way->why : WAY_NOT_LEFT;
 }

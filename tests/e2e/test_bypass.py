@@ -106,6 +106,7 @@ print("done", flush=True)
     assert client.stdout.readline() == "ready\n"
     wait_until(lambda: daemon.sessions()[0]["age_ms"] > 2100, 10, "it is old enough")
     assert daemon.stats()["sessions_bypass"] == 0, daemon.stats()
+    assert daemon.sessions()[0]["engine_reason"] == "young", daemon.sessions()
     client.stdin.write("\n")
     client.stdin.flush()
     assert client.stdout.readline() == "done\n"
