@@ -76,7 +76,7 @@ APT := apt-get install -y --no-install-recommends
 DEPS := gcc make clang llvm pkg-config bpftool libbpf-dev libevent-dev libinih-dev libsystemd-dev \
 	libjansson-dev libcap-dev libseccomp-dev libnghttp2-dev libc-ares-dev uthash-dev libc6-dev curl
 DEPS_TEST := libcmocka-dev python3 iproute2 procps util-linux openssl redis-server postgresql \
-	postgresql-contrib nginx-light libnginx-mod-stream iperf3 ethtool haproxy socat clang-format clang-tidy \
+	postgresql-contrib pgbouncer nginx-light libnginx-mod-stream iperf3 ethtool haproxy socat clang-format clang-tidy \
 	qemu-system-x86 busybox-static cpio xz-utils kmod libclang-rt-14-dev mandoc nghttp2-client \
 	nghttp2-server wrk prometheus openssh-server chromium nodejs sniproxy python3-grpcio
 DEPS_BENCH := mmdebstrap

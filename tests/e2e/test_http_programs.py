@@ -228,16 +228,6 @@ H2C_NGINX = """
 """
 
 
-class Nghttpd(programs.Program):
-    """nghttpd without TLS, with the files of env.tmp/www."""
-
-    def __init__(self, env, port=8005):
-        address = f"{programs.own_address()}:{port}"
-        host, _ = programs.split(address)
-        super().__init__(env, "nghttpd", [programs.find("nghttpd"), "--no-tls", "-a", host, "-d",
-                                          env.tmp / "www", port], address)
-
-
 def check_http2(env, server, protocol):
     """curl and h2load with prior knowledge, routed by their :authority and :path."""
     wanted = files(env, 100, 5_000_000)
@@ -263,7 +253,7 @@ def check_http2(env, server, protocol):
 @case(timeout=60)
 def test_http2_nghttpd(env):
     (env.tmp / "www").mkdir()
-    with Nghttpd(env) as server:
+    with programs.Nghttpd(env) as server:
         check_http2(env, server, "http")
         check_http2(env, server, "auto")
 

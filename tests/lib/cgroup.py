@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A cgroup of the test's own, below the root of the unified hierarchy."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -34,6 +35,22 @@ class Cgroup:
     def prefix(self):
         """What a command begins with to run in it."""
         return ["/bin/sh", "-c", f'echo $$ > {self.path}/cgroup.procs && exec "$0" "$@"']
+
+    @contextlib.contextmanager
+    def inside(self):
+        """What this process starts meanwhile runs in it."""
+        with open("/proc/self/cgroup", encoding="ascii") as lines:
+            own = next(line for line in lines if line.startswith("0::"))
+        before = unified() / own.rstrip("\n").partition("::")[2].lstrip("/")
+        self._take(self.path)
+        try:
+            yield
+        finally:
+            self._take(before)
+
+    @staticmethod
+    def _take(path):
+        (path / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
 
     def close(self):
         deadline = time.monotonic() + 10

@@ -268,3 +268,41 @@ class Node(Program):
         path.write_text(script, encoding="utf-8")
         command = [find("env"), f"HOST={host}", f"PORT={port}", find("node"), path]
         super().__init__(env, name, command, f"{host}:{port}")
+
+
+class Nghttpd(Program):
+    """nghttpd without TLS, with the files of env.tmp/www."""
+
+    def __init__(self, env, port=8005):
+        host = own_address()
+        super().__init__(env, "nghttpd", [find("nghttpd"), "--no-tls", "-a", host, "-d",
+                                          env.tmp / "www", port], f"{host}:{port}")
+
+
+PGBOUNCER = """
+[databases]
+postgres = host={host} port={port} dbname=postgres user=postgres pool_size=4
+[pgbouncer]
+listen_addr = {own}
+listen_port = {own_port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+"""
+
+
+class PgBouncer(Program):
+    """pgbouncer in front of a PostgreSQL server, with a connection of it for each transaction; root
+    runs it as nobody."""
+
+    STOP = signal.SIGINT
+
+    def __init__(self, env, server, port=6432):
+        host, server_port = split(server)
+        own, config = own_address(), env.tmp / "pgbouncer.ini"
+        config.write_text(PGBOUNCER.format(host=host, port=server_port, own=own, own_port=port),
+                          encoding="utf-8")
+        command = [find("pgbouncer"), config]
+        if os.geteuid() == 0:
+            command[1:1] = ["-u", "nobody"]
+        super().__init__(env, "pgbouncer", command, f"{own}:{port}")
