@@ -66,6 +66,8 @@ static void look(struct session *s, enum silence_of of)
 		if (of == SILENCE_BOTH || i == SIDE_BACKEND)
 			s->moved_ns = MAX(s->moved_ns, when);
 	}
+	s->outstanding |= splice_is_unread(&s->splice);
+	s->moved_ns = MAX(s->moved_ns, session_active_ns(s));
 }
 
 uint64_t silence_left(struct session *s, uint64_t limit, enum silence_of of)

@@ -83,6 +83,18 @@ static bool has_unread(struct bypass_stream *side)
 	return bypass_look(side) && bypass_queued(side) > 0;
 }
 
+bool bypass_is_unread(struct splice *sp)
+{
+	struct bypass *b = sp->bypass;
+	bool up, down;
+
+	if (!b || !b->joined)
+		return false;
+	up = has_unread(&b->sides[UP]);
+	down = has_unread(&b->sides[DOWN]);
+	return up || down;
+}
+
 bool bypass_may_close(struct splice *sp)
 {
 	struct bypass *b = sp->bypass;
@@ -105,16 +117,11 @@ void bypass_close(struct splice *sp)
 	b->closed_at = sp->by->loop->now;
 }
 
-int bypass_forget(struct splice *sp)
+static int clear_refs(const struct bypass *b)
 {
-	struct bypass *b = sp->bypass;
+	const struct splice *sp = b->splice;
 	int err = 0;
 
-	if (!b)
-		return 0;
-	/* A program that runs still may write to the ways: nobody else gets them meanwhile. */
-	if (b->joined && sp->by->loop->now - b->closed_at < REST_NS)
-		return -EAGAIN;
 	for (int d = UP; d <= DOWN; d++) {
 		const uint64_t cookies[] = {b->sides[d].app,
 					    b->joined ? sp->streams[d].target->cookie : 0};
@@ -127,6 +134,20 @@ int bypass_forget(struct splice *sp)
 		}
 	}
 	return err;
+}
+
+int bypass_forget(struct splice *sp)
+{
+	struct bypass *b = sp->bypass;
+	int err = b && !b->forgotten ? clear_refs(b) : 0;
+
+	if (!b || err)
+		return err;
+	b->forgotten = true;
+	/* A program that runs still may write to the ways: nobody else gets them meanwhile. */
+	if (b->joined && sp->by->loop->now - b->closed_at < REST_NS)
+		return -EAGAIN;
+	return 0;
 }
 
 void bypass_free(struct splice *sp)

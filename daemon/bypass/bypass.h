@@ -15,6 +15,9 @@
 bool bypass_expect(struct splice *sp);
 /* It is: joins them as soon as may be, or has refused that. False: there is no memory for it. */
 bool bypass_begin(struct splice *sp);
+/* Looks at what both applications have not read yet: whether there is such. What they have read
+ * since the last look counts as a movement of the splice. */
+bool bypass_is_unread(struct splice *sp);
 /* Nothing is moved any more. */
 void bypass_stop(struct splice *sp);
 /* Whether nothing waits in an application's queue that the close of its connection would discard,

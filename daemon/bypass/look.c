@@ -24,21 +24,23 @@ static bool look(struct splicer *by, const uint32_t *ways, size_t n)
 	return !err;
 }
 
-/* What has left the target's queue since the last look is a movement. */
+/* What the target has read since the last look is a movement. */
 static void note(struct bypass_stream *b)
 {
 	int32_t queued = bypass_queued(b);
+	uint64_t read = stream_moved(b->stream) - (uint64_t)queued;
 	struct splice *sp = b->stream->splice;
 
 	if (queued == b->queued)
 		b->backoff = MIN(MAX(b->backoff * 2, WAIT_MIN_NS), WAIT_MAX_NS);
 	else
 		b->backoff = WAIT_MIN_NS;
-	if (queued < b->queued)
+	if (read != b->read)
 		sp->active_ns = sp->by->loop->now;
 	if (!queued)
 		b->injected = 0;
 	b->queued = queued;
+	b->read = read;
 }
 
 bool bypass_look(struct bypass_stream *b)

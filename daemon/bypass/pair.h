@@ -19,4 +19,5 @@ struct bypass {
 	uint64_t stopped_at; /* it has ended; 0: it has not */
 	enum way_why why;    /* its applications will not be joined */
 	bool joined;         /* they were */
+	bool forgotten;      /* nothing of it is in the maps */
 };

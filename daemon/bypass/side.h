@@ -44,6 +44,7 @@ struct bypass_stream {
 	uint32_t holds;     /* how often the source had been stopped when it was let go on last */
 	uint32_t injected;  /* messages put into the target's queue since it was last seen empty */
 	int32_t queued;     /* what was in it at the last look */
+	uint64_t read;      /* what the target had read of the stream by then */
 	uint64_t backoff;   /* ns */
 	struct timer timer; /* waiting: when it is looked at again */
 	bool waiting;

@@ -93,6 +93,11 @@ void splice_stop(struct splice *sp)
 	}
 }
 
+bool splice_is_unread(struct splice *sp)
+{
+	return bypass_is_unread(sp);
+}
+
 bool splice_may_close(struct splice *sp)
 {
 	return bypass_may_close(sp);

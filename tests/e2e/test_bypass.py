@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from lib import case, netns
+from lib.host import fd_count
 from lib.process import run
 from lib.scenarios import SCENARIOS, UPLOAD
 from lib.traffic import check_accounts, start, through, wait_stalled
@@ -209,10 +210,10 @@ asyncio.run(main())
 """
 
 
-def echo_server(env, cgroup, host="127.0.0.1", at=()):
-    """The address of a server in the cgroup that sends back what it gets."""
-    process = subprocess.Popen([*cgroup.prefix(), *at, sys.executable, "-c", ECHO, host],
-                               stdout=subprocess.PIPE, text=True)
+def echo_server(env, cgroup, host="127.0.0.1", program=ECHO, arguments=(), at=()):
+    """The address of a server in the cgroup that sends back what it gets, or does otherwise."""
+    process = subprocess.Popen([*cgroup.prefix(), *at, sys.executable, "-c", program, host,
+                                *map(str, arguments)], stdout=subprocess.PIPE, text=True)
     port = int(process.stdout.readline())
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}", process
 
@@ -352,12 +353,12 @@ sys.stdin.readline()
 """
 
 
-def joined_client(env, cgroup, daemon, then, wait=WAIT, to=None, at=()):
+def joined_client(env, cgroup, daemon, then, *arguments, wait=WAIT, to=None, at=()):
     """A client in the cgroup that has been joined, waits, and then does what `then` says."""
     host, _, port = daemon.address().rpartition(":")
     program = f"{CLIENT}{wait}\n{then}"
     process = subprocess.Popen([*cgroup.prefix(), *at, sys.executable, "-c", program,
-                                to or host.strip("[]"), port],
+                                to or host.strip("[]"), port, *map(str, arguments)],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     assert daemon.sessions()[0]["engine"] == "bypass", daemon.sessions()
@@ -425,6 +426,42 @@ for line in sys.stdin:
     assert last_end(daemon) == "done"
     line = daemon.access_log()[-1]
     assert (line["engine"], line["bypass"]) == ("bypass", "yes"), line
+
+
+# Connections that send and receive as fast as it goes, until both are over.
+BUSY_CLIENT = """
+import asyncio, sys
+async def send(writer):
+    while True:
+        writer.write(b"b" * 50000)
+        await writer.drain()
+async def receive(reader):
+    while await reader.read(65536):
+        pass
+async def one():
+    reader, writer = await asyncio.open_connection(sys.argv[1], int(sys.argv[2]))
+    await asyncio.gather(send(writer), receive(reader), return_exceptions=True)
+async def main():
+    await asyncio.gather(*(one() for _ in range(int(sys.argv[3]))))
+    print("ended", flush=True)
+asyncio.run(main())
+"""
+
+
+@case(engines=("kernel", "copy"))
+def test_the_daemon_is_killed_under_load(env):
+    """Whoever sends or receives then sees the end of it, on both sides."""
+    cgroup = env.cgroup()
+    daemon, server = echo_daemon(env, cgroup, **SMALL)
+    before = fd_count(server.pid)
+    client = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", BUSY_CLIENT,
+                               *daemon.address().split(":"), "8"],
+                              stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: daemon.stats()["bytes_bypassed"] > 1 << 20, 10, "bytes go directly")
+    daemon.kill()
+    wait_until(lambda: client.poll() is not None, 20, "all of the client's connections end")
+    assert client.stdout.read() == "ended\n"
+    wait_until(lambda: fd_count(server.pid) == before, 20, "all of the server's connections end")
 
 
 def last_end(daemon):
@@ -517,6 +554,71 @@ except OSError as error:
     assert client.stdout.readline() == "alive\n"
     assert client.stdout.readline() == "reset\n"
     assert last_end(daemon) == "idle_timeout"
+
+
+# A server that sends it all at once, and then nothing more.
+GIVER = """
+import asyncio, sys
+async def serve(reader, writer):
+    while data := await reader.read(65536):
+        if b"give" in data:
+            writer.write(b"g" * int(sys.argv[2]))
+        else:
+            writer.write(data)
+        if b"end" in data:
+            writer.write_eof()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, sys.argv[1], 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+SLOW_READER = """
+until = time.monotonic() + 3
+left = int(sys.argv[3])
+s.send(b"give" + sys.argv[4].encode())
+step = left // 60
+while left:
+    select.select([s], [], [], 20)
+    n = len(s.recv(min(step, left)))
+    assert n, f"an end, {left} bytes too soon"
+    left -= n
+    time.sleep(0.05)
+print("all", flush=True)
+if sys.argv[4]:
+    print(s.recv(1), flush=True)
+    s.shutdown(socket.SHUT_WR)
+    sys.stdin.readline()
+"""
+
+
+def slow_reader_test(end, limits):
+    """A reader takes three seconds for what was sent to it at once, within a limit of one second."""
+    size = 2 << 20
+
+    @case(engines=("kernel",))
+    def test(env):
+        cgroup = env.cgroup()
+        address, _ = echo_server(env, cgroup, program=GIVER, arguments=(size,))
+        daemon = env.spliced(address, spliced={"bypass_cgroup": cgroup.path},
+                             listener={"local_bypass": "both", **limits})
+        client = joined_client(env, cgroup, daemon, SLOW_READER, size, end, wait=BUSY)
+        client.stdin.write("\n")
+        client.stdin.flush()
+        assert client.stdout.readline() == "all\n"
+        if end:
+            assert client.stdout.readline() == "b''\n"
+            client.stdin.close()
+        client.wait(timeout=10)
+        assert last_end(daemon) == "done"
+        assert daemon.stats()["bytes_bypassed"] >= size, daemon.stats()
+    return test
+
+
+test_a_slow_reader_is_not_idle = slow_reader_test("", {"idle_timeout": "1s"})
+test_a_slow_reader_is_not_silent = slow_reader_test("end", {"half_close_timeout": "1s"})
 
 
 # ---- the start ----------------------------------------------------------------------------------

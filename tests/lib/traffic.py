@@ -27,11 +27,11 @@ def start(env, *options, listen="127.0.0.1:0", bind="127.0.0.1:0", timeout=None,
     return load, daemon
 
 
-def start_many(env, *loads, **config):
+def start_many(env, *loads, listener=None, **config):
     """A daemon with a listener and a pool for each load (l0, l1, ...), so that they do not mix."""
     more = {}
     for i, load in enumerate(loads):
-        more[f"listener l{i}"] = {"bind": "127.0.0.1:0", "pool": f"p{i}"}
+        more[f"listener l{i}"] = {"bind": "127.0.0.1:0", "pool": f"p{i}", **(listener or {})}
         more[f"pool p{i}"] = {"server": f"s{i} {load.backend}"}
     return env.spliced(loads[0].backend, more=more, **config)
 
