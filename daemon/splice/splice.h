@@ -27,8 +27,8 @@ void splice_by_hand(struct splice *sp, const struct engine *hand);
 void splice_open(struct splice *sp);
 /* Calls whoever moves the stream's bytes; nothing where the splice has ended. */
 void stream_pump(struct stream *s);
-/* Looks whether something of what one application has sent directly waits in the other's queue; what
- * has been read since the last look is a movement. */
+/* Looks whether something of what one application has sent directly waits in the other's queue;
+ * what has been read since the last look is a movement. */
 bool splice_is_unread(struct splice *sp);
 /* It has ended: nothing is moved any more. The sockets are open still. */
 void splice_stop(struct splice *sp);
