@@ -158,9 +158,7 @@ def test_over_and_back(env):
         if env.vm and name not in ("both_ways", "messages", "echo_ends", "half_close_meanwhile"):
             continue
         _, daemon = through(env, *options, spliced={"engine": "auto"}, environment=RESTLESS)
-        changes = daemon.stats()["copy_reasons"]["small"]
-        assert changes, f"{name}: {daemon.stats()}"
-        small += changes
+        small += daemon.stats()["copy_reasons"]["small"]
         daemon.check_and_end()
     env.note(f"{small} changes")
     assert small >= env.pick(5000, 1000), f"only {small} changes"
