@@ -107,7 +107,11 @@ struct way {
 	__u32 spins;     /* ... and of the last ones: in which share it was waited for */
 	__u32 held;      /* how often the source was stopped */
 	__u32 discarded; /* sockops: the source was closed with unread bytes in its queue */
-	__u64 reserved1[4];
+	__u64 reserved1[3];
+	__u32 reserved2;
+	/* Programs that have found the way, and may write to it: it belongs to nobody else until
+	 * there are none. Those of earlier sources count, too. */
+	__u32 inside;
 	/* -- written by the daemon -- */
 	__u64 source, target; /* cookies */
 	__u32 base;           /* the source's sequence number at position 0 */
@@ -116,9 +120,9 @@ struct way {
 	__u32 messages;  /* the most messages in it */
 	__u32 forwarded; /* CARRIES: the position up to which the daemon has put them there */
 	__u32 leave;     /* enum way_why: the program is to leave the way with the next send */
-	__u32 reserved2;
+	__u32 reserved3;
 	__u64 nonce; /* nobody else knows it */
-	__u64 reserved3[1];
+	__u64 reserved4;
 	/* -- written by `peek`, which the daemon runs: the target's socket -- */
 	__u32 there;    /* it is the target, and alive */
 	__s32 queued;   /* memory of what it has not read */
@@ -129,7 +133,7 @@ struct way {
 	__u32 deaf;     /* it reads no more (RCV_SHUTDOWN) */
 	__u32 file;     /* 0: it has none, 1: it has, and blocks, 2: O_NONBLOCK */
 	__u32 unfit;    /* enum way_why: it cannot be bypassed at all; 0: it can */
-	__u32 reserved4[7];
+	__u32 reserved5[7];
 };
 
 struct peek_args {
@@ -157,6 +161,7 @@ struct admit_packet {
 };
 
 _Static_assert(sizeof(struct way) == 256, "struct way is ABI between bpf/ and daemon/");
+_Static_assert(__builtin_offsetof(struct way, inside) == 124, "nothing behind it is reset");
 _Static_assert(__builtin_offsetof(struct way, source) == 128, "a cache line a writer");
 _Static_assert(__builtin_offsetof(struct way, there) == 192, "a cache line a writer");
 _Static_assert(sizeof(struct bypass_ref) == 16, "struct bypass_ref is ABI");

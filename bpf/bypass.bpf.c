@@ -250,6 +250,26 @@ static __always_inline void enrol_established(struct bpf_sock_ops *ops)
 	(void)__sync_lock_test_and_set(&place->cookie, cookie);
 }
 
+/*
+ * Between these two the way is what it is: the daemon, which turns it off first, then waits until
+ * `inside` is 0 before another session gets it. Additions whose result is used are full barriers, as
+ * is the daemon's store: either it sees the program, or the program that the way is off.
+ */
+static __always_inline int come_in(struct way *way, __u64 cookie)
+{
+	__u32 others = __sync_fetch_and_add(&way->inside, 1);
+
+	asm volatile("" ::"r"(others));
+	return way->on && way->source == cookie;
+}
+
+static __always_inline void go_out(struct way *way)
+{
+	__u32 others = __sync_fetch_and_add(&way->inside, -1);
+
+	asm volatile("" ::"r"(others));
+}
+
 static __always_inline struct way *way_from(__u64 cookie)
 {
 	struct bypass_ref *ref = bpf_map_lookup_elem(&bypass_of, &cookie);
@@ -285,8 +305,11 @@ static __always_inline void enrolled_state(struct bpf_sock_ops *ops)
 	    raw->sk_backlog.rmem_alloc.counter <= 0)
 		return;
 	way = way_from(cookie);
-	if (way && way->on)
+	if (!way)
+		return;
+	if (come_in(way, cookie))
 		way->discarded = 1;
+	go_out(way);
 }
 
 /*
@@ -307,7 +330,7 @@ static __always_inline void enrolled_acked(struct bpf_sock_ops *ops)
 	if (!tp)
 		return;
 	way = way_from(cookie);
-	if (way && way->on && way->phase != WAY_LEFT)
+	if (way && way->on && way->source == cookie && way->phase != WAY_LEFT)
 		want = 1;
 	is = tp->notsent_lowat;
 	if (is != want && (is == 0 || is == 1))
@@ -614,6 +637,7 @@ int forward(struct sk_msg_md *msg)
 	struct way *way;
 	__u64 cookie, key;
 	__u32 size, index;
+	int verdict = SK_PASS;
 
 	/* Read once, in a form that the verifier takes: clang would merge this load with others. */
 	size = msg->size;
@@ -634,9 +658,12 @@ int forward(struct sk_msg_md *msg)
 	}
 	index = ref->way;
 	way = bpf_map_lookup_elem(&ways, &index);
-	if (!way || !way->on || way->source != cookie || way->phase == WAY_LEFT)
+	if (!way)
 		return SK_PASS;
-	return go_direct(msg, way, index, size);
+	if (come_in(way, cookie) && way->phase != WAY_LEFT)
+		verdict = go_direct(msg, way, index, size);
+	go_out(way);
+	return verdict;
 }
 
 /* ---- looking ------------------------------------------------------------------------------- */

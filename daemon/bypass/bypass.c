@@ -19,8 +19,6 @@
 #define BUFFER 65536
 /* How long the last bytes may take to be read before a connection is reset. */
 #define FAREWELL_NS (2 * NSEC_PER_SEC)
-/* How long ways rest before another session may have them. */
-#define REST_NS (50 * NSEC_PER_MSEC)
 
 static void begin_side(struct bypass *b, enum direction d)
 {
@@ -30,8 +28,7 @@ static void begin_side(struct bypass *b, enum direction d)
 	side->stream = &sp->streams[d];
 	side->index = sp->slot * 2 + d;
 	side->way = &sp->by->bypass->ways[side->index];
-	/* Its last user is long closed. */
-	*side->way = (struct way){0};
+	bypass_way_set(side->way, &(const struct way){0});
 	side->stream->hand = &engine_meeting;
 }
 
@@ -114,7 +111,11 @@ void bypass_close(struct splice *sp)
 		return;
 	for (int d = UP; d <= DOWN; d++)
 		__atomic_store_n(&b->sides[d].way->on, 0, __ATOMIC_SEQ_CST);
-	b->closed_at = sp->by->loop->now;
+}
+
+static bool is_in_use(const struct bypass_stream *side)
+{
+	return __atomic_load_n(&side->way->inside, __ATOMIC_SEQ_CST);
 }
 
 static int clear_refs(const struct bypass *b)
@@ -144,10 +145,8 @@ int bypass_forget(struct splice *sp)
 	if (!b || err)
 		return err;
 	b->forgotten = true;
-	/* A program that runs still may write to the ways: nobody else gets them meanwhile. */
-	if (b->joined && sp->by->loop->now - b->closed_at < REST_NS)
-		return -EAGAIN;
-	return 0;
+	/* A program that runs still may write to a way: nobody else gets it meanwhile. */
+	return is_in_use(&b->sides[UP]) || is_in_use(&b->sides[DOWN]) ? -EAGAIN : 0;
 }
 
 void bypass_free(struct splice *sp)

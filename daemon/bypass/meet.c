@@ -69,12 +69,14 @@ static enum chance find_both(struct bypass *b)
 	if (getrandom(nonces, sizeof(nonces), 0) != (ssize_t)sizeof(nonces))
 		return never(b, WAY_REFUSED);
 	for (int d = UP; d <= DOWN; d++) {
-		*b->sides[d].way = (struct way){
+		const struct way way = {
 		    .source = b->sides[d].app,
 		    .target = b->sides[d == UP ? DOWN : UP].app,
 		    .base = b->ours[d].received,
 		    .nonce = nonces[d],
 		};
+
+		bypass_way_set(b->sides[d].way, &way);
 	}
 	return CHANCE_NOW;
 }

@@ -15,7 +15,6 @@ struct bypass {
 	uint64_t try_at;     /* when the next try is, after one in vain */
 	unsigned int tries, laters;
 	struct timer timer;
-	uint64_t closed_at;  /* its ways are off */
 	uint64_t stopped_at; /* it has ended; 0: it has not */
 	enum way_why why;    /* its applications will not be joined */
 	bool joined;         /* they were */

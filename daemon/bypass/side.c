@@ -2,6 +2,8 @@
 #include "side.h"
 
 #include <assert.h>
+#include <stddef.h>
+#include <string.h>
 
 #include "../log.h"
 #include "../splice/stream.h"
@@ -34,6 +36,14 @@ static const uint8_t next_states[_BYPASS_STATE_MAX] = {
     [BYPASS_OVER] = 0,
 };
 #undef TO
+
+void bypass_way_set(struct way *way, const struct way *to)
+{
+	const size_t daemon = offsetof(struct way, source);
+
+	memcpy(way, to, offsetof(struct way, inside));
+	memcpy((char *)way + daemon, (const char *)to + daemon, sizeof(*way) - daemon);
+}
 
 bool bypass_may_enter(enum bypass_state from, enum bypass_state next)
 {

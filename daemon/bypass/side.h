@@ -58,6 +58,8 @@ struct bypass_stream {
 
 /* The only place it changes state. */
 void bypass_enter(struct bypass_stream *b, enum bypass_state next);
+/* Everything of it but `inside`, which is the programs' alone. */
+void bypass_way_set(struct way *way, const struct way *to);
 /* Whether `next` may follow `from`: the table, for tests. */
 bool bypass_may_enter(enum bypass_state from, enum bypass_state next);
 

@@ -107,13 +107,6 @@ def bpf_maps(pid):
     return found
 
 
-def bpf_map_beside(number, name):
-    """The id of the map of that name that was made together with another one."""
-    shown = process.run("bpftool", "map", "show", "-j", timeout=10)
-    return min((found["id"] for found in json.loads(shown.stdout) if found.get("name") == name),
-               key=lambda other: abs(other - number))
-
-
 def map_entries(number):
     """How many entries a map has."""
     shown = process.run("bpftool", "map", "dump", "id", number, "-j", timeout=30)

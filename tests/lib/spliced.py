@@ -153,10 +153,8 @@ class Spliced:
     def map_entries(self):
         """{map: entries} of the maps that hold something per session."""
         maps = host.bpf_maps(self.pid)
-        if "joined" in maps:    # the daemon itself has no descriptor of this one
-            maps["enrolled"] = host.bpf_map_beside(maps["joined"], "enrolled")
         return {name: host.map_entries(maps[name])
-                for name in ("sockets", "engaged", "lane_of", "enrolled", "joined", "bypass_of")
+                for name in ("sockets", "engaged", "lane_of", "joined", "bypass_of")
                 if name in maps}
 
     def signal(self, number):
