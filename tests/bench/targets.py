@@ -241,6 +241,8 @@ class Spliced(Target):
         return first_line([str(cls.build / "spliced"), "--version"])
 
     def launch(self):
+        if "{cgroup}" in self.options and not (self.cgroup and self.cgroup.path):
+            raise Failure("no cgroup can be made for the applications")
         conf = self.write_conf(configurations.SPLICED[self.protocol].format(
             engine=self.engine, backend=self.backend, directory=self.directory,
             sessions=self.sessions, listener=self.listener,

@@ -297,7 +297,8 @@ def test_three_network_namespaces(env):
     """Client, daemon and server have addresses of their own, and one host."""
     cgroup = env.cgroup()
     network = netns.Network(env)
-    address, _ = echo_server(env, cgroup, network.backend_address(), network.backend.command())
+    address, _ = echo_server(env, cgroup, network.backend_address(),
+                             at=network.backend.command())
     daemon = network.spliced(address, spliced={"bypass_cgroup": cgroup.path},
                              listener={"local_bypass": "both"})
     client = joined_client(env, cgroup, daemon, "exchange(10)", at=network.client.command())
@@ -519,10 +520,11 @@ def test_sleeping_readers_are_bounded(env):
     cgroup = env.cgroup()
     number = env.pick(20, 5)
     load, daemon = start(env, "--sessions", number, "--bytes-up", "64M", "--bytes-down", 0,
-                         "--sleep-reader", "server", 100000, 600, *UPLOAD, prefix=cgroup.prefix(),
+                         "--pause", "0.2:1000-20000", "--sleep-reader", "server", "2M", 600,
+                         *UPLOAD, prefix=cgroup.prefix(),
                          spliced={"bypass_cgroup": cgroup.path}, listener={"local_bypass": "both"})
     progress = wait_stalled(load, "up")
-    sent = progress["up"]["sent"] / number
+    sent = progress["up"]["sent"] / number - (2 << 20)
     env.note(f"{sent / (1 << 20):.1f} MiB each")
     assert sent < 8 << 20, progress
     assert daemon.stats()["sessions_bypass"] > 0, daemon.stats()
