@@ -117,8 +117,9 @@ print("done", flush=True)
 
 # ---- other networks -----------------------------------------------------------------------------
 
-SLOW = ("--sessions", 8, "--slow-reader", "client", "8M", "--bytes-down", "4M", "--bytes-up", "100K",
-        "--pause", "0.2:1000-20000")
+# With moments of quiet, in which they are joined, long before either side ends.
+SLOW = ("--sessions", 8, "--slow-reader", "client", "8M", "--bytes-down", "4M", "--bytes-up", "4M",
+        "--pause", "0.5:2000-20000")
 
 
 def between_hosts(env, network, *options, **spliced):
@@ -429,7 +430,8 @@ for line in sys.stdin:
     assert (line["engine"], line["bypass"]) == ("bypass", "yes"), line
 
 
-# Connections that send and receive as fast as it goes, until both are over.
+# Connections that send and receive as fast as it goes, until both are over; once they have had time
+# to be joined.
 BUSY_CLIENT = """
 import asyncio, sys
 async def send(writer):
@@ -441,6 +443,10 @@ async def receive(reader):
         pass
 async def one():
     reader, writer = await asyncio.open_connection(sys.argv[1], int(sys.argv[2]))
+    for _ in range(50):
+        writer.write(b"b" * 100)
+        await reader.readexactly(100)
+        await asyncio.sleep(0.01)
     await asyncio.gather(send(writer), receive(reader), return_exceptions=True)
 async def main():
     await asyncio.gather(*(one() for _ in range(int(sys.argv[3]))))
