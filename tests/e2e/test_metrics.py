@@ -159,19 +159,20 @@ def test_bytes_are_the_servers_they_came_from(env):
 
 @case(engines=("kernel",))
 def test_bytes_of_the_bypass(env):
-    up, down, number = 3 * MIB, 2 * MIB, 4
+    number, size, rounds = 4, 2000, 1000
     cgroup = env.cgroup()
-    _, daemon = through(env, "--sessions", number, "--bytes-up", up, "--bytes-down", down,
+    _, daemon = through(env, "--sessions", number, "--pingpong", size, rounds,
                         prefix=cgroup.prefix(), listener={"local_bypass": "both"},
                         spliced={**STATUS, "bypass_cgroup": cgroup.path})
     daemon.wait_sessions(0)
     told = scrape(daemon)
     for name in ("spliced_listener_bytes_total", "spliced_server_bytes_total"):
-        assert told.sum(name, direction="up") == number * up
-        assert told.sum(name, direction="down") == number * down
+        assert told.sum(name, direction="up") == number * size * rounds
+        assert told.sum(name, direction="down") == number * size * rounds
         assert told.sum(name, engine="bypass") == told.sum("spliced_bytes_bypassed_total")
-    assert told.sum("spliced_bytes_bypassed_total") > number * (up + down) // 2
-    assert told.sum("spliced_listener_sessions_ended_total", engine="bypass") == number
+    assert told.sum("spliced_bytes_bypassed_total") > 0
+    bypassed = daemon.stats()["sessions_bypass"]
+    assert told.sum("spliced_listener_sessions_ended_total", engine="bypass") == bypassed > 0
     assert told.sum("spliced_canary_check_passed", check="bypass_account") == 1
 
 
