@@ -252,8 +252,8 @@ static __always_inline void enrol_established(struct bpf_sock_ops *ops)
 
 /*
  * Between these two the way is what it is: the daemon, which turns it off first, then waits until
- * `inside` is 0 before another session gets it. Additions whose result is used are full barriers, as
- * is the daemon's store: either it sees the program, or the program that the way is off.
+ * `inside` is 0 before another session gets it. Additions whose result is used are full barriers,
+ * as is the daemon's store: either it sees the program, or the program that the way is off.
  */
 static __always_inline int come_in(struct way *way, __u64 cookie)
 {
