@@ -76,8 +76,7 @@ struct lane {
 	__u32 next_seq;   /* TCP sequence number of the next byte, valid for seq_epoch */
 	__u32 seq_epoch;
 	__u32 base;
-	__u8 based;         /* 1: base is valid */
-	__u8 small;         /* small segments in a row, each soon after the one before */
+	__u16 based;        /* 1: base is valid */
 	__u16 left;         /* the last `leave` that was done: the source is out of `engaged` */
 	__u32 pause_wanted; /* raised by one with each pause event */
 	__u32 mem_mark;     /* two generations bound the memory of the backlog, see verdict */
@@ -96,8 +95,7 @@ struct lane {
 	__u32 mem_high;   /* the same two marks for the memory the backlog holds */
 	__u32 mem_hard;
 	__u32 generation; /* of the session that uses this slot */
-	__u8 worker;      /* index of its ring buffer */
-	__u8 choosing;    /* 1: LANE_EVENT_SMALL is of interest */
+	__u16 worker;     /* index of its ring buffer */
 	__u16 leave;      /* differs from `left`: take the source out of `engaged` ... */
 	__u64 taken;      /* ... if `passed` is still this */
 };
@@ -113,15 +111,7 @@ enum lane_event_kind {
 	LANE_EVENT_PAUSE,  /* the backlog is above its high mark */
 	LANE_EVENT_GAP,    /* bytes are missing: abort the session */
 	LANE_EVENT_LIMIT,  /* the budget is used up, to the byte */
-	LANE_EVENT_SMALL,  /* LANE_SMALL_RUN small segments in a row, each sent at once */
 };
-
-/* A small segment has so many bytes at most; it comes so soon after the one before, and behind so
- * many that its target has not sent. */
-#define LANE_SMALL        4096
-#define LANE_SMALL_GAP_NS 100000000ULL
-#define LANE_SMALL_UNSENT 16384
-#define LANE_SMALL_RUN    64
 
 struct lane_event {
 	__u32 lane;
@@ -131,7 +121,6 @@ struct lane_event {
 	__u32 reserved;
 };
 
-_Static_assert(SPLICE_MAX_WORKERS <= 256, "lane.worker is an index");
 _Static_assert(sizeof(struct lane) == 128, "struct lane is ABI between bpf/ and daemon/");
 _Static_assert(__builtin_offsetof(struct lane, forwarded) == 64, "one cache line a writer");
 _Static_assert(sizeof(struct lane_ref) == 16, "struct lane_ref is ABI");
@@ -147,8 +136,6 @@ enum splice_debug {
 	SPLICE_DEBUG_PASS_FIN = 1 << 5,  /* bpf: an empty FIN segment is passed, not dropped */
 	/* The other way round: one more protection. Daemon: see ledger.h. */
 	SPLICE_DEBUG_CHECK_BYTES = 1 << 6,
-	/* Both: every segment counts as small, two are a run; and every read as a large one. */
-	SPLICE_DEBUG_RESTLESS = 1 << 7,
 };
 
 #endif

@@ -360,28 +360,9 @@ static __always_inline void want_pause(struct lane *lane, __u32 index)
 	(void)post(lane, index, LANE_EVENT_PAUSE, VERDICT_REDIRECTED);
 }
 
-/* Small messages are cheaper to copy: tells the daemon when there are many of them. `gap` is the
- * time since the one before. */
-static __always_inline void note_size(struct lane *lane, __u32 index, __u32 len, __u32 unsent,
-				      __u64 gap)
-{
-	__u8 run = LANE_SMALL_RUN;
-
-	if (debug_flags & SPLICE_DEBUG_RESTLESS) {
-		run = 2;
-	} else if (len > LANE_SMALL || unsent > LANE_SMALL_UNSENT || gap > LANE_SMALL_GAP_NS) {
-		lane->small = 0;
-		return;
-	}
-	if (++lane->small < run)
-		return;
-	lane->small = 0;
-	(void)post(lane, index, LANE_EVENT_SMALL, VERDICT_REDIRECTED);
-}
-
-/* Rules 1 to 5 of the lane protocol for `len` new bytes, which came `gap` ns after those before. */
+/* Rules 1 to 5 of the lane protocol for `len` new bytes. */
 static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
-				   const struct lane_ref *ref, __u64 gap)
+				   const struct lane_ref *ref)
 {
 	__u32 len = skb->len, index = ref->lane, queued, backlog, memory, size;
 	__u32 write_seq, snd_nxt;
@@ -414,8 +395,6 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 			return pass(skb, lane, index, VERDICT_HARD);
 	}
 
-	if (lane->choosing)
-		note_size(lane, index, len, lane_unsent(lane, queued, snd_nxt), gap);
 	size = skb_truesize(skb);
 	lane->mem_new += size;
 	lane->redirected += len;
@@ -430,7 +409,7 @@ int verdict(struct __sk_buff *skb)
 {
 	struct lane_ref *ref;
 	struct lane *lane;
-	__u64 cookie, now, gap;
+	__u64 cookie;
 	__u32 index;
 
 	/*
@@ -467,8 +446,6 @@ int verdict(struct __sk_buff *skb)
 	case TRIM_GO_ON:
 		break;
 	}
-	now = bpf_ktime_get_coarse_ns();
-	gap = now - lane->active_ns;
-	lane->active_ns = now;
-	return forward(skb, lane, ref, gap);
+	lane->active_ns = bpf_ktime_get_coarse_ns();
+	return forward(skb, lane, ref);
 }

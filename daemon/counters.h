@@ -55,11 +55,11 @@ COUNTER(sessions_kernel,
 	"tunnel")
 COUNTER(sessions_copy,
 	"of them connected to a server and copied to the end (under `engine = auto` mostly those that "
-	"were over within `engage_after`, or had small messages only), and other connections of HTTP/1")
+	"were over within `engage_after`), and other connections of HTTP/1")
 COUNTER(bytes_redirected, "moved by the kernel")
 COUNTER(bytes_copied,
 	"moved by the daemon, in kernel sessions too: at the beginning, at the end, what was handed up, "
-	"most of a lone busy stream whose receiver is fast, and under `engine = auto` small messages")
+	"and most of a lone busy stream whose receiver is fast")
 COUNTER(bytes_bypassed, "sent by one application into the other's queue")
 COUNTER(bytes_trimmed, "cut off by the verdict program because they had been seen before")
 COUNTER(pauses, "how often a sender was stopped because its receiver was slow")

@@ -18,8 +18,7 @@ OPTION(SPLICED, workers, workers, UINT, "auto", RESTART,
        .min = 1, .max = 256, .word = "auto", .word_value = 0, .unit = "threads")
 OPTION(SPLICED, engine, engine, ENUM, "auto", RESTART,
        "Who moves the bytes of a session. kernel uses the BPF programs, copy never does, and auto "
-       "uses them when this kernel has passed the test that the daemon runs at start, and copies "
-       "sessions for as long as several have small messages, which costs less. "
+       "uses them when this kernel has passed the test that the daemon runs at start. "
        "Sessions that exist keep their engine.",
        CHOICES(engine_choice_str))
 OPTION(SPLICED, max_sessions, max_sessions, UINT, "65536", RESTART,

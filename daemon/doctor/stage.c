@@ -76,7 +76,6 @@ static struct config *make_config(const struct canary_stage *st, const struct ad
 	free(c->access_log);
 	c->access_log = NULL;
 	c->max_sessions = 4;
-	c->engine = ENGINE_KERNEL;
 	c->engage_after = st->engage_after;
 	c->splice_low = 128 * 1024;
 	c->splice_high = 256 * 1024;

@@ -5,7 +5,6 @@
 #include "../listener.h"
 #include "../loop.h"
 #include "../silence.h"
-#include "../splice/choice.h"
 #include "../stats.h"
 #include "exchange.h"
 #include "http.h"
@@ -112,7 +111,7 @@ static void connected(struct session *s)
 		stat_inc(&s->home->stats->backend_reused);
 	for (int i = 0; i < 2; i++) {
 		s->streams[i].why_copy = COPY_NONE;
-		choice_end(&s->streams[i]);
+		s->streams[i].by_hand = 0;
 	}
 	http_send_request(s);
 }

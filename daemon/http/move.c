@@ -3,7 +3,6 @@
 
 #include "../listener.h"
 #include "../splice/budget.h"
-#include "../splice/choice.h"
 #include "input.h"
 #include "out.h"
 
@@ -25,8 +24,7 @@ static bool wants_kernel(const struct session *s, struct stream *st, const struc
 	/* Of a body that lasts until the end nobody knows whether it is worth it before it is. */
 	if (run == UINT64_MAX && b->moved < min)
 		return false;
-	return run >= min && !st->pending_len && st->choice == CHOICE_KERNEL &&
-	       budget_possible(st, run);
+	return run >= min && !st->pending_len && !st->by_hand && budget_possible(st, run);
 }
 
 /* Gives the run to the kernel. */
@@ -88,7 +86,9 @@ static enum move_result one_piece(struct session *s, struct stream *st, struct h
 	turn->short_of = used == 0;
 	turn->gathered += spans.at;
 	turn->reads++;
-	choice_moved(st, false, false);
+	/* Another stream of the worker has to wait as well: see pause.c. */
+	if (!stream_stays_by_hand(st))
+		st->by_hand = 0;
 	failed = write_spans(s, st, &spans) != 0;
 	/* Also where the target has failed: they are no part of the next request. */
 	if (input_used(s, st, in, used) < 0) {
@@ -124,9 +124,9 @@ enum move_result move_body(struct session *s, struct stream *st, struct http_bod
 		case INPUT_NONE:
 			/* A source that gives no more for now is slower than its target: the
 			 * kernel's work. */
-			if (st->choice != CHOICE_KERNEL)
+			if (st->by_hand)
 				stream_again(st);
-			choice_moved(st, true, false);
+			st->by_hand = 0;
 			return MOVE_WAIT;
 		case INPUT_END:
 			return MOVE_END;

@@ -20,24 +20,13 @@
 
 /* ---- sessions --------------------------------------------------------------------------- */
 
-/* Who moves its bytes now; of what is paused, at its beginning or end, who did. */
-static const char *engine_now(const struct session *s)
-{
-	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
-	bool small = up->choice == CHOICE_SMALL || down->choice == CHOICE_SMALL;
-
-	if (small && !stream_in_kernel(up) && !stream_in_kernel(down))
-		return engine_str(false);
-	return session_engine(s);
-}
-
 static void take_session(const struct session *s, uint64_t now, struct session_snapshot *ret)
 {
 	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
 	const struct addr *backend = session_backend(s);
 	const struct server *server = session_server(s);
 	enum way_why why = bypass_why(up) ? bypass_why(up) : bypass_why(down);
-	enum copy_reason reason = stream_reason(up) ? stream_reason(up) : stream_reason(down);
+	enum copy_reason reason = up->why_copy ? up->why_copy : down->why_copy;
 
 	*ret = (struct session_snapshot){
 	    .id = s->id,
@@ -49,7 +38,7 @@ static void take_session(const struct session *s, uint64_t now, struct session_s
 	    .server = server ? server->config->name : "",
 	    .client = s->client_conn.peer,
 	    .pauses = up->pauses + down->pauses,
-	    .engine = engine_now(s),
+	    .engine = session_engine(s),
 	    .state = s->protocol->describe(s),
 	    .engine_reason = why      ? way_why_str[why]
 			     : reason ? copy_reason_str[reason]

@@ -5,7 +5,6 @@
 #include "../stats.h"
 #include "../util.h"
 #include "byhand.h"
-#include "choice.h"
 #include "engage.h"
 
 static void give_up_both(struct splice *sp, enum copy_reason why)
@@ -45,8 +44,8 @@ static void give_to_kernel(struct splice *sp)
 
 		s->why_copy = COPY_NONE;
 		/* Pending bytes go first, and so does a filter; the copy engine engages it after
-		 * them, and when its messages are small no more. */
-		if (!sp->ended && !s->pending_len && !s->filter && s->choice == CHOICE_KERNEL)
+		 * them. */
+		if (!sp->ended && !s->pending_len && !s->filter)
 			(void)kernel_engage(s);
 	}
 }
@@ -54,34 +53,12 @@ static void give_to_kernel(struct splice *sp)
 void splice_adopt_now(struct splice *sp)
 {
 	splice_enlist(sp, NULL);
-	sp->postponed = false;
 	if (!awaits_bypass(sp)) {
 		give_to_kernel(sp);
 	} else if (!bypass_begin(sp)) {
 		sp->wants_bypass = false;
 		splice_choose_engine(sp);
 	}
-}
-
-bool splice_is_due(const struct stream *s)
-{
-	const struct splice *sp = s->splice;
-
-	if (splice_is_awaiting(sp))
-		return s->copied >= sp->settings->early_bytes;
-	return sp->postponed && s->choice == CHOICE_KERNEL &&
-	       (s->large_lead || stream_opposite(s)->choice == CHOICE_KERNEL);
-}
-
-void splice_adopt(struct splice *sp)
-{
-	if (awaits_bypass(sp) || sp->streams[UP].state != STREAM_COPY ||
-	    sp->streams[DOWN].state != STREAM_COPY || !choice_postpones(sp)) {
-		splice_adopt_now(sp);
-		return;
-	}
-	splice_enlist(sp, NULL);
-	sp->postponed = true;
 }
 
 /* Those that are old enough. */
@@ -92,7 +69,7 @@ static void on_adopt(struct timer *t)
 	struct splice *sp;
 
 	while ((sp = TAILQ_FIRST(&by->awaiting)) && sp->adopt_ns <= now + LOOP_SLACK_NS)
-		splice_adopt(sp);
+		splice_adopt_now(sp);
 	if (sp)
 		loop_timer_set(by->loop, t, MAX(sp->adopt_ns, now + NSEC_PER_MSEC));
 }

@@ -10,12 +10,6 @@ static inline bool splice_is_awaiting(const struct splice *sp)
 {
 	return sp->list == &sp->by->awaiting;
 }
-/* Whether this stream, which was read by hand, is one for which its splice is to be adopted, or
- * that to be considered again. */
-bool splice_is_due(const struct stream *s);
-/* It is old or busy enough: adopts it, or postpones that as long as its messages are small (never
- * where it wants the bypass). */
-void splice_adopt(struct splice *sp);
 /*
  * Gives both streams to the kernel, each if it can be. A stream that cannot be engaged stays with
  * the copy engine and its why_copy says the reason. If it wants the bypass that is tried before.

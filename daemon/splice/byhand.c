@@ -8,6 +8,9 @@
 #include "maps.h"
 #include "wait.h"
 
+/* How much is copied before the kernel has another try: it may be the better by then. */
+#define BY_HAND_MAX (UINT64_C(256) << 20)
+
 enum copy_reason kernel_reason(int err)
 {
 	switch (err) {
@@ -64,4 +67,10 @@ void kernel_abandon(struct stream *s)
 	if (stream_in_kernel(s))
 		kernel_to_copy(s);
 	s->why_copy = COPY_HALF_CLOSED;
+}
+
+bool stream_stays_by_hand(const struct stream *s)
+{
+	return s->by_hand && s->splice->by->company_ns <= s->by_hand &&
+	       s->copied - s->hand_from < BY_HAND_MAX;
 }

@@ -21,3 +21,6 @@ void kernel_give_up(struct stream *s, enum copy_reason why);
 void kernel_to_copy(struct stream *s);
 /* The source is dead, and the kernel has taken it out of the maps: what it left is copied. */
 void kernel_abandon(struct stream *s);
+/* Whether a stream that is copied though the kernel could have it (`by_hand`) goes on being copied.
+ */
+bool stream_stays_by_hand(const struct stream *s);

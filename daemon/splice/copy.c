@@ -7,7 +7,6 @@
 #include "../util.h"
 #include "adopt.h"
 #include "byhand.h"
-#include "choice.h"
 #include "drain.h"
 #include "ending.h"
 #include "engage.h"
@@ -29,8 +28,15 @@ enum copy_result {
 /* Whether the stream goes to the kernel as soon as nothing is pending. */
 static bool wants_kernel(const struct stream *s)
 {
-	return s->splice->adopted && s->why_copy == COPY_NONE && s->choice == CHOICE_KERNEL &&
-	       !s->filter;
+	return s->splice->adopted && s->why_copy == COPY_NONE && !s->by_hand && !s->filter;
+}
+
+/* A stream is copied by hand until its source has nothing more for now, which makes it the slower
+ * side and the stream the kernel's work, or until another one of the splicer has to wait as well.
+ */
+static bool stays_by_hand(const struct stream *s, enum copy_result r)
+{
+	return r != COPY_IDLE && stream_stays_by_hand(s);
 }
 
 /* Writes len bytes, and keeps what the target does not take. */
@@ -82,7 +88,6 @@ static enum copy_result step(struct stream *s)
 	s->plenty = (size_t)n >= s->splice->settings->read_size;
 	if ((size_t)n < size)
 		conn_short_read(s->source);
-	choice_read(s, (size_t)n);
 	s->source->received += (uint64_t)n;
 	s->splice->active_ns = stream_now(s);
 
@@ -146,14 +151,13 @@ static void source_ended(struct stream *s)
 	stream_finish(s);
 }
 
-/* A young session that turns out to be busy goes to the kernel early, and late one that had only
- * small messages. */
+/* A young session that turns out to be busy goes to the kernel early. */
 static void maybe_engage(struct stream *s)
 {
 	if (s->state != STREAM_COPY || s->splice->ended)
 		return;
-	if (splice_is_due(s)) {
-		splice_adopt(s->splice);
+	if (splice_is_awaiting(s->splice) && s->copied >= s->splice->settings->early_bytes) {
+		splice_adopt_now(s->splice);
 		return;
 	}
 	/* Where the kernel does not want it any more, reading by hand goes on. */
@@ -170,7 +174,8 @@ static void copy_pump(struct stream *s)
 	if (wants_kernel(s) && !s->pending_len && kernel_engage(s) == 0)
 		return;
 	r = move(s);
-	choice_moved(s, r == COPY_IDLE, r == COPY_BLOCKED);
+	if (!stays_by_hand(s, r))
+		s->by_hand = 0;
 	switch (r) {
 	case COPY_FAILED:
 	case COPY_BLOCKED:

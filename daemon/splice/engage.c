@@ -120,9 +120,7 @@ static int share(struct stream *s, uint64_t limit)
 	    .mem_high = (uint32_t)MIN(c->high * MEMORY_PER_HIGH, UINT32_MAX),
 	    .mem_hard = (uint32_t)MIN(c->hard * MEMORY_PER_HARD, UINT32_MAX),
 	    .generation = s->splice->generation,
-	    .worker = (uint8_t)s->splice->by->index,
-	    /* Taken back without its lock it might lose a segment, for speed's sake. */
-	    .choosing = c->choose && s->splice->by->maps->collected && !stream_is_budgeted(s),
+	    .worker = (uint16_t)s->splice->by->index,
 	};
 	s->lane = lane;
 	s->source->shared = true;

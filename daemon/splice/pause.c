@@ -6,12 +6,21 @@
 #include "../stats.h"
 #include "../util.h"
 #include "byhand.h"
-#include "choice.h"
 #include "engage.h"
 #include "lane.h"
 #include "serve.h"
 #include "take-back.h"
 #include "wait.h"
+
+/*
+ * A stream that is the only one of its splicer to be paused is copied by hand after a pause, if its
+ * target is a fast one. When the target's write queue is full the kernel looks again a timer tick
+ * later, so on its own it would leave one stream, and an idle processor, waiting. With several
+ * streams they fill each other's gaps, and a slow target is busy for longer than a tick with what
+ * it has: there the kernel's path is the cheaper one.
+ */
+#define ALONE_NS    (50 * NSEC_PER_MSEC)
+#define FAST_PER_MS UINT64_C(100000) /* bytes; 0.8 Gbit/s */
 
 void kernel_consider_pause(struct stream *s)
 {
@@ -55,25 +64,21 @@ void kernel_consider_pause(struct stream *s)
 	stream_wait(s, true);
 }
 
-void kernel_consider_copy(struct stream *s)
+/* Whether no other stream of the splicer has been paused lately. */
+static bool is_alone(const struct stream *s)
 {
-	int err;
+	if (s->splice->by->last_paused != s)
+		s->splice->by->company_ns = stream_now(s);
+	s->splice->by->last_paused = s;
+	return stream_now(s) - s->splice->by->company_ns > ALONE_NS;
+}
 
-	/* What was handed up, and an end, lead to the copy engine anyway. */
-	if (s->state != STREAM_ENGAGED || s->source->fin_seen || kernel_passed(s) != s->taken ||
-	    !choice_after_run(s))
-		return;
-	err = kernel_take_back_locked(s);
-	if (err == -EBUSY) {
-		kernel_kick(s); /* it is told again after as many messages */
-	} else if (err == -EAGAIN) {
-		kernel_start_serving(s);
-	} else if (err) {
-		kernel_taken_badly(s, err);
-	} else {
-		choice_begin(s, CHOICE_SMALL);
-		kernel_to_copy(s);
-	}
+/* Whether the target took what was unsent at a rate at which timer ticks matter. */
+static bool is_fast(const struct stream *s, uint64_t unsent)
+{
+	uint64_t took = s->paused_unsent - MIN(unsent, s->paused_unsent);
+
+	return took >= (stream_now(s) - s->paused_at) * FAST_PER_MS / NSEC_PER_MSEC;
 }
 
 void kernel_paused(struct stream *s)
@@ -91,8 +96,9 @@ void kernel_paused(struct stream *s)
 	}
 	stream_unwait(s);
 	stat_inc(&s->splice->by->stats->resumes);
-	if (choice_after_pause(s, unsent) && !backlog && !s->source->fin_seen) {
-		choice_begin(s, CHOICE_LONE);
+	if (is_alone(s) && is_fast(s, unsent) && !backlog && !s->source->fin_seen) {
+		s->by_hand = stream_now(s);
+		s->hand_from = s->copied;
 		kernel_to_copy(s);
 		return;
 	}

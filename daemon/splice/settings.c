@@ -22,6 +22,5 @@ void splice_settings_init(struct splice_settings *ret, const struct config *c)
 	    .bypass_messages = c->bypass_messages,
 	    .bypass_trusts_all = c->bypass_trust == BYPASS_TRUST_ALL,
 	    .copy_only = c->engine == ENGINE_COPY,
-	    .choose = c->engine == ENGINE_AUTO,
 	};
 }

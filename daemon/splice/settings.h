@@ -21,7 +21,6 @@ struct splice_settings {
 	uint32_t bypass_messages;
 	bool bypass_trusts_all; /* blocking applications, too */
 	bool copy_only;         /* engine = copy */
-	bool choose;            /* engine = auto: small messages are copied, see choice.h */
 };
 
 /* Those that a configuration asks for. */

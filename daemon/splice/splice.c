@@ -4,7 +4,6 @@
 #include "../bypass/bypass.h"
 #include "../util.h"
 #include "adopt.h"
-#include "choice.h"
 #include "copy.h"
 #include "ending.h"
 #include "engage.h"
@@ -70,7 +69,7 @@ void splice_open(struct splice *sp)
 	for (int i = 0; i < 2; i++) {
 		struct stream *s = &sp->streams[i];
 
-		choice_end(s);
+		s->by_hand = 0;
 		if (s->state == STREAM_NEW)
 			stream_enter(s, STREAM_COPY);
 	}

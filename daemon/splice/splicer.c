@@ -9,7 +9,6 @@
 #include "../stats.h"
 #include "lane.h"
 #include "maps.h"
-#include "pause.h"
 #include "splice.h"
 
 /* A lane's event. */
@@ -21,10 +20,6 @@ static void lane_event(struct stream *s, const struct lane_event *event)
 		log_error("session %llu: bytes are missing before sequence number %u",
 			  (unsigned long long)s->splice->id, s->lane->next_seq);
 		stream_corrupt(s);
-		return;
-	}
-	if (event->kind == LANE_EVENT_SMALL) {
-		kernel_consider_copy(s);
 		return;
 	}
 	/* PAUSED and SERVING have their own wake-ups; a pause they no longer need is forgotten. */

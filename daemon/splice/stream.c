@@ -24,8 +24,7 @@ const char *const copy_reason_str[_COPY_REASON_MAX] = {
     [COPY_CONFIG] = "config",     [COPY_UNAVAILABLE] = "unavailable",
     [COPY_UNIX] = "unix",         [COPY_HALF_CLOSED] = "half_closed",
     [COPY_MAP_FULL] = "map_full", [COPY_MEMORY] = "memory",
-    [COPY_SMALL] = "small",       [COPY_UNLOCKED] = "unlocked",
-    [COPY_REFUSED] = "refused",
+    [COPY_UNLOCKED] = "unlocked", [COPY_REFUSED] = "refused",
 };
 
 #define TO(state) (1u << STREAM_##state)

@@ -55,7 +55,6 @@ enum copy_reason {
 	COPY_HALF_CLOSED, /* one side has ended: the kernel would discard what it hands up */
 	COPY_MAP_FULL,    /* no room in a map */
 	COPY_MEMORY,      /* memory_max is near */
-	COPY_SMALL,       /* small messages, for which that is cheaper: see choice.h */
 	COPY_UNLOCKED,    /* it could not leave the kernel under its lock: see splicer_refuses() */
 	COPY_REFUSED,     /* the kernel refused the socket for another reason */
 	_COPY_REASON_MAX,
@@ -77,10 +76,6 @@ struct stream_filter {
 	 */
 	bool (*pass)(struct stream_filter *f, char **data, size_t *len, bool ended);
 };
-
-/* Who moves a stream that the kernel could move: it, or the daemon for one of two reasons. See
- * choice.h. */
-enum choice { CHOICE_KERNEL, CHOICE_LONE, CHOICE_SMALL };
 
 struct splice;
 struct stream;
@@ -119,8 +114,8 @@ struct stream {
 	uint64_t lost; /* redirected, but gone with a target that was closed before it took them */
 	uint64_t redirected_end; /* what the kernel had moved when the sockets were closed */
 	uint64_t released_at;    /* `copied` when the kernel had to give it up */
-	uint64_t chosen_at;      /* when `choice` fell on the daemon last */
-	uint64_t chosen_from;    /* `copied` at that time */
+	uint64_t by_hand;        /* COPY: since when, though the kernel could have it; 0: not so */
+	uint64_t hand_from;      /* `copied` at that time */
 	uint64_t paused_at;      /* PAUSED: since when */
 	uint64_t paused_unsent;  /* PAUSED: unsent bytes at that time */
 	uint64_t passed_seen;    /* SERVING: lane->passed when last looked at */
@@ -129,14 +124,8 @@ struct stream {
 	uint64_t awaited;        /* bytes waited for at the last look; 0: not waiting for bytes */
 	uint64_t backoff;        /* ns */
 	struct task again;       /* more to do at once */
-	uint32_t read_ms;        /* when it was read by hand last */
-	uint32_t back_ms;        /* when CHOICE_SMALL ended last */
-	uint16_t large_lead;     /* how far large reads lead over small ones */
-	uint16_t lead_needed;    /* so much ends CHOICE_SMALL */
 	enum stream_state state : 4;
-	enum choice choice : 2;
 	enum copy_reason why_copy : 4;
-	bool small;   /* the last read by hand was, and not one of those that are rare */
 	bool eof;     /* the source's end was read or proved */
 	bool drained; /* the kernel holds nothing for the target that it has not written */
 	bool waiting; /* for something that is looked for when `wait` fires */
@@ -179,10 +168,6 @@ struct splicer {
 	struct timer adopt_timer;    /* when that one is */
 	const struct stream *last_paused; /* to tell them apart, never followed */
 	uint64_t company_ns;              /* when two streams were last paused by turns */
-	uint64_t crowd_ns;                /* when `crowding` was 0 */
-	uint32_t crowd_time;              /* a number for the time since then */
-	uint32_t crowding;                /* splices that have had small messages since then ... */
-	uint32_t crowd;                   /* ... and in the time before */
 };
 
 /* Two sockets, of which each gets what the other one sends: part of what owns it. */
@@ -199,8 +184,6 @@ struct splice {
 	uint32_t generation;      /* and carry this; 0: it has had none */
 	struct bypass *bypass;    /* NULL: not bypassed, and never was */
 	bool wants_bypass;        /* its listener allows it; when it is open: its sockets, too */
-	uint32_t crowd_time;      /* the last one in which it was counted */
-	bool postponed;           /* old enough, but its messages are small */
 	bool copied_only;         /* counted as one that the kernel engine is never for */
 	bool adopted;             /* was given to the kernel at least once */
 	bool ended;               /* nothing is moved any more */
@@ -219,11 +202,6 @@ static inline struct stream *stream_opposite(const struct stream *s)
 static inline uint64_t stream_now(const struct stream *s)
 {
 	return s->splice->by->loop->now;
-}
-/* Why it is copied now; COPY_NONE: it is not, or was not before its end. */
-static inline enum copy_reason stream_reason(const struct stream *s)
-{
-	return s->why_copy == COPY_NONE && s->choice == CHOICE_SMALL ? COPY_SMALL : s->why_copy;
 }
 /* Tell the owner. */
 static inline void stream_failed(struct stream *s, struct conn *c, int err)

@@ -111,9 +111,6 @@ static int compute_mss(const struct maps *m, int fd)
 	}
 }
 
-/* delete_locked(): sockops was not called. */
-#define NOT_CALLED 1
-
 /* Has the sockops program delete it, under the socket's lock: see leave() in splice.bpf.c. */
 static int delete_locked(struct stream *s)
 {
@@ -136,36 +133,24 @@ static int delete_locked(struct stream *s)
 	}
 	if (err)
 		return err;
-	return kernel_passed(s) != s->taken ? -EAGAIN : NOT_CALLED;
-}
-
-static int take_back(struct stream *s, bool must)
-{
-	const struct maps *m = s->splice->by->maps;
-	int err = NOT_CALLED;
-
-	kernel_hold(s);
-	if (m->collected && !(m->debug & SPLICE_DEBUG_NO_RCVLOWAT))
-		err = delete_locked(s);
 	/* An open source that did not leave is one for which sockops was not called: its flag is
 	 * gone, or its acknowledgements have no room for an option (bpf_skops_hdr_opt_len()), as
 	 * while three holes in what has come are reported. */
-	if (err == NOT_CALLED)
-		err = must ? delete_unlocked(s) : -EBUSY;
-	if (err == -EAGAIN || err == -EBUSY)
-		return err;
-	kernel_kick(s);
-	return err;
+	return kernel_passed(s) != s->taken ? -EAGAIN : delete_unlocked(s);
 }
 
 int kernel_take_back(struct stream *s)
 {
-	return take_back(s, true);
-}
+	bool locked = s->splice->by->maps->collected &&
+		      !(s->splice->by->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT);
+	int err;
 
-int kernel_take_back_locked(struct stream *s)
-{
-	return take_back(s, false);
+	kernel_hold(s);
+	err = locked ? delete_locked(s) : delete_unlocked(s);
+	if (err == -EAGAIN || err == -EBUSY)
+		return err;
+	kernel_kick(s);
+	return err;
 }
 
 void kernel_taken_badly(struct stream *s, int err)

@@ -18,8 +18,5 @@ void kernel_kick(const struct stream *s);
  * but bytes that were handed up cannot be read any more. Other: an error of the connection.
  */
 int kernel_take_back(struct stream *s);
-/* The same for one that may as well stay: -EBUSY where it could leave without its lock only, which
- * might lose a segment. */
-int kernel_take_back_locked(struct stream *s);
 /* kernel_take_back() failed for good: the peer is gone, or bytes are. */
 void kernel_taken_badly(struct stream *s, int err);

@@ -283,7 +283,6 @@ def spliced(name, **attributes):
 
 SplicedKernel = spliced("spliced-kernel", engine="kernel")
 SplicedCopy = spliced("spliced-copy", engine="copy")
-SplicedAuto = spliced("spliced-auto", engine="auto")    # as it comes
 SplicedBypass = spliced("spliced-bypass", engine="kernel", groups=LOCAL,
                         options="bypass_cgroup = {cgroup}", listener="local_bypass = both")
 
@@ -291,4 +290,4 @@ SplicedBypass = spliced("spliced-bypass", engine="kernel", groups=LOCAL,
 MODERN = (HaproxySplice, Haproxy, Nginx)
 
 ALL = [Direct, HaproxySplice, HaproxySpliceOwn, Haproxy, Nginx, Sniproxy, SplicedKernel,
-       SplicedCopy, SplicedAuto, SplicedBypass]
+       SplicedCopy, SplicedBypass]

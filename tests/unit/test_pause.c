@@ -199,14 +199,13 @@ static void test_a_lone_stream_is_copied(void **state _unused_)
 	assert_int_equal(run_tasks(&t), 1);
 	assert_int_equal(down->state, STREAM_COPY);
 	assert_int_equal(down->why_copy, COPY_NONE);
-	assert_int_equal(down->choice, CHOICE_LONE);
-	assert_int_equal(down->chosen_at, t.turns.loop.now);
+	assert_int_equal(down->by_hand, t.turns.loop.now);
 	assert_int_equal(t.stats.resumes, 1);
 	/* When its source has nothing more for now, it is the kernel's again. */
 	pass(&t, 0);
 	expect(t.client_end, 0, 1000);
 	assert_int_equal(down->copied, 1000);
-	assert_int_equal(down->choice, CHOICE_KERNEL);
+	assert_int_equal(down->by_hand, 0);
 	assert_int_equal(down->state, STREAM_ENGAGED);
 	end(&t);
 }
