@@ -330,6 +330,8 @@ static __always_inline void enrolled_acked(struct bpf_sock_ops *ops)
 	if (!tp)
 		return;
 	way = way_from(cookie);
+	if (way && way->source == cookie && !way->on && way->phase == WAY_CARRIES)
+		return; /* it is about to be */
 	if (way && way->on && way->source == cookie && way->phase != WAY_LEFT)
 		want = 1;
 	is = tp->notsent_lowat;

@@ -176,11 +176,11 @@ static int open_way(const struct bypass *b, const struct bypass_stream *side)
 	way->low = (uint32_t)c->bypass_low;
 	way->messages = c->bypass_messages;
 	way->forwarded = (uint32_t)(s->source->received - s->pending_len);
-	way->on = 1;
 	return bypass_ref_set(b->splice->by->bypass, side->app, &ref);
 }
 
-/* The daemon's own sockets before the ways: from then on what it sends does not go over TCP. */
+/* The daemon's own sockets before the ways: from then on what it sends does not go over TCP. The
+ * ways are turned on when nothing can fail any more: an application sends at any moment. */
 static int join(struct bypass *b)
 {
 	const uint32_t ways[2] = {b->sides[UP].index, b->sides[DOWN].index};
@@ -191,10 +191,12 @@ static int join(struct bypass *b)
 		err = add_own(b, &sp->streams[d]);
 	for (int d = UP; !err && d <= DOWN; d++)
 		err = open_way(b, &b->sides[d]);
+	for (int d = UP; !err && d <= DOWN; d++)
+		__atomic_store_n(&b->sides[d].way->on, 1, __ATOMIC_RELEASE);
 	return err;
 }
 
-/* Takes back what join() has done; nothing was sent meanwhile. */
+/* Takes back what join() has done: no way was on. */
 static void unjoin(struct bypass *b)
 {
 	const struct bypass_maps *m = b->splice->by->bypass;
@@ -202,7 +204,6 @@ static void unjoin(struct bypass *b)
 	for (int d = UP; d <= DOWN; d++) {
 		struct conn *c = b->splice->streams[d].target;
 
-		b->sides[d].way->on = 0;
 		if (c->cookie) {
 			(void)bypass_part_socket(m, c->cookie);
 			(void)bypass_ref_clear(m, c->cookie);
