@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a file says without effect: valid, and hardly meant. */
+#include <errno.h>
 #include <pwd.h>
 #include <string.h>
 #include <unistd.h>
@@ -153,6 +154,32 @@ static void warn_of_status(struct config_file *f)
 			     addr_format(&c->status, text));
 }
 
+/* What is to be bypassed, and whose applications' that may be, are in two places. */
+static void warn_of_bypass(struct config_file *f)
+{
+	const struct config *c = f->config;
+	int line = f->lines[OPTION_ID_SPLICED_bypass_cgroup];
+	bool named = c->bypass_cgroup && *c->bypass_cgroup, wanted = false;
+
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		const struct listener_config *l = &c->listeners[i];
+
+		wanted |= l->local_bypass != LOCAL_BYPASS_NO;
+		if (l->local_bypass && !named)
+			file_warning(f, l->where.line,
+				     "local_bypass does nothing in [listener %s]: there is no "
+				     "bypass_cgroup",
+				     l->name);
+	}
+	if (!named || line <= 0)
+		return;
+	if (!wanted)
+		file_warning(f, line, "bypass_cgroup does nothing: no listener has local_bypass");
+	else if (access(c->bypass_cgroup, F_OK) < 0)
+		file_warning(f, line, "bypass_cgroup: %s: %s: there will be no bypass",
+			     c->bypass_cgroup, strerror(errno));
+}
+
 void warn_of_whole(struct config_file *f)
 {
 	const struct config *c = f->config;
@@ -161,6 +188,7 @@ void warn_of_whole(struct config_file *f)
 		warn_of_pool(f, i);
 	warn_of_root(f);
 	warn_of_status(f);
+	warn_of_bypass(f);
 	if (!c->access_log && f->lines[OPTION_ID_SPLICED_access_log_format] > 0)
 		file_warning(f, f->lines[OPTION_ID_SPLICED_access_log_format],
 			     "access_log_format does nothing: access_log is no");

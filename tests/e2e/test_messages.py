@@ -216,6 +216,20 @@ def test_pools_that_do_nothing(env):
         assert status == 0 and not found, found
 
 
+@case(engines=())
+def test_a_bypass_that_does_nothing(env):
+    both = {"listener web": {"local_bypass": "both"}}
+    status, found = checked(env, {}, **both)
+    assert status == 0 and "local_bypass does nothing" in found["[listener web]"][0], found
+    status, found = checked(env, {}, spliced={"bypass_cgroup": "/nonexistent"}, **both)
+    [message] = found["bypass_cgroup = /nonexistent"]
+    assert status == 0 and "no bypass" in message and "No such file" in message, found
+    status, found = checked(env, {}, spliced={"bypass_cgroup": env.tmp})
+    assert status == 0 and "does nothing" in found[f"bypass_cgroup = {env.tmp}"][0], found
+    status, found = checked(env, {}, spliced={"bypass_cgroup": env.tmp}, **both)
+    assert status == 0 and not set(found) - {"[spliced]"}, found
+
+
 @case(engines=("copy",))
 def test_warnings_at_the_start(env):
     daemon = env.spliced(env.backend().address, listener={"body_max": "1M"},
