@@ -92,7 +92,7 @@ check-deps:
 BPF_ARCH := $(shell uname -m)-linux-gnu
 
 $(BUILD)/splice.bpf.o: bpf/lane-math.h bpf/splice-api.h
-$(BUILD)/bypass.bpf.o: bpf/bypass-api.h
+$(BUILD)/bypass.bpf.o: $(wildcard bpf/bypass-*.h)
 
 $(BUILD)/%.bpf.o: bpf/%.bpf.c bpf/kernel-types.h
 	@mkdir -p $(@D)

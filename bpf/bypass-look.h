@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* `peek`, which the daemon runs: what it cannot see of the applications' sockets. */
+#ifndef BYPASS_LOOK_H
+#define BYPASS_LOOK_H
+
+#include "bypass-way.h"
+
+static __always_inline __u32 file_of(__u64 target)
+{
+	__u64 socket = 0, file = 0;
+	unsigned int flags = 0;
+
+	(void)READ(socket, target, struct sock, sk_socket);
+	if (!socket)
+		return 0;
+	(void)READ(file, socket, struct socket, file);
+	if (!file)
+		return 0;
+	(void)READ(flags, file, struct file, f_flags);
+	return flags & O_NONBLOCK ? 2 : 1;
+}
+
+static __always_inline void look(struct way *way, __u64 target)
+{
+	__u64 cookie = 0, ulp = 0;
+	unsigned char state = 0, shut = 0;
+	__u32 copied = 0;
+	unsigned long flags = 0;
+
+	(void)READ(way->queued, target, struct sock, sk_backlog.rmem_alloc);
+	(void)READ(state, target, struct sock, __sk_common.skc_state);
+	(void)READ(shut, target, struct sock, sk_shutdown);
+	(void)READ(copied, target, struct tcp_sock, copied_seq);
+	(void)READ(way->received, target, struct tcp_sock, rcv_nxt);
+	(void)READ(way->written, target, struct tcp_sock, write_seq);
+	(void)READ(ulp, target, struct inet_connection_sock, icsk_ulp_ops);
+	(void)READ(flags, target, struct sock, __sk_common.skc_flags);
+	way->unread = way->received - copied;
+	way->state = state;
+	way->deaf = shut & RCV_SHUTDOWN;
+	way->file = file_of(target);
+	way->unfit = ulp ? WAY_TLS : WAY_NOT_LEFT;
+	if (flags >> bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY) & 1)
+		way->unfit = WAY_ZEROCOPY;
+	/* Last: it may be freed, and be another one's, at any moment before. */
+	(void)READ(cookie, target, struct sock, __sk_common.skc_cookie);
+	way->there = cookie == way->target;
+}
+
+static long peek_step(__u32 i, __u32 *first)
+{
+	__u32 at = *first + i, n;
+	struct way *way;
+	__u64 target, *index;
+
+	index = bpf_map_lookup_elem(&looks, &at);
+	if (!index)
+		return 1;
+	n = *index;
+	way = bpf_map_lookup_elem(&ways, &n);
+	if (!way)
+		return 0;
+	target = aim_at(way, n);
+	if (target)
+		look(way, target);
+	else
+		way->there = 0;
+	return 0;
+}
+
+/* Run by the daemon: looks at the targets of args->n ways. */
+SEC("syscall")
+int peek(struct peek_args *args)
+{
+	__u32 first = args->first;
+
+	bpf_loop(args->n, peek_step, &first, 0);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The sk_msg program: what an application sends goes into the other one's queue. */
+#ifndef BYPASS_SEND_H
+#define BYPASS_SEND_H
+
+#include "bypass-way.h"
+
+/* How long a send waits for the daemon to catch up, in CARRIES. */
+#define SPIN_NS    50000
+#define SPIN_STEPS (1 << 16)
+/* After a wait in vain so many sends do without, then twice as many. */
+#define SPINS_MAX 64
+
+/* What was written before is seen by whoever sees the phase: an exchange is a full barrier. */
+static __always_inline void enter(struct way *way, enum way_phase phase)
+{
+	(void)__sync_lock_test_and_set(&way->phase, phase);
+}
+
+static __always_inline int leave(struct way *way, __u32 at, enum way_why why)
+{
+	if (way->phase == WAY_CARRIES)
+		way->tokens_from = at;
+	way->tokens_bytes = at - way->tokens_from;
+	way->why = why;
+	enter(way, WAY_LEFT);
+	return SK_PASS;
+}
+
+/* Why the way cannot be gone any longer; 0: it can. */
+static __always_inline enum way_why obstacle(const struct way *way, struct tcp_sock *tp,
+					     __u64 target)
+{
+	struct inet_connection_sock *icsk = (void *)tp;
+	struct sock *sk = (void *)tp;
+	__u64 cookie = 0, psock = 0, ulp = 0;
+	unsigned char shut = 0;
+
+	if (way->leave)
+		return way->leave;
+	if (icsk->icsk_ulp_ops)
+		return WAY_TLS;
+	if (sk->__sk_common.skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY) & 1)
+		return WAY_ZEROCOPY;
+	if (!target)
+		return WAY_TARGET_GONE;
+	(void)READ(cookie, target, struct sock, __sk_common.skc_cookie);
+	(void)READ(psock, target, struct sock, sk_user_data);
+	(void)READ(shut, target, struct sock, sk_shutdown);
+	(void)READ(ulp, target, struct inet_connection_sock, icsk_ulp_ops);
+	if (cookie != way->target || !psock || shut & RCV_SHUTDOWN)
+		return WAY_TARGET_GONE;
+	return ulp ? WAY_TLS : WAY_NOT_LEFT;
+}
+
+/* Whether enough waits in the target's queue: `queued` bytes, and fewer messages than were sent
+ * since the first mark. */
+static __always_inline int is_over(struct way *way, __u32 queued)
+{
+	if (way->direct_bytes - way->mark_bytes[1] >= queued) {
+		way->mark_bytes[0] = way->mark_bytes[1];
+		way->mark_messages[0] = way->mark_messages[1];
+		way->mark_bytes[1] = way->direct_bytes;
+		way->mark_messages[1] = way->direct_messages;
+	}
+	return queued > way->high || way->direct_messages - way->mark_messages[0] > way->messages;
+}
+
+struct spin {
+	struct way *way;
+	__u64 until;
+	__u32 at;
+	int done;
+};
+
+static long spin_step(__u32 i, struct spin *s)
+{
+	if (*(volatile __u32 *)&s->way->forwarded == s->at) {
+		s->done = 1;
+		return 1;
+	}
+	return (i & 15) == 15 && bpf_ktime_get_ns() > s->until;
+}
+
+/*
+ * In CARRIES: whether everything the source ever gave to its TCP is in the target's queue. A send
+ * that comes a moment too soon waits for that moment, unless that was in vain lately.
+ */
+static __always_inline int has_caught_up(struct way *way, struct tcp_sock *tp, __u32 at, int over)
+{
+	struct spin s = {.way = way, .at = at};
+	__u32 pause;
+
+	if (*(volatile __u32 *)&way->forwarded == at)
+		return 1;
+	way->late++;
+	pause = way->spins;
+	if (over || tp->snd_nxt != tp->write_seq)
+		return 0;
+	/* `spins` is a power of two: one in so many late sends waits. */
+	if (pause && way->late & (pause - 1))
+		return 0;
+	s.until = bpf_ktime_get_ns() + SPIN_NS;
+	bpf_loop(SPIN_STEPS, spin_step, &s, 0);
+	/* The session may have ended. */
+	if (!way->on)
+		return 0;
+	if (!s.done)
+		way->spins = pause ? (pause < SPINS_MAX ? pause * 2 : SPINS_MAX) : 2;
+	return s.done;
+}
+
+/*
+ * Whether a token is one segment of the source's TCP, which is taken whole or not at all: TCP looks
+ * for room before each segment, and with TCP_NOTSENT_LOWAT at 1 there is none behind an unsent one.
+ * When a part of what a verdict was for is not taken, the kernel drops the rest, and keeps the
+ * verdict for as many bytes of what is sent next (tcp_bpf_send_verdict()): data for tokens. The
+ * size of a segment is tcp_xmit_size_goal()'s.
+ */
+static __always_inline int is_one_segment(struct tcp_sock *tp)
+{
+	struct sock *sk = (void *)tp;
+	__u32 mss = tp->mss_cache, most = tp->max_window / 2;
+
+	/* Options, the most of them, make it smaller. */
+	if (mss >= BYPASS_TOKEN + 40)
+		return 1;
+	if (most > sk->sk_gso_max_size)
+		most = sk->sk_gso_max_size;
+	return most >= BYPASS_TOKEN + mss && sk->sk_gso_max_segs * (mss - 40) >= BYPASS_TOKEN;
+}
+
+static __always_inline void sign(struct sk_msg_md *msg, const struct way *way)
+{
+	__u64 *data = (void *)(long)msg->data;
+
+	if ((void *)(data + 1) <= (void *)(long)msg->data_end)
+		*data = way->nonce;
+}
+
+/* The source can still send: a token in its TCP has its next send wait. 0: there is one now. */
+static __always_inline int hold(struct sk_msg_md *msg, struct way *way, struct tcp_sock *tp,
+				__u32 queued)
+{
+	struct sock *sk = (void *)tp;
+	__s32 room = (__s32)(tp->snd_una + tp->snd_wnd - tp->write_seq);
+
+	if (tp->write_seq - tp->snd_nxt >= tp->notsent_lowat || sk->sk_wmem_queued >= sk->sk_sndbuf)
+		return -1;
+	way->rest = queued / 2 < way->low ? queued / 2 : way->low;
+	if (room < BYPASS_TOKEN)
+		way->full = 1;
+	if (bpf_msg_push_data(msg, 0, BYPASS_TOKEN, 0))
+		return -1;
+	sign(msg, way);
+	bpf_msg_apply_bytes(msg, BYPASS_TOKEN);
+	way->held++;
+	return 0;
+}
+
+static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u32 index,
+				     __u32 size)
+{
+	struct bpf_sock *sk = msg->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : 0;
+	__u64 target, key;
+	__u32 at, queued = 0;
+	enum way_why why;
+	int over;
+
+	if (!tp)
+		return SK_PASS;
+	at = tp->write_seq - way->base;
+	target = aim_at(way, index);
+	why = obstacle(way, tp, target);
+	if (why)
+		return leave(way, at, why);
+	(void)READ(queued, target, struct sock, sk_backlog.rmem_alloc);
+	over = is_over(way, queued);
+	if (tp->notsent_lowat > BYPASS_TOKEN)
+		return leave(way, at, WAY_OWN_LOWAT);
+	if (way->phase == WAY_CARRIES) {
+		/* Without its low mark, which is on its way, a token would stop nothing. */
+		if (!has_caught_up(way, tp, at, over) || !tp->notsent_lowat)
+			return SK_PASS;
+		way->tokens_from = at;
+		enter(way, WAY_DIRECT);
+	}
+	/* Some of a token was not taken, and data was instead: see is_one_segment(). */
+	if (at - way->tokens_from != way->held * BYPASS_TOKEN)
+		return leave(way, at, WAY_CORRUPT);
+	if (over && !is_one_segment(tp))
+		return leave(way, at, WAY_SEGMENTS);
+	/* Undone by the application. */
+	if (!tp->notsent_lowat)
+		return leave(way, at, WAY_OWN_LOWAT);
+	if (over && hold(msg, way, tp, queued) == 0)
+		return SK_PASS;
+	key = way->target;
+	if (bpf_msg_redirect_hash(msg, &joined, &key, BPF_F_INGRESS) != SK_PASS)
+		return leave(way, at, WAY_REFUSED);
+	way->direct_bytes += size;
+	way->direct_messages++;
+	way->active_ns = bpf_ktime_get_coarse_ns();
+	return SK_PASS;
+}
+
+SEC("sk_msg")
+int forward(struct sk_msg_md *msg)
+{
+	struct bypass_ref *ref;
+	struct bpf_sock *sk;
+	struct tcp_sock *tp;
+	struct way *way;
+	__u64 cookie, key;
+	__u32 size, index;
+	int verdict = SK_PASS;
+
+	/* Read once, in a form that the verifier takes: clang would merge this load with others. */
+	size = msg->size;
+	asm volatile("" : "+r"(size));
+	sk = msg->sk;
+	tp = sk ? bpf_skc_to_tcp_sock(sk) : 0;
+	if (!tp)
+		return SK_PASS;
+	/* apply_bytes sticks to the rest of a message: it counts anew each time. */
+	bpf_msg_apply_bytes(msg, 0);
+	cookie = (__u64)((struct sock *)tp)->__sk_common.skc_cookie.counter;
+	ref = bpf_map_lookup_elem(&bypass_of, &cookie);
+	if (!ref || ref->role == BYPASS_ROLE_NONE)
+		return SK_PASS;
+	if (ref->role == BYPASS_ROLE_INJECT) {
+		key = ref->target;
+		return bpf_msg_redirect_hash(msg, &joined, &key, BPF_F_INGRESS);
+	}
+	index = ref->way;
+	way = bpf_map_lookup_elem(&ways, &index);
+	if (!way)
+		return SK_PASS;
+	if (come_in(way, cookie) && way->phase != WAY_LEFT)
+		verdict = go_direct(msg, way, index, size);
+	go_out(way);
+	return verdict;
+}
+
+#endif
