@@ -108,8 +108,7 @@ print("done", flush=True)
     wait_until(lambda: daemon.sessions()[0]["age_ms"] > 2100, 10, "it is old enough")
     assert daemon.stats()["sessions_bypass"] == 0, daemon.stats()
     assert daemon.sessions()[0]["engine_reason"] == "young", daemon.sessions()
-    client.stdin.write("\n")
-    client.stdin.flush()
+    go_on(client)
     assert client.stdout.readline() == "done\n"
     assert daemon.sessions()[0]["engine"] == "bypass", daemon.sessions()
     assert daemon.stats()["bytes_bypassed"] > 0, daemon.stats()
@@ -275,10 +274,7 @@ def test_ipv6(env):
     cgroup = env.cgroup()
     daemon, _ = echo_daemon(env, cgroup, host="::1", bind="[::1]:0")
     client = joined_client(env, cgroup, daemon, "exchange(10)")
-    client.stdin.write("\n")
-    client.stdin.flush()
-    assert client.wait(timeout=20) == 0
-    wait_until(lambda: daemon.stats()["bytes_bypassed"] > 0, 5, "the session is counted")
+    ends_bypassed(daemon, client)
 
 
 @case(engines=("kernel",))
@@ -287,10 +283,7 @@ def test_a_client_with_a_mapped_address(env):
     cgroup = env.cgroup()
     daemon, _ = echo_daemon(env, cgroup)
     client = joined_client(env, cgroup, daemon, "exchange(10)", to="::ffff:127.0.0.1")
-    client.stdin.write("\n")
-    client.stdin.flush()
-    assert client.wait(timeout=20) == 0
-    wait_until(lambda: daemon.stats()["bytes_bypassed"] > 0, 5, "the session is counted")
+    ends_bypassed(daemon, client)
 
 
 @case(engines=("kernel",))
@@ -303,10 +296,7 @@ def test_three_network_namespaces(env):
     daemon = network.spliced(address, spliced={"bypass_cgroup": cgroup.path},
                              listener={"local_bypass": "both"})
     client = joined_client(env, cgroup, daemon, "exchange(10)", at=network.client.command())
-    client.stdin.write("\n")
-    client.stdin.flush()
-    assert client.wait(timeout=20) == 0
-    wait_until(lambda: daemon.stats()["bytes_bypassed"] > 0, 5, "the session is counted")
+    ends_bypassed(daemon, client)
 
 
 @case(engines=("kernel",))
@@ -367,6 +357,19 @@ def joined_client(env, cgroup, daemon, then, *arguments, wait=WAIT, to=None, at=
     return process
 
 
+def go_on(client):
+    """It does what it waits to do."""
+    client.stdin.write("\n")
+    client.stdin.flush()
+
+
+def ends_bypassed(daemon, client):
+    """It does that, and some of it goes directly."""
+    go_on(client)
+    assert client.wait(timeout=20) == 0
+    wait_until(lambda: daemon.stats()["bytes_bypassed"] > 0, 5, "the session is counted")
+
+
 @case(engines=("kernel", "copy"))
 def test_the_daemon_is_killed(env):
     """No sender waits for a reader that will never come."""
@@ -386,8 +389,7 @@ except OSError as error:
     print("ended", flush=True)
 """)
     server.send_signal(signal.SIGSTOP)
-    client.stdin.write("\n")
-    client.stdin.flush()
+    go_on(client)
     assert client.stdout.readline() == "stopped\n"
     daemon.kill()
     for line in client.stdout:
@@ -495,8 +497,7 @@ s.send(b"z" * 1000)
 time.sleep(0.5)
 s.close()
 """)
-    client.stdin.write("\n")
-    client.stdin.flush()
+    go_on(client)
     client.wait(timeout=20)
     assert last_end(daemon) == "client_reset"
 
@@ -509,8 +510,7 @@ def test_the_server_is_killed(env):
 select.select([s], [], [], 20)
 print(repr(s.recv(10)), flush=True)
 """)
-    client.stdin.write("\n")
-    client.stdin.flush()
+    go_on(client)
     server.kill()
     server.wait()
     assert client.stdout.readline() == "b''\n"
@@ -557,8 +557,7 @@ try:
 except OSError as error:
     print("reset", flush=True)
 """, wait=BUSY)
-    client.stdin.write("\n")
-    client.stdin.flush()
+    go_on(client)
     assert client.stdout.readline() == "alive\n"
     assert client.stdout.readline() == "reset\n"
     assert last_end(daemon) == "idle_timeout"
@@ -613,8 +612,7 @@ def slow_reader_test(end, limits):
         daemon = env.spliced(address, spliced={"bypass_cgroup": cgroup.path},
                              listener={"local_bypass": "both", **limits})
         client = joined_client(env, cgroup, daemon, SLOW_READER, size, end, wait=BUSY)
-        client.stdin.write("\n")
-        client.stdin.flush()
+        go_on(client)
         assert client.stdout.readline() == "all\n"
         if end:
             assert client.stdout.readline() == "b''\n"
@@ -677,13 +675,11 @@ except OSError as error:
     pass
 print(n, flush=True)
 """)
-    client.stdin.write("\n")
-    client.stdin.flush()
+    go_on(client)
     assert client.stdout.readline() == "sent\n"
     daemon.signal(signal.SIGTERM)
     wait_until(lambda: any("ending 1 sessions" in line for line in daemon.log()), 5, "the end")
-    client.stdin.write("\n")
-    client.stdin.flush()
+    go_on(client)
     assert client.stdout.readline() == "100000\n"
     client.wait(timeout=10)
     assert daemon.wait_exit(10) == 0
