@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 /* Callbacks of libevent's before it looks for new events. */
 #define TURNS_IN_A_ROW 4
 #define REAP_AGAIN_NS  (100 * NSEC_PER_MSEC)
+/* Without a session for so long: memory that was freed goes back to the system. */
+#define TRIM_AFTER_NS NSEC_PER_SEC
 
 /* ---- what has ended --------------------------------------------------------------------- */
 
@@ -58,6 +61,7 @@ static void reap(struct worker *w, bool all)
 		}
 		TAILQ_REMOVE(&w->home.ended, s, link);
 		session_free(s);
+		w->untrimmed = true;
 	}
 	for (c = TAILQ_FIRST(&w->loop.gone); c; c = next_c) {
 		next_c = TAILQ_NEXT(c, link);
@@ -70,6 +74,8 @@ static void reap(struct worker *w, bool all)
 	}
 	if (left && !timer_is_set(&w->reap_timer))
 		loop_timer_set(&w->loop, &w->reap_timer, w->loop.now + REAP_AGAIN_NS);
+	if (w->untrimmed && !w->home.n && !timer_is_set(&w->trim_timer))
+		loop_timer_set(&w->loop, &w->trim_timer, w->loop.now + TRIM_AFTER_NS);
 	if (w->home.draining && !w->home.n && !w->incoming && !lingering && w->drained) {
 		w->drained(w);
 		w->drained = NULL;
@@ -79,6 +85,22 @@ static void reap(struct worker *w, bool all)
 /* The turn that it begins ends with reap(). */
 static void on_reap(struct timer *t _unused_)
 {
+}
+
+/*
+ * malloc() keeps what a burst of sessions has left in pieces, and each burst leaves others. Giving
+ * it back takes milliseconds in which no thread gets memory: that is for when nobody has sessions.
+ */
+static void on_trim(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, trim_timer);
+
+	w->untrimmed = false;
+	/* Whoever has some does it after their end. */
+	for (unsigned int i = 0; i < w->daemon->n_workers; i++)
+		if (atomic_load(&w->daemon->workers[i].home.n))
+			return;
+	(void)malloc_trim(0);
 }
 
 /* ---- the turn ---------------------------------------------------------------------------- */
@@ -227,6 +249,7 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	    .loop = {.poll_fd = -1, .timer_fd = -1},
 	    .reserve_fd = -1,
 	    .reap_timer.fire = on_reap,
+	    .trim_timer.fire = on_trim,
 	    .home = {.loop = &w->loop,
 		     .splicer = &w->splicer,
 		     .dialer = &w->dialer,

@@ -38,6 +38,8 @@ struct worker {
 	struct memory_round memory_round;
 	struct tally_round tally;
 	struct timer reap_timer; /* another try to free what has ended */
+	struct timer trim_timer; /* a while without sessions */
+	bool untrimmed;          /* sessions were freed since memory was given back */
 	struct idle idle;        /* kept connections to servers */
 	struct dialer dialer;
 	atomic_uint incoming; /* sessions that are on their way here from another worker */

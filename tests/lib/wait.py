@@ -32,7 +32,8 @@ def wait_until(condition, seconds, what, poll=0.02):
     """The first true value of condition(); TimeoutReached naming `what` if there is none in time.
 
     What condition() returned last is told, so return something that explains itself: a count
-    wrapped with a comparison says less than `stats()["x"] == 3 and "yes"`.
+    wrapped with a comparison says less than `stats()["x"] == 3 and "yes"`. what: a text, or what
+    gives it then.
     """
     deadline = Deadline(seconds)
     while True:
@@ -40,7 +41,8 @@ def wait_until(condition, seconds, what, poll=0.02):
         if value:
             return value
         if deadline.passed():
-            raise TimeoutReached(f"not within {deadline.seconds} s: {what} (last: {value!r})")
+            text = what() if callable(what) else what
+            raise TimeoutReached(f"not within {deadline.seconds} s: {text} (last: {value!r})")
         time.sleep(poll)
 
 
