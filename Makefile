@@ -109,6 +109,17 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 $(BUILD)/daemon/splice/maps.o: $(BUILD)/splice.skel.h
 $(BUILD)/daemon/bypass/maps.o: $(BUILD)/bypass.skel.h
 
+# The status page, one file of its parts, as a text in C.
+PAGE := daemon/report/page
+
+$(BUILD)/page.inc: $(addprefix $(PAGE)/,page.html page.css draw.js page.js)
+	@mkdir -p $(@D)
+	$(call say,PAGE,$@)
+	$(Q)sed -e '/^@STYLE@$$/{r $(PAGE)/page.css' -e 'd}' -e '/^@SCRIPT@$$/{r $(PAGE)/draw.js' \
+		-e 'r $(PAGE)/page.js' -e 'd}' $(PAGE)/page.html | sed 's/[\"]/\\&/g; s/.*/"&\\n"/' > $@
+
+$(BUILD)/daemon/report/page.o: $(BUILD)/page.inc
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
@@ -152,6 +163,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(DAEMON_OBJ) $(filter-out %/main
 
 $(FUZZ)/daemon/splice/maps.o: $(BUILD)/splice.skel.h
 $(FUZZ)/daemon/bypass/maps.o: $(BUILD)/bypass.skel.h
+$(FUZZ)/daemon/report/page.o: $(BUILD)/page.inc
 
 $(FUZZ)/%.o: %.c
 	@mkdir -p $(@D)

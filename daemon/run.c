@@ -280,8 +280,10 @@ static int open_status(struct run *r)
 	if (!c->status.len)
 		return 0;
 	return status_open(r->base, &c->status, from,
-			   &(struct status_sources){
-			       .daemon = &r->daemon, .metrics = r->metrics, .tally = &r->tally},
+			   &(struct status_sources){.daemon = &r->daemon,
+						    .doctor = &r->doctor,
+						    .metrics = r->metrics,
+						    .tally = &r->tally},
 			   &r->status);
 }
 

@@ -31,8 +31,8 @@ OPTION(SPLICED, control, control, PATH, "/run/spliced/control.sock", RESTART,
        "/tmp/spliced-UID, where splicectl looks for it, too.",
        .word = "none", .where = offsetof(struct config, control_where))
 OPTION(SPLICED, status, status, ADDRESS, "none", RESTART,
-       "Where the daemon answers HTTP: /metrics for Prometheus, /healthz and /readyz. A port alone is "
-       "one of 127.0.0.1. It only tells, and it tells everybody who can connect. none: nowhere.",
+       "Where the daemon answers HTTP: / is a page that shows what it does, /metrics is for Prometheus; "
+       "there are /healthz and /readyz. A port alone is one of 127.0.0.1. It only tells, and it tells everybody who can connect. none: nowhere.",
        .word = "none", .where = offsetof(struct config, status_where))
 OPTION(SPLICED, log_target, log_target, ENUM, "auto", RELOAD,
        "Where log lines go. auto is the journal when standard error is connected to it, and "

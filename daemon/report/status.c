@@ -18,6 +18,7 @@
 #include "../worker.h"
 #include "metrics.h"
 #include "oneshot.h"
+#include "page.h"
 
 #define CLIENTS_MAX 32
 #define HEAD_MAX    8192
@@ -26,6 +27,14 @@
 
 #define TEXT_PLAIN   "text/plain; charset=utf-8"
 #define TEXT_METRICS "text/plain; version=0.0.4; charset=utf-8"
+#define TEXT_HTML    "text/html; charset=utf-8"
+#define TEXT_JSON    "application/json"
+
+/* Nothing but what the page brings along, and questions to where it came from. */
+#define PAGE_POLICY                                                                     \
+	"Content-Security-Policy: default-src 'none'; style-src 'nonce-%1$s'; "         \
+	"script-src 'nonce-%1$s'; connect-src 'self'; img-src data:; base-uri 'none'; " \
+	"form-action 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n"
 
 struct status {
 	struct status_sources from;
@@ -38,14 +47,15 @@ struct status {
 struct answer {
 	const char *status; /* code and reason */
 	const char *type;
-	const char *fields; /* further ones, each with CR LF */
-	char *body;         /* malloc'ed; NULL: there was no memory for it */
+	char fields[512]; /* further ones, each with CR LF */
+	char *body;       /* malloc'ed; NULL: there was no memory for it */
 	size_t len;
 };
 
 struct page {
 	const char *path;
 	void (*make)(const struct status *s, bool complete, struct answer *ret);
+	bool at_once; /* it says nothing that the workers count */
 };
 
 /* One client's question, on its way through the workers. */
@@ -104,8 +114,7 @@ static void send_answer(struct oneshot_request *req, struct answer *a, bool head
 					  "Content-Length: %zu\r\nCache-Control: no-store\r\n"
 					  "X-Content-Type-Options: nosniff\r\n%s"
 					  "Connection: close\r\n\r\n",
-					  a->status, http_time(date), a->type, a->len,
-					  a->fields ? a->fields : "");
+					  a->status, http_time(date), a->type, a->len, a->fields);
 	if (!out || head_only || !a->len ||
 	    evbuffer_add_reference(out, a->body, a->len, free_body, NULL) < 0)
 		free(a->body);
@@ -115,8 +124,9 @@ static void send_answer(struct oneshot_request *req, struct answer *a, bool head
 static void refuse(struct oneshot_request *req, const char *status, const char *fields,
 		   const char *text)
 {
-	struct answer a = {.status = status, .type = TEXT_PLAIN, .fields = fields};
+	struct answer a = {.status = status, .type = TEXT_PLAIN};
 
+	(void)snprintf(a.fields, sizeof(a.fields), "%s", fields);
 	say(&a, "%s\n", text);
 	send_answer(req, &a, false);
 }
@@ -184,33 +194,70 @@ static void make_ready(const struct status *s, bool complete, struct answer *ret
 	say(ret, "%s\n", why);
 }
 
+static void make_page(const struct status *s _unused_, bool complete _unused_, struct answer *ret)
+{
+	char nonce[PAGE_NONCE_MAX];
+
+	page_nonce(nonce);
+	(void)snprintf(ret->fields, sizeof(ret->fields), PAGE_POLICY, nonce);
+	ret->type = TEXT_HTML;
+	ret->body = page_html(nonce, &ret->len);
+}
+
+static void make_json(const struct status *s, bool complete, struct answer *ret)
+{
+	const struct worker *silent = complete ? NULL : silent_worker(s->from.daemon);
+	const char *why = why_not_ready(s->from.daemon);
+	char text[64] = "";
+
+	if (silent)
+		(void)snprintf(text, sizeof(text), "worker/%u does not answer", silent->index);
+	ret->type = TEXT_JSON;
+	ret->body =
+	    page_json(s->from.daemon, s->from.doctor, &s->where, why ? why : text, &ret->len);
+}
+
 static const struct page pages[] = {
-    {"/metrics", make_metrics},
-    {"/healthz", make_health},
-    {"/readyz", make_ready},
+    {"/", make_page, true},
+    {"/status.json", make_json, false},
+    {"/metrics", make_metrics, false},
+    {"/healthz", make_health, false},
+    {"/readyz", make_ready, false},
 };
 
 /* ---- requests --------------------------------------------------------------------------- */
 
-static void on_tallied(struct tally_wait *w, bool complete)
+static void answer(const struct status *s, struct oneshot_request *req, const struct page *page,
+		   bool head_only, bool complete)
 {
-	struct question *q = container_of(w, struct question, wait);
 	struct answer a = {.status = "200 OK", .type = TEXT_PLAIN};
 
 	/* Of a client that has gone: the server may have, too. */
-	if (oneshot_output(q->request))
-		q->page->make(q->status, complete, &a);
-	send_answer(q->request, &a, q->head_only);
+	if (oneshot_output(req))
+		page->make(s, complete, &a);
+	send_answer(req, &a, head_only);
+}
+
+static void on_tallied(struct tally_wait *w, bool complete)
+{
+	struct question *q = container_of(w, struct question, wait);
+
+	answer(q->status, q->request, q->page, q->head_only, complete);
 	free(q);
 }
 
 static void ask(const struct status *s, struct oneshot_request *req, const struct page *page,
 		bool head_only)
 {
-	struct question *q = calloc(1, sizeof(*q));
+	struct question *q;
 
+	if (page->at_once) {
+		answer(s, req, page, head_only, true);
+		return;
+	}
+	q = calloc(1, sizeof(*q));
 	if (!q) {
-		refuse(req, "503 Service Unavailable", NULL, "out of memory");
+		refuse(req, "503 Service Unavailable", "", "out of memory");
 		return;
 	}
 	*q = (struct question){.wait.done = on_tallied,
@@ -246,12 +293,13 @@ static void on_request(struct oneshot_request *req, char *data, size_t len, void
 		refuse(req,
 		       n == 0 || n == -HTTP_HEAD_TOO_LARGE ? "431 Request Header Fields Too Large"
 							   : "400 Bad Request",
-		       NULL, n < 0 ? http_error_str[-n] : "the head is too large");
+		       "", n < 0 ? http_error_str[-n] : "the head is too large");
 		return;
 	}
 	page = find_page(data, head.path);
 	if (!page)
-		refuse(req, "404 Not Found", NULL, "there is /metrics, /healthz and /readyz");
+		refuse(req, "404 Not Found", "",
+		       "there is /, /status.json, /metrics, /healthz and /readyz");
 	else if (head.method_id != METHOD_GET && head.method_id != METHOD_HEAD)
 		refuse(req, "405 Method Not Allowed", "Allow: GET, HEAD\r\n", "GET or HEAD");
 	else

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The HTTP server for who watches the daemon: /metrics, /healthz and /readyz. It only tells. Runs
- * in the main thread; slow and hostile clients are bounded by oneshot.h, and sessions never wait
- * for it.
+ * The HTTP server for who watches the daemon: a page, /metrics, /healthz and /readyz. It only
+ * tells. Runs in the main thread; slow and hostile clients are bounded by oneshot.h, and sessions
+ * never wait for it.
  */
 #pragma once
 
 #include "../addr.h"
 
 struct daemon;
+struct doctor;
 struct event_base;
 struct metrics;
 struct status;
@@ -16,6 +17,7 @@ struct tally;
 
 struct status_sources {
 	struct daemon *daemon;
+	const struct doctor *doctor;
 	struct metrics *metrics;
 	struct tally *tally;
 };
