@@ -82,6 +82,7 @@ enum way_why {
 	WAY_MEMORY,      /* memory_max is near */
 	WAY_YOUNG,       /* the session was over before they were joined */
 	WAY_SEGMENTS,    /* a token is more than one segment of the source's TCP */
+	WAY_BUFFER,      /* the receive buffer of the daemon's socket is too large for tokens */
 	WAY_CORRUPT,     /* what is in the source's TCP are not the tokens that were put there */
 	_WAY_WHY_MAX,
 };

@@ -76,10 +76,7 @@ void listener_session_ended(struct listener *l)
 	atomic_fetch_sub(&l->active, 1);
 }
 
-/* What is forwarded as it comes from the first byte on, or from where it is routed. */
 bool listener_bypasses(const struct listener *l)
 {
-	const struct listener_config *c = l->config;
-
-	return c->local_bypass && (c->protocol == PROTOCOL_TCP || c->protocol == PROTOCOL_TLS);
+	return l->config->local_bypass != LOCAL_BYPASS_NO;
 }

@@ -5,7 +5,6 @@
 
 #include "accesslog.h"
 #include "bypass/bypass.h"
-#include "bypass/side.h"
 #include "listener.h"
 #include "session.h"
 #include "stats.h"
@@ -30,15 +29,6 @@ static void add_alpn(struct access_entry *e, const struct session_about *about, 
 	access_text(e, "alpn", n ? buf : NULL);
 }
 
-/* Why a direction of a session that might have been bypassed was not, or not to the end; "yes": all
- * of it was. */
-static const char *bypass_word(const struct session *s)
-{
-	enum way_why up = bypass_why(&s->streams[UP]), down = bypass_why(&s->streams[DOWN]);
-
-	return up || down ? way_why_str[up ? up : down] : "yes";
-}
-
 static void write_line(const struct session *s)
 {
 	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX], alpn[256];
@@ -61,7 +51,7 @@ static void write_line(const struct session *s)
 	access_text(&e, "engine", s->opened_ns ? session_engine(s) : NULL);
 	access_number(&e, "pauses", up->pauses + down->pauses);
 	if (s->splice.wants_bypass)
-		access_text(&e, "bypass", bypass_word(s));
+		access_text(&e, "bypass", bypass_word(&s->splice));
 	if (s->about && s->about->protocol) {
 		access_text(&e, "protocol", s->about->protocol);
 		access_text(&e, "sni", *s->about->sni ? s->about->sni : NULL);

@@ -233,6 +233,6 @@ void tcp_forward(struct session *s, const struct protocol *as)
 		session_arm(s, FAREWELL_NS);
 	else
 		begin_silence(s);
-	s->splice.wants_bypass = as == &protocol_tcp && listener_bypasses(s->listener);
+	s->splice.wants_bypass = listener_bypasses(s->listener);
 	splice_open(&s->splice);
 }

@@ -2,7 +2,9 @@
 #include "bypass.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "../util.h"
 #include "direct.h"
@@ -14,9 +16,11 @@
 /*
  * The receive buffer of the daemon's sockets: it bounds the tokens it takes to stop a source, and
  * before that what an application sends without being read. Set before TCP has made it larger, for
- * a window that was offered is not taken back.
+ * a window that was offered is not taken back: what has grown before, as for the requests in front
+ * of a tunnel, stays as it is. TCP makes none larger for what fits into it.
  */
-#define BUFFER 65536
+#define BUFFER     65536
+#define BUFFER_MAX (2 << 20) /* as the kernel counts it */
 /* How long the last bytes may take to be read before a connection is reset. */
 #define FAREWELL_NS (2 * NSEC_PER_SEC)
 
@@ -32,14 +36,30 @@ static void begin_side(struct bypass *b, enum direction d)
 	side->stream->hand = &engine_meeting;
 }
 
+/* The size of its receive buffer, as the kernel counts it: twice of what it is set to. */
+static int buffer_of(const struct conn *c)
+{
+	int size = 0;
+	socklen_t len = sizeof(size);
+
+	return getsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &size, &len) < 0 ? INT_MAX : size;
+}
+
 bool bypass_expect(struct splice *sp)
 {
-	if (!sp->by->bypass || !sp->streams[UP].source->tcp || !sp->streams[UP].target->tcp ||
-	    sp->streams[UP].filter || sp->streams[DOWN].filter)
+	if (!sp->by->bypass || !sp->streams[UP].source->tcp || !sp->streams[UP].target->tcp)
 		return false;
-	for (int d = UP; d <= DOWN; d++)
-		bypass_buffer(sp->streams[d].source, BUFFER);
+	for (int d = UP; d <= DOWN; d++) {
+		const struct conn *c = sp->streams[d].source;
+
+		bypass_buffer(c, c->received > BUFFER ? buffer_of(c) / 2 : BUFFER);
+	}
 	return true;
+}
+
+static bool is_too_large(const struct conn *c)
+{
+	return c->received > BUFFER && buffer_of(c) > BUFFER_MAX;
 }
 
 bool bypass_begin(struct splice *sp)
@@ -53,7 +73,9 @@ bool bypass_begin(struct splice *sp)
 	begin_side(b, UP);
 	begin_side(b, DOWN);
 	/* They are joined with the next movement: a session that only ends does not pay for it. */
-	if (!bypass_know(b))
+	if (is_too_large(sp->streams[UP].source) || is_too_large(sp->streams[DOWN].source))
+		bypass_refuse(b, WAY_BUFFER);
+	else if (!bypass_know(b))
 		bypass_refuse(b, b->why);
 	return true;
 }
@@ -169,4 +191,11 @@ enum way_why bypass_why(const struct stream *s)
 	if (!b || !b->joined)
 		return s->splice->wants_bypass ? WAY_YOUNG : WAY_NOT_LEFT;
 	return s->bypass ? (enum way_why)s->bypass->way->why : WAY_NOT_LEFT;
+}
+
+const char *bypass_word(const struct splice *sp)
+{
+	enum way_why up = bypass_why(&sp->streams[UP]), down = bypass_why(&sp->streams[DOWN]);
+
+	return up || down ? way_why_str[up ? up : down] : "yes";
 }

@@ -33,3 +33,5 @@ void bypass_free(struct splice *sp);
 bool bypass_was_joined(const struct splice *sp);
 /* Why a direction is bypassed no more, or never was; WAY_NOT_LEFT: it is, or was never to be. */
 enum way_why bypass_why(const struct stream *s);
+/* The same of both, for the log: a word; "yes": neither. */
+const char *bypass_word(const struct splice *sp);

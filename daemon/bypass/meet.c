@@ -45,8 +45,9 @@ static enum chance find_app(struct bypass *b, enum direction d)
 
 	if (side->app)
 		return CHANCE_NOW;
+	/* One that is not marked was made for somebody else. */
 	if (bypass_handshake(m, s->source->fd, &b->ours[d]) < 0)
-		return never(b, WAY_REFUSED);
+		return never(b, WAY_NOT_LOCAL);
 	if (bypass_find(m, &b->ours[d], way, &side->app) == 0)
 		return CHANCE_NOW;
 	side->app = 0;
@@ -315,13 +316,21 @@ static bool try_to_join(struct bypass *b)
 	}
 }
 
+/* Bytes that one application sends are not for the other one yet. */
+static bool has_filter(const struct bypass *b)
+{
+	const struct stream *streams = b->splice->streams;
+
+	return streams[UP].filter || streams[DOWN].filter;
+}
+
 static void meeting_pump(struct stream *s)
 {
 	struct bypass *b = s->splice->bypass;
 
 	if (b->held_since && timer_is_set(&b->timer))
 		return;
-	if (!try_to_join(b))
+	if (has_filter(b) || !try_to_join(b))
 		engine_copy.pump(s);
 }
 

@@ -22,7 +22,8 @@ const char *const way_why_str[_WAY_WHY_MAX] = {
     [WAY_NOT_LOCAL] = "not_local", [WAY_BLOCKING] = "blocking",
     [WAY_BUSY] = "busy",           [WAY_HALF_CLOSED] = "half_closed",
     [WAY_MEMORY] = "memory",       [WAY_YOUNG] = "young",
-    [WAY_SEGMENTS] = "segments",   [WAY_CORRUPT] = "corrupt",
+    [WAY_SEGMENTS] = "segments",   [WAY_BUFFER] = "buffer",
+    [WAY_CORRUPT] = "corrupt",
 };
 
 #define TO(state) (1u << BYPASS_##state)

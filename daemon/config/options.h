@@ -200,8 +200,9 @@ OPTION(LISTENER, half_close_timeout, half_close_timeout, DURATION, "1m", RESTART
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)
 OPTION(LISTENER, local_bypass, local_bypass, ENUM, "no", RESTART,
        "both: where client and server are applications of this host, and both in bypass_cgroup, what one "
-       "sends goes into the other's queue directly, without this daemon's TCP between them.",
-       CHOICES(local_bypass_str), .only = ONLY_PLAIN)
+       "sends goes into the other's queue directly, without this daemon's TCP between them. Of HTTP the tunnels: what "
+       "follows an upgrade or CONNECT, and HTTP/2.",
+       CHOICES(local_bypass_str))
 
 OPTION(LISTENER, tcp_keepalive, tcp_keepalive, KEEPALIVE, "auto", RESTART,
        "Whether the kernel asks silent clients if they are still there, and ends the connection of one "

@@ -51,13 +51,12 @@ enum option_type {
 enum option_reload { RELOAD, RESTART };
 
 /* What a listener must be for an option to do anything; of several, one is enough. */
-#define ONLY_TLS   (1u << PROTOCOL_TLS)
-#define ONLY_HTTP  (1u << PROTOCOL_HTTP | 1u << PROTOCOL_AUTO)
-#define ONLY_AUTO  (1u << PROTOCOL_AUTO)
-#define ONLY_RAW   (1u << PROTOCOL_TCP | 1u << PROTOCOL_TLS | 1u << PROTOCOL_AUTO)
-#define ONLY_PLAIN (1u << PROTOCOL_TCP | 1u << PROTOCOL_TLS)
-#define ONLY_UNIX  (1u << _PROTOCOL_MAX) /* it binds a unix socket */
-#define ONLY_IPV6  (2u << _PROTOCOL_MAX) /* it binds an IPv6 address */
+#define ONLY_TLS  (1u << PROTOCOL_TLS)
+#define ONLY_HTTP (1u << PROTOCOL_HTTP | 1u << PROTOCOL_AUTO)
+#define ONLY_AUTO (1u << PROTOCOL_AUTO)
+#define ONLY_RAW  (1u << PROTOCOL_TCP | 1u << PROTOCOL_TLS | 1u << PROTOCOL_AUTO)
+#define ONLY_UNIX (1u << _PROTOCOL_MAX) /* it binds a unix socket */
+#define ONLY_IPV6 (2u << _PROTOCOL_MAX) /* it binds an IPv6 address */
 
 /* One row of the table: a field of the section's struct. */
 struct option {

@@ -39,6 +39,14 @@ static bool is_single(const struct session *s)
 	return s->http->request->retried || s->http->request->method_id == METHOD_CONNECT;
 }
 
+/* Whether its tunnel may be joined. The servers of other requests are none of the bypass's. */
+static bool may_be_joined(const struct session *s)
+{
+	const struct http_request *r = s->http->request;
+
+	return listener_bypasses(s->listener) && (r->upgrade || r->method_id == METHOD_CONNECT);
+}
+
 void http_dial(struct session *s)
 {
 	const struct dial_plan plan = {
@@ -48,6 +56,8 @@ void http_dial(struct session *s)
 	    .own = is_single(s) ? NULL : &s->http->own,
 	    .idle = !is_single(s) && may_share(s),
 	    .careful = !is_repeatable(s),
+	    .bypass = may_be_joined(s),
+	    .fresh = may_be_joined(s),
 	};
 
 	session_dial(s, &plan);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../accesslog.h"
+#include "../bypass/bypass.h"
 #include "../listener.h"
 #include "../loop.h"
 #include "../sniff/waiting.h"
@@ -135,6 +136,8 @@ static void write_line(const struct session *s, const struct http_request *r, en
 	access_text(&e, "server", r->server ? r->server->config->name : NULL);
 	access_text(&e, "backend", r->backend.len ? addr_format(&r->backend, backend) : NULL);
 	access_text(&e, "engine", engine_of(s, r));
+	if (s->splice.wants_bypass)
+		access_text(&e, "bypass", bypass_word(&s->splice));
 	if (h->refused)
 		access_text(&e, "error", http_error_str[h->refused]);
 	if (s->no_room)

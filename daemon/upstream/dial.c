@@ -211,8 +211,11 @@ static void go_on_with(struct dial *d, struct conn *c)
 static bool reuse(struct dial *d)
 {
 	const struct dial_plan *p = &d->plan;
-	struct conn *c = p->own ? own_take(p->own, d->server, p->careful) : NULL;
+	struct conn *c;
 
+	if (p->fresh)
+		return false;
+	c = p->own ? own_take(p->own, d->server, p->careful) : NULL;
 	if (!c && p->idle)
 		c = idle_take(d->dialer->idle, d->server, p->careful);
 	if (c)

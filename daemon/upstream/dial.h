@@ -51,6 +51,7 @@ struct dial_plan {
 	/* Which kept connections will do. */
 	struct own *own; /* these of the client; NULL: none of its own */
 	bool idle;       /* those of the worker */
+	bool fresh;      /* of either only one on which the client has said who it is */
 	bool careful;    /* of those only such as may be used for what cannot be sent again */
 };
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from lib import case, netns
+from lib.bypassed import echo_server
 from lib.host import fd_count
 from lib.process import run
 from lib.scenarios import SCENARIOS, UPLOAD
@@ -193,30 +194,6 @@ for i in range(50):
         got += s.recv(1000 - len(got))
 print("done")
 """
-
-# As an event-driven one: the socket is non-blocking when the first byte is sent.
-ECHO = """
-import asyncio, sys
-async def serve(reader, writer):
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
-async def main():
-    server = await asyncio.start_server(serve, sys.argv[1], 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-asyncio.run(main())
-"""
-
-
-def echo_server(env, cgroup, host="127.0.0.1", program=ECHO, arguments=(), at=()):
-    """The address of a server in the cgroup that sends back what it gets, or does otherwise."""
-    process = subprocess.Popen([*cgroup.prefix(), *at, sys.executable, "-c", program, host,
-                                *map(str, arguments)], stdout=subprocess.PIPE, text=True)
-    port = int(process.stdout.readline())
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}", process
-
 
 def echo_daemon(env, cgroup, host="127.0.0.1", bind="127.0.0.1:0", **spliced):
     address, process = echo_server(env, cgroup, host)

@@ -10,65 +10,8 @@ import re
 import subprocess
 
 from lib import case, pattern, programs, wait_until
+from lib.bypassed import Place
 from lib.pattern import MIB
-
-
-class Place:
-    """A cgroup with a server in it, and a daemon in front that joins its clients to it."""
-
-    def __init__(self, env):
-        self.env, self.cgroup, self.daemon = env, env.cgroup(), None
-
-    @contextlib.contextmanager
-    def serve(self, server, *arguments):
-        """Starts it, and the daemon; the server."""
-        with contextlib.ExitStack() as stack:
-            with self.cgroup.inside():
-                program = stack.enter_context(server(self.env, *arguments))
-            self.front(program.address)
-            yield program
-
-    def front(self, address, protocol="tcp"):
-        """Starts the daemon alone; it chooses who moves what is not joined."""
-        self.daemon = self.env.spliced(
-            address, spliced={"engine": "auto", "bypass_cgroup": self.cgroup.path},
-            listener={"local_bypass": "both", "protocol": protocol})
-
-    @property
-    def address(self):
-        return self.daemon.address()
-
-    def run(self, *command, **options):
-        """A client, in the cgroup."""
-        with self.cgroup.inside():
-            return programs.run(*command, **options)
-
-    def popen(self, *command, **options):
-        with self.cgroup.inside():
-            return subprocess.Popen([str(word) for word in command], **options)
-
-    def check(self, share, sessions=1):
-        """So many sessions at least were joined, and that part of all bytes went directly; no
-        session broke."""
-        self.daemon.wait_sessions(0)
-        stats = self.daemon.stats()
-        lines = self.daemon.access_log()
-        moved = sum(int(line["bytes_up"]) + int(line["bytes_down"]) for line in lines)
-        self.env.note(f"{stats['sessions_bypass']} of {stats['sessions_total']} sessions, "
-                      f"{100 * stats['bytes_bypassed'] // max(moved, 1)} % of {moved} bytes")
-        assert stats["sessions_bypass"] >= sessions, (stats, lines)
-        assert stats["bytes_bypassed"] >= share * moved, (stats, lines)
-        assert stats["integrity_aborts"] == 0, stats
-        ends = {line["end"] for line in lines}
-        assert ends <= {"done", "client_reset", "server_reset"}, ends
-        return stats
-
-    def check_left_out(self, reason):
-        """Not one byte went directly, for that reason."""
-        self.daemon.wait_sessions(0)
-        stats = self.daemon.stats()
-        assert stats["bytes_bypassed"] == 0 and stats["sessions_bypass"] == 0, stats
-        assert stats["bypass_left"][reason] > 0, stats["bypass_left"]
 
 
 # ---- redis --------------------------------------------------------------------------------------
@@ -400,8 +343,8 @@ def test_haproxy_beside(env):
 # ---- openssl ------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
-def tls_lines(env, *options):
-    """Lines from s_client to s_server and back, through a tls listener; the place."""
+def tls_lines(env, *options, protocol="tls"):
+    """Lines from s_client to s_server and back, routed by the name of the server; the place."""
     place, dice = Place(env), random.Random(9)
     openssl, address = programs.find("openssl"), f"{programs.own_address()}:4433"
     lines = [hashlib.sha256(dice.randbytes(8)).hexdigest() * dice.randint(1, 60)
@@ -414,7 +357,7 @@ def tls_lines(env, *options):
     with place.popen(openssl, "s_server", "-accept", address, "-cert", env.tmp / "cert", "-key",
                      env.tmp / "key", "-quiet", *options, **pipes) as server:
         programs.wait_listening(address)
-        place.front(address, "tls")
+        place.front(address, protocol, route="sni:spliced.test -> main", pool=None)
         with place.popen(openssl, "s_client", "-connect", place.address, "-servername",
                          "spliced.test", "-CAfile", env.tmp / "cert", "-verify_return_error",
                          "-quiet", *options, **pipes) as client:
@@ -438,4 +381,10 @@ def test_openssl(env):
 @case(engines=("kernel",), timeout=60)
 def test_openssl_that_does_not_block(env):
     with tls_lines(env, "-nbio") as place:
+        place.check(0.5)
+
+
+@case(engines=("kernel",), timeout=60)
+def test_openssl_through_auto(env):
+    with tls_lines(env, "-nbio", protocol="auto") as place:
         place.check(0.5)
