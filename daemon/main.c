@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bypass/maps.h"
 #include "config/config.h"
 #include "doctor/doctor.h"
 #include "doctor/print.h"
@@ -151,6 +152,20 @@ static int run(const struct arguments *args)
 	return run_daemon(TAKE_PTR(config), debug);
 }
 
+/* The bypass, with sockets of this process alone. Without the kernel engine it is not tried: what
+ * stands in its way has been named. */
+static void try_bypass(struct doctor *d)
+{
+	static const struct bypass_maps_options o = {.max_sessions = 16, .workers = 1};
+	struct bypass_maps *maps = NULL;
+
+	if (d->kernel)
+		doctor_load_bypass(d, &o, &maps);
+	if (maps)
+		(void)doctor_prove_bypass(d, maps);
+	bypass_maps_close(maps);
+}
+
 /* Tries everything with a private configuration and prints it. Whether the kernel engine works
  * here. */
 static bool try_engine(bool json)
@@ -168,6 +183,7 @@ static bool try_engine(bool json)
 	if (maps)
 		doctor_canary(&d, maps);
 	maps_close(maps);
+	try_bypass(&d);
 	answer = doctor_json(&d);
 	if (json && answer)
 		(void)json_dumpf(answer, stdout, JSON_INDENT(2));

@@ -187,19 +187,11 @@ static const char *const allowed[] = {
     "getrandom",
 };
 
-/* Entries of maps, what a map is, and to run a program that is there. No program can be loaded or
- * attached with these. */
+/* Entries of maps, and what a map is. No program can be loaded or attached with these. */
 static const int bpf_commands[] = {
-    BPF_PROG_TEST_RUN,
-    BPF_MAP_LOOKUP_ELEM,
-    BPF_MAP_UPDATE_ELEM,
-    BPF_MAP_DELETE_ELEM,
-    BPF_MAP_GET_NEXT_KEY,
-    BPF_MAP_LOOKUP_BATCH,
-    BPF_MAP_LOOKUP_AND_DELETE_ELEM,
-    BPF_MAP_UPDATE_BATCH,
-    BPF_MAP_DELETE_BATCH,
-    BPF_OBJ_GET_INFO_BY_FD,
+    BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM,  BPF_MAP_DELETE_ELEM,
+    BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_BATCH, BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+    BPF_MAP_UPDATE_BATCH, BPF_MAP_DELETE_BATCH, BPF_OBJ_GET_INFO_BY_FD,
 };
 
 bool sandbox_is_possible(void)
@@ -218,7 +210,16 @@ bool sandbox_is_possible(void)
 #endif
 }
 
-static int allow_all(scmp_filter_ctx ctx)
+static int allow_bpf(scmp_filter_ctx ctx, int command)
+{
+	/* What SCMP_A0() makes leaves out a field, of which clang warns. */
+	const struct scmp_arg_cmp is = {
+	    .arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)command};
+
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(bpf), 1, is);
+}
+
+static int allow_all(scmp_filter_ctx ctx, bool runs_programs)
 {
 	int err = 0;
 
@@ -229,24 +230,21 @@ static int allow_all(scmp_filter_ctx ctx)
 		if (number >= 0)
 			err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 0);
 	}
-	for (size_t i = 0; !err && i < ARRAY_SIZE(bpf_commands); i++) {
-		/* What SCMP_A0() makes leaves out a field, of which clang warns. */
-		const struct scmp_arg_cmp command = {
-		    .arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)bpf_commands[i]};
-
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(bpf), 1, command);
-	}
+	for (size_t i = 0; !err && i < ARRAY_SIZE(bpf_commands); i++)
+		err = allow_bpf(ctx, bpf_commands[i]);
+	if (!err && runs_programs)
+		err = allow_bpf(ctx, BPF_PROG_TEST_RUN);
 	return err;
 }
 
-int sandbox_enter(bool kill)
+int sandbox_enter(bool kill, bool runs_programs)
 {
 	scmp_filter_ctx ctx = seccomp_init(kill ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_ERRNO(ENOSYS));
 	int err;
 
 	if (!ctx)
 		return -ENOMEM;
-	err = allow_all(ctx);
+	err = allow_all(ctx, runs_programs);
 	/* Told by the kernel; and a tree instead of a list. Neither is worth failing for. */
 	if (!err) {
 		(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);

@@ -156,8 +156,8 @@ void session_count(struct session *s)
 
 		if (s->opened_ns && stream->why_copy == COPY_YOUNG)
 			stat_inc(&st->copy_reasons[COPY_YOUNG]);
-		if (s->opened_ns && bypass_why(stream) == WAY_YOUNG)
-			stat_inc(&st->bypass_left[WAY_YOUNG]);
+		if (bypass_is_open(&s->splice))
+			stat_inc(&st->bypass_left[bypass_why(stream)]);
 		if (!stream->way && stream->why_copy == COPY_HALF_CLOSED &&
 		    stream->copied > stream->released_at)
 			stat_inc(&st->copy_reasons[COPY_HALF_CLOSED]);

@@ -182,14 +182,19 @@ bool bypass_was_joined(const struct splice *sp)
 	return sp->bypass && sp->bypass->joined;
 }
 
+bool bypass_is_open(const struct splice *sp)
+{
+	return sp->wants_bypass && (!sp->bypass || (!sp->bypass->joined && !sp->bypass->why));
+}
+
 enum way_why bypass_why(const struct stream *s)
 {
 	const struct bypass *b = s->splice->bypass;
 
+	if (bypass_is_open(s->splice))
+		return b && b->blocks ? WAY_BLOCKING : WAY_YOUNG;
 	if (b && b->why)
 		return b->why;
-	if (!b || !b->joined)
-		return s->splice->wants_bypass ? WAY_YOUNG : WAY_NOT_LEFT;
 	return s->bypass ? (enum way_why)s->bypass->way->why : WAY_NOT_LEFT;
 }
 

@@ -31,6 +31,8 @@ int bypass_forget(struct splice *sp);
 void bypass_free(struct splice *sp);
 /* Whether its applications were joined. */
 bool bypass_was_joined(const struct splice *sp);
+/* Whether that is not decided: nobody has counted why it was not. */
+bool bypass_is_open(const struct splice *sp);
 /* Why a direction is bypassed no more, or never was; WAY_NOT_LEFT: it is, or was never to be. */
 enum way_why bypass_why(const struct stream *s);
 /* The same of both, for the log: a word; "yes": neither. */

@@ -87,11 +87,11 @@ static int attach(struct bypass_maps *m, const struct bypass_maps_options *o, ch
 		return err;
 	}
 	err = attach_to(skel->progs.enrol, own, &m->own);
-	if (!err)
+	if (!err && o->cgroup)
 		err = attach_to(skel->progs.enrol, o->cgroup, &skel->links.enrol);
 	if (err) {
-		(void)snprintf(why, 256, "attaching sockops to bypass_cgroup %.160s: %s", o->cgroup,
-			       strerror(-err));
+		(void)snprintf(why, 256, "attaching sockops to bypass_cgroup %.160s: %s",
+			       o->cgroup ? o->cgroup : own, strerror(-err));
 		return err;
 	}
 	if (bpf_prog_attach(bpf_program__fd(skel->progs.forward), m->joined_fd, BPF_SK_MSG_VERDICT,

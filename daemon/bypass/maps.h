@@ -25,7 +25,7 @@ struct bypass_maps {
 struct bypass_maps_options {
 	uint32_t max_sessions;
 	unsigned int workers;
-	const char *cgroup; /* the folder whose applications may be bypassed */
+	const char *cgroup; /* the folder whose applications may be bypassed; NULL: nobody's */
 	bool blocking;      /* ... those that block, too */
 };
 

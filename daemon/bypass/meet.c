@@ -21,10 +21,14 @@
 #define TRIES_MAX    8
 #define HOLD_DOUBLED 3U
 /* Looks that found an application that is not ready. */
-#define LATER_MAX   64
+#define LATER_MAX 64
+/* The time until the next look at one that blocks, though it has read or written: doubled with
+ * each, for some connect, or shake hands, before they set O_NONBLOCK. 0.6 s in all. */
+#define BLOCKS_NS   (10 * NSEC_PER_MSEC)
+#define BLOCKS_MAX  6
 #define UNKNOWN_MAX 4
 
-enum chance { CHANCE_NOW, CHANCE_HOLD, CHANCE_LATER, CHANCE_NEVER };
+enum chance { CHANCE_NOW, CHANCE_HOLD, CHANCE_LATER, CHANCE_BLOCKS, CHANCE_NEVER };
 
 static enum chance never(struct bypass *b, enum way_why why)
 {
@@ -107,9 +111,7 @@ static enum chance judge(struct bypass *b, enum direction d)
 	active = way->written != ours->received || way->received - way->unread != ours->sent;
 	if (!s->splice->settings->bypass_trusts_all && way->file != 2) {
 		/* Until it has read or written, it may still be about to set it. */
-		if (way->file == 1 && active)
-			return never(b, WAY_BLOCKING);
-		return CHANCE_LATER;
+		return way->file == 1 && active ? CHANCE_BLOCKS : CHANCE_LATER;
 	}
 	if (way->unread || way->received != ours->sent + (uint32_t)s->target->sent)
 		return CHANCE_HOLD;
@@ -139,7 +141,7 @@ static enum chance chance_of(struct bypass *b)
 	for (int d = UP; d <= DOWN; d++)
 		if (streams[d].state != STREAM_COPY || streams[d].source->fin_seen ||
 		    streams[d].source->failed)
-			return never(b, WAY_HALF_CLOSED);
+			return never(b, b->blocks ? WAY_BLOCKING : WAY_HALF_CLOSED);
 	if (splicer_is_short(b->splice->by))
 		return never(b, WAY_MEMORY);
 	c = find_both(b);
@@ -310,6 +312,12 @@ static bool try_to_join(struct bypass *b)
 		if (++b->laters >= LATER_MAX)
 			bypass_refuse(b, WAY_BUSY);
 		return false;
+	case CHANCE_BLOCKS:
+		b->held_since = 0;
+		b->try_at = loop->now + (BLOCKS_NS << b->blocks);
+		if (++b->blocks > BLOCKS_MAX)
+			bypass_refuse(b, WAY_BLOCKING);
+		return false;
 	default:
 		bypass_refuse(b, b->why);
 		return false;
@@ -330,7 +338,12 @@ static void meeting_pump(struct stream *s)
 
 	if (b->held_since && timer_is_set(&b->timer))
 		return;
-	if (has_filter(b) || !try_to_join(b))
+	if (!has_filter(b) && try_to_join(b))
+		return;
+	/* It may be the kernel's by now. */
+	if (b->why)
+		stream_again(s);
+	else
 		engine_copy.pump(s);
 }
 

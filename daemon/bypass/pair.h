@@ -14,6 +14,7 @@ struct bypass {
 	uint64_t hold_ns;    /* ... for how long until the next look */
 	uint64_t try_at;     /* when the next try is, after one in vain */
 	unsigned int tries, laters;
+	unsigned int blocks; /* looks that found an application's socket without O_NONBLOCK */
 	struct timer timer;
 	uint64_t stopped_at; /* it has ended; 0: it has not */
 	enum way_why why;    /* its applications will not be joined */

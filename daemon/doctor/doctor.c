@@ -84,7 +84,10 @@ void doctor_load_bypass(struct doctor *d, const struct bypass_maps_options *opti
 	char why[256];
 	int err = bypass_maps_open(options, maps, why);
 
-	add(d, "bypass", err ? "no" : "yes", err ? why : options->cgroup,
+	add(d, "bypass", err ? "no" : "yes",
+	    err               ? why
+	    : options->cgroup ? options->cgroup
+			      : "",
 	    "sk_msg, sockops of the applications' cgroup, and a program that looks at sockets "
 	    "load");
 	if (err)

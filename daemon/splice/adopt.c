@@ -99,6 +99,7 @@ static enum copy_reason first_reason(const struct splice *sp)
 	return COPY_YOUNG;
 }
 
+/* One that the bypass has refused is old enough. */
 void splice_choose_engine(struct splice *sp)
 {
 	enum copy_reason why = awaits_bypass(sp) ? COPY_YOUNG : first_reason(sp);
@@ -112,7 +113,7 @@ void splice_choose_engine(struct splice *sp)
 	if (why != COPY_YOUNG) {
 		sp->copied_only = true;
 		stat_inc(&stats->sessions_copy);
-	} else if (sp->settings->engage_after) {
+	} else if (sp->settings->engage_after && !sp->bypass) {
 		splice_adopt_later(sp);
 	} else {
 		splice_adopt_now(sp);

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Applications that are joined directly: byte-exact, bounded, and ended as the peers ended it."""
 
+import select
 import signal
 import subprocess
 import sys
+import time
 
-from lib import case, netns
+from lib import case, netns, tcp
 from lib.bypassed import echo_server
 from lib.host import fd_count
 from lib.process import run
@@ -212,6 +214,44 @@ def test_a_blocking_program_is_left_out(env):
     stats = daemon.stats()
     assert stats["sessions_bypass"] == 0, stats
     assert stats["bypass_left"]["blocking"] == 2, stats["bypass_left"]
+
+
+@case(engines=("kernel",))
+def test_a_program_that_blocks_at_first(env):
+    """It shakes hands, say, with a socket that blocks, long after the session is old enough."""
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup)
+    with cgroup.inside(), tcp.connect(daemon.address()) as sock:
+        sock.setblocking(True)
+        for _ in range(10):
+            sock.sendall(b"hands")
+            assert sock.recv(5) == b"hands"
+            time.sleep(0.01)
+        assert daemon.stats()["sessions_bypass"] == 0, daemon.stats()
+        sock.setblocking(False)
+
+        def is_joined():
+            sock.send(b"data")
+            assert select.select([sock], [], [], 20)[0] and sock.recv(4) == b"data"
+            return daemon.stats()["bytes_bypassed"] > 0
+        wait_until(is_joined, 10, "it is joined")
+
+
+@case(engines=("kernel",))
+def test_who_is_refused_is_the_kernels_at_once(env):
+    """It has waited for engage_after once."""
+    cgroup = env.cgroup()
+    address, _ = echo_server(env, cgroup)
+    daemon = env.spliced(address, spliced={"bypass_cgroup": cgroup.path, "engage_after": "2s"},
+                         listener={"local_bypass": "both"})
+    with tcp.connect(daemon.address()) as sock:
+        sock.sendall(b"1")
+        assert sock.recv(1) == b"1"
+        assert daemon.sessions()[0]["engine"] == "copy", daemon.sessions()
+        session = wait_until(lambda: [s for s in daemon.sessions() if s["engine"] == "kernel"], 10,
+                             "the kernel has it")[0]
+        assert session["age_ms"] < 3500, session
+        assert session["engine_reason"] == "not_local", session
 
 
 @case(engines=("kernel",))

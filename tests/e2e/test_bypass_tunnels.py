@@ -180,14 +180,14 @@ def upgraded(env, before):
         yield place
 
 
-@case(engines=("kernel", "copy"), timeout=90)
+@case(engines=("kernel",), timeout=90)
 def test_upgrade(env):
     for place in upgraded(env, 100):
         line = check_tunnel(place, 3)
         assert int(line["bytes_down"]) == int(line["bytes_up"]) + 5, line
 
 
-@case(engines=("kernel", "copy"), timeout=90)
+@case(engines=("kernel",), timeout=90)
 def test_upgrade_after_a_large_request(env):
     """The daemon's receive buffer has grown: it is bypassed still, or was too large for that."""
     for place in upgraded(env, 30 * MIB):
@@ -232,7 +232,7 @@ server.listen(+process.env.PORT, process.env.HOST);
 """
 
 
-@case(engines=("kernel", "copy"), timeout=120)
+@case(engines=("kernel",), timeout=120)
 def test_connect(env):
     """curl, a forward proxy of Node's behind the daemon, and nginx behind that."""
     curl = programs.find("curl")
@@ -268,7 +268,7 @@ def run_h2load(env, protocol, **listener):
         assert all(line["protocol"] == "h2c" for line in place.daemon.access_log())
 
 
-@case(engines=("kernel", "copy"), timeout=60)
+@case(engines=("kernel",), timeout=60)
 def test_h2_tunnel(env):
     run_h2load(env, "http", h2="tunnel")
 
@@ -308,7 +308,7 @@ def test_grpc(env):
 
 # ---- auto ---------------------------------------------------------------------------------------
 
-@case(engines=("kernel", "copy"), timeout=90)
+@case(engines=("kernel",), timeout=90)
 def test_auto_redis(env):
     """What is neither TLS nor HTTP."""
     program, requests = programs.find("redis-benchmark"), env.pick(40_000, 4000)

@@ -1,0 +1,662 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a program can notice of the bypass, row by row of the table in operations.md: it is as with
+TCP, or the way is left, or it is what the table says."""
+
+import array
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+from lib import case, programs, tcp, wait_until
+
+MSG_ZEROCOPY = 0x4000000
+SO_ZEROCOPY, SO_TIMESTAMP = 60, 29
+SIOCOUTQ = termios.TIOCOUTQ
+TCP_ULP = 31
+TCP_NOTSENT_LOWAT = 25
+EVENT_TIME = 20     # seconds in which what must come comes
+
+
+def ready(sock, events, seconds=EVENT_TIME):
+    poll = select.poll()
+    poll.register(sock, events)
+    return bool(poll.poll(programs.scaled(seconds) * 1000))
+
+
+def receive(sock, size):
+    """Exactly that many bytes, of a socket that blocks or does not."""
+    got = bytearray()
+    while len(got) < size:
+        assert ready(sock, select.POLLIN), f"{len(got)} of {size} bytes"
+        with contextlib.suppress(BlockingIOError):
+            part = sock.recv(min(65536, size - len(got)))
+            assert part, f"an end after {len(got)} of {size} bytes"
+            got += part
+    return bytes(got)
+
+
+def ending(sock):
+    """How it ends, if nothing more comes: "eof" or "reset"."""
+    while True:
+        assert ready(sock, select.POLLIN), "no end"
+        try:
+            part = sock.recv(1000)
+        except BlockingIOError:
+            continue
+        except ConnectionResetError:
+            return "reset"
+        assert not part, part
+        return "eof"
+
+
+class Joined:
+    """Two sockets of this process that talk through a daemon, and are joined: a's is the client."""
+
+    def __init__(self, env, blocking=False, **options):
+        self.env, self.cgroup = env, env.cgroup()
+        with self.cgroup.inside():
+            listener = socket.create_server(("127.0.0.1", 0))
+        host, port = listener.getsockname()
+        self.daemon = env.spliced(f"{host}:{port}", listener={"local_bypass": "both"}, spliced={
+            "bypass_cgroup": self.cgroup.path, **({"bypass_trust": "all"} if blocking else {}),
+            **options})
+        with self.cgroup.inside():
+            self.a = tcp.connect(self.daemon.address())
+            self.b, _ = listener.accept()
+        listener.close()
+        self.a.setblocking(blocking)
+        self.b.setblocking(blocking)
+        self.until_direct()
+
+    def exchange(self, size=100):
+        for source, target in ((self.a, self.b), (self.b, self.a)):
+            assert source.send(b"e" * size) == size
+            assert receive(target, size) == b"e" * size
+
+    def until_direct(self):
+        def is_direct():
+            before = self.daemon.stats()
+            self.exchange()
+            after = self.daemon.stats()
+            return after["bytes_bypassed"] - before["bytes_bypassed"] == 200
+        wait_until(is_direct, 10, "bytes go directly")
+
+    def fill(self):
+        """Sends until a has to wait; the number of bytes."""
+        sent = 0
+        while ready(self.a, select.POLLOUT, 0.3):
+            with contextlib.suppress(BlockingIOError):
+                sent += self.a.send(b"f" * 50000)
+        return sent
+
+    def left(self):
+        """Why ways were left."""
+        left = self.daemon.stats()["bypass_left"]
+        return {reason for reason, number in left.items() if number}
+
+    def check_direct(self):
+        """Both ways are as they were."""
+        before = self.daemon.stats()["bytes_bypassed"]
+        self.exchange()
+        assert self.daemon.stats()["bytes_bypassed"] - before == 200, self.left()
+
+    def close(self):
+        self.a.close()
+        self.b.close()
+
+
+@contextlib.contextmanager
+def joined(env, **options):
+    both = Joined(env, **options)
+    with contextlib.closing(both):
+        yield both
+
+
+def notice(test, core=False, **options):
+    """A test of two joined sockets."""
+    @case(engines=("kernel",), core=core)
+    def run(env):
+        with joined(env, **options) as both:
+            test(both)
+    run.__doc__ = test.__doc__
+    return run
+
+
+# ---- as with TCP: waiting -----------------------------------------------------------------------
+
+def level(both):
+    """Readable until all is read; writable but for the time in which it waits."""
+    with select.epoll() as epoll:
+        epoll.register(both.b, select.EPOLLIN)
+        assert not epoll.poll(0)
+        both.a.send(b"l" * 1000)
+        for left in range(1000, 0, -100):
+            assert epoll.poll(EVENT_TIME), left
+            assert len(both.b.recv(100)) == 100
+        assert not epoll.poll(0)
+        epoll.register(both.a, select.EPOLLOUT)
+        assert epoll.poll(0) == [(both.a.fileno(), select.EPOLLOUT)]
+        sent = both.fill()
+        assert both.a.fileno() not in dict(epoll.poll(0))
+        receive(both.b, sent)
+        assert dict(epoll.poll(EVENT_TIME)) == {both.a.fileno(): select.EPOLLOUT}
+    both.check_direct()
+
+
+def edge(both):
+    """An event for what comes, one only, and one when there is room again."""
+    with select.epoll() as epoll:
+        epoll.register(both.b, select.EPOLLIN | select.EPOLLET)
+        epoll.poll(0)
+        for _ in range(100):
+            both.a.send(b"l" * 1000)
+            assert epoll.poll(EVENT_TIME) == [(both.b.fileno(), select.EPOLLIN)]
+            assert not epoll.poll(0)
+            receive(both.b, 1000)
+        epoll.register(both.a, select.EPOLLOUT | select.EPOLLET)
+        epoll.poll(0)
+        sent = both.fill()
+        epoll.poll(0)
+        receive(both.b, sent)
+        assert both.a.fileno() in dict(epoll.poll(EVENT_TIME))
+    both.check_direct()
+
+
+def poll_and_select(both):
+    assert not ready(both.b, select.POLLIN, 0) and not select.select([both.b], [], [], 0)[0]
+    both.a.send(b"p")
+    assert ready(both.b, select.POLLIN) and select.select([both.b], [], [], EVENT_TIME)[0]
+    assert both.b.recv(10) == b"p"
+    assert not ready(both.b, select.POLLIN, 0)
+    began = time.monotonic()
+    assert not select.select([both.b], [], [], 0.2)[0] and time.monotonic() - began >= 0.19
+    both.check_direct()
+
+
+def hang_up(both):
+    """EPOLLRDHUP, and EPOLLHUP when both directions are over."""
+    events = select.POLLIN | select.POLLRDHUP
+    both.a.shutdown(socket.SHUT_WR)
+    assert ready(both.b, select.POLLRDHUP)
+    poll = select.poll()
+    poll.register(both.b, events)
+    assert poll.poll(0) == [(both.b.fileno(), events)]
+    assert both.b.recv(10) == b""
+    both.b.shutdown(socket.SHUT_WR)
+    assert ready(both.b, select.POLLHUP)
+
+
+test_epoll_level = notice(level, core=True)
+test_epoll_edge = notice(edge, core=True)
+test_poll_and_select = notice(poll_and_select)
+test_hang_up = notice(hang_up)
+
+
+# ---- as with TCP: reading -----------------------------------------------------------------------
+
+def peek(both):
+    """Of several messages, and again and again."""
+    both.a.send(b"abc")
+    both.a.send(b"defgh")
+    for size in (1, 3, 4, 8, 100):
+        assert both.b.recv(size, socket.MSG_PEEK) == b"abcdefgh"[:size]
+    assert both.b.recv(2) == b"ab" and both.b.recv(100, socket.MSG_PEEK) == b"cdefgh"
+    assert both.b.recv(100) == b"cdefgh"
+    both.check_direct()
+
+
+def scattered(both):
+    """readv(), recvmsg() with several buffers."""
+    both.a.send(bytes(range(100)))
+    parts = [bytearray(30), bytearray(50)]
+    assert both.b.recvmsg_into(parts)[0] == 80
+    assert b"".join(parts) == bytes(range(80))
+    parts = [bytearray(7), bytearray(100)]
+    assert os.readv(both.b.fileno(), parts) == 20
+    assert (b"".join(parts))[:20] == bytes(range(80, 100))
+    both.check_direct()
+
+
+class Iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
+
+
+class Msghdr(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_void_p), ("namelen", ctypes.c_uint32),
+                ("iov", ctypes.POINTER(Iovec)), ("iovlen", ctypes.c_size_t),
+                ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t),
+                ("flags", ctypes.c_int)]
+
+
+class Mmsghdr(ctypes.Structure):
+    _fields_ = [("header", Msghdr), ("len", ctypes.c_uint)]
+
+
+def many_messages(sock, number, size):
+    """What recvmmsg() gives: a list."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffers = [ctypes.create_string_buffer(size) for _ in range(number)]
+    iovs = [Iovec(ctypes.cast(buffer, ctypes.c_void_p), size) for buffer in buffers]
+    messages = (Mmsghdr * number)(*(Mmsghdr(Msghdr(iov=ctypes.pointer(iov), iovlen=1))
+                                    for iov in iovs))
+    n = libc.recvmmsg(sock.fileno(), messages, number, socket.MSG_DONTWAIT, None)
+    assert n >= 0, os.strerror(ctypes.get_errno())
+    return [buffers[i].raw[:messages[i].len] for i in range(n)]
+
+
+def recvmmsg(both):
+    """There are no messages in a stream: as much as there is, over the buffers."""
+    both.a.send(b"r" * 100)
+    both.a.send(b"s" * 50)
+    got = many_messages(both.b, 4, 60)
+    assert got == [b"r" * 60, b"r" * 40 + b"s" * 20, b"s" * 30], got
+    both.check_direct()
+
+
+def nothing_there(both):
+    for flags in (0, socket.MSG_DONTWAIT, socket.MSG_PEEK, socket.MSG_WAITALL):
+        try:
+            raise AssertionError(both.b.recv(10, flags))
+        except BlockingIOError as error:
+            assert error.errno == errno.EAGAIN
+    both.check_direct()
+
+
+def timeout(both):
+    """Python's: the socket does not block, and poll() waits."""
+    both.b.settimeout(0.2)
+    began = time.monotonic()
+    try:
+        raise AssertionError(both.b.recv(10))
+    except TimeoutError:
+        assert time.monotonic() - began >= 0.19
+    both.a.send(b"t")
+    assert both.b.recv(10) == b"t"
+    both.check_direct()
+
+
+test_peek = notice(peek)
+test_scattered = notice(scattered)
+test_recvmmsg = notice(recvmmsg)
+test_nothing_there = notice(nothing_there)
+test_timeout = notice(timeout)
+
+
+# ---- as with TCP: writing -----------------------------------------------------------------------
+
+def sendfile(both):
+    path = both.env.tmp / "file"
+    path.write_bytes(os.urandom(300_000))
+    with open(path, "rb") as file:
+        at = 0
+        while at < 300_000:
+            n = os.sendfile(both.a.fileno(), file.fileno(), at, 300_000 - at)
+            assert receive(both.b, n) == path.read_bytes()[at:at + n]
+            at += n
+    both.check_direct()
+
+
+def splice_writer(both):
+    """From a pipe."""
+    data = os.urandom(50_000)
+    source, target = os.pipe()
+    try:
+        assert os.write(target, data) == len(data)
+        left = len(data)
+        while left:
+            left -= os.splice(source, both.a.fileno(), left)
+    finally:
+        os.close(source)
+        os.close(target)
+    assert receive(both.b, len(data)) == data
+    both.check_direct()
+
+
+def gathered(both):
+    """writev(), sendmsg()."""
+    assert os.writev(both.a.fileno(), [b"one", b"two"]) == 6
+    assert both.a.sendmsg([b"three", b"four"]) == 9
+    assert receive(both.b, 15) == b"onetwothreefour"
+    both.check_direct()
+
+
+test_sendfile = notice(sendfile)
+test_splice_writer = notice(splice_writer)
+test_gathered = notice(gathered)
+
+
+# ---- as with TCP: ends --------------------------------------------------------------------------
+
+def half_close(both):
+    """What was sent before is read before it, and the other direction goes on."""
+    both.a.send(b"last")
+    both.a.shutdown(socket.SHUT_WR)
+    assert receive(both.b, 4) == b"last" and ending(both.b) == "eof"
+    for _ in range(10):
+        both.b.send(b"x" * 1000)
+        assert receive(both.a, 1000) == b"x" * 1000
+    both.b.close()
+    assert ending(both.a) == "eof"
+
+
+def linger(both):
+    """SO_LINGER with a time: all is delivered."""
+    both.a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))
+    both.a.send(b"l" * 100_000)
+    closing = threading.Thread(target=both.a.close)
+    closing.start()
+    assert receive(both.b, 100_000) == b"l" * 100_000 and ending(both.b) == "eof"
+    closing.join(EVENT_TIME)
+    assert not closing.is_alive()
+
+
+def linger_zero(both):
+    """A reset, behind what was sent before."""
+    both.a.send(b"l" * 1000)
+    both.a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    both.a.close()
+    assert receive(both.b, 1000) == b"l" * 1000 and ending(both.b) == "reset"
+
+
+def deaf(both):
+    """shutdown(SHUT_RD) of a receiver: the way to it is left, and its sender is not told."""
+    both.b.shutdown(socket.SHUT_RD)
+    both.a.send(b"unheard")
+    wait_until(lambda: both.left() == {"target_gone"}, 10, "the way is left")
+    both.b.send(b"heard")
+    assert receive(both.a, 5) == b"heard"
+
+
+test_half_close = notice(half_close, core=True)
+test_linger = notice(linger)
+test_linger_zero = notice(linger_zero)
+test_deaf = notice(deaf)
+
+
+def last_words(both, end):
+    """A process that has the only descriptor of a sends, and then is no more, however."""
+    child = os.fork()
+    if not child:
+        both.b.close()
+        both.a.send(b"w" * 100_000)
+        end()
+    both.a.close()
+    os.waitpid(child, 0)
+    assert receive(both.b, 100_000) == b"w" * 100_000 and ending(both.b) == "eof"
+
+
+def exit_after_send(both):
+    last_words(both, lambda: os._exit(0))
+
+
+def killed_after_send(both):
+    last_words(both, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+test_exit_after_send = notice(exit_after_send, core=True)
+test_killed_after_send = notice(killed_after_send)
+
+
+# ---- as with TCP: descriptors -------------------------------------------------------------------
+
+def dup(both):
+    """It ends with its last descriptor."""
+    other = both.a.dup()
+    both.a.send(b"one")
+    both.a.close()
+    other.send(b"two")
+    assert receive(both.b, 6) == b"onetwo" and not ready(both.b, select.POLLIN, 0.2)
+    both.a = other
+    both.check_direct()
+
+
+def fork(both):
+    """Two processes with one socket."""
+    child = os.fork()
+    if not child:
+        for _ in range(100):
+            both.a.send(b"c" * 10)
+        os._exit(0)
+    for _ in range(100):
+        both.a.send(b"p" * 10)
+    os.waitpid(child, 0)
+    got = receive(both.b, 2000)
+    assert got.count(b"c" * 10) == got.count(b"p" * 10) == 100
+    both.check_direct()
+
+
+def execute(both):
+    """Another program has it, outside the cgroup."""
+    program = "import os, sys; os.write(1, b'x' * 1000); os.write(1, os.read(0, 10))"
+    both.b.send(b"in")
+    done = subprocess.run([sys.executable, "-c", program], stdin=both.a, stdout=both.a, check=True,
+                          timeout=EVENT_TIME)
+    assert done.returncode == 0
+    assert receive(both.b, 1002) == b"x" * 1000 + b"in"
+    both.check_direct()
+
+
+def passed_on(both):
+    """By SCM_RIGHTS, and the sender closes its own."""
+    here, there = socket.socketpair()
+    with here, there:
+        socket.send_fds(here, [b"-"], [both.a.fileno()])
+        both.a.close()
+        _, fds, _, _ = socket.recv_fds(there, 10, 1)
+    both.a = socket.socket(fileno=fds[0])
+    both.check_direct()
+
+
+test_dup = notice(dup)
+test_fork = notice(fork)
+test_execute = notice(execute)
+test_passed_on = notice(passed_on)
+
+
+# ---- the way is left ----------------------------------------------------------------------------
+
+def zerocopy(both):
+    """From SO_ZEROCOPY on that way is TCP's, and so are the completions."""
+    both.a.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
+    data = os.urandom(100_000)
+    sent = both.a.send(data, MSG_ZEROCOPY)
+    assert receive(both.b, sent) == data[:sent]
+    wait_until(lambda: both.left() == {"zerocopy"}, 10, "the way is left")
+    sent = both.a.send(data, MSG_ZEROCOPY)
+    assert receive(both.b, sent) == data[:sent]
+    assert ready(both.a, select.POLLERR)
+    _, control, _, _ = both.a.recvmsg(100, 1000, socket.MSG_ERRQUEUE)
+    assert control, "no completion"
+
+
+def tls(both):
+    """kTLS of a socket: neither of its ways is bypassed from then on."""
+    try:
+        both.a.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b"tls")
+    except OSError as error:
+        both.env.skip(f"the kernel has no TLS: {error}")
+    both.a.send(b"plain")
+    assert receive(both.b, 5) == b"plain"
+    both.b.send(b"plain")
+    assert receive(both.a, 5) == b"plain"
+    wait_until(lambda: both.left() == {"ktls"}, 10, "the ways are left")
+
+
+def own_low_mark(both):
+    """A TCP_NOTSENT_LOWAT that no token fills."""
+    both.a.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1 << 20)
+    both.exchange()
+    wait_until(lambda: both.left() == {"own_lowat"}, 10, "the way is left")
+    both.exchange()
+
+
+test_zerocopy = notice(zerocopy)
+test_tls = notice(tls)
+test_own_low_mark = notice(own_low_mark)
+
+
+# ---- what is different --------------------------------------------------------------------------
+
+def sooner(both):
+    """SO_RCVLOWAT does not hold back what is sent directly; MSG_MORE and TCP_CORK do not either."""
+    both.b.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1000)
+    both.a.send(b"l")
+    assert receive(both.b, 1) == b"l"
+    both.a.send(b"m", socket.MSG_MORE)
+    assert receive(both.b, 1) == b"m"
+    both.a.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    both.a.send(b"c")
+    assert receive(both.b, 1) == b"c"
+    both.check_direct()
+
+
+def out_of_band(both):
+    """MSG_OOB sends an ordinary byte, in its place."""
+    both.a.send(b"12")
+    both.a.send(b"3", socket.MSG_OOB)
+    both.a.send(b"45")
+    assert receive(both.b, 5) == b"12345"
+    assert not ready(both.b, select.POLLPRI, 0)
+    both.check_direct()
+
+
+def inquired(sock, request):
+    n = array.array("i", [0])
+    fcntl.ioctl(sock.fileno(), request, n)
+    return n[0]
+
+
+def bytes_there(both):
+    """FIONREAD (SIOCINQ): what is there, or 0, by the kernel; never more."""
+    assert inquired(both.b, termios.FIONREAD) == 0
+    both.a.send(b"n" * 1000)
+    said = inquired(both.b, termios.FIONREAD)
+    both.env.note(f"FIONREAD of 1000 bytes: {said}")
+    assert said in (0, 1000), said
+    receive(both.b, 1000)
+    assert inquired(both.b, termios.FIONREAD) == 0
+    both.check_direct()
+
+
+def bytes_unsent(both):
+    """SIOCOUTQ and TCP_INFO tell of TCP: nothing of what goes directly, and tokens."""
+    both.a.send(b"o" * 100_000)
+    assert inquired(both.a, SIOCOUTQ) == 0
+    receive(both.b, 100_000)
+    sent = both.fill()
+    waiting = inquired(both.a, SIOCOUTQ)
+    both.env.note(f"SIOCOUTQ of a sender that waits: {waiting}")
+    assert 0 < waiting <= 1 << 20, waiting
+    receive(both.b, sent)
+    wait_until(lambda: inquired(both.a, SIOCOUTQ) == 0, 10, "nothing waits")
+    both.check_direct()
+
+
+def buffers(both):
+    """SO_RCVBUF and SO_SNDBUF are no bounds; bypass_high is."""
+    both.b.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    both.a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    sent = both.fill()
+    assert 4 << 20 <= sent <= 8 << 20, sent
+    assert receive(both.b, sent) == b"f" * sent
+    both.check_direct()
+
+
+def no_timestamps(both):
+    """Nothing that TCP would tell about a segment comes with it."""
+    both.b.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMP, 1)
+    both.a.send(b"when")
+    assert ready(both.b, select.POLLIN)
+    data, control, _, _ = both.b.recvmsg(100, 1000)
+    assert (data, control) == (b"when", []), control
+    both.check_direct()
+
+
+def splice_reader(both):
+    """splice() from the socket finds nothing of what is there."""
+    source, target = os.pipe()
+    try:
+        both.a.send(b"there")
+        assert ready(both.b, select.POLLIN)
+        try:
+            n = os.splice(both.b.fileno(), target, 100, flags=os.SPLICE_F_NONBLOCK)
+            raise AssertionError(f"{n} bytes")
+        except BlockingIOError:
+            pass
+        assert receive(both.b, 5) == b"there"
+    finally:
+        os.close(source)
+        os.close(target)
+    both.check_direct()
+
+
+def truncated(both):
+    """MSG_TRUNC, which has TCP throw bytes away, reads them."""
+    both.a.send(b"gone")
+    assert ready(both.b, select.POLLIN)
+    assert len(both.b.recv(4, socket.MSG_TRUNC)) == 4
+    both.a.send(b"next")
+    assert receive(both.b, 4) == b"next"
+    both.check_direct()
+
+
+test_sooner = notice(sooner)
+test_out_of_band = notice(out_of_band)
+test_bytes_there = notice(bytes_there, core=True)
+test_bytes_unsent = notice(bytes_unsent)
+test_buffers = notice(buffers)
+test_no_timestamps = notice(no_timestamps)
+test_splice_reader = notice(splice_reader)
+test_truncated = notice(truncated)
+
+
+# ---- sockets that block -------------------------------------------------------------------------
+
+def blocking_reader(both):
+    """What it reads is right, though it may come in more pieces: MSG_WAITALL and SO_RCVTIMEO end
+    early at times, as do reads with EAGAIN."""
+    both.b.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 5, 0))
+    data = os.urandom(200_000)
+
+    def send():
+        for at in range(0, len(data), 1000):
+            both.a.sendall(data[at:at + 1000])
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    got, short = b"", 0
+    deadline = time.monotonic() + EVENT_TIME
+    while len(got) < len(data) and time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError):
+            part = both.b.recv(min(10_000, len(data) - len(got)), socket.MSG_WAITALL)
+            assert part
+            short += len(part) < 10_000
+            got += part
+    sender.join()
+    assert got == data
+    both.env.note(f"{short} short reads with MSG_WAITALL")
+
+
+test_blocking_reader = notice(blocking_reader, blocking=True)
+
+
+@case(engines=("kernel",))
+def test_blocking_is_left_out(env):
+    """Unless it is trusted: and then recv() of a socket that blocks is TCP's."""
+    try:
+        Joined(env, blocking=True, bypass_trust="nonblocking")
+    except AssertionError:
+        pass
+    stats = env.daemons[-1].stats()
+    assert stats["bytes_bypassed"] == 0 and stats["bypass_left"]["blocking"] == 2, stats
