@@ -24,19 +24,24 @@ enum { EXIT_OK, EXIT_RUNTIME, EXIT_USAGE };
 enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP, MODE_SAMPLE, MODE_MAN, MODE_COUNTERS };
 
 struct arguments {
-	const char *path, *engine;
+	struct config_input input;
+	const char *engine;
 	enum mode mode;
 };
 
 static void print_help(FILE *out)
 {
 	(void)fputs(
-	    "usage: spliced [-c FILE] [-t] [--dump-config] [--engine=ENGINE]\n"
+	    "usage: spliced [-c FILE] [-o SECTION.KEY=VALUE]... [-t] [--dump-config]\n"
+	    "               [--engine=ENGINE]\n"
 	    "       spliced doctor [--json]\n"
 	    "\n"
 	    "An L4 and L7 proxy whose payload is moved inside the kernel. Runs in the foreground.\n"
 	    "\n"
 	    "  -c, --config=FILE    the configuration (default " DEFAULT_CONFIG ")\n"
+	    "  -o, --option=SECTION.KEY=VALUE\n"
+	    "                       set an option, whatever files and the environment say:\n"
+	    "                       spliced.KEY, listener.NAME.KEY or pool.NAME.KEY\n"
 	    "  -t, --check          check the configuration and exit\n"
 	    "      --dump-config    print the configuration with all defaults and exit\n"
 	    "      --print-sample   print a commented sample configuration and exit\n"
@@ -131,7 +136,7 @@ static int run(const struct arguments *args)
 			    "spliced: SPLICED_DEBUG=%s: protections are off, data WILL be lost\n",
 			    debug_text);
 	}
-	if (config_load(args->path, &config, stderr) < 0)
+	if (config_load(&args->input, &config, stderr) < 0)
 		return EXIT_USAGE;
 	if (args->engine) {
 		code = set_engine(config, args->engine);
@@ -142,7 +147,8 @@ static int run(const struct arguments *args)
 		for (size_t i = 0; i < config->n_warnings; i++)
 			(void)fprintf(stderr, "%s: warning: %s\n", config->warnings[i].where,
 				      config->warnings[i].text);
-		(void)fprintf(stderr, "%s: the configuration is valid\n", args->path);
+		(void)fprintf(stderr, "%s: the configuration is valid\n",
+			      *config->path ? config->path : "no file");
 		return EXIT_OK;
 	}
 	if (args->mode == MODE_DUMP) {
@@ -211,6 +217,7 @@ static int parse(int argc, char **argv, struct arguments *args)
 	enum { OPT_DUMP = 256, OPT_SAMPLE, OPT_MAN, OPT_COUNTERS, OPT_ENGINE, OPT_VERSION };
 	static const struct option options[] = {
 	    {"config", required_argument, NULL, 'c'},
+	    {"option", required_argument, NULL, 'o'},
 	    {"check", no_argument, NULL, 't'},
 	    {"dump-config", no_argument, NULL, OPT_DUMP},
 	    {"print-sample", no_argument, NULL, OPT_SAMPLE},
@@ -223,10 +230,14 @@ static int parse(int argc, char **argv, struct arguments *args)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:th", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:o:th", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
-			args->path = optarg;
+			args->input.path = optarg;
+			args->input.optional = false;
+			break;
+		case 'o':
+			args->input.settings[args->input.n_settings++] = optarg;
 			break;
 		case 't':
 			args->mode = MODE_CHECK;
@@ -279,8 +290,11 @@ static int open_standard_fds(void)
 
 int main(int argc, char **argv)
 {
-	struct arguments args = {.path = DEFAULT_CONFIG};
+	/* The configuration points to it as long as the process lives. */
+	static struct arguments args = {.input = {.path = DEFAULT_CONFIG, .optional = true}};
 	int code;
+
+	args.input.environment = environ;
 
 	/* A write to a peer that has gone is an error to handle, not the end of the process. */
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -288,6 +302,12 @@ int main(int argc, char **argv)
 		return EXIT_RUNTIME; /* there is nobody to tell */
 	if (argc > 1 && strcmp(argv[1], "doctor") == 0)
 		return doctor(argc, argv);
+	/* As many as there can be. */
+	args.input.settings = calloc((size_t)argc, sizeof(*args.input.settings));
+	if (!args.input.settings) {
+		(void)fprintf(stderr, "spliced: %s\n", strerror(ENOMEM));
+		return EXIT_RUNTIME;
+	}
 	code = parse(argc, argv, &args);
 	if (code >= 0)
 		return code;

@@ -63,7 +63,7 @@ void reload(struct daemon *d)
 		log_error("reload: out of memory: nothing is changed");
 		return;
 	}
-	if (config_load(d->config->path, &fresh, f) < 0) {
+	if (config_load(d->config->input, &fresh, f) < 0) {
 		(void)fclose(f);
 		for (line = strtok_r(errors, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
 			log_write_all(LOG_LVL_ERROR, "%s", line);

@@ -210,7 +210,7 @@ static int open_access_log(struct run *r, bool dropped)
 /* A kernel without filters is no reason not to run; and tests have forgotten calls kill. */
 static int give_up_calls(const struct run *r)
 {
-	const char *mode = getenv("SPLICED_SECCOMP");
+	const char *mode = getenv("SPLICED_DEBUG_SECCOMP");
 	int err;
 
 	if (!r->config->seccomp || !sandbox_is_possible())
@@ -271,16 +271,15 @@ static int open_control(struct run *r)
 static int open_status(struct run *r)
 {
 	const struct config *c = r->config;
-	_cleanup_free_ char *from = NULL;
+	char from[CONFIG_WHERE_MAX];
 	int err = tally_init(&r->tally, &r->daemon, r->base, &r->mail);
 
 	r->metrics = metrics_new(&r->daemon, &r->doctor);
-	if (err || !r->metrics ||
-	    asprintf(&from, "%s:%d", c->path ? c->path : "", c->status_where.line) < 0)
+	if (err || !r->metrics)
 		return log_errno(-ENOMEM, "status");
 	if (!c->status.len)
 		return 0;
-	return status_open(r->base, &c->status, from,
+	return status_open(r->base, &c->status, config_where(c, c->status_where.line, from),
 			   &(struct status_sources){.daemon = &r->daemon,
 						    .doctor = &r->doctor,
 						    .metrics = r->metrics,

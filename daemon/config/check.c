@@ -37,13 +37,16 @@ static int line_of(const struct named *all, size_t i)
 /* Blames every name that an earlier one is equal to. */
 static void check_unique(struct config_file *f, const struct named *all)
 {
+	char ref[FILE_REF_MAX];
+
 	for (size_t i = 0; i < all->n; i++) {
 		for (size_t j = 0; j < i; j++) {
 			if (strcmp(name_of(all, i), name_of(all, j)) != 0)
 				continue;
 			file_error(f, line_of(all, i),
-				   "%s %s is already on line %d; allowed: each name once",
-				   all->what, name_of(all, i), line_of(all, j));
+				   "%s %s is already %s; allowed: each name once", all->what,
+				   name_of(all, i),
+				   file_ref(f, line_of(all, i), line_of(all, j), ref));
 			break;
 		}
 	}
@@ -115,6 +118,7 @@ static int compare_routes(const void *a, const void *b)
 static void check_repeated_routes(struct config_file *f, const struct listener_config *l)
 {
 	_cleanup_free_ const struct route_config **all = calloc(l->n_routes + 1, sizeof(*all));
+	char ref[FILE_REF_MAX];
 
 	if (!all) {
 		f->no_memory = true;
@@ -127,21 +131,23 @@ static void check_repeated_routes(struct config_file *f, const struct listener_c
 	for (size_t i = 1; i < l->n_routes; i++)
 		if (all[i]->n_matches && route_compare(all[i - 1], all[i]) == 0)
 			file_error(f, all[i]->where.line,
-				   "route: the one on line %d has the same matchers, and is taken "
+				   "route: the one %s has the same matchers, and is taken "
 				   "before it; allowed: different matchers in each route",
-				   all[i - 1]->where.line);
+				   file_ref(f, all[i]->where.line, all[i - 1]->where.line, ref));
 }
 
 /* Without matchers a route takes everything. */
 static void check_last_route(struct config_file *f, const struct listener_config *l)
 {
+	char ref[FILE_REF_MAX];
+
 	for (size_t i = 0; i + 1 < l->n_routes; i++) {
 		if (l->routes[i].n_matches)
 			continue;
 		file_error(f, l->routes[i + 1].where.line,
-			   "route: the one on line %d has no matchers, and takes all; allowed: no "
+			   "route: the one %s has no matchers, and takes all; allowed: no "
 			   "route behind such a one",
-			   l->routes[i].where.line);
+			   file_ref(f, l->routes[i + 1].where.line, l->routes[i].where.line, ref));
 		return;
 	}
 }
@@ -196,7 +202,7 @@ static bool overlaps(const struct bound *any, const struct bound *one)
 static void check_bound(struct config_file *f, const struct bound *all, size_t i)
 {
 	const struct addr *a = all[i].addr;
-	char text[ADDR_STR_MAX], other[ADDR_STR_MAX];
+	char text[ADDR_STR_MAX], other[ADDR_STR_MAX], ref[FILE_REF_MAX];
 
 	if (a->sa.sa_family != AF_UNIX && addr_port(a) == 0)
 		return;
@@ -204,18 +210,19 @@ static void check_bound(struct config_file *f, const struct bound *all, size_t i
 	for (size_t j = 0; j < i; j++) {
 		if (addr_equal(a, all[j].addr)) {
 			file_error(f, all[i].line,
-				   "bind: %s is already bound by listener %s on line %d; allowed: "
+				   "bind: %s is already bound by listener %s %s; allowed: "
 				   "each address once",
-				   addr_format(a, text), all[j].listener, all[j].line);
+				   addr_format(a, text), all[j].listener,
+				   file_ref(f, all[i].line, all[j].line, ref));
 			return;
 		}
 		if (!overlaps(&all[i], &all[j]) && !overlaps(&all[j], &all[i]))
 			continue;
 		file_error(f, all[i].line,
-			   "bind: %s cannot be bound beside %s of listener %s on line %d; allowed: "
+			   "bind: %s cannot be bound beside %s of listener %s %s; allowed: "
 			   "a port for every address, or for single ones",
 			   addr_format(a, text), addr_format(all[j].addr, other), all[j].listener,
-			   all[j].line);
+			   file_ref(f, all[i].line, all[j].line, ref));
 		return;
 	}
 }
@@ -236,24 +243,28 @@ static void check_status(struct config_file *f, const struct bound *b)
 {
 	const struct config *c = f->config;
 	const struct bound status = {.addr = &c->status};
-	char text[ADDR_STR_MAX], other[ADDR_STR_MAX];
+	char text[ADDR_STR_MAX], other[ADDR_STR_MAX], ref[FILE_REF_MAX];
 
 	if (!c->status.len || !addr_port(&c->status))
 		return;
 	if (addr_equal(b->addr, &c->status) || overlaps(b, &status) || overlaps(&status, b))
 		file_error(f, b->line,
-			   "bind: %s cannot be bound beside status = %s on line %d; allowed: "
+			   "bind: %s cannot be bound beside status = %s %s; allowed: "
 			   "another port",
 			   addr_format(b->addr, text), addr_format(&c->status, other),
-			   c->status_where.line);
+			   file_ref(f, b->line, c->status_where.line, ref));
 }
 
 static void check_binds(struct config_file *f)
 {
 	const struct config *c = f->config;
-	_cleanup_free_ struct bound *all = calloc(f->n_bind_lines + 1, sizeof(*all));
+	_cleanup_free_ struct bound *all = NULL;
 	size_t n = 0;
 
+	for (size_t i = 0; i < c->n_listeners; i++)
+		n += c->listeners[i].n_binds;
+	all = calloc(n + 1, sizeof(*all));
+	n = 0;
 	if (!all) {
 		f->no_memory = true;
 		return;
@@ -264,7 +275,7 @@ static void check_binds(struct config_file *f)
 
 		for (size_t j = 0; j < l->n_binds; j++) {
 			all[n] =
-			    (struct bound){&l->binds[j], l->name, f->bind_lines[n], l->ipv6_only};
+			    (struct bound){&l->binds[j], l->name, l->bind_lines[j], l->ipv6_only};
 			check_control(f, &all[n]);
 			check_status(f, &all[n]);
 			check_bound(f, all, n);
@@ -371,6 +382,6 @@ void check_file(struct config_file *f)
 
 	/* A listener whose section was not understood has been blamed. */
 	if (!f->config->n_listeners && !f->n_errors)
-		file_error(f, MAX(f->line, 1),
+		file_error(f, f->line,
 			   "no listener; allowed: at least one [listener NAME] section");
 }

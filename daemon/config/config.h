@@ -66,9 +66,25 @@ struct tcp_keepalive {
 	unsigned int idle, interval, count;
 };
 
-/* Where a value was written; line 0: not in the file (a default). */
+/* Where a value was written: a place, as in source.h, for config_where(); 0: nowhere (a default).
+ */
 struct config_where {
 	int line;
+};
+
+/* What the settings come from, those of more weight last. */
+enum config_source_kind { SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_ARGUMENT };
+struct config_source {
+	enum config_source_kind kind;
+	char *name;   /* SOURCE_FILE: its path */
+	char **items; /* of the others: the variables, or SECTION.KEY of each option -o */
+	size_t n_items;
+};
+
+/* Files to be read, too. */
+struct include_config {
+	char *pattern;
+	struct config_where where;
 };
 
 enum endpoint_kind {
@@ -134,6 +150,7 @@ struct route_config {
 
 struct pool_config {
 	char *name;
+	int *written; /* as in struct config */
 	struct config_where where;
 	enum balance balance;
 	uint64_t connect_timeout;
@@ -154,8 +171,10 @@ struct pool_config {
 
 struct listener_config {
 	char *name;
+	int *written; /* as in struct config */
 	struct config_where where;
 	struct addr *binds;
+	int *bind_lines; /* where each of them was written */
 	size_t n_binds;
 	enum listener_protocol protocol;
 	char *pool;        /* NULL: no default pool */
@@ -195,8 +214,27 @@ struct listener_config {
 	char *request_id; /* name of a field, "": none */
 };
 
+/* What a configuration is made of. Who loads one keeps this as long as there is such a one. */
+struct config_input {
+	const char *path;
+	bool optional; /* the file need not be there, if anything else is set */
+	char *const
+	    *environment;      /* "NAME=VALUE", a NULL behind the last; NULL: none is looked at */
+	const char **settings; /* "SECTION.KEY=VALUE" of the command line */
+	size_t n_settings;
+};
+
 struct config {
-	char *path;
+	const struct config_input *input; /* NULL: it was a stream */
+	char *path;                       /* "": no file was read */
+	struct config_source *sources;    /* the file first */
+	size_t n_sources;
+	bool mixed; /* not all is from one file */
+	/* The place where each option was last written, by enum option_id: negative where its value
+	 * was wrong, 0 for a default; NULL: nothing was read. */
+	int *written;
+	struct include_config *includes;
+	size_t n_includes;
 	struct config_warning *warnings; /* of the file's check, by line */
 	size_t n_warnings;
 	bool engine_forced;   /* `engine` is the command line's */
@@ -238,12 +276,14 @@ struct config {
 };
 
 /*
- * Reads and checks PATH. On success *ret owns a complete configuration. On failure returns a
- * negative errno and *ret is untouched; every problem found is written to `errors` as
- * "FILE:LINE: what is wrong; what is allowed\n", at least one line.
+ * Reads and checks everything. On success *ret owns a complete configuration, which points to `in`.
+ * On failure returns a negative errno and *ret is untouched; every problem found is written to
+ * `errors` as "WHERE: what is wrong; what is allowed\n", at least one line. WHERE is FILE:LINE, a
+ * variable of the environment, or the option -o.
  */
-int config_load(const char *path, struct config **ret, FILE *errors);
-/* The same with what can be read from `stream`; `path` is the name for the messages. */
+int config_load(const struct config_input *in, struct config **ret, FILE *errors);
+/* The same with nothing but what can be read from `stream`; `path` is the name for the messages.
+ * Files that it includes are not read. */
 int config_load_stream(const char *path, FILE *stream, struct config **ret, FILE *errors);
 /* All defaults and no section: the base of tests and of the canary's private configuration. */
 struct config *config_new(void);
@@ -264,7 +304,12 @@ bool listener_config_tunnels_h2(const struct listener_config *c);
 /* Writes the names of the options that differ and take effect at a restart only, sections that are
  * new or gone included, with commas between; how many there are. */
 size_t config_diff(const struct config *old, const struct config *fresh, FILE *out);
-/* Writes the configuration with every option, set or default, in the file's own syntax. */
+/* Writes where a place is into buf: "FILE:LINE", a variable's name, or "-o SECTION.KEY"; of place 0
+ * "default". Returns buf. */
+#define CONFIG_WHERE_MAX 4200
+const char *config_where(const struct config *c, int place, char buf[static CONFIG_WHERE_MAX]);
+/* Writes the configuration with every option, set or default, in the file's own syntax. Where there
+ * is more than one file, each value has its place above it. */
 void config_dump(const struct config *c, FILE *out);
 /* Writes the commented sample file (conf/spliced.conf), from the option table alone. */
 void config_print_sample(FILE *out);

@@ -3,10 +3,11 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "array.h"
 
-/* A file may hold bytes that would steer a terminal. */
+/* A file may hold bytes that would steer a terminal, and so may its name. */
 static void make_printable(char *text)
 {
 	for (char *c = text; *c; c++)
@@ -16,7 +17,7 @@ static void make_printable(char *text)
 
 void file_error(struct config_file *f, int line, const char *fmt, ...)
 {
-	char text[2400];
+	char text[2400], where[CONFIG_WHERE_MAX];
 	va_list args;
 
 	f->n_errors++;
@@ -27,17 +28,19 @@ void file_error(struct config_file *f, int line, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	make_printable(text);
+	(void)config_where(f->config, line, where);
+	make_printable(where);
 
-	fprintf(f->errors, "%s:%d: %s\n", f->path, line, text);
+	fprintf(f->errors, "%s: %s\n", where, text);
 	if (f->n_errors == FILE_MAX_ERRORS)
-		fprintf(f->errors, "%s:%d: too many errors; later ones are not shown\n", f->path,
-			line);
+		fprintf(f->errors, "%s: too many errors; later ones are not shown\n", where);
 }
 
 void file_warning(struct config_file *f, int line, const char *fmt, ...)
 {
 	struct config *c = f->config;
 	struct config_warning *w;
+	char where[CONFIG_WHERE_MAX];
 	va_list args;
 
 	if (c->n_warnings >= FILE_MAX_ERRORS)
@@ -51,9 +54,10 @@ void file_warning(struct config_file *f, int line, const char *fmt, ...)
 	if (vasprintf(&w->text, fmt, args) < 0)
 		w->text = NULL;
 	va_end(args);
-	if ((line ? asprintf(&w->where, "%s:%d", f->path, line)
-		  : asprintf(&w->where, "%s", f->path)) < 0)
-		w->where = NULL;
+	if (line)
+		w->where = strdup(config_where(c, line, where));
+	else
+		w->where = strdup(*c->path ? c->path : "configuration");
 	if (!w->text || !w->where) {
 		free(w->text);
 		free(w->where);
@@ -61,6 +65,18 @@ void file_warning(struct config_file *f, int line, const char *fmt, ...)
 		return;
 	}
 	make_printable(w->text);
+	make_printable(w->where);
 	w->line = line;
 	c->n_warnings++;
+}
+
+const char *file_ref(const struct config_file *f, int from, int to, char buf[static FILE_REF_MAX])
+{
+	char where[CONFIG_WHERE_MAX];
+
+	if (place_source(from) == place_source(to) && place_kind(f->config, to) == SOURCE_FILE)
+		(void)snprintf(buf, FILE_REF_MAX, "on line %d", place_line(to));
+	else
+		(void)snprintf(buf, FILE_REF_MAX, "at %s", config_where(f->config, to, where));
+	return buf;
 }

@@ -65,6 +65,14 @@ static int parse_server(const char *text, void *item, struct text *why)
 	return server_parse(text, item, why);
 }
 
+static int parse_include(const char *text, void *item, struct text *why _unused_)
+{
+	struct include_config *i = item;
+
+	i->pattern = strdup(text);
+	return i->pattern ? 0 : -ENOMEM;
+}
+
 static int parse_route(const char *text, void *item, struct text *why)
 {
 	return route_parse(text, item, why);
@@ -81,6 +89,7 @@ static const struct item {
     [OPTION_CIDRS] = {parse_cidr, sizeof(struct cidr), false},
     [OPTION_SERVERS] = {parse_server, sizeof(struct server_config), true},
     [OPTION_ROUTES] = {parse_route, sizeof(struct route_config), true},
+    [OPTION_INCLUDES] = {parse_include, sizeof(struct include_config), false},
 };
 
 static int append(const struct option *o, const char *text, void *base, struct text *why)
@@ -171,7 +180,42 @@ void list_format(const struct option *o, const void *base, size_t i, FILE *out)
 	case OPTION_SERVERS:
 		server_format(item, out);
 		break;
+	case OPTION_INCLUDES:
+		fputs(((const struct include_config *)item)->pattern, out);
+		break;
 	default:
 		break;
 	}
+}
+
+static void clear_item(enum option_type type, void *item)
+{
+	switch (type) {
+	case OPTION_ROUTES:
+		route_clear(item);
+		break;
+	case OPTION_SERVERS:
+		server_clear(item);
+		break;
+	case OPTION_INCLUDES:
+		free(((struct include_config *)item)->pattern);
+		break;
+	default:
+		break;
+	}
+}
+
+void list_clear(const struct option *o, void *base)
+{
+	static const size_t none = 0;
+	static const void *const null = NULL;
+	size_t n = option_count(o, base);
+	char *array;
+
+	memcpy(&array, (const char *)base + o->field, sizeof(array));
+	for (size_t i = 0; i < n; i++)
+		clear_item(o->type, array + i * items[o->type].size);
+	free(array);
+	memcpy((char *)base + o->field, &null, sizeof(null));
+	memcpy((char *)base + o->count, &none, sizeof(none));
 }

@@ -10,5 +10,7 @@
  * bad one. Returns 0, -ENOMEM, or -EINVAL with the reason added to *why.
  */
 int list_parse(const struct option *o, const char *text, void *base, struct text *why);
+/* Frees the items: the list is empty. */
+void list_clear(const struct option *o, void *base);
 /* Writes item i the way list_parse() reads it. */
 void list_format(const struct option *o, const void *base, size_t i, FILE *out);

@@ -5,8 +5,11 @@
 
 #include "check.h"
 #include "file.h"
+#include "include.h"
 #include "matchers.h"
+#include "override.h"
 #include "parse.h"
+#include "section.h"
 #include "server.h"
 #include "value.h"
 
@@ -16,12 +19,15 @@ static void pool_clear(struct pool_config *p)
 		server_clear(&p->servers[i]);
 	free(p->servers);
 	free(p->name);
+	free(p->written);
 }
 
 static void listener_clear(struct listener_config *l)
 {
 	free(l->name);
+	free(l->written);
 	free(l->binds);
+	free(l->bind_lines);
 	free(l->pool);
 	free(l->allow);
 	free(l->deny);
@@ -58,6 +64,11 @@ void config_free(struct config *c)
 		free(c->warnings[i].text);
 	}
 	free(c->warnings);
+	for (size_t i = 0; i < c->n_includes; i++)
+		free(c->includes[i].pattern);
+	free(c->includes);
+	sources_free(c);
+	free(c->written);
 	free(c->listeners);
 	free(c->pools);
 	free(c->nameservers);
@@ -74,54 +85,83 @@ static int by_line(const void *a, const void *b)
 	return ((const struct config_warning *)a)->line - ((const struct config_warning *)b)->line;
 }
 
-static int load(struct config_file *f, FILE *stream)
+/* Of a new configuration: what is read first. */
+static struct config *new_of(const char *path, FILE *errors)
 {
-	parse_file(f, stream);
+	_cleanup_config_ struct config *c = config_new();
+
+	if (c) {
+		c->path = strdup(path);
+		c->written = calloc(_OPTION_ID_MAX, sizeof(*c->written));
+	}
+	if (c && c->path && c->written && (!*path || source_add(c, SOURCE_FILE, path) == 0))
+		return TAKE_PTR(c);
+	fprintf(errors, "%s: %s\n", path, strerror(ENOMEM));
+	return NULL;
+}
+
+/* When everything was read. Takes the configuration: it is *ret's, or gone. */
+static int finish(struct config_file *f, struct config **ret)
+{
+	_cleanup_config_ struct config *c = f->config;
+
+	if (!f->no_memory)
+		sections_finish(f);
 	if (!f->no_memory)
 		check_file(f);
-	free(f->bind_lines);
-	if (f->config->n_warnings)
-		qsort(f->config->warnings, f->config->n_warnings, sizeof(*f->config->warnings),
-		      by_line);
+	if (c->n_warnings)
+		qsort(c->warnings, c->n_warnings, sizeof(*c->warnings), by_line);
 
 	if (f->no_memory) {
-		fprintf(f->errors, "%s:%d: %s\n", f->path, f->line, strerror(ENOMEM));
+		file_error(f, f->line, "%s", strerror(ENOMEM));
 		return -ENOMEM;
 	}
-	return f->n_errors ? -EINVAL : 0;
+	if (f->n_errors)
+		return -EINVAL;
+	*ret = TAKE_PTR(c);
+	return 0;
 }
 
 int config_load_stream(const char *path, FILE *stream, struct config **ret, FILE *errors)
 {
-	_cleanup_config_ struct config *c = config_new();
-	struct config_file f = {.path = path, .errors = errors, .config = c};
-	int r;
+	struct config_file f = {.errors = errors, .config = new_of(path, errors)};
 
-	if (c)
-		c->path = strdup(path);
-	if (!c || !c->path) {
-		fprintf(errors, "%s: %s\n", path, strerror(ENOMEM));
+	if (!f.config)
 		return -ENOMEM;
-	}
-
-	r = load(&f, stream);
-	if (r == 0)
-		*ret = TAKE_PTR(c);
-	return r;
+	f.lines = f.config->written;
+	parse_file(&f, stream);
+	return finish(&f, ret);
 }
 
-int config_load(const char *path, struct config **ret, FILE *errors)
+int config_load(const struct config_input *in, struct config **ret, FILE *errors)
 {
-	FILE *stream = fopen(path, "re");
-	int r;
+	FILE *stream = fopen(in->path, "re");
+	int err = stream ? 0 : errno;
+	struct config_file f = {.errors = errors, .environment = in->environment};
 
-	if (!stream) {
-		r = -errno;
-		fprintf(errors, "%s: cannot open: %s\n", path, strerror(-r));
-		return r;
+	if (!err || (err == ENOENT && in->optional))
+		f.config = new_of(stream ? in->path : "", errors);
+	if (!f.config) {
+		if (err)
+			fprintf(errors, "%s: cannot open: %s\n", in->path, strerror(err));
+		if (stream)
+			(void)fclose(stream);
+		return err ? -err : -ENOMEM;
 	}
 
-	r = config_load_stream(path, stream, ret, errors);
-	(void)fclose(stream);
-	return r;
+	f.config->input = in;
+	f.lines = f.config->written;
+	if (stream) {
+		parse_file(&f, stream);
+		(void)fclose(stream);
+		include_files(&f);
+	}
+	override_environment(&f);
+	override_settings(&f, in->settings, in->n_settings);
+	if (!stream && !f.config->mixed) {
+		fprintf(errors, "%s: cannot open: %s\n", in->path, strerror(err));
+		config_free(f.config);
+		return -err;
+	}
+	return finish(&f, ret);
 }

@@ -51,6 +51,7 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_FIELD] = "the name of a field that HTTP and the other options do not use",
     [OPTION_BINDS] = "IPV4:PORT, [IPV6]:PORT, unix:/PATH or unix:@NAME",
     [OPTION_NAMESERVERS] = "IPV4, IPV4:PORT, IPV6 or [IPV6]:PORT",
+    [OPTION_INCLUDES] = "paths of files, or patterns with *, ? or [...]",
     [OPTION_CIDRS] = "networks like 10.0.0.0/8 or fd00::/8, addresses, or unix",
 };
 

@@ -128,6 +128,11 @@ OPTION(SPLICED, local_congestion, local_congestion, ENUM, "auto", RESTART,
 OPTION(SPLICED, numa_node, numa_node, UINT, "any", RESTART,
        "The NUMA node on which the kernel's tables are allocated.",
        .min = 0, .max = 1023, .word = "any", .word_value = UINT64_MAX)
+OPTION_LIST(SPLICED, include, includes, INCLUDES, "", RELOAD,
+       "More files, or patterns like conf.d/*.conf, in the order of their names; a relative one is "
+       "looked for beside the file that names it. Each has sections of its own, may have a [spliced], "
+       "and may name more. A pattern that nothing matches is no mistake.",
+       .may_be_empty = true)
 
 OPTION_LIST(LISTENER, bind, binds, BINDS, NULL, RESTART,
        "Where to accept clients. Port 0 lets the kernel choose one.",

@@ -5,5 +5,8 @@
 
 struct config_file;
 
-/* Fills f->config from the stream; everything wrong goes to file_error() or sets no_memory. */
+/*
+ * Adds what the stream says to f->config; everything wrong goes to file_error() or sets no_memory.
+ * f->line is the place in front of its first line.
+ */
 void parse_file(struct config_file *f, FILE *stream);

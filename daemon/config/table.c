@@ -110,6 +110,7 @@ const struct option options[_OPTION_ID_MAX] = {
 #define C_TYPE_NAMESERVERS struct addr *
 #define C_TYPE_CIDRS       struct cidr *
 #define C_TYPE_SERVERS     struct server_config *
+#define C_TYPE_INCLUDES    struct include_config *
 #define OPTION(sec, name, member, kind, ...)                                           \
 	static_assert(sizeof(((STRUCT_##sec *)NULL)->member) == sizeof(C_TYPE_##kind), \
 		      #sec "." #name ": the field does not fit the option's type");

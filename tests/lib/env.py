@@ -118,7 +118,7 @@ class Env:
     @staticmethod
     def environment():
         return {**os.environ,
-                "SPLICED_SECCOMP": "kill",      # a system call that its list lacks is noticed
+                "SPLICED_DEBUG_SECCOMP": "kill",      # a system call that its list lacks is noticed
                 "SPLICED_DEBUG": os.environ.get("SPLICED_DEBUG", "check-bytes"),
                 "ASAN_OPTIONS": "detect_leaks=1:exitcode=99:detect_stack_use_after_return=1",
                 "UBSAN_OPTIONS": "print_stacktrace=1"}

@@ -48,7 +48,7 @@ static int load_path(const char *path, struct config **ret, char **messages)
 	int r;
 
 	assert_non_null(f);
-	r = config_load(path, ret, f);
+	r = config_load(&(struct config_input){.path = path}, ret, f);
 	assert_int_equal(fclose(f), 0);
 	return r;
 }
