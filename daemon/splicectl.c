@@ -8,27 +8,48 @@
 #include <string.h>
 
 #include "ctl/ask.h"
+#include "ctl/live.h"
+#include "ctl/pick.h"
 #include "ctl/print.h"
 #include "report/controlpath.h"
 #include "util.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
+#define INTERVAL_MAX_S 86400
+
+/* How the answer is printed. */
+enum form { FORM_TEXT, FORM_JSON, FORM_PROMETHEUS };
+
+/* Options that are of some commands alone. */
+enum option_bit {
+	OPTION_PROMETHEUS = 1 << 0,
+	OPTION_JSON = 1 << 1,
+	OPTION_PICK = 1 << 2,
+	OPTION_INTERVAL = 1 << 3,
+};
+
 static const struct command {
 	const char *name;
 	const char *help;
 	json_type shape;
-	int (*print)(const json_t *answer);
+	int (*print)(const json_t *answer); /* NULL: it goes on, as `live` */
+	unsigned int options;
+	int (*live)(const struct live *l);
 } commands[] = {
-    {"status", "the daemon, its listeners and pools", JSON_OBJECT, print_status},
-    {"sessions", "every session there is now", JSON_ARRAY, print_sessions},
-    {"pools", "every server, and whether it is passed over", JSON_ARRAY, print_pools},
-    {"stats", "all counters", JSON_OBJECT, print_stats},
-    {"doctor", "what this kernel can do, proven by trying", JSON_OBJECT, print_doctor},
+    {"status", "the daemon, its listeners and pools", JSON_OBJECT, print_status, OPTION_JSON, NULL},
+    {"sessions", "every session there is now", JSON_ARRAY, print_sessions,
+     OPTION_JSON | OPTION_PICK, NULL},
+    {"pools", "every server, and whether it is passed over", JSON_ARRAY, print_pools, OPTION_JSON,
+     NULL},
+    {"stats", "all counters", JSON_OBJECT, print_stats, OPTION_JSON | OPTION_PROMETHEUS, NULL},
+    {"doctor", "what this kernel can do, proven by trying", JSON_OBJECT, print_doctor, OPTION_JSON,
+     NULL},
+    {"top", "rates and the busiest sessions, until you type q", JSON_OBJECT, NULL,
+     OPTION_PICK | OPTION_INTERVAL, live_top},
+    {"watch", "a line with rates each interval, and what changes", JSON_OBJECT, NULL,
+     OPTION_JSON | OPTION_INTERVAL, live_watch},
 };
-
-/* How the answer is printed. */
-enum form { FORM_TEXT, FORM_JSON, FORM_PROMETHEUS };
 
 /* The text is in a string: the protocol knows JSON alone. */
 static int show_prometheus(const char *path, const json_t *answer)
@@ -43,22 +64,20 @@ static int show_prometheus(const char *path, const json_t *answer)
 	return 0;
 }
 
+static int show_json(const json_t *answer)
+{
+	if (json_dumpf(answer, stdout, JSON_INDENT(2)) < 0)
+		return -EIO;
+	(void)putchar('\n');
+	return 0;
+}
+
 static int show(const struct command *cmd, const char *path, const json_t *answer, enum form form)
 {
-	const char *error = json_string_value(json_object_get(answer, "error"));
-
-	if (error) {
-		(void)fprintf(stderr, "splicectl: the daemon at %s says: %s\n", path, error);
-		return -EREMOTEIO;
-	}
 	if (form == FORM_PROMETHEUS)
 		return show_prometheus(path, answer);
-	if (form == FORM_JSON) {
-		if (json_dumpf(answer, stdout, JSON_INDENT(2)) < 0)
-			return -EIO;
-		(void)putchar('\n');
-		return 0;
-	}
+	if (form == FORM_JSON)
+		return show_json(answer);
 	if (json_typeof(answer) != cmd->shape) {
 		(void)fprintf(stderr, "splicectl: the answer from %s is not what %s looks like\n",
 			      path, cmd->name);
@@ -71,27 +90,44 @@ static int show(const struct command *cmd, const char *path, const json_t *answe
 	return 0;
 }
 
-static int run(const struct command *cmd, const char *path, enum form form)
+/* Takes the answer; of another kind than an array it is shown, or complained of, as it is. */
+static json_t *picked_of(const struct pick *pick, json_t *answer)
 {
-	json_t *answer = NULL;
-	json_error_t error;
-	char *text = NULL;
-	size_t len = 0;
+	json_t *picked;
+
+	if (!json_is_array(answer))
+		return answer;
+	picked = pick_sessions(pick, answer);
+	json_decref(answer);
+	if (!picked)
+		(void)fprintf(stderr, "splicectl: out of memory\n");
+	return picked;
+}
+
+static int ask_and_show(const struct command *cmd, const struct live *l, enum form form)
+{
+	char why[ASK_WHY_MAX];
+	json_t *answer =
+	    ask(l->path, form == FORM_PROMETHEUS ? "stats prometheus" : cmd->name, why);
 	int r;
 
-	r = ask(path, form == FORM_PROMETHEUS ? "stats prometheus" : cmd->name, &text, &len);
-	if (r == 0)
-		answer = json_loadb(text, len, 0, &error);
-	free(text);
-	if (r < 0)
-		return EXIT_FAILED;
 	if (!answer) {
-		(void)fprintf(stderr, "splicectl: the answer from %s is not JSON: %s\n", path,
-			      error.text);
-		return EXIT_FAILED;
+		(void)fprintf(stderr, "splicectl: %s\n", why);
+		return -EIO;
 	}
-	r = show(cmd, path, answer, form);
+	if (cmd->options & OPTION_PICK)
+		answer = picked_of(&l->pick, answer);
+	if (!answer)
+		return -ENOMEM;
+	r = show(cmd, l->path, answer, form);
 	json_decref(answer);
+	return r;
+}
+
+static int run(const struct command *cmd, const struct live *l, enum form form)
+{
+	int r = cmd->live ? cmd->live(l) : ask_and_show(cmd, l, form);
+
 	if (r == 0 && (fflush(stdout) == EOF || ferror(stdout))) {
 		(void)fprintf(stderr, "splicectl: cannot write: %s\n", strerror(errno));
 		return EXIT_FAILED;
@@ -113,10 +149,24 @@ static void usage(FILE *out)
 		    "Options:\n"
 		    "  -s, --socket=SOCKET  the control socket (" CONTROL_PATH_DEFAULT ",\n"
 		    "                       or that of your own daemon)\n"
-		    "  -j, --json           print the daemon's JSON document\n"
+		    "  -j, --json           print the daemon's JSON document; of watch: a line of\n"
+		    "                       JSON each interval\n"
 		    "      --prometheus     of stats: print what Prometheus reads\n"
 		    "  -h, --help           print this text\n"
-		    "  -V, --version        print the version\n",
+		    "  -V, --version        print the version\n"
+		    "\n"
+		    "Options of sessions and top:\n"
+		    "  -f, --filter=TEST    only sessions of which this is true, and each further\n"
+		    "                       one: KEY=PATTERN, KEY!=PATTERN, KEY<N, KEY>N\n"
+		    "      --sort=KEY       the largest number, or the first text, at the top;\n"
+		    "                       -KEY: the other way round\n"
+		    "      --limit=N        no more than N of them\n"
+		    "Keys: id listener pool server client backend engine engine_reason state age\n"
+		    "up down bytes pauses, and of top rate. Ages are 90s, 5m, 2h; bytes 10K, 5M.\n"
+		    "\n"
+		    "Options of top and watch:\n"
+		    "  -i, --interval=S     seconds from one look to the next (1)\n"
+		    "  -c, --count=N        end after so many\n",
 		    out);
 }
 
@@ -134,48 +184,155 @@ static const char *default_path(char own[CONTROL_PATH_MAX])
 	return CONTROL_PATH_DEFAULT;
 }
 
+/* What the command line says. */
+struct line {
+	struct live live;
+	enum form form;
+	unsigned int options; /* that are of some commands alone, and were given */
+	char own[CONTROL_PATH_MAX];
+};
+
+/* 0 or EXIT_USAGE. */
+static int set_interval(struct line *l, const char *text)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end || !(seconds >= 0.1 && seconds <= INTERVAL_MAX_S))
+		return usage_error("--interval is 0.1 to 86400 seconds, not ", text);
+	l->live.interval_ns = (uint64_t)(seconds * (double)NSEC_PER_SEC);
+	l->options |= OPTION_INTERVAL;
+	return 0;
+}
+
+static int set_number(const char *name, const char *text, uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	if (errno || end == text || *end || *text == '-' || !*ret)
+		return usage_error(name, text);
+	return 0;
+}
+
+static int set_pick(struct line *l, int (*set)(struct pick *p, const char *text, char *why),
+		    const char *text)
+{
+	char why[PICK_WHY_MAX];
+
+	l->options |= OPTION_PICK;
+	return set(&l->live.pick, text, why) < 0 ? usage_error(why, "") : 0;
+}
+
+/* One option; 0 or EXIT_USAGE. */
+static int set_option(struct line *l, int c, const char *value)
+{
+	uint64_t n;
+	int err;
+
+	switch (c) {
+	case 's':
+		l->live.path = value;
+		return 0;
+	case 'j':
+		l->form = FORM_JSON;
+		l->live.json = true;
+		l->options |= OPTION_JSON;
+		return 0;
+	case 'p':
+		l->form = FORM_PROMETHEUS;
+		l->options |= OPTION_PROMETHEUS;
+		return 0;
+	case 'f':
+		return set_pick(l, pick_add_filter, value);
+	case 'o':
+		return set_pick(l, pick_set_sort, value);
+	case 'l':
+		err = set_number("--limit is a number of sessions, not ", value, &n);
+		l->live.pick.limit = (size_t)n;
+		l->options |= OPTION_PICK;
+		return err;
+	case 'i':
+		return set_interval(l, value);
+	case 'c':
+		l->options |= OPTION_INTERVAL;
+		return set_number("--count is a number, not ", value, &l->live.count);
+	default:
+		(void)fputs("Try splicectl --help\n", stderr);
+		return EXIT_USAGE;
+	}
+}
+
+/* Whether every option that was given is one of the command; if not, EXIT_USAGE. */
+static int check_options(const struct command *cmd, const struct line *l)
+{
+	static const struct {
+		unsigned int bit;
+		const char *text;
+	} of_some[] = {
+	    {OPTION_PROMETHEUS, "--prometheus is for stats, not for "},
+	    {OPTION_JSON, "--json is not for "},
+	    {OPTION_PICK, "--filter, --sort and --limit are for sessions and top, not for "},
+	    {OPTION_INTERVAL, "--interval and --count are for top and watch, not for "},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(of_some); i++)
+		if (l->options & ~cmd->options & of_some[i].bit)
+			return usage_error(of_some[i].text, cmd->name);
+	if (!cmd->live && pick_needs_rate(&l->live.pick))
+		return usage_error("rate is for top, not for ", cmd->name);
+	return 0;
+}
+
+static int run_named(const char *name, const struct line *l)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		int err;
+
+		if (strcmp(commands[i].name, name) != 0)
+			continue;
+		err = check_options(&commands[i], l);
+		return err ? err : run(&commands[i], &l->live, l->form);
+	}
+	return usage_error("unknown command: ", name);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-	    {"prometheus", no_argument, NULL, 'p'},   {"help", no_argument, NULL, 'h'},
-	    {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+	    {"socket", required_argument, NULL, 's'},
+	    {"json", no_argument, NULL, 'j'},
+	    {"prometheus", no_argument, NULL, 'p'},
+	    {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'V'},
+	    {"filter", required_argument, NULL, 'f'},
+	    {"sort", required_argument, NULL, 'o'},
+	    {"limit", required_argument, NULL, 'l'},
+	    {"interval", required_argument, NULL, 'i'},
+	    {"count", required_argument, NULL, 'c'},
+	    {NULL, 0, NULL, 0},
 	};
-	char own[CONTROL_PATH_MAX];
-	const char *path = default_path(own);
-	enum form form = FORM_TEXT;
-	int c;
+	struct line l = {.live.interval_ns = NSEC_PER_SEC};
+	int c, err;
 
-	while ((c = getopt_long(argc, argv, "s:jhV", options, NULL)) >= 0) {
-		switch (c) {
-		case 's':
-			path = optarg;
-			break;
-		case 'j':
-			form = FORM_JSON;
-			break;
-		case 'p':
-			form = FORM_PROMETHEUS;
-			break;
-		case 'h':
+	l.live.path = default_path(l.own);
+	while ((c = getopt_long(argc, argv, "s:jhVf:i:c:", options, NULL)) >= 0) {
+		if (c == 'h') {
 			usage(stdout);
 			return EXIT_OK;
-		case 'V':
+		}
+		if (c == 'V') {
 			(void)puts("splicectl " SPLICED_VERSION);
 			return EXIT_OK;
-		default:
-			(void)fputs("Try splicectl --help\n", stderr);
-			return EXIT_USAGE;
 		}
+		err = set_option(&l, c, optarg);
+		if (err)
+			return err;
 	}
 	if (optind == argc)
 		return usage_error("which command?", "");
 	if (optind + 1 < argc)
 		return usage_error("too many arguments: ", argv[optind + 1]);
-	if (form == FORM_PROMETHEUS && strcmp(argv[optind], "stats") != 0)
-		return usage_error("--prometheus is for stats, not for ", argv[optind]);
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (strcmp(commands[i].name, argv[optind]) == 0)
-			return run(&commands[i], path, form);
-	return usage_error("unknown command: ", argv[optind]);
+	return run_named(argv[optind], &l);
 }

@@ -102,7 +102,9 @@ static int receive_all(int fd, uint64_t deadline, char **buf, size_t *ret_len)
 	return 0;
 }
 
-int ask(const char *path, const char *command, char **buf, size_t *ret_len)
+/* The caller owns *buf, which is NULL at first, even on failure. */
+static int ask_text(const char *path, const char *command, char **buf, size_t *ret_len,
+		    char why[ASK_WHY_MAX])
 {
 	_cleanup_close_ int fd = -1;
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
@@ -110,7 +112,7 @@ int ask(const char *path, const char *command, char **buf, size_t *ret_len)
 	int r;
 
 	if (strlen(path) >= sizeof(un.sun_path)) {
-		(void)fprintf(stderr, "splicectl: %s: too long for a unix socket\n", path);
+		(void)snprintf(why, ASK_WHY_MAX, "%.80s...: too long for a unix socket", path);
 		return -ENAMETOOLONG;
 	}
 	(void)memcpy(un.sun_path, path, strlen(path) + 1);
@@ -118,7 +120,7 @@ int ask(const char *path, const char *command, char **buf, size_t *ret_len)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	r = fd < 0 ? -errno : connect_unix(fd, &un, deadline);
 	if (r < 0) {
-		(void)fprintf(stderr, "splicectl: cannot connect to %s: %s\n", path, strerror(-r));
+		(void)snprintf(why, ASK_WHY_MAX, "cannot connect to %s: %s", path, strerror(-r));
 		return r;
 	}
 	r = send_line(fd, command, deadline);
@@ -126,6 +128,30 @@ int ask(const char *path, const char *command, char **buf, size_t *ret_len)
 	if (r == 0 || r == -EPIPE)
 		r = receive_all(fd, deadline, buf, ret_len);
 	if (r < 0)
-		(void)fprintf(stderr, "splicectl: no answer from %s: %s\n", path, strerror(-r));
+		(void)snprintf(why, ASK_WHY_MAX, "no answer from %s: %s", path, strerror(-r));
 	return r;
+}
+
+json_t *ask(const char *path, const char *command, char why[ASK_WHY_MAX])
+{
+	_cleanup_free_ char *text = NULL;
+	json_error_t error;
+	const char *says;
+	json_t *answer;
+	size_t len = 0;
+
+	if (ask_text(path, command, &text, &len, why) < 0)
+		return NULL;
+	answer = json_loadb(text, len, 0, &error);
+	if (!answer) {
+		(void)snprintf(why, ASK_WHY_MAX, "the answer from %s is not JSON: %.80s", path,
+			       error.text);
+		return NULL;
+	}
+	says = json_string_value(json_object_get(answer, "error"));
+	if (!says)
+		return answer;
+	(void)snprintf(why, ASK_WHY_MAX, "the daemon at %s says: %s", path, says);
+	json_decref(answer);
+	return NULL;
 }

@@ -2,10 +2,13 @@
 /* Asking a daemon over its control socket. */
 #pragma once
 
+#include <jansson.h>
 #include <stddef.h>
 
+#define ASK_WHY_MAX 256
+
 /*
- * Sends the command and reads the answer up to its end, within ten seconds. The caller owns *buf,
- * which is NULL at first, even on failure; 0 or a negative errno, which is explained on stderr.
+ * Sends the command and reads the answer up to its end, within ten seconds: JSON, which the caller
+ * owns. NULL: there is none, or it says that the daemon could not; `why` has a line about that.
  */
-int ask(const char *path, const char *command, char **buf, size_t *ret_len);
+json_t *ask(const char *path, const char *command, char why[ASK_WHY_MAX]);

@@ -31,16 +31,16 @@ void table_set(struct table *t, size_t column, const char *fmt, ...)
 			*cell = '?';
 }
 
-static void put_cell(const char *text, size_t width, bool right, bool last)
+static void put_cell(FILE *out, const char *text, size_t width, bool right, bool last)
 {
 	if (right)
-		(void)printf("%*s", (int)width, text);
+		(void)fprintf(out, "%*s", (int)width, text);
 	else
-		(void)printf("%-*s", last ? 0 : (int)width, text);
-	(void)fputs(last ? "\n" : "  ", stdout);
+		(void)fprintf(out, "%-*s", last ? 0 : (int)width, text);
+	(void)fputs(last ? "\n" : "  ", out);
 }
 
-void table_print(const struct table *t)
+void table_write(const struct table *t, FILE *out)
 {
 	size_t widths[COLUMNS_MAX];
 	size_t c;
@@ -52,10 +52,15 @@ void table_print(const struct table *t)
 			widths[c] = MAX(widths[c], strlen(t->cells[r][c]));
 	}
 	for (c = 0; c < t->n_columns; c++)
-		put_cell(t->columns[c].title, widths[c], t->columns[c].right,
+		put_cell(out, t->columns[c].title, widths[c], t->columns[c].right,
 			 c + 1 == t->n_columns);
 	for (r = 0; r < t->n_rows; r++)
 		for (c = 0; c < t->n_columns; c++)
-			put_cell(t->cells[r][c], widths[c], t->columns[c].right,
+			put_cell(out, t->cells[r][c], widths[c], t->columns[c].right,
 				 c + 1 == t->n_columns);
+}
+
+void table_print(const struct table *t)
+{
+	table_write(t, stdout);
 }

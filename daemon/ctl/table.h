@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Tables on standard output: columns as wide as their longest cell. */
+/* Tables: columns as wide as their longest cell. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "../util.h"
 
@@ -27,4 +28,5 @@ int table_init(struct table *t, const struct column *columns, size_t n_columns, 
 void table_free(struct table *t);
 /* Sets a cell of the last row. What a peer sent must not steer the terminal. */
 void _printf_(3, 4) table_set(struct table *t, size_t column, const char *fmt, ...);
-void table_print(const struct table *t);
+void table_write(const struct table *t, FILE *out);
+void table_print(const struct table *t); /* on standard output */
