@@ -20,6 +20,7 @@ endif
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 MANDIR     ?= $(PREFIX)/share/man
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 LIBDIR     := $(PREFIX)/lib
 UNITDIR    ?= $(LIBDIR)/systemd/system
 DESTDIR    ?=
@@ -217,6 +218,8 @@ install: all
 	install -D -m 644 docs/man/splicectl.1 $(DESTDIR)$(MANDIR)/man1/splicectl.1
 	install -D -m 644 docs/man/spliced.conf.5 $(DESTDIR)$(MANDIR)/man5/spliced.conf.5
 	install -D -m 644 docs/man/spliced.8 $(DESTDIR)$(MANDIR)/man8/spliced.8
+	install -D -m 644 conf/bash-completion $(DESTDIR)$(COMPLETIONDIR)/splicectl
+	ln -sf splicectl $(DESTDIR)$(COMPLETIONDIR)/spliced
 	install -D -m 644 systemd/spliced.sysusers $(DESTDIR)$(LIBDIR)/sysusers.d/spliced.conf
 	install -D -m 644 systemd/spliced.tmpfiles $(DESTDIR)$(LIBDIR)/tmpfiles.d/spliced.conf
 	install -d $(DESTDIR)$(UNITDIR)

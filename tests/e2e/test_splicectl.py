@@ -2,58 +2,16 @@
 """splicectl: sessions that are picked, and what goes on until somebody ends it."""
 
 import contextlib
-import copy
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import signal
-import socket
-import struct
 import subprocess
 import termios
-import threading
-import time
 
 from lib import case, connect, process, read_exactly, wait_until
-
-NOTHING = {"status": {"version": "1.2", "pid": 7, "uptime_ms": 1000, "engine": "kernel", "canary": "passed",
-                      "sessions_active": 0, "max_sessions": 100, "memory_used": 0, "memory_max": 0,
-                      "draining": False, "listeners": [], "pools": []},
-           "stats": {"sessions_total": 0, "http_requests": 0, "bytes_redirected": 0, "bytes_copied": 0,
-                     "bytes_bypassed": 0, "retries": 0, "denied": 0, "integrity_aborts": 0},
-           "sessions": []}
-
-
-class Fake:
-    """A control socket that answers what it is told to. tick(n) changes `answers` before the nth
-    status."""
-
-    def __init__(self, path, answers=None, tick=None):
-        self.path, self.answers, self.tick = path, copy.deepcopy(answers or NOTHING), tick
-        self.asked = []
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.bind(str(path))
-        self.socket.listen(64)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self.socket.accept()
-                with client:
-                    command = client.makefile().readline().strip()
-                    if command == "status" and self.tick:
-                        self.tick(self, self.asked.count("status"))
-                    self.asked.append(command)
-                    client.sendall(json.dumps(self.answers.get(command, {"error": "no"})).encode())
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
+from lib.fakecontrol import Fake
+from lib.terminal import Terminal
 
 
 @contextlib.contextmanager
@@ -225,68 +183,6 @@ def test_watch_goes_on_when_the_daemon_is_back(env):
 
 
 # ---- top -------------------------------------------------------------------------------------
-
-class Terminal:
-    """A program on a terminal of so many rows and columns."""
-
-    def __init__(self, command, rows=24, columns=100):
-        self.size = rows, columns
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
-            os.execv(command[0], command)
-        self.output, self.before = b"", None
-
-    def resize(self, rows, columns):
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
-
-    def read(self, seconds=0.2):
-        """What it says within the time."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if not select.select([self.fd], [], [], left)[0]:
-                break
-            try:
-                data = os.read(self.fd, 65536)
-            except OSError:     # it has ended
-                break
-            if not data:
-                break
-            self.output += data
-        return self.output
-
-    def screen(self):
-        """The lines of the last whole picture."""
-        pictures = [text for text in re.split(rb"\x1b\[H", self.read())[1:] if text.endswith(b"\x1b[J")
-                    or b"\x1b[J" in text]
-        if not pictures:
-            return []
-        text = pictures[-1].split(b"\x1b[J")[0].decode()
-        return [line.rstrip() for line in text.replace("\x1b[K", "").replace("\r", "").split("\n")]
-
-    def wait(self, condition, what, seconds=10):
-        def look():
-            lines = self.screen()
-            return lines if condition(lines) else None
-        return wait_until(look, seconds, what)
-
-    def flags(self):
-        return termios.tcgetattr(self.fd)[3]
-
-    def type(self, data):
-        os.write(self.fd, data)
-
-    def ended(self, seconds=10):
-        """Its status, as of subprocess."""
-        def gone():
-            self.read(0.05)
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            return pid and (os.waitstatus_to_exitcode(status),)
-        status = wait_until(gone, seconds, "it ends")[0]
-        self.read(0.1)
-        os.close(self.fd)
-        return status
-
 
 def many(daemon, number):
     daemon.answers["status"].update(uptime_ms=1000 + 1000 * number, sessions_active=60)
