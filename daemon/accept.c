@@ -7,15 +7,14 @@
 
 #include "accesslog.h"
 #include "balance.h"
-#include "bypass/maps.h"
+#include "binding.h"
 #include "conn.h"
 #include "daemon.h"
 #include "listener.h"
 #include "log.h"
-#include "privileges.h"
 #include "session.h"
+#include "setup.h"
 #include "sniff/sniff.h"
-#include "unixfile.h"
 #include "upstream/pool.h"
 #include "worker.h"
 
@@ -35,7 +34,8 @@
 static void pause_accept(struct listen_socket *ls, uint64_t ns)
 {
 	ls->paused = true;
-	(void)event_del(ls->event); /* takes no memory, and the descriptor is valid */
+	if (ls->event)
+		(void)event_del(ls->event); /* takes no memory, and the descriptor is valid */
 	loop_timer_set(&ls->worker->loop, &ls->retry, ls->worker->loop.now + ns);
 }
 
@@ -50,7 +50,7 @@ static void starved(struct listen_socket *ls, int err)
 	    atomic_compare_exchange_strong(&logged_ns, &last, now))
 		log_error("listener %s: accepting is paused until it works again: %s (%u sessions)",
 			  ls->listener->config->name, strerror(err),
-			  slots_used(&ls->listener->daemon->slots));
+			  slots_used(&ls->worker->daemon->slots));
 	pause_accept(ls, RETRY_STARVED_NS);
 }
 
@@ -62,16 +62,32 @@ static bool refill_reserve(struct worker *w)
 	return w->reserve_fd >= 0;
 }
 
+static void on_accept(evutil_socket_t fd, short what, void *arg);
+
+static int watch(struct listen_socket *ls)
+{
+	if (!ls->event)
+		ls->event =
+		    event_new(ls->worker->base, ls->fd, EV_READ | EV_PERSIST, on_accept, ls);
+	if (!ls->event)
+		return -ENOMEM;
+	return event_add(ls->event, NULL) < 0 ? -errno : 0;
+}
+
 /* It stays paused, and is tried again, until everything that accepting needs is there: watching the
  * socket takes the kernel's memory, too. */
 static void on_retry(struct timer *t)
 {
 	struct listen_socket *ls = container_of(t, struct listen_socket, retry);
+	int err = 0;
 
-	if (!refill_reserve(ls->worker))
+	if (!refill_reserve(ls->worker)) {
 		loop_timer_set(&ls->worker->loop, t, ls->worker->loop.now + RETRY_STARVED_NS);
-	else if (event_add(ls->event, NULL) < 0)
-		starved(ls, errno);
+		return;
+	}
+	err = watch(ls);
+	if (err)
+		starved(ls, -err);
 	else
 		ls->paused = false;
 }
@@ -79,10 +95,9 @@ static void on_retry(struct timer *t)
 /* ---- accepting -------------------------------------------------------------------------- */
 
 /* Resets a connection that never becomes a session, and logs that it ended so. Takes `fd`. */
-static void turn_away(const struct listener *l, int fd, const struct addr *client, const char *end,
-		      const char *reason)
+static void turn_away(const struct daemon *d, const struct listener *l, int fd,
+		      const struct addr *client, const char *end, const char *reason)
 {
-	const struct daemon *d = l->daemon;
 	struct conn c = {.fd = fd};
 	char text[ADDR_STR_MAX];
 
@@ -98,22 +113,23 @@ static void turn_away(const struct listener *l, int fd, const struct addr *clien
 }
 
 /* Takes a place for one session, global and of the listener; SLOT_NONE: there is none. */
-static uint32_t take_place(struct listener *l)
+static uint32_t take_place(struct daemon *d, struct listener *l)
 {
-	unsigned int max = l->config->max_sessions, active = atomic_fetch_add(&l->active, 1);
+	unsigned int max = l->config->max_sessions;
+	unsigned int active = atomic_fetch_add(&l->account->active, 1);
 	uint32_t slot = SLOT_NONE;
 
 	if (!max || active < max)
-		slot = slots_take(&l->daemon->slots);
+		slot = slots_take(&d->slots);
 	if (slot == SLOT_NONE)
-		atomic_fetch_sub(&l->active, 1);
+		atomic_fetch_sub(&l->account->active, 1);
 	return slot;
 }
 
-static void give_place(struct listener *l, uint32_t slot)
+static void give_place(struct daemon *d, struct listener *l, uint32_t slot)
 {
-	slots_give(&l->daemon->slots, slot);
-	atomic_fetch_sub(&l->active, 1);
+	slots_give(&d->slots, slot);
+	atomic_fetch_sub(&l->account->active, 1);
 }
 
 /* One line in this time, whatever is refused in it. */
@@ -132,8 +148,8 @@ static void no_memory(struct worker *w, struct listener *l, int fd, uint32_t slo
 		log_error("listener %s: out of memory for sessions: they are reset",
 			  l->config->name);
 	stat_inc(&w->stats.ends[END_LIMIT]);
-	turn_away(l, fd, client, session_end_str[END_LIMIT], NULL);
-	give_place(l, slot);
+	turn_away(w->daemon, l, fd, client, session_end_str[END_LIMIT], NULL);
+	give_place(w->daemon, l, slot);
 }
 
 /* memory_max is near: those who are there keep what they have. */
@@ -142,14 +158,14 @@ static void refuse_for_memory(struct worker *w, struct listener *l, int fd, uint
 {
 	stat_inc(&w->stats.ends[END_LIMIT]);
 	stat_inc(&w->stats.memory_refusals);
-	turn_away(l, fd, client, session_end_str[END_LIMIT], "memory");
-	give_place(l, slot);
+	turn_away(w->daemon, l, fd, client, session_end_str[END_LIMIT], "memory");
+	give_place(w->daemon, l, slot);
 }
 
 void accept_session(struct worker *w, struct listener *l, int fd, uint32_t slot,
 		    const struct addr *client, bool denied)
 {
-	atomic_fetch_add(&l->total, 1);
+	atomic_fetch_add(&l->account->total, 1);
 	stat_inc(&w->stats.sessions_total);
 	if (memory_refuses(&w->daemon->memory) && !listener_tells(l))
 		refuse_for_memory(w, l, fd, slot, client);
@@ -161,8 +177,9 @@ void accept_session(struct worker *w, struct listener *l, int fd, uint32_t slot,
 static bool accept_one(struct listen_socket *ls)
 {
 	struct listener *l = ls->listener;
+	struct daemon *d = ls->worker->daemon;
 	struct addr client = {.len = sizeof(struct sockaddr_un)};
-	uint32_t slot = take_place(l);
+	uint32_t slot = take_place(d, l);
 	bool denied;
 	int fd, err;
 
@@ -180,15 +197,14 @@ static bool accept_one(struct listen_socket *ls)
 	if (fd >= 0 && (!denied || l->config->protocol == PROTOCOL_HTTP)) {
 		if (denied)
 			stat_inc(&ls->worker->stats.denied);
-		conn_accepted(fd, &l->bound[(size_t)(ls - l->sockets) % l->config->n_binds],
-			      &client);
+		conn_accepted(fd, &ls->binding->bound, &client);
 		balance_start(ls->worker, l, fd, slot, &client, denied);
 		return true;
 	}
-	give_place(l, slot);
+	give_place(d, l, slot);
 	if (fd >= 0) {
 		stat_inc(&ls->worker->stats.denied);
-		turn_away(l, fd, &client, session_end_str[END_DENIED], NULL);
+		turn_away(d, l, fd, &client, session_end_str[END_DENIED], NULL);
 		return true;
 	}
 	switch (err) {
@@ -224,215 +240,55 @@ static void on_accept(evutil_socket_t fd _unused_, short what _unused_, void *ar
 	}
 }
 
-/* ---- opening ---------------------------------------------------------------------------- */
+/* ---- for a setup ------------------------------------------------------------------------ */
 
-static int fail(const struct listener *l, const struct addr *a, const char *call)
+static void begin(struct worker *w, struct listen_socket *ls)
 {
-	char text[ADDR_STR_MAX];
-	int err = -errno;
+	int err;
 
-	return log_errno(err, "listener %s: %s: %s", l->config->name, addr_format(a, text), call);
-}
-
-static int set_options(const struct listener *l, int fd, const struct addr *a)
-{
-	int one = 1, ipv6_only = l->config->ipv6_only;
-
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0)
-		return fail(l, a, "SO_REUSEPORT");
-	if (a->sa.sa_family == AF_INET6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof(ipv6_only)) < 0)
-		return fail(l, a, "IPV6_V6ONLY");
-	errno = -conn_listen_options(fd, a);
-	if (errno)
-		return fail(l, a, "TCP_NODELAY, SO_OOBINLINE");
-	if (conn_wants_keepalive(&l->config->tcp_keepalive, l->silence)) {
-		errno = -conn_set_keepalive(fd, &l->config->tcp_keepalive);
-		if (errno)
-			return fail(l, a, "SO_KEEPALIVE");
-	}
-	daemon_own(l->daemon, fd);
-	if (l->daemon->bypass && listener_bypasses(l)) {
-		errno = -bypass_mark_listener(l->daemon->bypass, fd);
-		if (errno)
-			return fail(l, a, "marking it for the bypass");
-	}
-	return 0;
-}
-
-/*
- * With SO_REUSEPORT a second daemon would share the port with the first without a word, each
- * getting a part of the clients. A socket without it says whether somebody listens there already.
- */
-static int check_unused(const struct listener *l, const struct addr *a)
-{
-	_cleanup_close_ int fd = -1;
-	int one = 1, ipv6_only = l->config->ipv6_only;
-
-	fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return fail(l, a, "socket");
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    (a->sa.sa_family == AF_INET6 &&
-	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof(ipv6_only)) < 0))
-		return fail(l, a, "SO_REUSEADDR, IPV6_V6ONLY");
-	return bind(fd, &a->sa, a->len) < 0 ? fail(l, a, "bind") : 0;
-}
-
-static int bind_unix(struct listener *l, size_t bind_index, int fd)
-{
-	const struct listener_config *c = l->config;
-	struct unix_access access = {.mode = c->unix_mode};
-	int err = privileges_owner(c->unix_user, c->unix_group, &access.uid, &access.gid);
-
-	return err ? err
-		   : unix_file_bind(fd, &l->bound[bind_index], &access, &l->files[bind_index]);
-}
-
-/* Binds one descriptor; a->port becomes the one the kernel chose. */
-static int open_socket(struct listener *l, size_t bind_index, int *ret)
-{
-	struct addr *a = &l->bound[bind_index];
-	bool tcp = a->sa.sa_family != AF_UNIX;
-	_cleanup_close_ int fd = -1;
-	int err = 0;
-
-	fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return fail(l, a, "socket");
-	if (tcp)
-		err = set_options(l, fd, a);
-	if (err)
-		return err;
-	errno = tcp ? (bind(fd, &a->sa, a->len) < 0 ? errno : 0) : -bind_unix(l, bind_index, fd);
-	if (errno)
-		return fail(l, a, "bind");
-	if (listen(fd, (int)l->config->backlog) < 0)
-		return fail(l, a, "listen");
-	if (tcp && (l->config->protocol == PROTOCOL_HTTP || l->config->protocol == PROTOCOL_TLS))
-		conn_ack_with_answer(fd);
-	if (tcp && getsockname(fd, &a->sa, &a->len) < 0)
-		return fail(l, a, "getsockname");
-	*ret = TAKE_FD(fd);
-	return 0;
-}
-
-static int open_bind(struct listener *l, size_t bind)
-{
-	unsigned int workers = l->daemon->n_workers;
-	struct addr *a = &l->bound[bind];
-	int first = -1, err;
-
-	if (a->sa.sa_family != AF_UNIX && addr_port(a)) {
-		err = check_unused(l, a);
-		if (err)
-			return err;
-	}
-	for (unsigned int i = 0; i < workers; i++) {
-		struct listen_socket *ls = &l->sockets[i * l->config->n_binds + bind];
-
-		/* A unix path can be bound once: the workers share one queue. */
-		if (a->sa.sa_family == AF_UNIX && first >= 0) {
-			ls->fd = fcntl(first, F_DUPFD_CLOEXEC, 0);
-			err = ls->fd < 0 ? fail(l, a, "fcntl") : 0;
-		} else {
-			err = open_socket(l, bind, &ls->fd);
-		}
-		if (err)
-			return err;
-		first = ls->fd;
-	}
-	return 0;
-}
-
-int accept_open(struct listener *l, struct daemon *d, const struct listener_config *config)
-{
-	int err = listener_init(l, d, d->pools, config);
-
-	if (err)
-		return err;
-	l->index = (size_t)(l - d->listeners);
-	l->n_sockets = config->n_binds * d->n_workers;
-	l->bound = calloc(config->n_binds, sizeof(*l->bound));
-	l->sockets = calloc(l->n_sockets, sizeof(*l->sockets));
-	l->files = calloc(config->n_binds, sizeof(*l->files));
-	if (!l->bound || !l->sockets || !l->files) {
-		l->n_sockets = l->sockets ? l->n_sockets : 0;
-		return log_errno(-ENOMEM, "listener %s", config->name);
-	}
-	memcpy(l->bound, config->binds, config->n_binds * sizeof(*l->bound));
-	for (size_t i = 0; i < l->n_sockets; i++)
-		l->sockets[i] = (struct listen_socket){
-		    .fd = -1, .listener = l, .worker = &d->workers[i / config->n_binds]};
-	for (size_t i = 0; !err && i < config->n_binds; i++)
-		err = open_bind(l, i);
-	return err;
-}
-
-static void remove_files(struct listener *l)
-{
-	for (size_t i = 0; l->bound && l->files && i < l->config->n_binds; i++)
-		if (l->bound[i].sa.sa_family == AF_UNIX)
-			unix_file_remove(&l->bound[i], &l->files[i]);
-}
-
-void accept_close(struct listener *l)
-{
-	for (size_t i = 0; i < l->n_sockets; i++) {
-		struct listen_socket *ls = &l->sockets[i];
-
-		if (ls->fd >= 0)
-			(void)close(ls->fd);
-	}
-	remove_files(l);
-	listener_fini(l);
-	free(l->sockets);
-	free(l->bound);
-	free(l->files);
-	l->sockets = NULL;
-	l->bound = NULL;
-	l->files = NULL;
-	l->n_sockets = 0;
-}
-
-/* ---- in the worker ---------------------------------------------------------------------- */
-
-static struct listen_socket *of_worker(struct listener *l, const struct worker *w)
-{
-	return &l->sockets[w->index * l->config->n_binds];
-}
-
-int accept_start(struct listener *l, struct worker *w)
-{
-	struct listen_socket *ls = of_worker(l, w);
-
-	for (size_t i = 0; i < l->config->n_binds; i++) {
-		ls[i].event = event_new(w->base, ls[i].fd, EV_READ | EV_PERSIST, on_accept, &ls[i]);
-		ls[i].retry.fire = on_retry;
-		if (!ls[i].event || event_add(ls[i].event, NULL) < 0)
-			return log_errno(-ENOMEM, "listener %s: worker %u", l->config->name,
-					 w->index);
-	}
-	return 0;
-}
-
-void accept_stop(struct listener *l, struct worker *w)
-{
-	struct listen_socket *ls;
-
-	if (!l->sockets)
+	if (ls->begun || ls->fd < 0)
 		return;
-	ls = of_worker(l, w);
-	for (size_t i = 0; i < l->config->n_binds; i++) {
-		if (ls[i].event)
-			event_free(ls[i].event);
-		ls[i].event = NULL;
-		loop_timer_cancel(&w->loop, &ls[i].retry);
-		/* Connections still in the queue are refused, as a closed port refuses them. */
-		if (ls[i].fd >= 0) {
-			(void)close(ls[i].fd);
-			ls[i].fd = -1;
+	ls->worker = w;
+	ls->begun = true;
+	ls->retry.fire = on_retry;
+	err = watch(ls);
+	if (err)
+		starved(ls, -err);
+}
+
+static void stop(struct worker *w, struct listen_socket *ls)
+{
+	if (ls->event)
+		event_free(ls->event);
+	ls->event = NULL;
+	loop_timer_cancel(&w->loop, &ls->retry);
+	/* Connections still in the queue are refused, as a closed port refuses them. */
+	closep_(&ls->fd);
+}
+
+void accept_adopt(struct worker *w, struct setup *s, struct setup *was)
+{
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		struct listener *l = &s->listeners[i];
+
+		for (size_t j = 0; j < l->config->n_binds; j++) {
+			l->bindings[j]->sockets[w->index].listener = l;
+			begin(w, &l->bindings[j]->sockets[w->index]);
 		}
 	}
+	for (size_t i = 0; was && i < was->n_listeners; i++) {
+		struct listener *l = &was->listeners[i];
+
+		for (size_t j = 0; j < l->config->n_binds; j++)
+			if (!binding_is_current(l->bindings[j]))
+				stop(w, &l->bindings[j]->sockets[w->index]);
+	}
+}
+
+void accept_stop(struct worker *w, struct setup *s)
+{
+	for (size_t i = 0; i < s->n_listeners; i++)
+		for (size_t j = 0; j < s->listeners[i].config->n_binds; j++)
+			if (s->listeners[i].bindings[j])
+				stop(w, &s->listeners[i].bindings[j]->sockets[w->index]);
 }

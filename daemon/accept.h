@@ -1,41 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * How clients come: each address of a listener is bound once a worker (SO_REUSEPORT; the kernel
- * spreads the connections, and balance.c evens that out), unix sockets once for all.
- */
+/* How a worker gets its clients: from the listening sockets that it has of each address
+ * (binding.h). The kernel spreads the connections, and balance.c evens that out. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "timer.h"
-
 struct addr;
-struct daemon;
-struct event;
 struct listener;
-struct listener_config;
+struct setup;
 struct worker;
 
-/* One listening descriptor of one worker. */
-struct listen_socket {
-	struct listener *listener;
-	struct worker *worker;
-	struct event *event;
-	struct timer retry; /* while accepting is paused */
-	int fd;
-	bool paused;
-};
-
-/* Binds and listens, for all workers. Returns 0, or a negative errno after logging the listener,
- * address and call. */
-int accept_open(struct listener *l, struct daemon *d, const struct listener_config *config);
-/* Closes everything and unlinks unix sockets; the workers must not run. */
-void accept_close(struct listener *l);
-
-/* Begin accepting, before the worker's thread runs; stop for good, in that thread or after it. */
-int accept_start(struct listener *l, struct worker *w);
-void accept_stop(struct listener *l, struct worker *w);
+/* The worker accepts for the setup, and no more at addresses that only `was` has (NULL: it begins).
+ * In its thread, or before that runs. */
+void accept_adopt(struct worker *w, struct setup *s, struct setup *was);
+/* It accepts no more. In that thread, or after it. */
+void accept_stop(struct worker *w, struct setup *s);
 /* Begins a session with an accepted socket and a place, both of which are taken; where there is no
  * memory for it the client gets a reset. */
 void accept_session(struct worker *w, struct listener *l, int fd, uint32_t slot,

@@ -40,9 +40,8 @@ static void on_resolved(const struct addr *addrs, size_t n, void *arg)
 		mailbox_post(&d->workers[i].mail, &d->workers[i].letters.moved, on_moved, NULL);
 }
 
-static int watch_server(struct addresses *a, struct server *s)
+static int watch_server(struct addresses *a, struct server *s, const struct endpoint *e)
 {
-	const struct endpoint *e = &s->config->endpoint;
 	struct named_server *named;
 
 	if (!a->resolver)
@@ -52,15 +51,14 @@ static int watch_server(struct addresses *a, struct server *s)
 		return -EIO;
 	named = malloc(sizeof(*named));
 	if (!named)
-		return log_errno(-ENOMEM, "server %s", s->config->name);
+		return log_errno(-ENOMEM, "server %s", s->name);
 	*named = (struct named_server){.daemon = a->daemon, .server = s};
 	SLIST_INSERT_HEAD(&a->named, named, link);
 	return resolver_watch(a->resolver, e->host, e->port, on_resolved, named);
 }
 
-static int start_server(struct addresses *a, struct server *s)
+static int start_server(struct addresses *a, struct server *s, const struct endpoint *e)
 {
-	const struct endpoint *e = &s->config->endpoint;
 	struct addr where;
 
 	if (e->kind == ENDPOINT_INTERNAL) {
@@ -73,7 +71,7 @@ static int start_server(struct addresses *a, struct server *s)
 		a->internal_at = where;
 		(void)server_set_addrs(s, &where, 1); /* it had none */
 	}
-	return e->kind == ENDPOINT_NAME ? watch_server(a, s) : 0;
+	return e->kind == ENDPOINT_NAME ? watch_server(a, s, e) : 0;
 }
 
 int addresses_start(struct addresses *a, struct daemon *d, struct event_base *base)
@@ -83,9 +81,10 @@ int addresses_start(struct addresses *a, struct daemon *d, struct event_base *ba
 	a->daemon = d;
 	a->base = base;
 
-	for (size_t i = 0; !err && i < a->daemon->n_pools; i++)
-		for (size_t j = 0; !err && j < a->daemon->pools[i]->n_servers; j++)
-			err = start_server(a, &a->daemon->pools[i]->servers[j]);
+	for (size_t i = 0; !err && i < d->setup->n_pools; i++)
+		for (size_t j = 0; !err && j < d->setup->pools[i]->n_servers; j++)
+			err = start_server(a, d->setup->pools[i]->servers[j],
+					   &d->setup->config->pools[i].servers[j].endpoint);
 	return err;
 }
 

@@ -6,6 +6,8 @@
 
 #include "accept.h"
 #include "daemon.h"
+#include "listener.h"
+#include "setup.h"
 #include "worker.h"
 
 /* Workers that are looked at for one connection, in turn: with many of them that is enough. */
@@ -59,6 +61,7 @@ static void on_handover(void *owner, void *arg)
 	w->loop.now = now_ns();
 	if (!h->retracted)
 		accept_session(w, h->listener, h->fd, h->slot, &h->client, h->denied);
+	setup_unref(h->listener->setup);
 	atomic_fetch_sub(&w->incoming, 1);
 	free(h);
 	loop_look(&w->loop);
@@ -73,6 +76,7 @@ static bool post(struct worker *to, struct handover *h)
 {
 	bool retracted;
 
+	(void)setup_ref(h->listener->setup);
 	atomic_fetch_add(&to->incoming, 1);
 	h->retracted = retracted = atomic_load(&to->daemon->draining);
 	mailbox_post(&to->mail, &h->letter, on_handover, h);

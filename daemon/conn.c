@@ -125,6 +125,36 @@ int conn_set_keepalive(int fd, const struct tcp_keepalive *k)
 	return err;
 }
 
+/* What the system has: a new socket knows it. */
+static unsigned int system_tcp(int family, int name)
+{
+	_cleanup_close_ int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int n = 0;
+	socklen_t len = sizeof(n);
+
+	return fd >= 0 && getsockopt(fd, IPPROTO_TCP, name, &n, &len) == 0 ? (unsigned int)n : 0;
+}
+
+int conn_change_keepalive(int fd, const struct tcp_keepalive *k)
+{
+	int off = 0, family = AF_INET;
+	socklen_t len = sizeof(family);
+	struct tcp_keepalive all;
+
+	if (!k)
+		return setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof(off)) < 0 ? -errno : 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) < 0)
+		return -errno;
+	all = *k;
+	if (!all.idle)
+		all.idle = system_tcp(family, TCP_KEEPIDLE);
+	if (!all.interval)
+		all.interval = system_tcp(family, TCP_KEEPINTVL);
+	if (!all.count)
+		all.count = system_tcp(family, TCP_KEEPCNT);
+	return conn_set_keepalive(fd, &all);
+}
+
 static void set_quickack(int fd, int on)
 {
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));

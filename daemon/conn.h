@@ -80,6 +80,8 @@ int conn_dial(const struct addr *where, bool speaks, const struct tcp_keepalive 
 bool conn_wants_keepalive(const struct tcp_keepalive *k, uint64_t silence);
 /* Has TCP ask; what a listening socket is told counts for all it accepts. 0 or -errno. */
 int conn_set_keepalive(int fd, const struct tcp_keepalive *k);
+/* The same of a socket that may have been told something else before; NULL: it does not ask. */
+int conn_change_keepalive(int fd, const struct tcp_keepalive *k);
 /* The options every accepted TCP socket inherits from its listener. 0 or -errno. */
 int conn_listen_options(int fd, const struct addr *where);
 /* An accepted socket of a listener that is bound to `bound`: what it did not inherit. */

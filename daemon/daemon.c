@@ -2,38 +2,22 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "accept.h"
+#include "binding.h"
 #include "config/config.h"
-#include "listener.h"
 #include "log.h"
 #include "splice/maps.h"
-#include "upstream/pool.h"
 #include "worker.h"
-
-static int init_pools(struct daemon *d)
-{
-	d->pools = calloc(d->config->n_pools + 1, sizeof(*d->pools));
-	if (!d->pools)
-		return -ENOMEM;
-	for (size_t i = 0; i < d->config->n_pools; i++) {
-		d->pools[i] = pool_new(&d->config->pools[i]);
-		if (!d->pools[i])
-			return -ENOMEM;
-		d->n_pools++;
-		for (size_t j = 0; j < d->pools[i]->n_servers; j++)
-			d->pools[i]->servers[j].index = d->n_servers++;
-	}
-	return 0;
-}
 
 void daemon_own(struct daemon *d, int fd)
 {
 	int err;
 
-	if (!d->maps || !d->maps->collected || d->config->engage_after)
+	if (!d->maps || !d->maps->collected || d->settings.engage_after)
 		return;
 	err = maps_own(d->maps, fd);
 	if (err && !atomic_exchange(&d->told_unmarked, true))
@@ -43,11 +27,23 @@ void daemon_own(struct daemon *d, int fd)
 		    strerror(-err), err == -ENOMEM ? " (net.core.optmem_max is small)" : "");
 }
 
-int daemon_init(struct daemon *d, unsigned int n_workers)
+static int init_setup(struct daemon *d, struct config *config, unsigned int n_workers)
 {
-	uint32_t max = d->config->max_sessions;
-	int err;
+	LIST_INIT(&d->setups.list);
+	d->setup = setup_new(&d->setups, config, n_workers, NULL);
+	d->config = d->setup ? d->setup->config : NULL;
+	if (!d->setup)
+		return -ENOMEM;
+	setup_commit(d->setup, NULL);
+	return 0;
+}
 
+int daemon_init(struct daemon *d, struct config *config, unsigned int n_workers)
+{
+	int err = init_setup(d, config, n_workers);
+
+	if (err)
+		return log_errno(err, "setting up the configuration");
 	d->started_ns = now_ns();
 	if (getrandom(&d->instance, sizeof(d->instance), 0) != (ssize_t)sizeof(d->instance))
 		d->instance = d->started_ns;
@@ -56,11 +52,9 @@ int daemon_init(struct daemon *d, unsigned int n_workers)
 	atomic_store(&d->log_empty, d->config->log_empty);
 	memory_init(&d->memory, d->config);
 	d->workers = calloc(n_workers, sizeof(*d->workers));
-	err = d->workers ? slots_init(&d->slots, max) : -ENOMEM;
-	if (!err)
-		err = init_pools(d);
+	err = d->workers ? slots_init(&d->slots, d->config->max_sessions) : -ENOMEM;
 	if (err)
-		return log_errno(err, "setting up for %u sessions", max);
+		return log_errno(err, "setting up for %u sessions", d->config->max_sessions);
 	for (unsigned int i = 0; i < n_workers; i++)
 		d->workers[i].loop.poll_fd = d->workers[i].loop.timer_fd =
 		    d->workers[i].reserve_fd = -1;
@@ -68,21 +62,34 @@ int daemon_init(struct daemon *d, unsigned int n_workers)
 	return 0;
 }
 
+int daemon_bind(struct daemon *d, struct setup *s, FILE *errors)
+{
+	const struct binder by = {.daemon = d,
+				  .n_workers = d->n_workers,
+				  .own = daemon_own,
+				  .bypass = d->bypass,
+				  .errors = errors};
+
+	return bindings_open(&by, s, s == d->setup ? NULL : d->setup);
+}
+
 int daemon_listen(struct daemon *d)
 {
-	const struct config *c = d->config;
+	char *errors = NULL, *line, *rest;
+	size_t size = 0;
+	FILE *f = open_memstream(&errors, &size);
 	int err;
 
-	d->listeners = calloc(c->n_listeners + 1, sizeof(*d->listeners));
-	if (!d->listeners)
+	if (!f)
 		return log_errno(-ENOMEM, "listeners");
-	for (size_t i = 0; i < c->n_listeners; i++) {
-		d->n_listeners++;
-		err = accept_open(&d->listeners[i], d, &c->listeners[i]);
-		if (err)
-			return err;
-	}
-	return 0;
+	err = daemon_bind(d, d->setup, f);
+	if (!err)
+		bindings_commit(d->setup, NULL);
+	(void)fclose(f);
+	for (line = strtok_r(errors, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		log_write_all(LOG_LVL_ERROR, "%s", line);
+	free(errors);
+	return err;
 }
 
 int daemon_start(struct daemon *d)
@@ -91,10 +98,9 @@ int daemon_start(struct daemon *d)
 
 	for (unsigned int i = 0; i < d->n_workers; i++) {
 		err = worker_init(&d->workers[i], d, i);
-		for (size_t j = 0; !err && j < d->n_listeners; j++)
-			err = accept_start(&d->listeners[j], &d->workers[i]);
 		if (err)
 			return err;
+		worker_adopt(&d->workers[i], setup_ref(d->setup));
 	}
 	for (unsigned int i = 0; i < d->n_workers; i++) {
 		err = worker_run_thread(&d->workers[i]);
@@ -109,19 +115,15 @@ void daemon_fini(struct daemon *d)
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_stop(&d->workers[i]);
 	memory_watch_fini(&d->memory_watch);
-	for (size_t i = 0; i < d->n_listeners; i++)
-		for (unsigned int j = 0; j < d->n_workers; j++)
-			accept_stop(&d->listeners[i], &d->workers[j]);
+	for (unsigned int i = 0; d->setup && i < d->n_workers; i++)
+		accept_stop(&d->workers[i], d->setup);
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_fini(&d->workers[i]);
-	for (size_t i = 0; i < d->n_listeners; i++)
-		accept_close(&d->listeners[i]);
-	for (size_t i = 0; i < d->n_pools; i++)
-		pool_free(d->pools[i]);
+	if (d->setup)
+		bindings_close(d->setup);
+	setups_fini(&d->setups);
 	slots_fini(&d->slots);
 	memory_fini(&d->memory);
-	free(d->listeners);
-	free(d->pools);
 	free(d->workers);
-	*d = (struct daemon){.config = d->config, .maps = d->maps};
+	*d = (struct daemon){.maps = d->maps};
 }

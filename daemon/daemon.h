@@ -5,28 +5,27 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "memory.h"
 #include "memorywatch.h"
+#include "setup.h"
 #include "slots.h"
 #include "splice/settings.h"
 
 struct bypass_maps;
 struct config;
-struct listener;
 struct maps;
-struct pool;
 struct session;
 struct tally;
 struct worker;
 
 struct daemon {
-	const struct config *config;
-	struct maps *maps;          /* NULL: the kernel engine is off */
-	struct bypass_maps *bypass; /* NULL: there is no bypass */
-	struct pool **pools;
-	struct listener *listeners;
-	size_t n_pools, n_listeners, n_servers;
+	const struct config *config; /* the newest setup's; main thread only */
+	struct setup *setup;         /* the newest; main thread only */
+	struct setups setups;        /* all of them */
+	struct maps *maps;           /* NULL: the kernel engine is off */
+	struct bypass_maps *bypass;  /* NULL: there is no bypass */
 	struct worker *workers;
 	unsigned int n_workers;
 	struct slots slots;
@@ -54,14 +53,16 @@ struct daemon {
 void daemon_own(struct daemon *d, int fd);
 
 /*
- * Fills in what every set of workers needs: pools, slots and workers for d->config, which the
- * caller has set together with d->maps and d->debug. Nothing listens yet. 0 or a negative errno
- * after logging; daemon_fini() is right in either case.
+ * Fills in what every set of workers needs: the setup of the configuration, which it takes in any
+ * case, slots and workers. The caller has set d->maps, d->debug and d->setups.mail. Nothing listens
+ * yet. 0 or a negative errno after logging; daemon_fini() is right in either case.
  */
-int daemon_init(struct daemon *d, unsigned int n_workers);
-/* Opens the listeners of d->config. 0 or a negative errno after logging. */
+int daemon_init(struct daemon *d, struct config *config, unsigned int n_workers);
+/* Has the addresses of a setup's listeners bound: see bindings_open(). */
+int daemon_bind(struct daemon *d, struct setup *s, FILE *errors);
+/* Opens the listeners of the setup. 0 or a negative errno after logging. */
 int daemon_listen(struct daemon *d);
 /* Sets the workers up and starts their threads. */
 int daemon_start(struct daemon *d);
-/* Ends the threads, then all sessions, then frees everything; not the config and the maps. */
+/* Ends the threads, then all sessions, then frees everything but the maps. */
 void daemon_fini(struct daemon *d);

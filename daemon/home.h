@@ -15,11 +15,10 @@
 struct dialer;
 struct http_field;
 struct idle;
-struct listener_stats;
 struct loop;
 struct memory;
-struct server_stats;
 struct session;
+struct setup;
 struct slots;
 struct sniff_state;
 struct splice_settings;
@@ -39,10 +38,10 @@ struct home {
 	struct splicer *splicer;
 	struct dialer *dialer;
 	struct idle *idle;   /* kept connections to servers */
-	struct stats *stats; /* its counters, and those of each listener and each server: */
-	struct listener_stats *listener_stats;
-	struct server_stats *server_stats;
-	char *scratch; /* HOME_SCRATCH bytes, empty between turns: heads to be written */
+	struct stats *stats; /* its counters; those of each listener and server are theirs: */
+	unsigned int index;  /* which part of them is this thread's */
+	struct setup *setup; /* the newest that it has */
+	char *scratch;       /* HOME_SCRATCH bytes, empty between turns: heads to be written */
 	struct http_field *fields; /* HOME_FIELDS: of the head that is being looked at */
 	struct session_list live;
 	struct session *tally_next; /* of `live`: see tally.h; NULL: none is under way */

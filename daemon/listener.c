@@ -2,8 +2,9 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "log.h"
 #include "route.h"
 
 /* The longest time for which nothing may happen on a connection before the daemon ends it. */
@@ -24,24 +25,59 @@ static uint64_t longest_silence(const struct listener_config *c)
 	}
 }
 
-int listener_init(struct listener *l, struct daemon *d, struct pool **pools,
-		  const struct listener_config *config)
+static struct listener_account *account_new(const char *name, unsigned int n_workers)
+{
+	struct listener_account *a = aligned_alloc(STATS_LINE, sizeof(*a));
+	size_t size = n_workers * sizeof(*a->parts);
+
+	if (!a)
+		return NULL;
+	memset(a, 0, sizeof(*a));
+	a->refs = 1;
+	a->name = strdup(name);
+	a->parts = aligned_alloc(STATS_LINE, size);
+	if (a->name && a->parts) {
+		memset(a->parts, 0, size);
+		return a;
+	}
+	free(a->name);
+	free(a->parts);
+	free(a);
+	return NULL;
+}
+
+static void account_unref(struct listener_account *a)
+{
+	if (!a || --a->refs)
+		return;
+	free(a->name);
+	free(a->parts);
+	free(a);
+}
+
+int listener_init(struct listener *l, struct setup *setup, struct pool **pools,
+		  const struct listener_config *config, unsigned int n_workers,
+		  const struct listener *was)
 {
 	*l = (struct listener){
-	    .config = config, .daemon = d, .pools = pools, .silence = longest_silence(config)};
+	    .config = config, .setup = setup, .pools = pools, .silence = longest_silence(config)};
 	if (config->pool_index != SIZE_MAX)
 		l->pool = pools[config->pool_index];
 	l->tunnels_h2 = listener_config_tunnels_h2(config);
+	l->account = was ? was->account : account_new(config->name, n_workers);
+	if (was)
+		l->account->refs++;
 	l->routes = routes_new(config);
-	if (!l->routes)
-		return log_errno(-ENOMEM, "listener %s", config->name);
-	return 0;
+	l->bindings = calloc(config->n_binds + 1, sizeof(struct binding *));
+	return l->account && l->routes && l->bindings ? 0 : -ENOMEM;
 }
 
 void listener_fini(struct listener *l)
 {
 	routes_free(l->routes);
-	l->routes = NULL;
+	free(l->bindings);
+	account_unref(l->account);
+	*l = (struct listener){0};
 }
 
 bool listener_allows(const struct listener *l, const struct addr *a)
@@ -73,7 +109,7 @@ bool listener_tells(const struct listener *l)
 
 void listener_session_ended(struct listener *l)
 {
-	atomic_fetch_sub(&l->active, 1);
+	atomic_fetch_sub(&l->account->active, 1);
 }
 
 bool listener_bypasses(const struct listener *l)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A listener, as its sessions know it: what is configured for them, where they may go, and how many
- * there are. How they come is in accept.h.
+ * there are. It is of one setup (setup.h) and does not change; what is counted of it goes on over
+ * all setups that have a listener of its name. How clients come is in accept.h.
  */
 #pragma once
 
@@ -10,35 +11,53 @@
 
 #include "addr.h"
 #include "config/config.h"
+#include "stats.h"
 
-struct daemon;
-struct listen_socket;
+struct binding;
+struct listener;
 struct pool;
 struct route_query;
 struct routes;
-struct unix_file;
+struct setup;
+
+/* What one worker has of a listener. That worker's thread writes it; others may read the counters.
+ */
+struct listener_part {
+	struct listener_stats stats;
+	struct listener *now; /* of that name in the worker's setup; NULL: none */
+};
+
+/* The listeners of one name, one after the other. */
+struct listener_account {
+	char *name;
+	struct listener_part *parts; /* of each worker */
+	atomic_uint active;
+	atomic_uint_fast64_t total;
+	struct listener_stats reported; /* see report/totals.h; main thread only, as is: */
+	unsigned int refs;
+};
 
 struct listener {
 	const struct listener_config *config;
-	struct daemon *daemon;
-	size_t index;        /* among those of the daemon */
+	struct setup *setup; /* that it is of */
+	struct listener_account *account;
 	struct pool **pools; /* by the routes' numbers */
 	struct pool *pool;   /* where no route matches; NULL: refuse */
 	struct routes *routes;
-	bool tunnels_h2;               /* HTTP/2 is forwarded, not refused */
-	struct addr *bound;            /* n_binds addresses with the ports the kernel chose */
-	struct unix_file *files;       /* of each bind: the file of a unix socket */
-	struct listen_socket *sockets; /* n_binds * n_workers, a worker's next to each other */
-	size_t n_sockets;
+	bool tunnels_h2;           /* HTTP/2 is forwarded, not refused */
+	struct binding **bindings; /* n_binds: where its clients connect to; binding.h fills them
+				      in, and they may be gone when the setup is not the newest */
 	uint64_t silence; /* ns for which its sessions may be silent; UINT64_MAX: for ever */
-	atomic_uint active;
-	atomic_uint_fast64_t total;
 };
 
-/* What the configuration says of it. 0 or -ENOMEM after logging; listener_fini() is right in either
- * case. */
-int listener_init(struct listener *l, struct daemon *d, struct pool **pools,
-		  const struct listener_config *config);
+/*
+ * What the configuration says of it. Of `was`, the listener of that name in the setup before (NULL:
+ * there was none), it takes the account. Main thread only. 0 or -ENOMEM; listener_fini() is right
+ * in either case.
+ */
+int listener_init(struct listener *l, struct setup *setup, struct pool **pools,
+		  const struct listener_config *config, unsigned int n_workers,
+		  const struct listener *was);
 void listener_fini(struct listener *l);
 /* Whether `allow` and `deny` let this client in. */
 bool listener_allows(const struct listener *l, const struct addr *client);

@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 
 #include "buffers.h"
-#include "config/config.h"
 #include "daemon.h"
 #include "http/exchange.h"
 #include "log.h"
@@ -209,14 +208,13 @@ void memory_round_init(struct worker *w)
 /* Bytes that so many sessions could come to hold at most. */
 static uint64_t most_of(const struct daemon *d, uint64_t sessions)
 {
-	return sessions * (2 * memory_promise(&d->memory) + d->config->splice_high + BESIDES);
+	return sessions * (2 * memory_promise(&d->memory) + d->settings.high + BESIDES);
 }
 
 /* ... and without a word to the daemon: from its high mark on the kernel asks for a pause. */
 static uint64_t most_unseen(const struct daemon *d, uint64_t sessions)
 {
-	return d->maps ? sessions * (MIN(d->config->splice_high, d->memory.most / 2) + BESIDES / 4)
-		       : 0;
+	return d->maps ? sessions * (MIN(d->settings.high, d->memory.most / 2) + BESIDES / 4) : 0;
 }
 
 static uint64_t all_sessions(const struct daemon *d)

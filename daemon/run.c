@@ -8,13 +8,13 @@
 #include <systemd/sd-daemon.h>
 
 #include "addresses.h"
+#include "binding.h"
 #include "bypass/maps.h"
 #include "config/config.h"
 #include "conn.h"
 #include "daemon.h"
 #include "doctor/doctor.h"
 #include "engine.h"
-#include "listener.h"
 #include "log.h"
 #include "privileges.h"
 #include "reload.h"
@@ -29,7 +29,7 @@
 
 struct run {
 	struct daemon daemon;
-	struct config *config;
+	struct config *config; /* until the daemon has it */
 	struct identity identity;
 	struct event_base *base;
 	struct signals signals;
@@ -104,7 +104,7 @@ static void on_grace(evutil_socket_t fd _unused_, short what _unused_, void *arg
  */
 static void terminate(struct run *r, int sig)
 {
-	uint64_t grace = r->config->shutdown_grace;
+	uint64_t grace = r->daemon.config->shutdown_grace;
 	struct timeval tv = {.tv_sec = (time_t)(grace / NSEC_PER_SEC),
 			     .tv_usec = (suseconds_t)(grace % NSEC_PER_SEC / 1000)};
 
@@ -177,7 +177,7 @@ static unsigned int worker_count(const struct config *c)
 
 static int find_identity(struct run *r)
 {
-	const struct config *c = r->config;
+	const struct config *c = r->daemon.config;
 	int err = privileges_lookup(c->user, &r->identity);
 
 	if (err == -ENOENT && !c->user_where.line) {
@@ -193,7 +193,7 @@ static int find_identity(struct run *r)
  */
 static int open_access_log(struct run *r, bool dropped)
 {
-	const struct config *c = r->config;
+	const struct config *c = r->daemon.config;
 	const struct identity *who = &r->identity;
 	bool give = who->change && !dropped;
 	int err = log_access_setup(c->access_log, c->access_log_format, give ? who->uid : (uid_t)-1,
@@ -213,7 +213,7 @@ static int give_up_calls(const struct run *r)
 	const char *mode = getenv("SPLICED_DEBUG_SECCOMP");
 	int err;
 
-	if (!r->config->seccomp || !sandbox_is_possible())
+	if (!r->daemon.config->seccomp || !sandbox_is_possible())
 		return 0;
 	/* The bypass looks at sockets by programs. */
 	err = sandbox_enter(mode && strcmp(mode, "kill") == 0, r->daemon.bypass);
@@ -227,7 +227,7 @@ static int give_up_calls(const struct run *r)
 /* Everything after this runs as the user, and no earlier a thread may be started. */
 static int drop_privileges(struct run *r)
 {
-	int err = privileges_drop(&r->identity, r->config->user);
+	int err = privileges_drop(&r->identity, r->daemon.config->user);
 
 	if (!err && r->log_later)
 		err = open_access_log(r, true);
@@ -245,7 +245,7 @@ static int drop_privileges(struct run *r)
  */
 static int open_control(struct run *r)
 {
-	const struct config *c = r->config;
+	const struct config *c = r->daemon.config;
 	char path[CONTROL_PATH_MAX];
 	const char *where = c->control;
 
@@ -270,7 +270,7 @@ static int open_control(struct run *r)
 /* What the control socket and the status server tell, and that server. */
 static int open_status(struct run *r)
 {
-	const struct config *c = r->config;
+	const struct config *c = r->daemon.config;
 	char from[CONFIG_WHERE_MAX];
 	int err = tally_init(&r->tally, &r->daemon, r->base, &r->mail);
 
@@ -289,7 +289,7 @@ static int open_status(struct run *r)
 
 static int set_up(struct run *r)
 {
-	const struct config *c = r->config;
+	const struct config *c = r->daemon.config;
 	int err = find_identity(r);
 
 	/* First of all, so that a stream of JSON lines has no others. */
@@ -305,7 +305,7 @@ static int set_up(struct run *r)
 	conn_setup(c->local_congestion == LOCAL_CONGESTION_SYSTEM);
 	err = engine_open(&r->daemon, &r->doctor, worker_count(c));
 	if (!err)
-		err = daemon_init(&r->daemon, worker_count(c));
+		err = daemon_init(&r->daemon, TAKE_PTR(r->config), worker_count(c));
 	if (!err)
 		err = memory_watch_init(&r->daemon.memory_watch, &r->daemon, r->base, &r->mail);
 	if (!err)
@@ -325,35 +325,21 @@ static int set_up(struct run *r)
 	return err;
 }
 
-/* Of the address that stands for all. */
-static const char *families(const struct listener *l, const struct addr *a)
-{
-	if (a->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr))
-		return "";
-	return l->config->ipv6_only ? " (IPv6 only)" : " (IPv6 and IPv4)";
-}
-
 static void say_ready(const struct run *r)
 {
 	const struct doctor *doctor = &r->doctor;
 	char text[ADDR_STR_MAX];
 
-	for (size_t i = 0; i < r->daemon.n_listeners; i++) {
-		const struct listener *l = &r->daemon.listeners[i];
-
-		for (size_t j = 0; j < l->config->n_binds; j++)
-			log_info("listener %s: %s%s", l->config->name,
-				 addr_format(&l->bound[j], text), families(l, &l->bound[j]));
-	}
+	bindings_say(r->daemon.setup);
 	if (r->status)
 		log_info("status: http://%s/ (metrics, healthz, readyz)",
 			 addr_format(status_address(r->status), text));
-	if (doctor->kernel || r->config->engine == ENGINE_COPY)
+	if (doctor->kernel || r->daemon.config->engine == ENGINE_COPY)
 		log_info("engine %s: %s", doctor->kernel ? "kernel" : "copy", doctor->reason);
 	else
 		log_warn("engine copy: %s", doctor->reason);
 	log_info("ready: %u workers, at most %u sessions", r->daemon.n_workers,
-		 r->config->max_sessions);
+		 r->daemon.config->max_sessions);
 	(void)sd_notifyf(0, "READY=1\nSTATUS=engine %s", doctor->kernel ? "kernel" : "copy");
 }
 
@@ -404,6 +390,7 @@ int run_daemon(struct config *config, uint32_t debug)
 	r->config = config;
 	r->daemon.config = config;
 	r->daemon.debug = debug;
+	r->daemon.setups.mail = &r->mail;
 	signals_block();
 	event_set_log_callback(on_libevent_message);
 	log_setup(config->log_target, config->log_level);

@@ -9,6 +9,7 @@
 #include "loop.h"
 #include "memory.h"
 #include "sessionlog.h"
+#include "setup.h"
 #include "slots.h"
 #include "splice/settings.h"
 #include "stats.h"
@@ -187,6 +188,7 @@ bool session_start(struct home *home, struct listener *l, int fd, uint32_t slot,
 		return false;
 	s->home = home;
 	s->listener = l;
+	setup_join(l->setup, home);
 	s->id = atomic_fetch_add(home->last_id, 1) + 1;
 	s->splice.slot = slot;
 	s->denied = denied;
@@ -225,7 +227,7 @@ const struct addr *session_backend(const struct session *s)
  */
 static void count_connected(struct session *s, const struct conn *c)
 {
-	struct server_stats *st = &s->home->server_stats[c->server->index];
+	struct server_stats *st = &c->server->parts[s->home->index].stats;
 
 	if (c->server != s->told_server) {
 		session_tally(s);
@@ -395,5 +397,6 @@ void session_free(struct session *s)
 	conn_free(s->conns[SIDE_BACKEND]);
 	slots_give(s->home->slots, s->splice.slot);
 	listener_session_ended(s->listener);
+	setup_leave(s->listener->setup, s->home);
 	free(s);
 }

@@ -43,7 +43,7 @@ static void write_line(const struct session *s)
 	access_text(&e, "client", addr_format(&s->client_conn.peer, client));
 	access_text(&e, "listener", s->listener->config->name);
 	access_text(&e, "pool", s->pool ? s->pool->config->name : NULL);
-	access_text(&e, "server", server ? server->config->name : NULL);
+	access_text(&e, "server", server ? server->name : NULL);
 	access_text(&e, "backend", where ? addr_format(where, backend) : NULL);
 	access_number(&e, "bytes_up", sent - MIN(sent, s->preamble));
 	access_number(&e, "bytes_down", stream_moved(down));
@@ -106,9 +106,9 @@ static void tally(struct session *s, enum direction d)
 	const uint64_t more[] = {now.copied - told->copied, now.redirected - told->redirected,
 				 now.bypassed - told->bypassed};
 	enum bytes_of first = d == UP ? BYTES_UP_COPY : BYTES_DOWN_COPY;
-	uint64_t *listener = &s->home->listener_stats[s->listener->index].bytes[first];
-	uint64_t *server =
-	    s->told_server ? &s->home->server_stats[s->told_server->index].bytes[first] : NULL;
+	unsigned int part = s->home->index;
+	uint64_t *listener = &s->listener->account->parts[part].stats.bytes[first];
+	uint64_t *server = s->told_server ? &s->told_server->parts[part].stats.bytes[first] : NULL;
 
 	stat_add(&st->bytes_copied, more[0]);
 	stat_add(&st->bytes_redirected, more[1]);
@@ -140,7 +140,7 @@ static enum moved_by moved_by(const struct session *s)
 void session_count(struct session *s)
 {
 	struct stats *st = s->home->stats;
-	struct listener_stats *l = &s->home->listener_stats[s->listener->index];
+	struct listener_stats *l = &s->listener->account->parts[s->home->index].stats;
 
 	session_tally(s);
 	stat_inc(&l->sessions_ended[moved_by(s)]);

@@ -11,11 +11,13 @@
 
 #include "accept.h"
 #include "bypass/maps.h"
+#include "config/config.h"
 #include "daemon.h"
 #include "http/field.h"
 #include "listener.h"
 #include "log.h"
 #include "session.h"
+#include "setup.h"
 #include "splice/engage.h"
 #include "splice/maps.h"
 #include "splice/splicer.h"
@@ -126,8 +128,7 @@ void worker_drain(struct worker *w)
 		return;
 	w->loop.now = now_ns();
 	w->home.draining = true;
-	for (size_t i = 0; i < w->daemon->n_listeners; i++)
-		accept_stop(&w->daemon->listeners[i], w);
+	accept_stop(w, w->home.setup);
 	for (struct session *s = TAILQ_FIRST(&w->home.live), *next; s; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (s->protocol->drain)
@@ -156,6 +157,18 @@ void worker_check_kept(struct worker *w)
 		if (s->protocol->check_kept)
 			s->protocol->check_kept(s);
 	loop_look(&w->loop);
+}
+
+void worker_adopt(struct worker *w, struct setup *s)
+{
+	struct setup *was = w->home.setup;
+
+	w->loop.now = now_ns();
+	w->home.sniffing_max = MAX(s->config->max_sniffing / w->daemon->n_workers, 1U);
+	accept_adopt(w, s, was);
+	if (s->lost_servers)
+		worker_check_kept(w);
+	setup_adopt(s, &w->home);
 }
 
 /* ---- for dials --------------------------------------------------------------------------- */
@@ -222,21 +235,11 @@ static int open_base(struct worker *w)
 	return err ? err : mailbox_init(&w->mail, w->base, w);
 }
 
-/* At least one of so many bytes, all zero and on cache lines of their own; NULL: out of memory. */
-static void *alloc_stats(size_t n, size_t size)
-{
-	void *stats = aligned_alloc(STATS_LINE, MAX(n, (size_t)1) * size);
-
-	return stats ? memset(stats, 0, MAX(n, (size_t)1) * size) : NULL;
-}
-
-static int alloc_home(struct home *h, const struct daemon *d)
+static int alloc_home(struct home *h)
 {
 	h->scratch = malloc(HOME_SCRATCH);
 	h->fields = calloc(HOME_FIELDS, sizeof(*h->fields));
-	h->listener_stats = alloc_stats(d->n_listeners, sizeof(*h->listener_stats));
-	h->server_stats = alloc_stats(d->n_servers, sizeof(*h->server_stats));
-	return h->scratch && h->fields && h->listener_stats && h->server_stats ? 0 : -ENOMEM;
+	return h->scratch && h->fields ? 0 : -ENOMEM;
 }
 
 int worker_init(struct worker *w, struct daemon *d, unsigned int index)
@@ -255,7 +258,7 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 		     .dialer = &w->dialer,
 		     .idle = &w->idle,
 		     .stats = &w->stats,
-		     .sniffing_max = MAX(d->config->max_sniffing / d->n_workers, 1U),
+		     .index = index,
 		     .settings = &d->settings,
 		     .memory = &d->memory,
 		     .slots = &d->slots,
@@ -267,14 +270,13 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	TAILQ_INIT(&w->home.live);
 	TAILQ_INIT(&w->home.ended);
 	TAILQ_INIT(&w->home.sniffing);
+	idle_init(&w->idle, &w->loop, index);
 
-	err = alloc_home(&w->home, d);
+	err = alloc_home(&w->home);
 	if (!err)
 		err = open_base(w);
 	if (!err)
 		err = open_fds(w);
-	if (!err)
-		err = idle_init(&w->idle, &w->loop, d->n_servers);
 	w->dialer = (struct dialer){
 	    .loop = &w->loop,
 	    .idle = &w->idle,
@@ -373,6 +375,4 @@ void worker_fini(struct worker *w)
 	closep_(&w->reserve_fd);
 	free(w->home.scratch);
 	free(w->home.fields);
-	free(w->home.listener_stats);
-	free(w->home.server_stats);
 }

@@ -24,6 +24,7 @@
 struct daemon;
 struct event;
 struct event_base;
+struct setup;
 
 struct worker {
 	struct daemon *daemon;
@@ -48,9 +49,10 @@ struct worker {
 	struct mailbox mail;               /* its letters' owner is the worker */
 	struct {
 		struct letter drain, end, stop, moved; /* to the worker, from the main thread */
+		struct letter setup, adopted;          /* to the worker, and back: see reload.h */
 		struct letter drained;                 /* from the worker */
 	} letters;
-	struct stats stats; /* home has those of listeners and servers */
+	struct stats stats; /* those of listeners and servers are theirs */
 };
 
 /* Sets everything up but the thread. 0 or a negative errno after logging. */
@@ -65,8 +67,11 @@ void worker_drain(struct worker *w);
 /* Ends all sessions with `end`. Worker's thread only. */
 void worker_end_all(struct worker *w, enum session_end end);
 
-/* Closes kept connections whose server has lost the address that they go to. Worker's thread only.
- */
+/* It goes by this setup from now on, and takes the reference; sessions that it has go on under
+ * theirs. Worker's thread only, or before it runs. */
+void worker_adopt(struct worker *w, struct setup *s);
+/* Closes kept connections whose server has lost the address that they go to, or is
+ * removed. Worker's thread only. */
 void worker_check_kept(struct worker *w);
 /* Outside of a turn: closes the sessions that have ended, for their descriptors are needed. */
 void worker_close_ended(struct worker *w);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../binding.h"
 #include "../config/config.h"
 #include "../listener.h"
 #include "../log.h"
@@ -47,12 +48,13 @@ static int fill_config(struct config *c, const struct addr *backend)
 	if (!l || !p)
 		return -1;
 	c->n_listeners = c->n_pools = 1;
+	c->path = strdup("canary");
 	l->name = strdup("canary");
 	l->pool = strdup("canary");
 	l->binds = calloc(1, sizeof(*l->binds));
 	p->name = strdup("canary");
 	p->servers = calloc(1, sizeof(*p->servers));
-	if (!l->name || !l->pool || !l->binds || !p->name || !p->servers)
+	if (!c->path || !l->name || !l->pool || !l->binds || !p->name || !p->servers)
 		return -1;
 	l->binds[0] = loopback();
 	l->n_binds = 1;
@@ -116,7 +118,7 @@ bool canary_ready(const struct canary_stage *st, int fd, short events)
 
 static int connect_client(struct canary_stage *st)
 {
-	const struct addr *proxy = &st->daemon.listeners[0].bound[0];
+	const struct addr *proxy = &st->daemon.setup->listeners[0].bindings[0]->bound;
 	int err = 0;
 	socklen_t len = sizeof(err);
 
@@ -147,18 +149,18 @@ int canary_stage_open(struct canary_stage *st)
 {
 	_cleanup_close_ int listener = -1;
 	struct daemon *d = &st->daemon;
+	struct config *config;
 	struct addr where;
 
 	listener = listen_backend(st, &where);
 	if (listener < 0)
 		return -1;
-	st->config = make_config(st, &where);
-	if (!st->config)
+	config = make_config(st, &where);
+	if (!config)
 		return canary_fail(st, "out of memory");
-	d->config = st->config;
 	d->maps = st->maps;
 	d->bypass = st->bypass;
-	if (daemon_init(d, 1) < 0)
+	if (daemon_init(d, config, 1) < 0)
 		return canary_fail(st, "out of memory");
 	if (st->read_size)
 		d->settings.read_size = d->settings.early_bytes = st->read_size;
@@ -174,7 +176,6 @@ void canary_stage_close(struct canary_stage *st)
 	closep_(&st->client);
 	closep_(&st->backend);
 	daemon_fini(&st->daemon);
-	config_free(st->config);
 }
 
 /* ---- bytes ------------------------------------------------------------------------------ */

@@ -34,7 +34,6 @@ struct canary_stage {
 	int client, backend; /* -1 */
 	/* Its own. */
 	struct daemon daemon;
-	struct config *config;
 };
 
 /* One direction: who writes what to whom. */

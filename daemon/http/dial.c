@@ -54,7 +54,8 @@ void http_dial(struct session *s)
 	    .silence = MAX(s->listener->silence, s->pool->config->keepalive_timeout),
 	    .speaks = true,
 	    .own = is_single(s) ? NULL : &s->http->own,
-	    .idle = !is_single(s) && may_share(s),
+	    /* Those that are kept began without a header. */
+	    .idle = !is_single(s) && may_share(s) && s->pool->config->send_proxy == PROXY_SEND_NO,
 	    .careful = !is_repeatable(s),
 	    .bypass = may_be_joined(s),
 	    .fresh = may_be_joined(s),

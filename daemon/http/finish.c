@@ -89,7 +89,7 @@ void http_release_server(struct session *s, bool keep)
 		return;
 	}
 	if (keep && !own && !home->draining) {
-		idle_keep(home->idle, c);
+		idle_keep(home->idle, c, s->pool->config);
 		return;
 	}
 	conn_close(c, !s->http->body[DOWN].done || !s->http->body[UP].done);

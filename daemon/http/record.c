@@ -133,7 +133,7 @@ static void write_line(const struct session *s, const struct http_request *r, en
 	access_number(&e, "bytes_down", bytes[DOWN]);
 	add_times(&e, r, r->ended_ns ? r->ended_ns : s->home->loop->now);
 	access_text(&e, "pool", r->pool ? r->pool->config->name : NULL);
-	access_text(&e, "server", r->server ? r->server->config->name : NULL);
+	access_text(&e, "server", r->server ? r->server->name : NULL);
 	access_text(&e, "backend", r->backend.len ? addr_format(&r->backend, backend) : NULL);
 	access_text(&e, "engine", engine_of(s, r));
 	if (s->splice.wants_bypass)
@@ -152,20 +152,20 @@ void http_count_status(const struct session *s, const struct server *server, uns
 	const struct home *h = s->home;
 
 	stat_inc(&h->stats->http_responses[class]);
-	stat_inc(&h->listener_stats[s->listener->index].http_responses[class]);
+	stat_inc(&s->listener->account->parts[h->index].stats.http_responses[class]);
 	if (server)
-		stat_inc(&h->server_stats[server->index].http_responses[class]);
+		stat_inc(&server->parts[h->index].stats.http_responses[class]);
 }
 
 /* In the counters: its response, and how long it took. */
 static void count_response(const struct session *s, const struct http_request *r)
 {
 	const struct home *h = s->home;
-	struct listener_stats *l = &h->listener_stats[s->listener->index];
+	struct listener_stats *l = &s->listener->account->parts[h->index].stats;
 
 	stat_time(&l->request_duration, (r->ended_ns ? r->ended_ns : h->loop->now) - r->began_ns);
 	if (r->server && r->first_ns)
-		stat_time(&h->server_stats[r->server->index].first_byte_duration,
+		stat_time(&r->server->parts[h->index].stats.first_byte_duration,
 			  r->first_ns - r->dialled_ns);
 	if (r->status)
 		http_count_status(s, r->server, r->status);

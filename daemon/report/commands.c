@@ -11,6 +11,7 @@
 #include "../log.h"
 #include "../mailbox.h"
 #include "../privileges.h"
+#include "../setup.h"
 #include "../tally.h"
 #include "../util.h"
 #include "../worker.h"
@@ -65,6 +66,7 @@ static void gathered(void *owner _unused_, void *arg)
 		all = NULL;
 	}
 	reply(g->request, all);
+	setups_unpin(&g->commands->daemon->setups);
 	free(g);
 }
 
@@ -93,6 +95,7 @@ static void cmd_sessions(struct control_request *req, int argc _unused_, char **
 	g->request = req;
 	g->n_workers = n;
 	atomic_store(&g->remaining, n);
+	setups_pin(&c->daemon->setups);
 	for (unsigned int i = 0; i < n; i++)
 		mailbox_post(&c->daemon->workers[i].mail, &g->shares[i].letter, gather_letter, g);
 }

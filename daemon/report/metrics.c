@@ -18,17 +18,20 @@
 /* A name has at most 63 bytes, and none that must be escaped. */
 #define LABELS_MAX 192
 
-/* What the rows of counters.h of one kind are counted for: listeners, or servers. */
+/* What the rows of counters.h of one kind are counted for: a listener, or a server. */
 struct entity {
 	char labels[LABELS_MAX];
-	bool http; /* what only HTTP counts is told */
+	bool http;         /* what only HTTP counts is told */
+	const void *stats; /* what it was counted */
 };
 
 struct metrics {
 	struct daemon *daemon;
 	const struct doctor *doctor;
 	struct process *process;
-	struct entity *listeners, *servers;
+	struct entity *listeners, *servers; /* of the newest setup, in its order: */
+	size_t n_listeners, n_servers;
+	uint64_t setup; /* the number of that setup */
 	struct totals totals;
 	struct exposition *out; /* while a text is written */
 };
@@ -101,11 +104,9 @@ static void tell_counters(const struct metrics *m)
 	}
 }
 
-/* The rows of one kind, each for all that it is of; `stats` has a struct of `size` bytes for each.
- */
+/* The rows of one kind, each for all that it is of. */
 static void tell_entities(const struct metrics *m, const char *of, const struct counter *rows,
-			  size_t n_rows, const struct entity *all, size_t n, const void *stats,
-			  size_t size)
+			  size_t n_rows, const struct entity *all, size_t n)
 {
 	struct metric metric;
 
@@ -113,8 +114,7 @@ static void tell_entities(const struct metrics *m, const char *of, const struct 
 		begin_row(m, &metric, of, &rows[i]);
 		for (size_t j = 0; j < n; j++)
 			if (all[j].http || !rows[i].http)
-				tell_row(&metric, &rows[i], all[j].labels,
-					 (const char *)stats + j * size);
+				tell_row(&metric, &rows[i], all[j].labels, all[j].stats);
 	}
 }
 
@@ -231,21 +231,21 @@ static void tell_process(const struct metrics *m)
 
 static void tell_listeners(const struct metrics *m)
 {
-	struct daemon *d = m->daemon;
+	const struct listener *all = m->daemon->setup->listeners;
 	struct metric metric;
 
 	metric_begin(&metric, m->out, "spliced_listener_sessions_active", "gauge",
 		     "its sessions now");
-	for (size_t i = 0; i < d->n_listeners; i++)
+	for (size_t i = 0; i < m->n_listeners; i++)
 		metric_uint(&metric, m->listeners[i].labels, NULL,
-			    atomic_load(&d->listeners[i].active));
+			    atomic_load(&all[i].account->active));
 	metric_begin(&metric, m->out, "spliced_listener_sessions", "counter",
 		     "its sessions since the start");
-	for (size_t i = 0; i < d->n_listeners; i++)
+	for (size_t i = 0; i < m->n_listeners; i++)
 		metric_uint(&metric, m->listeners[i].labels, NULL,
-			    atomic_load(&d->listeners[i].total));
+			    atomic_load(&all[i].account->total));
 	tell_entities(m, "listener_", listener_counters, n_listener_counters, m->listeners,
-		      d->n_listeners, m->totals.listener_stats, sizeof(*m->totals.listener_stats));
+		      m->n_listeners);
 }
 
 /* ---- servers ---------------------------------------------------------------------------- */
@@ -258,12 +258,12 @@ static void tell_server_states(const struct metrics *m)
 
 	metric_begin(&metric, m->out, "spliced_server_up", "gauge",
 		     "1: nothing speaks against it; 0: another state");
-	for (size_t i = 0; i < m->daemon->n_servers; i++)
+	for (size_t i = 0; i < m->n_servers; i++)
 		metric_uint(&metric, m->servers[i].labels, NULL,
 			    strcmp(m->totals.figures[i].state, states[0]) == 0);
 	metric_begin(&metric, m->out, "spliced_server_state", "gauge",
 		     "1 for the state that it is in: of its addresses the best counts");
-	for (size_t i = 0; i < m->daemon->n_servers; i++) {
+	for (size_t i = 0; i < m->n_servers; i++) {
 		for (size_t j = 0; j < ARRAY_SIZE(states); j++) {
 			(void)snprintf(more, sizeof(more), "state=\"%s\"", states[j]);
 			metric_uint(&metric, m->servers[i].labels, more,
@@ -296,7 +296,7 @@ static void tell_servers(const struct metrics *m)
 	tell_server_states(m);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		metric_begin(&metric, m->out, rows[i].name, rows[i].type, rows[i].help);
-		for (size_t j = 0; j < m->daemon->n_servers; j++) {
+		for (size_t j = 0; j < m->n_servers; j++) {
 			memcpy(&value, (const char *)&m->totals.figures[j] + rows[i].offset,
 			       sizeof(value));
 			metric_uint(&metric, m->servers[j].labels, NULL, value);
@@ -304,36 +304,12 @@ static void tell_servers(const struct metrics *m)
 	}
 	metric_begin(&metric, m->out, "spliced_server_addresses", "gauge",
 		     "addresses that its name has, or 1");
-	for (size_t i = 0; i < m->daemon->n_servers; i++)
+	for (size_t i = 0; i < m->n_servers; i++)
 		metric_uint(&metric, m->servers[i].labels, NULL, m->totals.figures[i].n_addrs);
-	tell_entities(m, "server_", server_counters, n_server_counters, m->servers,
-		      m->daemon->n_servers, m->totals.server_stats,
-		      sizeof(*m->totals.server_stats));
+	tell_entities(m, "server_", server_counters, n_server_counters, m->servers, m->n_servers);
 }
 
-/* ---- all of it -------------------------------------------------------------------------- */
-
-char *metrics_text(struct metrics *m, size_t *ret_len)
-{
-	struct exposition out = {0};
-
-	totals_collect(&m->totals, m->daemon, m->doctor);
-	m->out = &out;
-	tell_daemon(m);
-	tell_process(m);
-	tell_counters(m);
-	tell_listeners(m);
-	tell_servers(m);
-	m->out = NULL;
-	if (out.failed) {
-		free(out.data);
-		return NULL;
-	}
-	*ret_len = out.len;
-	return out.data;
-}
-
-/* ---- life ------------------------------------------------------------------------------- */
+/* ---- of what ---------------------------------------------------------------------------- */
 
 static bool may_be_http(const struct listener_config *l)
 {
@@ -357,25 +333,82 @@ static bool gets_http(const struct config *c, size_t pool)
 	return false;
 }
 
-static void name_all(struct metrics *m)
+static void name_listeners(struct metrics *m, const struct setup *s)
 {
-	const struct config *c = m->daemon->config;
-	struct entity *s = m->servers;
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		struct entity *e = &m->listeners[i];
+		const struct listener_config *c = s->listeners[i].config;
 
-	for (size_t i = 0; i < c->n_listeners; i++) {
-		m->listeners[i].http = may_be_http(&c->listeners[i]);
-		label_add(m->listeners[i].labels, LABELS_MAX, "listener", c->listeners[i].name);
+		*e = (struct entity){.http = may_be_http(c),
+				     .stats = &s->listeners[i].account->reported};
+		label_add(e->labels, LABELS_MAX, "listener", c->name);
 	}
-	for (size_t i = 0; i < c->n_pools; i++) {
-		bool http = gets_http(c, i);
+}
 
-		for (size_t j = 0; j < c->pools[i].n_servers; j++, s++) {
-			s->http = http;
-			label_add(s->labels, LABELS_MAX, "pool", c->pools[i].name);
-			label_add(s->labels, LABELS_MAX, "server", c->pools[i].servers[j].name);
+static void name_servers(struct metrics *m, const struct setup *s)
+{
+	struct entity *e = m->servers;
+
+	for (size_t i = 0; i < s->n_pools; i++) {
+		bool http = gets_http(s->config, i);
+
+		for (size_t j = 0; j < s->pools[i]->n_servers; j++, e++) {
+			const struct server *server = s->pools[i]->servers[j];
+
+			*e = (struct entity){.http = http, .stats = &server->reported.stats};
+			label_add(e->labels, LABELS_MAX, "pool", server->pool_name);
+			label_add(e->labels, LABELS_MAX, "server", server->name);
 		}
 	}
 }
+
+/* What the newest setup has. 0 or -ENOMEM. */
+static int name_all(struct metrics *m)
+{
+	const struct setup *s = m->daemon->setup;
+
+	if (m->setup == s->number)
+		return 0;
+	free(m->listeners);
+	free(m->servers);
+	m->n_listeners = m->n_servers = 0;
+	m->setup = 0;
+	m->listeners = calloc(s->n_listeners + 1, sizeof(*m->listeners));
+	m->servers = calloc(s->n_servers + 1, sizeof(*m->servers));
+	if (!m->listeners || !m->servers)
+		return -ENOMEM;
+	m->n_listeners = s->n_listeners;
+	m->n_servers = s->n_servers;
+	name_listeners(m, s);
+	name_servers(m, s);
+	m->setup = s->number;
+	return 0;
+}
+
+/* ---- all of it -------------------------------------------------------------------------- */
+
+char *metrics_text(struct metrics *m, size_t *ret_len)
+{
+	struct exposition out = {0};
+
+	if (totals_collect(&m->totals, m->daemon, m->doctor) < 0 || name_all(m) < 0)
+		return NULL;
+	m->out = &out;
+	tell_daemon(m);
+	tell_process(m);
+	tell_counters(m);
+	tell_listeners(m);
+	tell_servers(m);
+	m->out = NULL;
+	if (out.failed) {
+		free(out.data);
+		return NULL;
+	}
+	*ret_len = out.len;
+	return out.data;
+}
+
+/* ---- life ------------------------------------------------------------------------------- */
 
 struct metrics *metrics_new(struct daemon *d, const struct doctor *doctor)
 {
@@ -387,14 +420,11 @@ struct metrics *metrics_new(struct daemon *d, const struct doctor *doctor)
 	    .daemon = d,
 	    .doctor = doctor,
 	    .process = process_open(),
-	    .listeners = calloc(d->n_listeners + 1, sizeof(*m->listeners)),
-	    .servers = calloc(d->n_servers + 1, sizeof(*m->servers)),
 	};
-	if (!m->process || !m->listeners || !m->servers || totals_init(&m->totals, d) < 0) {
+	if (!m->process) {
 		metrics_free(m);
 		return NULL;
 	}
-	name_all(m);
 	return m;
 }
 

@@ -8,8 +8,7 @@ struct daemon;
 struct doctor;
 struct metrics;
 
-/* Of a daemon whose workers are set up, and which with the doctor must outlive it. NULL: out of
- * memory. */
+/* Of a daemon which with the doctor must outlive it. NULL: out of memory. */
 struct metrics *metrics_new(struct daemon *d, const struct doctor *doctor);
 void metrics_free(struct metrics *m); /* NULL is allowed */
 /*

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../binding.h"
 #include "../bypass/bypass.h"
 #include "../bypass/side.h"
 #include "../config/config.h"
@@ -35,7 +36,7 @@ static void take_session(const struct session *s, uint64_t now, struct session_s
 	    .bytes_down = stream_moved(down),
 	    .listener = s->listener->config->name,
 	    .pool = s->pool ? s->pool->config->name : "",
-	    .server = server ? server->config->name : "",
+	    .server = server ? server->name : "",
 	    .client = s->client_conn.peer,
 	    .pauses = up->pauses + down->pauses,
 	    .engine = session_engine(s),
@@ -97,11 +98,11 @@ static void take_target(const struct target *t, uint64_t now, struct target_snap
 static int take_server(const struct server *s, uint64_t now, struct server_snapshot *ret)
 {
 	*ret = (struct server_snapshot){
-	    .name = s->config->name,
-	    .address = s->config->text,
+	    .name = s->name,
+	    .address = s->text,
 	    .state = server_state(s),
-	    .weight = s->config->weight,
-	    .backup = s->config->backup,
+	    .weight = s->config.weight,
+	    .backup = s->config.backup,
 	    .sessions_active = s->active,
 	    .sessions_total = s->total,
 	    .connect_failures = s->connect_failures,
@@ -126,12 +127,12 @@ static int take_pool(struct pool *p, uint64_t now, struct pool_snapshot *ret)
 	};
 	if (!ret->servers)
 		return -ENOMEM;
-	(void)pthread_mutex_lock(&p->lock);
+	(void)pthread_mutex_lock(&p->lock->mutex);
 	while (!err && ret->n_servers < p->n_servers) {
-		err = take_server(&p->servers[ret->n_servers], now, &ret->servers[ret->n_servers]);
+		err = take_server(p->servers[ret->n_servers], now, &ret->servers[ret->n_servers]);
 		ret->n_servers++;
 	}
-	(void)pthread_mutex_unlock(&p->lock);
+	(void)pthread_mutex_unlock(&p->lock->mutex);
 	return err;
 }
 
@@ -140,11 +141,11 @@ int snapshot_pools(const struct daemon *d, struct pools_snapshot *ret)
 	uint64_t now = now_ns();
 	int err = 0;
 
-	*ret = (struct pools_snapshot){.pools = calloc(d->n_pools + 1, sizeof(*ret->pools))};
+	*ret = (struct pools_snapshot){.pools = calloc(d->setup->n_pools + 1, sizeof(*ret->pools))};
 	if (!ret->pools)
 		return -ENOMEM;
-	while (!err && ret->n_pools < d->n_pools) {
-		err = take_pool(d->pools[ret->n_pools], now, &ret->pools[ret->n_pools]);
+	while (!err && ret->n_pools < d->setup->n_pools) {
+		err = take_pool(d->setup->pools[ret->n_pools], now, &ret->pools[ret->n_pools]);
 		ret->n_pools++;
 	}
 	return err;
@@ -162,21 +163,27 @@ void snapshot_pools_free(struct pools_snapshot *p)
 
 /* ---- status ----------------------------------------------------------------------------- */
 
-static void take_listener(struct listener *l, struct listener_snapshot *ret)
+static int take_listener(const struct listener *l, struct listener_snapshot *ret)
 {
 	*ret = (struct listener_snapshot){
 	    .name = l->config->name,
 	    .protocol = protocol_str[l->config->protocol],
 	    .pool = l->pool ? l->pool->config->name : "",
-	    .binds = l->bound,
-	    .n_binds = l->config->n_binds,
-	    .sessions_active = atomic_load(&l->active),
-	    .sessions_total = atomic_load(&l->total),
+	    .sessions_active = atomic_load(&l->account->active),
+	    .sessions_total = atomic_load(&l->account->total),
+	    .binds = calloc(l->config->n_binds + 1, sizeof(*ret->binds)),
 	};
+	if (!ret->binds)
+		return -ENOMEM;
+	for (; ret->n_binds < l->config->n_binds; ret->n_binds++)
+		ret->binds[ret->n_binds] = l->bindings[ret->n_binds]->bound;
+	return 0;
 }
 
 int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status_snapshot *ret)
 {
+	int err = 0;
+
 	*ret = (struct status_snapshot){
 	    .pid = (int)getpid(),
 	    .uptime_ms = (now_ns() - d->started_ns) / NSEC_PER_MSEC,
@@ -190,17 +197,22 @@ int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status
 	    .memory_used = atomic_load(&d->memory.used),
 	    .memory_max = d->memory.max,
 	    .draining = atomic_load(&d->draining),
-	    .listeners = calloc(d->n_listeners + 1, sizeof(*ret->listeners)),
+	    .listeners = calloc(d->setup->n_listeners + 1, sizeof(*ret->listeners)),
 	};
 	if (!ret->listeners)
 		return -ENOMEM;
-	for (; ret->n_listeners < d->n_listeners; ret->n_listeners++)
-		take_listener(&d->listeners[ret->n_listeners], &ret->listeners[ret->n_listeners]);
-	return snapshot_pools(d, &ret->pools);
+	while (!err && ret->n_listeners < d->setup->n_listeners) {
+		err = take_listener(&d->setup->listeners[ret->n_listeners],
+				    &ret->listeners[ret->n_listeners]);
+		ret->n_listeners++;
+	}
+	return err ? err : snapshot_pools(d, &ret->pools);
 }
 
 void snapshot_status_free(struct status_snapshot *s)
 {
+	for (size_t i = 0; i < s->n_listeners; i++)
+		free(s->listeners[i].binds);
 	free(s->listeners);
 	snapshot_pools_free(&s->pools);
 }

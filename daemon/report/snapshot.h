@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Snapshots: what the daemon and its sessions were like at one moment, as values. Who renders them
- * needs nothing else. Texts are not copied: they are of the configuration and as long there.
+ * needs nothing else. Texts are not copied: they are a setup's, and as long there as that is pinned
+ * (setup.h), or the main thread is not left.
  */
 #pragma once
 
@@ -63,7 +64,7 @@ struct pools_snapshot {
 
 struct listener_snapshot {
 	const char *name, *protocol, *pool; /* "": none */
-	const struct addr *binds;
+	struct addr *binds;
 	size_t n_binds;
 	uint64_t sessions_active, sessions_total;
 };

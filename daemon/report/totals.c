@@ -2,9 +2,11 @@
 #include "totals.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../daemon.h"
+#include "../listener.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
 #include "counter.h"
@@ -36,75 +38,73 @@ static void collect_daemon(struct totals *t, const struct daemon *d, const struc
 	t->verdicts = now.verdicts;
 }
 
-static void collect_listeners(struct totals *t, const struct daemon *d)
+static void collect_listener(struct listener_account *a, unsigned int n_workers)
 {
-	for (size_t i = 0; i < d->n_listeners; i++) {
-		struct listener_stats now = {0};
+	struct listener_stats now = {0};
 
-		for (unsigned int w = 0; w < d->n_workers; w++)
-			counter_sum(&now, &d->workers[w].home.listener_stats[i], sizeof(now));
-		raise_to(&t->listener_stats[i], &now, sizeof(now));
-	}
+	for (unsigned int w = 0; w < n_workers; w++)
+		counter_sum(&now, &a->parts[w].stats, sizeof(now));
+	raise_to(&a->reported, &now, sizeof(now));
 }
 
-static void collect_servers(struct totals *t, const struct daemon *d)
+static void collect_server(struct server *s, unsigned int n_workers)
 {
-	for (size_t i = 0; i < d->n_servers; i++) {
-		struct server_stats now = {0};
+	struct server_stats now = {0};
 
-		for (unsigned int w = 0; w < d->n_workers; w++)
-			counter_sum(&now, &d->workers[w].home.server_stats[i], sizeof(now));
-		raise_to(&t->server_stats[i], &now, sizeof(now));
-	}
+	for (unsigned int w = 0; w < n_workers; w++)
+		counter_sum(&now, &s->parts[w].stats, sizeof(now));
+	raise_to(&s->reported.stats, &now, sizeof(now));
 }
 
 /* What is known of an address goes with it. */
-static void collect_figures(struct totals *t, const struct daemon *d)
+static void collect_pool(struct pool *p, struct server_figures *ret)
 {
-	struct server_figures now[FIGURES], *told = t->figures;
+	for (size_t i = 0, n; i < p->n_servers; i += n) {
+		n = MIN((size_t)FIGURES, p->n_servers - i);
+		pool_figures(p, i, n, &ret[i]);
+		for (size_t k = i; k < i + n; k++) {
+			uint64_t *told = &p->servers[k]->reported.passed_over;
 
-	for (size_t i = 0; i < d->n_pools; i++) {
-		struct pool *p = d->pools[i];
-
-		for (size_t j = 0, n; j < p->n_servers; j += n) {
-			n = MIN((size_t)FIGURES, p->n_servers - j);
-			pool_figures(p, j, n, now);
-			for (size_t k = 0; k < n; k++, told++) {
-				now[k].passed_over = MAX(now[k].passed_over, told->passed_over);
-				*told = now[k];
-			}
+			*told = MAX(*told, ret[k].passed_over);
+			ret[k].passed_over = *told;
 		}
 	}
 }
 
-void totals_collect(struct totals *t, const struct daemon *d, const struct doctor *doctor)
+static int make_room(struct totals *t, size_t n)
 {
+	struct server_figures *more;
+
+	if (n <= t->room)
+		return 0;
+	more = reallocarray(t->figures, n, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	t->figures = more;
+	t->room = n;
+	return 0;
+}
+
+int totals_collect(struct totals *t, const struct daemon *d, const struct doctor *doctor)
+{
+	const struct setup *s = d->setup;
+	size_t at = 0;
+
+	if (make_room(t, s->n_servers) < 0)
+		return -ENOMEM;
 	collect_daemon(t, d, doctor);
-	collect_listeners(t, d);
-	collect_servers(t, d);
-	collect_figures(t, d);
-}
-
-static void *alloc_stats(size_t n, size_t size)
-{
-	void *stats = aligned_alloc(STATS_LINE, (n + 1) * size);
-
-	return stats ? memset(stats, 0, (n + 1) * size) : NULL;
-}
-
-int totals_init(struct totals *t, const struct daemon *d)
-{
-	*t = (struct totals){
-	    .listener_stats = alloc_stats(d->n_listeners, sizeof(*t->listener_stats)),
-	    .server_stats = alloc_stats(d->n_servers, sizeof(*t->server_stats)),
-	    .figures = calloc(d->n_servers + 1, sizeof(*t->figures)),
-	};
-	return t->listener_stats && t->server_stats && t->figures ? 0 : -ENOMEM;
+	for (size_t i = 0; i < s->n_listeners; i++)
+		collect_listener(s->listeners[i].account, d->n_workers);
+	for (size_t i = 0; i < s->n_pools; at += s->pools[i++]->n_servers) {
+		collect_pool(s->pools[i], &t->figures[at]);
+		for (size_t j = 0; j < s->pools[i]->n_servers; j++)
+			collect_server(s->pools[i]->servers[j], d->n_workers);
+	}
+	return 0;
 }
 
 void totals_fini(struct totals *t)
 {
-	free(t->listener_stats);
-	free(t->server_stats);
 	free(t->figures);
+	*t = (struct totals){0};
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "../stats.h"
 
@@ -14,15 +15,12 @@ struct doctor;
 struct server_figures;
 
 struct totals {
-	struct stats stats;
-	struct listener_stats *listener_stats; /* by listener */
-	struct server_stats *server_stats;     /* by server */
-	struct server_figures *figures;        /* the same */
-	bool verdicts;                         /* there are BPF programs that count them */
+	struct stats stats; /* those of listeners and servers are in listener_account and server */
+	struct server_figures *figures; /* of each server, in the order of the newest setup */
+	size_t room;
+	bool verdicts; /* there are BPF programs that count them */
 };
 
-/* 0 or -ENOMEM; totals_fini() is right in either case. */
-int totals_init(struct totals *t, const struct daemon *d);
-void totals_fini(struct totals *t);
-/* As of the last tally. Main thread only. */
-void totals_collect(struct totals *t, const struct daemon *d, const struct doctor *doctor);
+/* As of the last tally. Main thread only. 0 or -ENOMEM. */
+int totals_collect(struct totals *t, const struct daemon *d, const struct doctor *doctor);
+void totals_fini(struct totals *t); /* of one that is all zero at first */

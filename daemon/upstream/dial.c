@@ -88,8 +88,8 @@ static void report(const struct dial *d, int err)
 	if ((last && (int64_t)(now - last) < (int64_t)NSEC_PER_SEC) ||
 	    !atomic_compare_exchange_strong(&d->server->reported_ns, &last, now))
 		return;
-	log_warn("pool %s: server %s: connecting to %s: %s", config_of(d)->name,
-		 d->server->config->name, addr_format(&d->where, text), conn_strerror(err));
+	log_warn("pool %s: server %s: connecting to %s: %s", config_of(d)->name, d->server->name,
+		 addr_format(&d->where, text), conn_strerror(err));
 }
 
 /* ---- whose fault ------------------------------------------------------------------------ */
@@ -276,7 +276,7 @@ static bool remember(struct dial *d)
 		d->tried = calloc(p->n_servers, sizeof(*d->tried));
 	if (!d->tried)
 		return false;
-	d->tried[d->server - p->servers] |= UINT64_C(1) << d->attempt.slot;
+	d->tried[d->attempt.at] |= UINT64_C(1) << d->attempt.slot;
 	d->last = d->server;
 	return true;
 }

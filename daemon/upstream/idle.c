@@ -44,20 +44,20 @@ void kept_close(struct kept *k)
 
 /* ---- all of them ------------------------------------------------------------------------ */
 
-static struct idle_server *list_of(const struct idle *i, const struct server *s)
+static struct server_part *part_of(const struct idle *i, const struct server *s)
 {
-	return &i->servers[s->index];
+	return &s->parts[i->worker];
 }
 
 static void forget(struct kept *k)
 {
 	struct idle *i = k->idle;
-	struct idle_server *l = list_of(i, k->conn->server);
+	struct server_part *part = part_of(i, k->conn->server);
 
-	TAILQ_REMOVE(&l->conns, k, link);
+	TAILQ_REMOVE(&part->kept, k, link);
 	TAILQ_REMOVE(&i->by_age, k, age_link);
 	loop_timer_cancel(i->loop, &k->timer);
-	l->n--;
+	part->n_kept--;
 	k->conn->event = NULL;
 }
 
@@ -82,32 +82,23 @@ static void on_event(struct conn *c, uint32_t events)
 	}
 }
 
-int idle_init(struct idle *i, struct loop *loop, size_t n_servers)
+void idle_init(struct idle *i, struct loop *loop, unsigned int worker)
 {
-	*i = (struct idle){.loop = loop};
+	*i = (struct idle){.loop = loop, .worker = worker};
 	TAILQ_INIT(&i->by_age);
-	i->servers = calloc(n_servers + 1, sizeof(*i->servers));
-	if (!i->servers)
-		return -ENOMEM;
-	for (size_t n = 0; n < n_servers; n++)
-		TAILQ_INIT(&i->servers[n].conns);
-	return 0;
 }
 
 void idle_fini(struct idle *i)
 {
 	struct kept *k;
 
-	while (i->servers && (k = TAILQ_FIRST(&i->by_age)))
+	while ((k = TAILQ_FIRST(&i->by_age)))
 		drop(k);
-	free(i->servers);
-	i->servers = NULL;
 }
 
-void idle_keep(struct idle *i, struct conn *c)
+void idle_keep(struct idle *i, struct conn *c, const struct pool_config *config)
 {
-	const struct pool_config *config = c->server->pool;
-	struct idle_server *l = list_of(i, c->server);
+	struct server_part *part = part_of(i, c->server);
 	struct kept *k;
 
 	if (!config->keepalive) {
@@ -117,15 +108,15 @@ void idle_keep(struct idle *i, struct conn *c)
 	k = kept_begin(i, c);
 	if (!k)
 		return;
-	if (l->n >= config->keepalive)
-		drop(TAILQ_LAST(&l->conns, kept_list));
+	if (part->n_kept >= config->keepalive)
+		drop(TAILQ_LAST(&part->kept, kept_list));
 	c->event = on_event;
 	k->timer.fire = on_expired;
 	loop_timer_set(i->loop, &k->timer, i->loop->now + config->keepalive_timeout);
 	if (k->reused)
-		l->fickle = false;
-	l->n++;
-	TAILQ_INSERT_HEAD(&l->conns, k, link);
+		part->fickle = false;
+	part->n_kept++;
+	TAILQ_INSERT_HEAD(&part->kept, k, link);
 	TAILQ_INSERT_TAIL(&i->by_age, k, age_link);
 }
 
@@ -134,19 +125,19 @@ void idle_note_end(struct idle *i, const struct conn *c)
 	const struct kept *k = c->kept;
 
 	if (k && !k->reused && i->loop->now - k->since_ns < SOON_NS)
-		list_of(i, c->server)->fickle = true;
+		part_of(i, c->server)->fickle = true;
 }
 
 bool idle_is_doubtful(const struct idle *i, const struct kept *k)
 {
-	return !k->reused && list_of(i, k->conn->server)->fickle;
+	return !k->reused && part_of(i, k->conn->server)->fickle;
 }
 
 struct conn *idle_take(struct idle *i, const struct server *server, bool careful)
 {
 	struct kept *k, *next;
 
-	for (k = TAILQ_FIRST(&list_of(i, server)->conns); k; k = next) {
+	for (k = TAILQ_FIRST(&part_of(i, server)->kept); k; k = next) {
 		next = TAILQ_NEXT(k, link);
 		if (careful && idle_is_doubtful(i, k))
 			continue;

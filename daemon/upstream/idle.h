@@ -12,31 +12,22 @@
 
 struct loop;
 
-/* Those of one server, the one used last first. */
-struct idle_server {
-	struct kept_list conns;
-	unsigned int n;
-	/* The server was seen to end one soon after its first answer, without having said so: more
-	 * of that is to be expected, until one has served two requests. */
-	bool fickle;
-};
-
 struct idle {
 	struct loop *loop;
-	struct idle_server *servers; /* by server.index */
-	struct kept_list by_age;     /* the one that was not used for longest first */
+	unsigned int worker;     /* whose part of each server it uses */
+	struct kept_list by_age; /* the one that was not used for longest first */
 };
 
-/* For servers with an index below n_servers. 0, or -ENOMEM; idle_fini() is right in either case. */
-int idle_init(struct idle *i, struct loop *loop, size_t n_servers);
-/* Closes them all. */
+void idle_init(struct idle *i, struct loop *loop, unsigned int worker);
+/* Closes them all. Allowed on a zeroed one. */
 void idle_fini(struct idle *i);
 
 /*
  * Keeps a connection whose last response is complete, or closes it: it is the caller's no more.
- * When the server has as many as its pool's `keepalive`, the one unused for longest is closed.
+ * When the server has as many as `keepalive` of its pool, which is `config`, the one unused for
+ * longest is closed.
  */
-void idle_keep(struct idle *i, struct conn *c);
+void idle_keep(struct idle *i, struct conn *c, const struct pool_config *config);
 /*
  * The connection to the server that was used last, the caller's from now on; NULL: there is none.
  * It had not ended a moment ago. With `careful`, for a request that cannot be repeated, a server
@@ -47,7 +38,7 @@ struct conn *idle_take(struct idle *i, const struct server *server, bool careful
 void idle_note_end(struct idle *i, const struct conn *c);
 /* Whether a request that cannot be repeated should not go on it. */
 bool idle_is_doubtful(const struct idle *i, const struct kept *k);
-/* Closes those whose server has lost the address that they go to. */
+/* Closes those whose server has lost the address that they go to, or is removed. */
 void idle_check(struct idle *i);
 /* Closes the one that was not used for longest: its descriptor is needed. False: there is none. */
 bool idle_give_up(struct idle *i);

@@ -26,7 +26,6 @@ struct kept {
 	TAILQ_ENTRY(kept) link;  /* of the server's, or of the client's */
 	TAILQ_ENTRY(kept) age_link;
 };
-TAILQ_HEAD(kept_list, kept);
 
 /* Whether its server still has the address that it goes to. */
 static inline bool kept_is_current(struct kept *k)

@@ -84,7 +84,7 @@ struct conn *own_take_identified(struct own *o, const struct pool *pool)
 
 	for (k = TAILQ_FIRST(&o->conns); k; k = next) {
 		next = TAILQ_NEXT(k, link);
-		if (k->conn->identified && k->conn->server->pool == pool->config && take(k))
+		if (k->conn->identified && pool_has(pool, k->conn->server) && take(k))
 			return k->conn;
 	}
 	return NULL;

@@ -1,27 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "pool.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-struct pool *pool_new(const struct pool_config *config)
+/* A pool's servers by their names. */
+static int by_name(const void *a, const void *b)
+{
+	return strcmp((*(struct server *const *)a)->name, (*(struct server *const *)b)->name);
+}
+
+static struct server *find(struct server *const *sorted, size_t n, const struct server_config *c)
+{
+	struct server wanted = {.name = c->name}, *key = &wanted;
+	struct server *const *found = n ? bsearch(&key, sorted, n, sizeof(*sorted), by_name) : NULL;
+
+	return found && strcmp((*found)->text, c->text ? c->text : "") == 0 ? *found : NULL;
+}
+
+static int fill(struct pool *p, unsigned int n_workers, const struct pool *was)
+{
+	size_t n = was ? was->n_servers : 0;
+	_cleanup_free_ struct server **sorted = calloc(n + 1, sizeof(struct server *));
+
+	if (!sorted)
+		return -ENOMEM;
+	if (n)
+		memcpy(sorted, was->servers, n * sizeof(struct server *));
+	qsort(sorted, n, sizeof(struct server *), by_name);
+	for (; p->n_servers < p->config->n_servers; p->n_servers++) {
+		const struct server_config *c = &p->config->servers[p->n_servers];
+		struct server *s = find(sorted, n, c);
+
+		s = s ? server_ref(s) : server_new(c, p->config, p->lock, n_workers);
+		if (!s)
+			return -ENOMEM;
+		p->servers[p->n_servers] = s;
+	}
+	return 0;
+}
+
+struct pool *pool_new(const struct pool_config *config, unsigned int n_workers,
+		      const struct pool *was)
 {
 	struct pool *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
 	p->config = config;
-	p->servers = calloc(config->n_servers ? config->n_servers : 1, sizeof(*p->servers));
-	if (!p->servers || pthread_mutex_init(&p->lock, NULL) != 0) {
-		free(p->servers);
-		free(p);
+	p->lock = was ? pool_lock_ref(was->lock) : pool_lock_new();
+	p->servers = calloc(config->n_servers + 1, sizeof(struct server *));
+	if (!p->lock || !p->servers || fill(p, n_workers, was) < 0) {
+		pool_free(p);
 		return NULL;
-	}
-	p->n_servers = config->n_servers;
-	for (size_t i = 0; i < p->n_servers; i++) {
-		if (server_init(&p->servers[i], &config->servers[i], config, &p->lock) < 0) {
-			pool_free(p);
-			return NULL;
-		}
 	}
 	return p;
 }
@@ -31,10 +63,42 @@ void pool_free(struct pool *p)
 	if (!p)
 		return;
 	for (size_t i = 0; i < p->n_servers; i++)
-		server_fini(&p->servers[i]);
-	(void)pthread_mutex_destroy(&p->lock);
+		server_unref(p->servers[i]);
+	if (p->lock)
+		pool_lock_unref(p->lock);
 	free(p->servers);
 	free(p);
+}
+
+void pool_commit(struct pool *p)
+{
+	for (size_t i = 0; i < p->n_servers; i++) {
+		p->servers[i]->newest = p;
+		server_update(p->servers[i], &p->config->servers[i], p->config);
+	}
+}
+
+bool pool_retire(struct pool *was)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < was->n_servers; i++) {
+		if (was->servers[i]->newest != was)
+			continue;
+		server_remove(was->servers[i]);
+		any = true;
+	}
+	return any;
+}
+
+static void lock(struct pool *p)
+{
+	(void)pthread_mutex_lock(&p->lock->mutex);
+}
+
+static void unlock(struct pool *p)
+{
+	(void)pthread_mutex_unlock(&p->lock->mutex);
 }
 
 /* Whom a step of the search takes: the server that failed last, or one of all. */
@@ -59,6 +123,9 @@ static const struct step steps[] = {
     {WISH_PASSED_OTHERS, AMONG_BACKUPS, RANK_PASSED_OVER},
 };
 
+/* No server's number. */
+#define NOBODY SIZE_MAX
+
 struct choice {
 	const struct wish *wish;
 	const struct step *step;
@@ -66,76 +133,86 @@ struct choice {
 
 static bool has_room(const struct server *s)
 {
-	return !s->config->max_sessions || s->active < s->config->max_sessions;
+	return !s->config.max_sessions || s->active < s->config.max_sessions;
 }
 
-/* The addresses of a server that a step of the search takes, as slots. */
-static uint64_t candidates(const struct pool *p, const struct server *s, const struct choice *c)
+/* The addresses of server number `at` that a step of the search takes, as slots. */
+static uint64_t candidates(const struct pool *p, size_t at, const struct choice *c)
 {
 	const struct wish *w = c->wish;
 
 	/* A session that has waited for one server that hangs is not the one to try others. */
-	return server_candidates(s, w->tried ? w->tried[s - p->servers] : 0, c->step->worst,
+	return server_candidates(p->servers[at], w->tried ? w->tried[at] : 0, c->step->worst,
 				 !w->last, w->now);
 }
 
-static bool usable(const struct pool *p, const struct server *s, const struct choice *c)
+static bool usable(const struct pool *p, size_t at, const struct choice *c)
 {
-	return s->config->backup == (c->step->among == AMONG_BACKUPS) && has_room(s) &&
-	       candidates(p, s, c);
+	const struct server *s = p->servers[at];
+
+	return s->config.backup == (c->step->among == AMONG_BACKUPS) && has_room(s) &&
+	       candidates(p, at, c);
 }
 
 /* Smooth weighted round robin: weights 2 and 1 give a a b a a b..., never bursts of one server. */
-static struct server *next_round_robin(struct pool *p, const struct choice *c)
+static size_t next_round_robin(struct pool *p, const struct choice *c)
 {
-	struct server *best = NULL;
+	size_t best = NOBODY;
 	long total = 0;
 
 	for (size_t i = 0; i < p->n_servers; i++) {
-		struct server *s = &p->servers[i];
+		struct server *s = p->servers[i];
 
-		if (!usable(p, s, c))
+		if (!usable(p, i, c))
 			continue;
-		s->current_weight += s->config->weight;
-		total += s->config->weight;
-		if (!best || s->current_weight > best->current_weight)
-			best = s;
+		s->current_weight += s->config.weight;
+		total += s->config.weight;
+		if (best == NOBODY || s->current_weight > p->servers[best]->current_weight)
+			best = i;
 	}
-	if (best)
-		best->current_weight -= total;
+	if (best != NOBODY)
+		p->servers[best]->current_weight -= total;
 	return best;
 }
 
 /* Fewest sessions for its weight; among equals the one that has served least. */
-static struct server *next_least_sessions(struct pool *p, const struct choice *c)
+static bool is_less_busy(const struct server *s, const struct server *than)
 {
-	struct server *best = NULL;
+	uint64_t mine = (uint64_t)s->active * than->config.weight;
+	uint64_t its = (uint64_t)than->active * s->config.weight;
 
-	for (size_t i = 0; i < p->n_servers; i++) {
-		struct server *s = &p->servers[i];
-		uint64_t mine, its;
+	return mine < its ||
+	       (mine == its && s->total * than->config.weight < than->total * s->config.weight);
+}
 
-		if (!usable(p, s, c))
-			continue;
-		if (!best) {
-			best = s;
-			continue;
-		}
-		mine = (uint64_t)s->active * best->config->weight;
-		its = (uint64_t)best->active * s->config->weight;
-		if (mine < its || (mine == its && s->total * best->config->weight <
-						      best->total * s->config->weight))
-			best = s;
-	}
+static size_t next_least_sessions(const struct pool *p, const struct choice *c)
+{
+	size_t best = NOBODY;
+
+	for (size_t i = 0; i < p->n_servers; i++)
+		if (usable(p, i, c) &&
+		    (best == NOBODY || is_less_busy(p->servers[i], p->servers[best])))
+			best = i;
 	return best;
 }
 
-static struct server *take_step(struct pool *p, const struct choice *c)
+/* The one that failed last, once more. */
+static size_t last_again(const struct pool *p, const struct choice *c)
 {
-	struct server *last = c->wish->last;
+	const struct server *last = c->wish->last;
+	size_t at = 0;
 
+	if (!last || !has_room(last))
+		return NOBODY;
+	while (at < p->n_servers && p->servers[at] != last)
+		at++;
+	return at < p->n_servers && candidates(p, at, c) ? at : NOBODY;
+}
+
+static size_t take_step(struct pool *p, const struct choice *c)
+{
 	if (c->step->among == AMONG_LAST)
-		return last && has_room(last) && candidates(p, last, c) ? last : NULL;
+		return last_again(p, c);
 	if (p->config->balance == BALANCE_LEAST_SESSIONS)
 		return next_least_sessions(p, c);
 	return next_round_robin(p, c);
@@ -146,27 +223,39 @@ struct server *pool_pick(struct pool *p, const struct wish *wish, struct addr *w
 {
 	struct choice c = {.wish = wish};
 	struct server *s = NULL;
+	size_t at = NOBODY;
 
-	(void)pthread_mutex_lock(&p->lock);
-	for (size_t i = 0; !s && i < ARRAY_SIZE(steps); i++) {
+	lock(p);
+	for (size_t i = 0; at == NOBODY && i < ARRAY_SIZE(steps); i++) {
 		c.step = &steps[i];
 		if (!steps[i].wish || wish->what & steps[i].wish)
-			s = take_step(p, &c);
+			at = take_step(p, &c);
 	}
-	if (s)
-		server_take(s, candidates(p, s, &c), wish->now, where, attempt);
-	(void)pthread_mutex_unlock(&p->lock);
+	if (at != NOBODY) {
+		s = p->servers[at];
+		server_take(s, candidates(p, at, &c), wish->now, where, attempt);
+		attempt->at = (uint32_t)at;
+	}
+	unlock(p);
 	return s;
+}
+
+bool pool_has(const struct pool *p, const struct server *s)
+{
+	for (size_t i = 0; i < p->n_servers; i++)
+		if (p->servers[i] == s)
+			return true;
+	return false;
 }
 
 bool pool_is_awaited(struct pool *p)
 {
 	bool awaited = false;
 
-	(void)pthread_mutex_lock(&p->lock);
+	lock(p);
 	for (size_t i = 0; !awaited && i < p->n_servers; i++)
-		awaited = server_is_awaited(&p->servers[i]);
-	(void)pthread_mutex_unlock(&p->lock);
+		awaited = server_is_awaited(p->servers[i]);
+	unlock(p);
 	return awaited;
 }
 
@@ -181,9 +270,9 @@ static uint64_t passed_over(const struct server *s)
 
 void pool_figures(struct pool *p, size_t first, size_t n, struct server_figures *ret)
 {
-	(void)pthread_mutex_lock(&p->lock);
+	lock(p);
 	for (size_t i = 0; i < n; i++) {
-		const struct server *s = &p->servers[first + i];
+		const struct server *s = p->servers[first + i];
 
 		ret[i] = (struct server_figures){
 		    .state = server_state(s),
@@ -194,5 +283,5 @@ void pool_figures(struct pool *p, size_t first, size_t n, struct server_figures 
 		    .n_addrs = s->n_addrs,
 		};
 	}
-	(void)pthread_mutex_unlock(&p->lock);
+	unlock(p);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Pools of servers at run time: who is next. Shared by all workers; every function may be called
- * from any thread.
+ * Pools of servers at run time: who is next. Shared by all workers; every function but those that
+ * make and free one may be called from any thread. A pool is of one configuration and does not
+ * change; its servers, and their lock, are those of the pool of that name before, too.
  */
 #pragma once
 
@@ -11,14 +12,25 @@
 
 struct pool {
 	const struct pool_config *config;
-	pthread_mutex_t lock;
-	struct server *servers;
+	struct pool_lock *lock;
+	struct server **servers;
 	size_t n_servers;
 };
 
-/* The configuration must outlive the pool. NULL when out of memory. */
-struct pool *pool_new(const struct pool_config *config);
-void pool_free(struct pool *p);
+/*
+ * The configuration must outlive the pool. Of `was`, the pool of that name in the configuration
+ * before (NULL: there was none), it takes the servers that are in both: those with the same name
+ * and address. What they know of the configuration stays as it was until server_update(). Main
+ * thread only. NULL: out of memory.
+ */
+struct pool *pool_new(const struct pool_config *config, unsigned int n_workers,
+		      const struct pool *was);
+void pool_free(struct pool *p); /* main thread only; NULL is allowed */
+/* Its configuration is the newest, and the servers go by it. Main thread only, as is: */
+void pool_commit(struct pool *p);
+/* After that of all pools of the newest configuration: those of its servers are removed which none
+ * of them has. True: there are some. */
+bool pool_retire(struct pool *was);
 
 /* Who a session would take besides those that nothing speaks against. */
 enum {
@@ -44,6 +56,8 @@ struct wish {
  */
 struct server *pool_pick(struct pool *p, const struct wish *wish, struct addr *where,
 			 struct attempt *attempt);
+/* Whether the server is one of the pool's. */
+bool pool_has(const struct pool *p, const struct server *s);
 /* Of one server, at one moment. */
 struct server_figures {
 	const char *state; /* see server_state() */

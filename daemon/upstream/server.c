@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "../conn.h"
 #include "../log.h"
@@ -11,39 +12,132 @@
 #define TELL_MAX    10
 #define TELL_PERIOD (10 * NSEC_PER_SEC)
 
-int server_init(struct server *s, const struct server_config *config,
-		const struct pool_config *pool, pthread_mutex_t *lock)
+/* ---- life ------------------------------------------------------------------------------- */
+
+struct pool_lock *pool_lock_new(void)
+{
+	struct pool_lock *l = calloc(1, sizeof(*l));
+
+	if (l && pthread_mutex_init(&l->mutex, NULL) != 0) {
+		free(l);
+		return NULL;
+	}
+	if (l)
+		l->refs = 1;
+	return l;
+}
+
+struct pool_lock *pool_lock_ref(struct pool_lock *l)
+{
+	l->refs++;
+	return l;
+}
+
+void pool_lock_unref(struct pool_lock *l)
+{
+	if (--l->refs)
+		return;
+	(void)pthread_mutex_destroy(&l->mutex);
+	free(l);
+}
+
+/* What they point to is not the server's. */
+static void take_config(struct server *s, const struct server_config *config,
+			const struct pool_config *pool)
+{
+	s->config = *config;
+	s->config.name = s->config.text = s->config.endpoint.host = NULL;
+	s->pool = *pool;
+	s->pool.name = NULL;
+	s->pool.servers = NULL;
+	s->pool.n_servers = 0;
+}
+
+static int alloc_parts(struct server *s, unsigned int n_workers)
+{
+	s->parts = aligned_alloc(STATS_LINE, n_workers * sizeof(*s->parts));
+	if (!s->parts)
+		return -ENOMEM;
+	memset(s->parts, 0, n_workers * sizeof(*s->parts));
+	for (unsigned int i = 0; i < n_workers; i++)
+		TAILQ_INIT(&s->parts[i].kept);
+	return 0;
+}
+
+struct server *server_new(const struct server_config *config, const struct pool_config *pool,
+			  struct pool_lock *lock, unsigned int n_workers)
 {
 	const struct endpoint *e = &config->endpoint;
+	struct server *s = aligned_alloc(STATS_LINE, sizeof(*s));
 
-	s->config = config;
-	s->pool = pool;
-	s->lock = lock;
+	if (!s)
+		return NULL;
+	memset(s, 0, sizeof(*s));
+	s->refs = 1;
+	s->lock = pool_lock_ref(lock);
+	s->name = strdup(config->name);
+	s->pool_name = strdup(pool->name);
+	s->text = strdup(config->text ? config->text : "");
+	s->kind = e->kind;
 	s->n_slots = e->kind == ENDPOINT_NAME ? SERVER_MAX_ADDRS : 1;
 	s->targets = calloc(s->n_slots, sizeof(*s->targets));
-	if (!s->targets)
-		return -ENOMEM;
+	if (!s->name || !s->pool_name || !s->text || !s->targets || alloc_parts(s, n_workers) < 0) {
+		server_unref(s);
+		return NULL;
+	}
+	take_config(s, config, pool);
 	if (e->kind == ENDPOINT_ADDR) {
 		s->targets[0].addr = e->addr;
 		s->n_addrs = 1;
 		s->used = 1;
 	}
-	return 0;
+	return s;
 }
 
-void server_fini(struct server *s)
+struct server *server_ref(struct server *s)
 {
+	s->refs++;
+	return s;
+}
+
+void server_unref(struct server *s)
+{
+	if (!s || --s->refs)
+		return;
+	pool_lock_unref(s->lock);
 	free(s->targets);
+	free(s->parts);
+	free(s->name);
+	free(s->pool_name);
+	free(s->text);
+	free(s);
 }
 
 static void lock(struct server *s)
 {
-	(void)pthread_mutex_lock(s->lock);
+	(void)pthread_mutex_lock(&s->lock->mutex);
 }
 
 static void unlock(struct server *s)
 {
-	(void)pthread_mutex_unlock(s->lock);
+	(void)pthread_mutex_unlock(&s->lock->mutex);
+}
+
+void server_update(struct server *s, const struct server_config *config,
+		   const struct pool_config *pool)
+{
+	lock(s);
+	take_config(s, config, pool);
+	unlock(s);
+}
+
+void server_remove(struct server *s)
+{
+	lock(s);
+	atomic_store(&s->removed, true);
+	/* Whoever keeps a connection to it looks again. */
+	s->losses++;
+	unlock(s);
 }
 
 /* ---- choosing an address ---------------------------------------------------------------- */
@@ -56,7 +150,7 @@ uint64_t server_candidates(const struct server *s, uint64_t tried, enum ejection
 	for (uint64_t rest = s->used & ~tried; rest; rest &= rest - 1) {
 		unsigned int slot = (unsigned int)__builtin_ctzll(rest);
 
-		if (ejection_rank(&s->targets[slot].ejection, s->pool, probes, now) <= worst)
+		if (ejection_rank(&s->targets[slot].ejection, &s->pool, probes, now) <= worst)
 			slots |= UINT64_C(1) << slot;
 	}
 	return slots;
@@ -138,14 +232,13 @@ static void tell(const struct server *s, const struct addr *where, const struct 
 		(void)snprintf(quiet, sizeof(quiet), " (%u changes before were not logged)",
 			       n->quiet);
 	if (!n->down) {
-		log_info("server %s/%s:%s is back%s", s->pool->name, s->config->name, address,
-			 quiet);
+		log_info("server %s/%s:%s is back%s", s->pool_name, s->name, address, quiet);
 		return;
 	}
 	format_time(n->time_ns, time, sizeof(time));
-	log_warn("server %s/%s:%s failed %u time%s (%s), passed over for %s%s", s->pool->name,
-		 s->config->name, address, n->fails, n->fails == 1 ? "" : "s",
-		 conn_strerror(n->err), time, quiet);
+	log_warn("server %s/%s:%s failed %u time%s (%s), passed over for %s%s", s->pool_name,
+		 s->name, address, n->fails, n->fails == 1 ? "" : "s", conn_strerror(n->err), time,
+		 quiet);
 }
 
 /* The address of an attempt, unless the server has lost it meanwhile. */
@@ -186,7 +279,7 @@ void attempt_failed(struct server *s, const struct addr *where, struct attempt *
 	s->active--;
 	s->connect_failures++;
 	t = attempt->open ? target_of(s, where, attempt) : NULL;
-	if (t && ejection_failed(&t->ejection, s->pool, attempt->probe, err, now))
+	if (t && ejection_failed(&t->ejection, &s->pool, attempt->probe, err, now))
 		note(s, &t->ejection, true, now, &news);
 	unlock(s);
 	attempt->open = false;
@@ -280,10 +373,10 @@ bool server_has(struct server *s, const struct addr *where, unsigned int *seen)
 	unsigned int losses = atomic_load(&s->losses) + 1;
 	bool has;
 
-	if (*seen == losses || s->config->endpoint.kind != ENDPOINT_NAME)
+	if (*seen == losses)
 		return true;
 	lock(s);
-	has = slot_of(s, where) >= 0;
+	has = !s->removed && slot_of(s, where) >= 0;
 	unlock(s);
 	if (has)
 		*seen = losses;
@@ -292,7 +385,7 @@ bool server_has(struct server *s, const struct addr *where, unsigned int *seen)
 
 bool server_is_awaited(const struct server *s)
 {
-	return s->config->endpoint.kind == ENDPOINT_NAME && !s->used && !s->absent;
+	return s->kind == ENDPOINT_NAME && !s->used && !s->absent;
 }
 
 const char *server_state(const struct server *s)

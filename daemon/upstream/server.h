@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A server of a pool at run time: where it is, how busy it is, and what became of the attempts to
- * connect to it. Shared by all workers; every function may be called from any thread.
+ * connect to it. Shared by all workers; every function may be called from any thread, unless it
+ * says otherwise.
+ *
+ * It lives as long as some configuration has it: the pools of that name, before and after a reload,
+ * share it, and with it the lock. What the newest says of a server counts for all of them.
  */
 #pragma once
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 #include "../addr.h"
 #include "../config/config.h"
+#include "../stats.h"
 #include "ejection.h"
 
 /* Of the addresses that a name has, so many are used. */
@@ -21,12 +27,44 @@ struct target {
 	struct ejection ejection;
 };
 
+struct pool;
+
+TAILQ_HEAD(kept_list, kept);
+
+/* What one worker has of a server. That worker's thread writes it; others may read the counters. */
+struct server_part {
+	struct server_stats stats;
+	/* See idle.h: kept connections, the one used last first. */
+	struct kept_list kept;
+	unsigned int n_kept;
+	/* The server was seen to end one soon after its first answer, without having said so: more
+	 * of that is to be expected, until one has served two requests. */
+	bool fickle;
+};
+
+/* The lock of all pools of one name. */
+struct pool_lock {
+	pthread_mutex_t mutex;
+	unsigned int refs; /* main thread only */
+};
+
 struct server {
-	const struct server_config *config;
-	const struct pool_config *pool; /* that it is one of */
-	pthread_mutex_t *lock;          /* and the lock of that pool */
-	size_t index;                   /* among all servers of the daemon */
-	/* guarded by `lock` */
+	char *name, *pool_name;
+	char *text; /* the address as written */
+	enum endpoint_kind kind;
+	struct server_part *parts; /* of each worker */
+	struct pool_lock *lock;
+	unsigned int refs;         /* pools that have it; main thread only, as is: */
+	const struct pool *newest; /* the one among them that was committed last */
+	struct {
+		struct server_stats stats;
+		uint64_t passed_over;
+	} reported;          /* see report/totals.h */
+	atomic_bool removed; /* the newest configuration does not have it */
+	/* Guarded by `lock`. The newest configuration of it and of its pool, without what these
+	 * point to: names, lists. */
+	struct server_config config;
+	struct pool_config pool;
 	struct target *targets; /* n_slots of them, for as long as the server lives */
 	unsigned int n_slots;   /* SERVER_MAX_ADDRS for a name, else 1 */
 	unsigned int n_addrs;   /* slots in use; 0: its name has not resolved yet */
@@ -48,14 +86,26 @@ struct attempt {
 	uint64_t began_ns;
 	uint8_t slot;   /* the address's */
 	uint8_t others; /* addresses of the server that are as good and were not tried */
+	uint32_t at;    /* the server's number in its pool */
 	bool probe;     /* it alone tries an address that was passed over */
 	bool open;      /* what became of it is not known yet */
 };
 
-/* One of a pool, of which it has the lock. 0, or -ENOMEM. */
-int server_init(struct server *s, const struct server_config *config,
-		const struct pool_config *pool, pthread_mutex_t *lock);
-void server_fini(struct server *s);
+/* These in the main thread, or where there is no other. */
+struct pool_lock *pool_lock_new(void); /* with one reference; NULL: out of memory */
+struct pool_lock *pool_lock_ref(struct pool_lock *l);
+void pool_lock_unref(struct pool_lock *l);
+/* One of a pool, of which it shares the lock, with one reference; it is for so many workers. NULL:
+ * out of memory. */
+struct server *server_new(const struct server_config *config, const struct pool_config *pool,
+			  struct pool_lock *lock, unsigned int n_workers);
+struct server *server_ref(struct server *s);
+void server_unref(struct server *s); /* NULL is allowed */
+/* From now on this is the newest configuration of it. */
+void server_update(struct server *s, const struct server_config *config,
+		   const struct pool_config *pool);
+/* The newest configuration does not have it: connections to it are kept no more. */
+void server_remove(struct server *s);
 
 /* Of the addresses whose slots are not in `tried`, those of this rank or a better one: as slots. */
 uint64_t server_candidates(const struct server *s, uint64_t tried, enum ejection_rank worst,
@@ -84,8 +134,8 @@ void server_release(struct server *s);
  * an address that it had has gone. */
 bool server_set_addrs(struct server *s, const struct addr *addrs, size_t n);
 /*
- * Whether the server still has that address. *seen, 0 at first, is the caller's for one address:
- * while none has gone, asking again takes no lock.
+ * Whether the server still has that address, and is not removed. *seen, 0 at first, is the caller's
+ * for one address: while none has gone, asking again takes no lock.
  */
 bool server_has(struct server *s, const struct addr *where, unsigned int *seen);
 /* Whether its addresses are not known yet, but may be soon. Under the lock. */

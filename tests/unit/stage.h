@@ -16,10 +16,13 @@
 #include <unistd.h>
 
 #include "../../daemon/accept.h"
+#include "../../daemon/binding.h"
+#include "../../daemon/config/config.h"
 #include "../../daemon/daemon.h"
 #include "../../daemon/listener.h"
 #include "../../daemon/log.h"
 #include "../../daemon/session.h"
+#include "../../daemon/setup.h"
 #include "../../daemon/util.h"
 #include "../../daemon/worker.h"
 
@@ -28,7 +31,6 @@
 
 struct stage {
 	struct daemon daemon;
-	struct config *config;
 	int server; /* listens: the pool's only server */
 };
 
@@ -56,6 +58,7 @@ static inline void stage_begin(struct stage *st, const char *options)
 {
 	char text[2048], server[ADDR_STR_MAX], *messages = NULL;
 	struct addr where;
+	struct config *config = NULL;
 	FILE *stream, *errors;
 	size_t size;
 
@@ -69,7 +72,7 @@ static inline void stage_begin(struct stage *st, const char *options)
 	errors = open_memstream(&messages, &size);
 	assert_non_null(stream);
 	assert_non_null(errors);
-	if (config_load_stream("t.conf", stream, &st->config, errors) < 0) {
+	if (config_load_stream("t.conf", stream, &config, errors) < 0) {
 		(void)fflush(errors);
 		fail_msg("%s", messages);
 	}
@@ -77,10 +80,10 @@ static inline void stage_begin(struct stage *st, const char *options)
 	assert_int_equal(fclose(stream), 0);
 	free(messages);
 	log_setup(LOG_TO_STDERR, LOG_LVL_ERROR);
-	st->daemon.config = st->config;
-	assert_int_equal(daemon_init(&st->daemon, 1), 0);
+	assert_int_equal(daemon_init(&st->daemon, config, 1), 0);
 	assert_int_equal(daemon_listen(&st->daemon), 0);
 	assert_int_equal(worker_init(stage_worker(st), &st->daemon, 0), 0);
+	worker_adopt(stage_worker(st), setup_ref(st->daemon.setup));
 	/* Timers need no wake-up, tasks no event. */
 	stage_worker(st)->loop.in_turn = true;
 }
@@ -90,9 +93,8 @@ static inline void stage_end(struct stage *st)
 {
 	assert_true(TAILQ_EMPTY(&stage_worker(st)->home.live));
 	assert_int_equal(slots_used(&st->daemon.slots), 0);
-	assert_int_equal(atomic_load(&st->daemon.listeners[0].active), 0);
+	assert_int_equal(atomic_load(&st->daemon.setup->listeners[0].account->active), 0);
 	daemon_fini(&st->daemon);
-	config_free(st->config);
 	assert_int_equal(close(st->server), 0);
 }
 
@@ -158,16 +160,17 @@ static inline void stage_prompt(int fd)
 /* A client has connected, and its session begun. */
 static inline int stage_client(struct stage *st)
 {
-	struct listener *l = &st->daemon.listeners[0];
+	struct listener *l = &st->daemon.setup->listeners[0];
+	const struct binding *b = l->bindings[0];
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
 	struct addr client = {.len = sizeof(struct sockaddr_in)};
 
 	assert_true(fd >= 0);
-	assert_int_equal(connect(fd, &l->bound[0].sa, l->bound[0].len), 0);
+	assert_int_equal(connect(fd, &b->bound.sa, b->bound.len), 0);
 	stage_prompt(fd);
-	accepted = accept4(l->sockets[0].fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	accepted = accept4(b->sockets[0].fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_true(accepted >= 0);
-	atomic_fetch_add(&l->active, 1);
+	atomic_fetch_add(&l->account->active, 1);
 	accept_session(stage_worker(st), l, accepted, slots_take(&st->daemon.slots), &client,
 		       false);
 	return fd;

@@ -175,11 +175,9 @@ static struct fixture *make(size_t n, const enum kind *kinds)
 
 static void open_pool(struct fixture *f)
 {
-	f->pool = pool_new(&f->config);
+	f->pool = pool_new(&f->config, 1, NULL);
 	assert_non_null(f->pool);
-	for (size_t i = 0; i < f->config.n_servers; i++)
-		f->pool->servers[i].index = i;
-	assert_int_equal(idle_init(&f->idle, &f->turns.loop, f->config.n_servers), 0);
+	idle_init(&f->idle, &f->turns.loop, 0);
 	own_init(&f->own);
 	f->dialer = (struct dialer){.loop = &f->turns.loop,
 				    .idle = &f->idle,
@@ -221,7 +219,7 @@ static void assert_connected(struct fixture *f, size_t server)
 {
 	assert_int_equal(f->connected, 1);
 	assert_int_equal(f->failed, 0);
-	assert_ptr_equal(f->conn->server, &f->pool->servers[server]);
+	assert_ptr_equal(f->conn->server, f->pool->servers[server]);
 	assert_true(addr_equal(&f->conn->peer, &f->servers[server].endpoint.addr));
 	assert_null(f->conn->event);
 }
@@ -239,7 +237,7 @@ static void done(struct fixture *f)
 	own_close(&f->own);
 	idle_fini(&f->idle);
 	for (size_t i = 0; i < f->pool->n_servers; i++)
-		assert_int_equal(f->pool->servers[i].active, 0);
+		assert_int_equal(f->pool->servers[i]->active, 0);
 	dialer_fini(&f->dialer);
 	turns_end(&f->turns);
 	pool_free(f->pool);
@@ -258,13 +256,13 @@ static void test_server_that_listens(void **state _unused_)
 	open_pool(f);
 	start(f);
 	assert_int_equal(f->dial->state, DIAL_CONNECTING);
-	assert_ptr_equal(f->dial->server, &f->pool->servers[0]);
+	assert_ptr_equal(f->dial->server, f->pool->servers[0]);
 	run(f);
 	assert_connected(f, 0);
 	assert_int_equal(f->err, 0);
 	assert_int_equal(f->marked, 1);
 	assert_int_equal(f->retries, 0);
-	assert_int_equal(f->pool->servers[0].active, 1);
+	assert_int_equal(f->pool->servers[0]->active, 1);
 	assert_true(f->conn->tcp && f->conn->writable);
 	/* Nothing is due any more. */
 	assert_null(f->turns.loop.timers.first);
@@ -287,7 +285,7 @@ static void test_server_that_resets_at_once(void **state _unused_)
 	/* It is there: nobody is tried instead. */
 	assert_connected(f, 0);
 	assert_int_equal(f->err, ECONNRESET);
-	assert_int_equal(f->pool->servers[0].connect_failures, 0);
+	assert_int_equal(f->pool->servers[0]->connect_failures, 0);
 	hang_up(f);
 	done(f);
 }
@@ -302,14 +300,14 @@ static void test_nobody_waits_any_more(void **state _unused_)
 	start(f);
 	turns_pass(&f->turns, CONNECT_NS / 2 - 1);
 	dial_free(f->dial);
-	assert_int_equal(f->pool->servers[0].connect_failures, 0);
+	assert_int_equal(f->pool->servers[0]->connect_failures, 0);
 	/* Of a server that hangs, clients may have enough sooner. */
 	start(f);
 	turns_pass(&f->turns, CONNECT_NS / 2);
 	dial_free(f->dial);
 	f->dial = NULL;
-	assert_int_equal(f->pool->servers[0].connect_failures, 1);
-	assert_string_equal(server_state(&f->pool->servers[0]), "down");
+	assert_int_equal(f->pool->servers[0]->connect_failures, 1);
+	assert_string_equal(server_state(f->pool->servers[0]), "down");
 	assert_int_equal(f->connected + f->failed, 0);
 	done(f);
 }
@@ -327,8 +325,8 @@ static void test_halted(void **state _unused_)
 	turns_pass(&f->turns, 2 * CONNECT_NS);
 	assert_int_equal(f->connected + f->failed, 0);
 	assert_int_equal(f->dial->state, DIAL_CONNECTING);
-	assert_ptr_equal(f->dial->server, &f->pool->servers[0]);
-	assert_int_equal(f->pool->servers[0].connect_failures, 0);
+	assert_ptr_equal(f->dial->server, f->pool->servers[0]);
+	assert_int_equal(f->pool->servers[0]->connect_failures, 0);
 	dial_halt(NULL);
 	done(f);
 }
@@ -362,7 +360,7 @@ static void test_epoll_refuses(void **state _unused_)
 	assert_int_equal(f->failed, 0);
 	turns_pass(&f->turns, NSEC_PER_SEC);
 	assert_failed(f, DIAL_LIMIT);
-	assert_int_equal(f->pool->servers[0].connect_failures, 0);
+	assert_int_equal(f->pool->servers[0]->connect_failures, 0);
 	/* It does so for a while only. */
 	start(f);
 	turns_pass(&f->turns, NSEC_PER_SEC / 2);
@@ -385,8 +383,8 @@ static void test_the_next_one(void **state _unused_)
 	run(f);
 	assert_connected(f, 2);
 	assert_int_equal(f->retries, 2);
-	assert_int_equal(f->pool->servers[0].connect_failures, 1);
-	assert_int_equal(f->pool->servers[1].connect_failures, 1);
+	assert_int_equal(f->pool->servers[0]->connect_failures, 1);
+	assert_int_equal(f->pool->servers[1]->connect_failures, 1);
 	hang_up(f);
 	done(f);
 }
@@ -419,10 +417,10 @@ static void test_nobody_is_left(void **state _unused_)
 	f = MAKE(LISTENS);
 	f->servers[0].max_sessions = 1;
 	open_pool(f);
-	server_count(&f->pool->servers[0]);
+	server_count(f->pool->servers[0]);
 	start(f);
 	assert_failed(f, DIAL_NO_SERVER);
-	server_release(&f->pool->servers[0]);
+	server_release(f->pool->servers[0]);
 	done(f);
 }
 
@@ -435,12 +433,12 @@ static void test_server_that_hangs(void **state _unused_)
 	run(f);
 	assert_int_equal(f->connected, 0);
 	turns_pass(&f->turns, CONNECT_NS - 1);
-	assert_ptr_equal(f->dial->server, &f->pool->servers[0]);
+	assert_ptr_equal(f->dial->server, f->pool->servers[0]);
 	turns_pass(&f->turns, 1);
-	assert_ptr_equal(f->dial->server, &f->pool->servers[1]);
+	assert_ptr_equal(f->dial->server, f->pool->servers[1]);
 	run(f);
 	assert_connected(f, 1);
-	assert_int_equal(f->pool->servers[0].connect_failures, 1);
+	assert_int_equal(f->pool->servers[0]->connect_failures, 1);
 	hang_up(f);
 	done(f);
 }
@@ -472,7 +470,7 @@ static void test_server_that_is_passed_over(void **state _unused_)
 	run(f);
 	assert_connected(f, 1);
 	hang_up(f);
-	assert_string_equal(server_state(&f->pool->servers[0]), "down");
+	assert_string_equal(server_state(f->pool->servers[0]), "down");
 	for (int i = 0; i < 3; i++) {
 		start(f);
 		run(f);
@@ -484,15 +482,15 @@ static void test_server_that_is_passed_over(void **state _unused_)
 	assert_int_equal(listen(f->listening[0], 16), 0);
 	turns_pass(&f->turns, 10 * NSEC_PER_SEC);
 	start(f);
-	if (f->dial->server != &f->pool->servers[0]) {
+	if (f->dial->server != f->pool->servers[0]) {
 		run(f);
 		hang_up(f);
 		start(f);
 	}
-	assert_string_equal(server_state(&f->pool->servers[0]), "probing");
+	assert_string_equal(server_state(f->pool->servers[0]), "probing");
 	run(f);
 	assert_connected(f, 0);
-	assert_string_equal(server_state(&f->pool->servers[0]), "up");
+	assert_string_equal(server_state(f->pool->servers[0]), "up");
 	hang_up(f);
 	done(f);
 }
@@ -524,7 +522,7 @@ static void test_descriptors_come_back(void **state _unused_)
 	was = take_descriptors();
 	start(f);
 	assert_int_equal(f->dial->state, DIAL_WAITING);
-	assert_ptr_equal(f->dial->server, &f->pool->servers[0]);
+	assert_ptr_equal(f->dial->server, f->pool->servers[0]);
 	/* It looks at first soon, then more rarely, and never more rarely than that. */
 	assert_int_equal(f->dial->timer.at - f->turns.loop.now, NSEC_PER_MSEC);
 	turns_pass(&f->turns, NSEC_PER_MSEC);
@@ -554,7 +552,7 @@ static void test_descriptors_do_not_come_back(void **state _unused_)
 	give_descriptors(&was);
 	assert_failed(f, DIAL_LIMIT);
 	/* The server had nothing to do with it. */
-	assert_int_equal(f->pool->servers[0].connect_failures, 0);
+	assert_int_equal(f->pool->servers[0]->connect_failures, 0);
 	done(f);
 }
 
@@ -582,7 +580,7 @@ static void test_descriptor_of_a_kept_connection(void **state _unused_)
 	run(f);
 	assert_connected(f, 0);
 	server_release(f->conn->server);
-	idle_keep(&f->idle, f->conn);
+	idle_keep(&f->idle, f->conn, &f->config);
 	was = use_up_descriptors(&f->reserve);
 	/* The kept one goes first, then the reserve, which is for this. */
 	start(f);
@@ -611,13 +609,13 @@ static void test_name_that_is_looked_up(void **state _unused_)
 	assert_int_equal(f->dial->state, DIAL_WAITING);
 	assert_null(f->dial->server);
 	turns_pass(&f->turns, NSEC_PER_SEC);
-	(void)server_set_addrs(&f->pool->servers[0], &f->servers[0].endpoint.addr, 1);
+	(void)server_set_addrs(f->pool->servers[0], &f->servers[0].endpoint.addr, 1);
 	turns_pass(&f->turns, 50 * NSEC_PER_MSEC);
 	run(f);
 	assert_connected(f, 0);
 	hang_up(f);
 	/* It is known that there is no such name: nobody waits for one. */
-	(void)server_set_addrs(&f->pool->servers[0], NULL, 0);
+	(void)server_set_addrs(f->pool->servers[0], NULL, 0);
 	start(f);
 	assert_failed(f, DIAL_NO_SERVER);
 	done(f);
@@ -656,7 +654,7 @@ static struct conn *connect_to(struct fixture *f, size_t server)
 		run(f);
 		c = f->conn;
 		server_release(c->server);
-		if (c->server == &f->pool->servers[server])
+		if (c->server == f->pool->servers[server])
 			return c;
 		conn_close(c, false);
 		loop_conn_gone(&f->turns.loop, c);
@@ -671,7 +669,7 @@ static void test_kept_connection_goes_first(void **state _unused_)
 	open_pool(f);
 	idle = connect_to(f, 0);
 	own = connect_to(f, 0);
-	idle_keep(&f->idle, idle);
+	idle_keep(&f->idle, idle, &f->config);
 	own_keep(&f->own, &f->idle, own);
 	f->marked = 0;
 	/* The client's own before the worker's, and none that may not be used. */
@@ -683,9 +681,9 @@ static void test_kept_connection_goes_first(void **state _unused_)
 	start(f);
 	assert_ptr_equal(f->conn, idle);
 	assert_int_equal(f->marked, 0);
-	assert_int_equal(f->pool->servers[0].active, 1);
+	assert_int_equal(f->pool->servers[0]->active, 1);
 	server_release(f->conn->server);
-	idle_keep(&f->idle, idle);
+	idle_keep(&f->idle, idle, &f->config);
 	f->plan.idle = false;
 	start(f);
 	run(f);
@@ -709,7 +707,7 @@ static void test_client_that_is_known_to_a_server(void **state _unused_)
 	for (int i = 0; i < 3; i++) {
 		start(f);
 		assert_ptr_equal(f->conn, c);
-		assert_int_equal(f->pool->servers[1].active, 1);
+		assert_int_equal(f->pool->servers[1]->active, 1);
 		server_release(c->server);
 		own_keep(&f->own, &f->idle, c);
 	}
@@ -723,14 +721,14 @@ static void test_kept_by_the_next_server(void **state _unused_)
 
 	open_pool(f);
 	c = connect_to(f, 1);
-	idle_keep(&f->idle, c);
+	idle_keep(&f->idle, c, &f->config);
 	f->plan.idle = true;
 	for (int i = 0; i < 2; i++) {
 		start(f);
 		run(f);
 		assert_ptr_equal(f->conn, c);
 		server_release(c->server);
-		idle_keep(&f->idle, c);
+		idle_keep(&f->idle, c, &f->config);
 	}
 	done(f);
 }

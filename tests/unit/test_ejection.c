@@ -185,7 +185,7 @@ static void make(struct fixture *f, enum balance balance)
 		    .backup = i == 4,
 		    .endpoint = {.kind = ENDPOINT_ADDR, .addr = address(i + 1)},
 		};
-	f->pool = pool_new(&f->config);
+	f->pool = pool_new(&f->config, 1, NULL);
 	assert_non_null(f->pool);
 }
 
@@ -198,12 +198,12 @@ static char next(struct fixture *f, struct session *s)
 	struct server *server = pool_pick(f->pool, &w, &s->where, &s->attempt);
 
 	s->last = server ? server : s->last;
-	return server ? server->config->name[0] : '-';
+	return server ? server->name[0] : '-';
 }
 
 static void fails(struct fixture *f, struct session *s)
 {
-	s->tried[s->last - f->pool->servers] |= UINT64_C(1) << s->attempt.slot;
+	s->tried[s->attempt.at] |= UINT64_C(1) << s->attempt.slot;
 	attempt_failed(s->last, &s->where, &s->attempt, ECONNREFUSED, f->now);
 }
 
@@ -217,8 +217,8 @@ static void connects(struct fixture *f, struct session *s)
 static void even_out(struct fixture *f)
 {
 	for (size_t i = 0; i < f->pool->n_servers; i++) {
-		f->pool->servers[i].current_weight = 0;
-		f->pool->servers[i].total = 0;
+		f->pool->servers[i]->current_weight = 0;
+		f->pool->servers[i]->total = 0;
 	}
 }
 
@@ -254,14 +254,16 @@ static void check_backup_takes_over(enum balance balance)
 	f.now += 10 * S;
 	assert_tries(&f, "abcd", "ae");
 	assert_tries(&f, "acd", "b");
-	f.pool->servers[1].config = &f.servers[4]; /* b is busy elsewhere */
+	f.pool->servers[1]->config.max_sessions = 1; /* b is busy elsewhere */
+	f.pool->servers[1]->active++;
 	assert_tries(&f, "acd", "ce");
 	assert_tries(&f, "ac", "d");
-	f.pool->servers[1].config = &f.servers[1];
+	f.pool->servers[1]->config.max_sessions = 0;
+	f.pool->servers[1]->active--;
 	/* b and d alone, until the others' 20 s are over. */
 	f.now += 19 * S;
-	assert_string_equal(server_state(&f.pool->servers[0]), "down");
-	assert_string_equal(server_state(&f.pool->servers[1]), "up");
+	assert_string_equal(server_state(f.pool->servers[0]), "down");
+	assert_string_equal(server_state(f.pool->servers[1]), "up");
 	for (int i = 0; i < 6; i++) {
 		struct session s = {0};
 
@@ -286,16 +288,16 @@ static void test_one_probe(void **state _unused_)
 	make(&f, BALANCE_LEAST_SESSIONS);
 	assert_tries(&f, "a", "ab");
 	f.now += 10 * S;
-	f.pool->servers[0].total = 0; /* it would be the next for everybody */
+	f.pool->servers[0]->total = 0; /* it would be the next for everybody */
 	assert_int_equal(next(&f, &probe), 'a');
-	assert_string_equal(server_state(&f.pool->servers[0]), "probing");
+	assert_string_equal(server_state(f.pool->servers[0]), "probing");
 	for (int i = 0; i < 8; i++) {
 		other = (struct session){0};
 		assert_int_not_equal(next(&f, &other), 'a');
 		connects(&f, &other);
 	}
 	connects(&f, &probe);
-	assert_string_equal(server_state(&f.pool->servers[0]), "up");
+	assert_string_equal(server_state(f.pool->servers[0]), "up");
 	other = (struct session){0};
 	assert_int_equal(next(&f, &other), 'a');
 	pool_free(f.pool);
@@ -323,7 +325,8 @@ static void test_full_servers(void **state _unused_)
 	struct fixture f;
 
 	make(&f, BALANCE_ROUND_ROBIN);
-	f.servers[2].max_sessions = f.servers[3].max_sessions = f.servers[4].max_sessions = 1;
+	for (int i = 2; i < 5; i++)
+		f.pool->servers[i]->config.max_sessions = 1;
 	assert_tries(&f, "ab", "abc");
 	for (int i = 0; i < 3; i++)
 		assert_int_not_equal(next(&f, &(struct session){0}), '-');
@@ -348,7 +351,7 @@ static void test_attempt_spared(void **state _unused_)
 	assert_int_equal(next(&f, &s), 'a');
 	attempt_spare(s.last, &s.where, &s.attempt, f.now);
 	server_release(s.last);
-	assert_string_equal(server_state(&f.pool->servers[0]), "down");
+	assert_string_equal(server_state(f.pool->servers[0]), "down");
 	assert_tries(&f, "a", "ae");
 	assert_tries(&f, "", "b");
 	pool_free(f.pool);
@@ -364,12 +367,12 @@ static void make_name(struct fixture *f, unsigned int n)
 	pool_free(f->pool);
 	f->config.n_servers = 2;
 	f->servers[0].endpoint = (struct endpoint){.kind = ENDPOINT_NAME};
-	f->pool = pool_new(&f->config);
+	f->pool = pool_new(&f->config, 1, NULL);
 	assert_non_null(f->pool);
-	assert_string_equal(server_state(&f->pool->servers[0]), "unresolved");
+	assert_string_equal(server_state(f->pool->servers[0]), "unresolved");
 	for (unsigned int i = 0; i < n; i++)
 		addrs[i] = address(20 + i);
-	server_set_addrs(&f->pool->servers[0], addrs, n);
+	server_set_addrs(f->pool->servers[0], addrs, n);
 }
 
 static unsigned int last_byte(const struct addr *a)
@@ -397,7 +400,7 @@ static void test_addresses_are_passed_over(void **state _unused_)
 		if (who == 'b')
 			continue;
 		assert_int_equal(last_byte(&s.where), 25);
-		assert_string_equal(server_state(&f.pool->servers[0]), "up");
+		assert_string_equal(server_state(f.pool->servers[0]), "up");
 	}
 	pool_free(f.pool);
 }
@@ -411,13 +414,13 @@ static void test_addresses_first(void **state _unused_)
 	struct fixture f;
 
 	make_name(&f, 3);
-	f.pool->servers[0].next_slot = 2;
+	f.pool->servers[0]->next_slot = 2;
 	assert_int_equal(next(&f, &s), 'a');
 	assert_int_equal(s.attempt.others, 2);
 	fails(&f, &s);
 	assert_int_equal(last_byte(&s.where), 22);
 	s = (struct session){0};
-	f.pool->servers[1].current_weight = -10;
+	f.pool->servers[1]->current_weight = -10;
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		assert_int_not_equal(next(&f, &s), '-');
 		assert_int_equal(last_byte(&s.where), order[i]);
@@ -438,7 +441,7 @@ static void test_addresses_keep_their_state(void **state _unused_)
 	assert_int_equal(next(&f, &s), 'a');
 	fails(&f, &s);
 	assert_int_equal(last_byte(&s.where), 20);
-	server_set_addrs(&f.pool->servers[0], now, 3);
+	server_set_addrs(f.pool->servers[0], now, 3);
 	for (int i = 0; i < 8; i++) {
 		s = (struct session){0};
 		assert_int_not_equal(next(&f, &s), '-');
@@ -446,16 +449,16 @@ static void test_addresses_keep_their_state(void **state _unused_)
 		connects(&f, &s);
 	}
 	/* The one that is gone and comes again is a new one. */
-	server_set_addrs(&f.pool->servers[0], now, 2);
-	server_set_addrs(&f.pool->servers[0], &now[2], 1);
-	assert_string_equal(server_state(&f.pool->servers[0]), "up");
+	server_set_addrs(f.pool->servers[0], now, 2);
+	server_set_addrs(f.pool->servers[0], &now[2], 1);
+	assert_string_equal(server_state(f.pool->servers[0]), "up");
 	/* The result of an attempt to an address that is gone changes nothing. */
 	s = (struct session){0};
-	f.pool->servers[1].current_weight = -10;
+	f.pool->servers[1]->current_weight = -10;
 	assert_int_equal(next(&f, &s), 'a');
-	server_set_addrs(&f.pool->servers[0], now, 1);
+	server_set_addrs(f.pool->servers[0], now, 1);
 	fails(&f, &s);
-	assert_string_equal(server_state(&f.pool->servers[0]), "up");
+	assert_string_equal(server_state(f.pool->servers[0]), "up");
 	pool_free(f.pool);
 }
 

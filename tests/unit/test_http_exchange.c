@@ -122,9 +122,9 @@ static void a_connection_is_used_again(void **state _unused_)
 	stage_hears(&st, client, OK("0", ""));
 	assert_int_equal(stats(&st)->http_ends[HTTP_END_DONE], 2);
 	/* Kept for a later request of anybody, not for longer than it may be. */
-	stage_pass(&st, st.config->pools[0].keepalive_timeout);
+	stage_pass(&st, st.daemon.config->pools[0].keepalive_timeout);
 	stage_hears_last(&st, server, "", 1);
-	stage_pass(&st, st.config->listeners[0].keepalive_timeout);
+	stage_pass(&st, st.daemon.config->listeners[0].keepalive_timeout);
 	stage_hears_last(&st, client, "", 1);
 	assert_int_equal(close(client), 0);
 	stage_settle(&st);

@@ -59,14 +59,13 @@ static int begin(void **state)
 					 .n_servers = 2,
 					 .keepalive = 3,
 					 .keepalive_timeout = KEPT_NS};
-	f->pool = pool_new(&f->config);
+	f->pool = pool_new(&f->config, 1, NULL);
 	assert_non_null(f->pool);
-	f->a = &f->pool->servers[0];
-	f->b = &f->pool->servers[1];
-	f->b->index = 1;
+	f->a = f->pool->servers[0];
+	f->b = f->pool->servers[1];
 	(void)server_set_addrs(f->a, addrs, 2);
 	turns_begin(&f->turns);
-	assert_int_equal(idle_init(&f->idle, &f->turns.loop, 2), 0);
+	idle_init(&f->idle, &f->turns.loop, 0);
 	own_init(&f->own);
 	*state = f;
 	return 0;
@@ -119,19 +118,19 @@ static void test_the_one_used_last_comes_first(void **state)
 	struct conn *one = connect_to(f, f->a, 1), *two = connect_to(f, f->a, 2);
 	struct conn *other = connect_to(f, f->b, 3);
 
-	idle_keep(&f->idle, one);
-	idle_keep(&f->idle, two);
-	idle_keep(&f->idle, other);
+	idle_keep(&f->idle, one, &f->config);
+	idle_keep(&f->idle, two, &f->config);
+	idle_keep(&f->idle, other, &f->config);
 	assert_true(one->used);
 	assert_ptr_equal(idle_take(&f->idle, f->a, false), two);
 	assert_ptr_equal(idle_take(&f->idle, f->a, false), one);
 	assert_null(idle_take(&f->idle, f->a, false));
 	/* Given back, the first is the one used last. */
-	idle_keep(&f->idle, two);
-	idle_keep(&f->idle, one);
+	idle_keep(&f->idle, two, &f->config);
+	idle_keep(&f->idle, one, &f->config);
 	assert_ptr_equal(idle_take(&f->idle, f->a, false), one);
 	assert_true(one->kept->reused);
-	idle_keep(&f->idle, one);
+	idle_keep(&f->idle, one, &f->config);
 	assert_int_equal(turns_reap(&f->turns), 0);
 }
 
@@ -140,14 +139,14 @@ static void test_what_ends_or_speaks_is_dropped(void **state)
 	struct fixture *f = *state;
 
 	for (int i = 0; i < 3; i++)
-		idle_keep(&f->idle, connect_to(f, f->a, 1));
+		idle_keep(&f->idle, connect_to(f, f->a, 1), &f->config);
 	/* Its end is an event; so is a byte that nobody asked for. */
 	assert_int_equal(shutdown(f->peer[0], SHUT_WR), 0);
 	assert_int_equal(send(f->peer[1], "x", 1, 0), 1);
 	assert_int_equal(turns_poll(&f->turns, 0), 2);
 	assert_int_equal(turns_reap(&f->turns), 2);
 	assert_true(is_closed(f->peer[0]) && is_closed(f->peer[1]));
-	assert_int_equal(f->idle.servers[f->a->index].n, 1);
+	assert_int_equal(f->a->parts[0].n_kept, 1);
 	/* One that has ended before its event is seen when it is to be taken. */
 	assert_int_equal(shutdown(f->peer[2], SHUT_WR), 0);
 	assert_null(idle_take(&f->idle, f->a, false));
@@ -159,9 +158,9 @@ static void test_unused_for_too_long(void **state)
 	struct fixture *f = *state;
 	struct conn *c = connect_to(f, f->a, 1);
 
-	idle_keep(&f->idle, c);
+	idle_keep(&f->idle, c, &f->config);
 	turns_pass(&f->turns, NSEC_PER_SEC);
-	idle_keep(&f->idle, connect_to(f, f->b, 3));
+	idle_keep(&f->idle, connect_to(f, f->b, 3), &f->config);
 	turns_pass(&f->turns, KEPT_NS - NSEC_PER_SEC - 1);
 	assert_int_equal(turns_reap(&f->turns), 0);
 	turns_pass(&f->turns, 1);
@@ -171,14 +170,14 @@ static void test_unused_for_too_long(void **state)
 	assert_int_equal(turns_reap(&f->turns), 2);
 	/* The time begins anew with each use, and does not run in one. */
 	c = connect_to(f, f->a, 1);
-	idle_keep(&f->idle, c);
+	idle_keep(&f->idle, c, &f->config);
 	turns_pass(&f->turns, KEPT_NS - 1);
 	assert_ptr_equal(idle_take(&f->idle, f->a, false), c);
 	turns_pass(&f->turns, KEPT_NS);
-	idle_keep(&f->idle, c);
+	idle_keep(&f->idle, c, &f->config);
 	turns_pass(&f->turns, KEPT_NS - 1);
 	assert_ptr_equal(idle_take(&f->idle, f->a, false), c);
-	idle_keep(&f->idle, c);
+	idle_keep(&f->idle, c, &f->config);
 }
 
 static void test_no_more_than_keepalive(void **state)
@@ -186,11 +185,11 @@ static void test_no_more_than_keepalive(void **state)
 	struct fixture *f = *state;
 
 	for (int i = 0; i < 4; i++)
-		idle_keep(&f->idle, connect_to(f, f->a, 1));
-	assert_int_equal(f->idle.servers[f->a->index].n, 3);
+		idle_keep(&f->idle, connect_to(f, f->a, 1), &f->config);
+	assert_int_equal(f->a->parts[0].n_kept, 3);
 	assert_true(is_closed(f->peer[0]) && !is_closed(f->peer[1]));
 	f->config.keepalive = 0;
-	idle_keep(&f->idle, connect_to(f, f->b, 3));
+	idle_keep(&f->idle, connect_to(f, f->b, 3), &f->config);
 	assert_true(is_closed(f->peer[4]));
 	assert_int_equal(turns_reap(&f->turns), 2);
 }
@@ -202,10 +201,10 @@ static void test_what_is_useless_is_not_kept(void **state)
 
 	ended->fin_seen = true;
 	failed->failed = true;
-	idle_keep(&f->idle, ended);
-	idle_keep(&f->idle, failed);
+	idle_keep(&f->idle, ended, &f->config);
+	idle_keep(&f->idle, failed, &f->config);
 	/* Its address is not the server's any more. */
-	idle_keep(&f->idle, connect_to(f, f->a, 9));
+	idle_keep(&f->idle, connect_to(f, f->a, 9), &f->config);
 	assert_int_equal(turns_reap(&f->turns), 3);
 	assert_null(idle_take(&f->idle, f->a, false));
 }
@@ -214,8 +213,8 @@ static void test_descriptors_are_needed(void **state)
 {
 	struct fixture *f = *state;
 
-	idle_keep(&f->idle, connect_to(f, f->b, 3));
-	idle_keep(&f->idle, connect_to(f, f->a, 1));
+	idle_keep(&f->idle, connect_to(f, f->b, 3), &f->config);
+	idle_keep(&f->idle, connect_to(f, f->a, 1), &f->config);
 	assert_true(idle_give_up(&f->idle));
 	assert_true(is_closed(f->peer[0]) && !is_closed(f->peer[1]));
 	assert_true(idle_give_up(&f->idle));
@@ -229,9 +228,9 @@ static void test_address_that_goes(void **state)
 	const struct addr left = address(2);
 	struct conn *stays = connect_to(f, f->a, 2);
 
-	idle_keep(&f->idle, connect_to(f, f->a, 1));
-	idle_keep(&f->idle, stays);
-	idle_keep(&f->idle, connect_to(f, f->b, 3));
+	idle_keep(&f->idle, connect_to(f, f->a, 1), &f->config);
+	idle_keep(&f->idle, stays, &f->config);
+	idle_keep(&f->idle, connect_to(f, f->b, 3), &f->config);
 	idle_check(&f->idle);
 	assert_int_equal(turns_reap(&f->turns), 0);
 	assert_true(server_set_addrs(f->a, &left, 1));
@@ -239,7 +238,7 @@ static void test_address_that_goes(void **state)
 	assert_int_equal(turns_reap(&f->turns), 1);
 	assert_true(!is_closed(f->peer[0]) && is_closed(f->peer[1]) && !is_closed(f->peer[2]));
 	assert_ptr_equal(idle_take(&f->idle, f->a, false), stays);
-	idle_keep(&f->idle, stays);
+	idle_keep(&f->idle, stays, &f->config);
 }
 
 static void test_fickle_server(void **state)
@@ -248,31 +247,31 @@ static void test_fickle_server(void **state)
 	struct conn *c = connect_to(f, f->a, 1), *other;
 
 	/* It ends one right after its first answer. */
-	idle_keep(&f->idle, connect_to(f, f->a, 1));
+	idle_keep(&f->idle, connect_to(f, f->a, 1), &f->config);
 	(void)shutdown(f->peer[1], SHUT_WR);
 	(void)turns_poll(&f->turns, 0);
-	idle_keep(&f->idle, c);
+	idle_keep(&f->idle, c, &f->config);
 	assert_null(idle_take(&f->idle, f->a, true));
 	assert_ptr_equal(idle_take(&f->idle, f->a, false), c);
 	/* One that has served two requests shows that it means to keep them. */
-	idle_keep(&f->idle, c);
+	idle_keep(&f->idle, c, &f->config);
 	assert_ptr_equal(idle_take(&f->idle, f->a, true), c);
-	idle_keep(&f->idle, c);
-	idle_keep(&f->idle, connect_to(f, f->a, 2));
+	idle_keep(&f->idle, c, &f->config);
+	idle_keep(&f->idle, connect_to(f, f->a, 2), &f->config);
 	other = idle_take(&f->idle, f->a, true);
 	assert_non_null(other);
 	assert_ptr_equal(idle_take(&f->idle, f->a, true), c);
-	idle_keep(&f->idle, c);
-	idle_keep(&f->idle, other);
+	idle_keep(&f->idle, c, &f->config);
+	idle_keep(&f->idle, other, &f->config);
 	/* One that was kept for a while and ends is as it should be. */
-	idle_keep(&f->idle, connect_to(f, f->b, 3));
+	idle_keep(&f->idle, connect_to(f, f->b, 3), &f->config);
 	turns_pass(&f->turns, NSEC_PER_SEC);
 	(void)shutdown(f->peer[f->n - 1], SHUT_WR);
 	(void)turns_poll(&f->turns, 0);
-	idle_keep(&f->idle, connect_to(f, f->b, 3));
+	idle_keep(&f->idle, connect_to(f, f->b, 3), &f->config);
 	other = idle_take(&f->idle, f->b, true);
 	assert_non_null(other);
-	idle_keep(&f->idle, other);
+	idle_keep(&f->idle, other, &f->config);
 }
 
 /* ---- a client's own --------------------------------------------------------------------- */
@@ -326,7 +325,7 @@ static void test_own_that_ends(void **state)
 	(void)turns_poll(&f->turns, 0);
 	assert_int_equal(f->own.n, 1);
 	/* That tells of the server what it tells of those that all clients use. */
-	assert_true(f->idle.servers[f->a->index].fickle);
+	assert_true(f->a->parts[0].fickle);
 	assert_null(own_take(&f->own, f->a, true));
 	(void)server_set_addrs(f->a, &left, 1);
 	own_check(&f->own);
