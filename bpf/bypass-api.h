@@ -79,7 +79,7 @@ enum way_why {
 	WAY_BLOCKING,    /* its socket has no O_NONBLOCK */
 	WAY_BUSY,        /* there was no moment at which nothing was on its way */
 	WAY_HALF_CLOSED, /* one side had ended before */
-	WAY_MEMORY,      /* memory_max is near */
+	WAY_MEMORY,      /* memory_max is near, or TCP's memory short */
 	WAY_YOUNG,       /* the session was over before they were joined */
 	WAY_SEGMENTS,    /* a token is more than one segment of the source's TCP */
 	WAY_BUFFER,      /* the receive buffer of the daemon's socket is too large for tokens */

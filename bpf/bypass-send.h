@@ -3,6 +3,7 @@
 #ifndef BYPASS_SEND_H
 #define BYPASS_SEND_H
 
+#include "bypass-memory.h"
 #include "bypass-way.h"
 
 /* How long a send waits for the daemon to catch up, in CARRIES. */
@@ -51,6 +52,14 @@ static __always_inline enum way_why obstacle(const struct way *way, struct tcp_s
 	if (cookie != way->target || !psock || shut & RCV_SHUTDOWN)
 		return WAY_TARGET_GONE;
 	return ulp ? WAY_TLS : WAY_NOT_LEFT;
+}
+
+/* Whether the source, or a target with so much unread, may be refused memory for a message. */
+static __always_inline int is_short(const struct tcp_sock *tp, __u64 target, __u32 size,
+				    __u32 queued)
+{
+	return is_tcp_short((const struct sock *)tp) || is_cgroup_short(target, size, queued) ||
+	       is_cgroup_short((__u64)tp, size + BYPASS_TOKEN, 0);
 }
 
 /* Whether enough waits in the target's queue: `queued` bytes, and fewer messages than were sent
@@ -176,6 +185,8 @@ static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u
 	if (why)
 		return leave(way, at, why);
 	(void)READ(queued, target, struct sock, sk_backlog.rmem_alloc);
+	if (is_short(tp, target, size, queued))
+		return leave(way, at, WAY_MEMORY);
 	over = is_over(way, queued);
 	if (tp->notsent_lowat > BYPASS_TOKEN)
 		return leave(way, at, WAY_OWN_LOWAT);

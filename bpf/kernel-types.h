@@ -26,6 +26,30 @@ struct in6_addr {
 	} in6_u;
 } __attribute__((preserve_access_index));
 
+/* What sockets of a kind have in common. */
+struct proto {
+	unsigned long *memory_pressure; /* not 0: all of them together have too much */
+} __attribute__((preserve_access_index));
+
+struct page_counter { /* pages of a cgroup, and of those below it */
+	struct {
+		__s64 counter;
+	} usage;
+	unsigned long max;
+	struct page_counter *parent;
+} __attribute__((preserve_access_index));
+
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
+} __attribute__((preserve_access_index));
+
+struct mem_cgroup {
+	struct cgroup_subsys_state css; /* the first field: its address is the cgroup's */
+	struct page_counter tcpmem;     /* version 1: of TCP, if that has a limit */
+	_Bool tcpmem_active;            /* ... or had */
+	__u64 socket_pressure;          /* version 2: memory is short until then, in jiffies */
+} __attribute__((preserve_access_index));
+
 struct sock_common {
 	struct {
 		__s64 counter;
@@ -37,7 +61,8 @@ struct sock_common {
 	__u16 skc_num;                                  /* its own */
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr; /* IPv6 */
 	unsigned long skc_flags;                        /* bits: enum sock_flags */
-	struct sock *skc_listener;                      /* of a request: the socket that listens */
+	struct proto *skc_prot;
+	struct sock *skc_listener; /* of a request: the socket that listens */
 } __attribute__((preserve_access_index));
 
 struct sock { /* every tcp_sock begins with one */
@@ -55,6 +80,7 @@ struct sock { /* every tcp_sock begins with one */
 	unsigned int sk_gso_max_size; /* of one segment that TCP gives to the device */
 	__u16 sk_gso_max_segs;
 	struct socket *sk_socket;
+	struct mem_cgroup *sk_memcg; /* who is charged for its memory; NULL: nobody */
 } __attribute__((preserve_access_index));
 
 /* Only the name matters: its value is the running kernel's. */

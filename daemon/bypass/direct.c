@@ -238,6 +238,22 @@ static int take(struct stream *s)
 /* ---- ends ---------------------------------------------------------------------------------- */
 
 /*
+ * Both applications' sockets are like any other again: TCP's own send always makes some progress
+ * where memory is short, that of a socket in a map does not. Nothing is in their queues that did
+ * not come by TCP.
+ */
+static void let_go(const struct stream *s)
+{
+	const struct bypass_stream *there = stream_opposite(s)->bypass;
+
+	if (there->state != BYPASS_OVER || !there->handed_over)
+		return;
+	/* What fails leaves one that is in a map without an effect. */
+	(void)bypass_part_socket(s->splice->by->bypass, s->bypass->app);
+	(void)bypass_part_socket(s->splice->by->bypass, there->app);
+}
+
+/*
  * The rest is an ordinary stream's: its bytes come to the target by TCP, behind what is in its
  * queue, which is empty.
  */
@@ -250,6 +266,8 @@ static void hand_over(struct stream *s)
 	bypass_unwait(b);
 	bypass_buffer(s->source, 0);
 	bypass_enter(b, BYPASS_OVER);
+	b->handed_over = true;
+	let_go(s);
 	s->hand = &engine_copy;
 	s->source->readable = s->target->writable = true;
 	stream_again(s);

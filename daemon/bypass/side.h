@@ -48,10 +48,11 @@ struct bypass_stream {
 	uint64_t backoff;   /* ns */
 	struct timer timer; /* waiting: when it is looked at again */
 	bool waiting;
-	bool fresh;  /* the look that it waited for has just been taken */
-	bool is_due; /* it is on its splicer's list */
-	bool over;   /* the target's queue was too full at the last step */
-	bool small;  /* the source's receive buffer holds one token */
+	bool fresh;       /* the look that it waited for has just been taken */
+	bool is_due;      /* it is on its splicer's list */
+	bool over;        /* the target's queue was too full at the last step */
+	bool handed_over; /* OVER: an ordinary stream again */
+	bool small;       /* the source's receive buffer holds one token */
 	enum bypass_state state : 4;
 	TAILQ_ENTRY(bypass_stream) link;
 };

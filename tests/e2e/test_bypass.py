@@ -3,13 +3,15 @@
 
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 from lib import case, netns, tcp
 from lib.bypassed import echo_server
-from lib.host import fd_count
+from lib.host import fd_count, tcp_memory
+from lib.pattern import MIB
 from lib.process import run
 from lib.scenarios import SCENARIOS, UPLOAD
 from lib.traffic import check_accounts, start, through, wait_stalled
@@ -221,8 +223,8 @@ def test_a_program_that_blocks_at_first(env):
     """It shakes hands, say, with a socket that blocks, long after the session is old enough."""
     cgroup = env.cgroup()
     daemon, _ = echo_daemon(env, cgroup)
-    with cgroup.inside(), tcp.connect(daemon.address()) as sock:
-        sock.setblocking(True)
+    host, port = daemon.address().split(":")
+    with cgroup.inside(), socket.create_connection((host, int(port))) as sock:
         for _ in range(10):
             sock.sendall(b"hands")
             assert sock.recv(5) == b"hands"
@@ -537,20 +539,30 @@ print(repr(s.recv(10)), flush=True)
 
 # ---- memory -------------------------------------------------------------------------------------
 
-@case(engines=("kernel",), timeout=90)
+@case(engines=("kernel",), timeout=150, alone=True)
 def test_sleeping_readers_are_bounded(env):
-    """What each of them has not read: bypass_high, what was under way, and the daemon's buffers."""
-    cgroup = env.cgroup()
-    number = env.pick(20, 5)
-    load, daemon = start(env, "--sessions", number, "--bytes-up", "64M", "--bytes-down", 0,
-                         "--pause", "0.2:1000-20000", "--sleep-reader", "server", "2M", 600,
-                         *UPLOAD, prefix=cgroup.prefix(),
-                         spliced={"bypass_cgroup": cgroup.path}, listener={"local_bypass": "both"})
-    progress = wait_stalled(load, "up")
-    sent = progress["up"]["sent"] / number - (2 << 20)
-    env.note(f"{sent / (1 << 20):.1f} MiB each")
-    assert sent < 8 << 20, progress
-    assert daemon.stats()["sessions_bypass"] > 0, daemon.stats()
+    """What each of them has not read: bypass_high, what was under way, and the daemon's buffers. And
+    when they have gone, nothing of them is left."""
+    cgroup, number = env.cgroup(), env.pick(200, 10)
+    load = env.load("--sessions", number, "--bytes-up", "64M", "--bytes-down", 0, "--pause",
+                    "0.2:1000-20000", "--sleep-reader", "server", "2M", 600, *UPLOAD,
+                    prefix=cgroup.prefix(), timeout=120)
+    daemon = env.spliced(load.backends, spliced={"bypass_cgroup": cgroup.path},
+                         listener={"local_bypass": "both"})
+    descriptors, memory = daemon.fds(), tcp_memory()
+    load.go(daemon.address())
+    progress = wait_stalled(load, "up", seconds=90)
+    sent, held = progress["up"]["sent"] / number - (2 << 20), tcp_memory() - memory
+    bypassed = daemon.stats()["sessions_bypass"]
+    env.note(f"{bypassed} bypassed, {sent / MIB:.1f} MiB each, {held / MIB:.0f} MiB of TCP's in all")
+    assert sent < 8 * MIB and held < number * 8 * MIB, (sent, held, progress)
+    assert bypassed > number / 2, daemon.stats()
+    load.close()
+    daemon.wait_sessions(0, seconds=20)
+    wait_until(lambda: daemon.fds() == descriptors, 10, "descriptors are back")
+    wait_until(lambda: not any(daemon.map_entries().values()), 10, "the maps are empty")
+    # It is the whole host's.
+    wait_until(lambda: tcp_memory() - memory < max(held / 4, 16 * MIB), 20, "TCP's memory is back")
 
 
 # ---- timeouts -----------------------------------------------------------------------------------

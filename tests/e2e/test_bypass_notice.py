@@ -17,8 +17,10 @@ import sys
 import termios
 import threading
 import time
+from pathlib import Path
 
 from lib import case, programs, tcp, wait_until
+from lib.cgroup import TcpLimit
 
 MSG_ZEROCOPY = 0x4000000
 SO_ZEROCOPY, SO_TIMESTAMP = 60, 29
@@ -63,7 +65,7 @@ def ending(sock):
 class Joined:
     """Two sockets of this process that talk through a daemon, and are joined: a's is the client."""
 
-    def __init__(self, env, blocking=False, **options):
+    def __init__(self, env, blocking=False, connecting=None, accepting=None, **options):
         self.env, self.cgroup = env, env.cgroup()
         with self.cgroup.inside():
             listener = socket.create_server(("127.0.0.1", 0))
@@ -72,8 +74,10 @@ class Joined:
             "bypass_cgroup": self.cgroup.path, **({"bypass_trust": "all"} if blocking else {}),
             **options})
         with self.cgroup.inside():
-            self.a = tcp.connect(self.daemon.address())
-            self.b, _ = listener.accept()
+            with connecting or contextlib.nullcontext():
+                self.a = tcp.connect(self.daemon.address())
+            with accepting or contextlib.nullcontext():
+                self.b, _ = listener.accept()
         listener.close()
         self.a.setblocking(blocking)
         self.b.setblocking(blocking)
@@ -506,6 +510,47 @@ test_tls = notice(tls)
 test_own_low_mark = notice(own_low_mark)
 
 
+# ---- memory is short ----------------------------------------------------------------------------
+
+def refused_test(whose, size):
+    """A cgroup whose TCP may have less than what a sleeping reader's queue holds: its sender is told
+    to wait, as by TCP, and not that there is no memory."""
+    @case(engines=("kernel",))
+    def test(env):
+        with contextlib.closing(TcpLimit(whose, 1 << 30)) as limit, \
+                joined(env, **{whose: limit.inside()}) as both:
+            limit.set(size)
+            sent = both.fill()
+            env.note(f"{sent} bytes, {limit.refusals()} refusals")
+            assert both.left() == {"memory"}, both.left()
+            assert receive(both.b, sent) == b"f" * sent
+            both.exchange()
+    return test
+
+
+test_the_receivers_cgroup_is_full = refused_test("accepting", 2 << 20)
+test_the_senders_cgroup_is_full = refused_test("connecting", 256 << 10)
+
+
+@case(engines=("kernel",), core=True)
+def test_tcp_memory_is_short(env):
+    """The kernel's own word for all of TCP."""
+    if not env.vm:
+        env.skip("it is the host's")
+    limits, number = Path("/proc/sys/net/ipv4/tcp_mem"), 3
+    with contextlib.ExitStack() as stack:
+        pairs = [stack.enter_context(joined(env)) for _ in range(number)]
+        before = limits.read_text(encoding="ascii")
+        stack.callback(limits.write_text, before, encoding="ascii")
+        limits.write_text("500 1000 100000", encoding="ascii")
+        sent = [both.fill() for both in pairs]
+        assert any(both.left() == {"memory"} for both in pairs), [both.left() for both in pairs]
+        limits.write_text(before, encoding="ascii")
+        for both, size in zip(pairs, sent):
+            assert receive(both.b, size) == b"f" * size
+            both.exchange()
+
+
 # ---- what is different --------------------------------------------------------------------------
 
 def sooner(both):
@@ -549,11 +594,18 @@ def bytes_there(both):
     both.check_direct()
 
 
+def acknowledged(sock):
+    """tcpi_bytes_acked."""
+    return struct.unpack_from("Q", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 200), 120)[0]
+
+
 def bytes_unsent(both):
     """SIOCOUTQ and TCP_INFO tell of TCP: nothing of what goes directly, and tokens."""
+    before = acknowledged(both.a)
     both.a.send(b"o" * 100_000)
     assert inquired(both.a, SIOCOUTQ) == 0
     receive(both.b, 100_000)
+    assert acknowledged(both.a) == before
     sent = both.fill()
     waiting = inquired(both.a, SIOCOUTQ)
     both.env.note(f"SIOCOUTQ of a sender that waits: {waiting}")

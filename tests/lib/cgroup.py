@@ -66,3 +66,45 @@ class Cgroup:
             except OSError:
                 pass    # before Linux 5.14: they end by themselves
             time.sleep(0.01)
+
+
+class TcpLimit:
+    """A cgroup of version 1's memory controller, in which TCP may have so many bytes."""
+
+    def __init__(self, name, size):
+        root = self._root()
+        self.path = root / f"spliced-test-{os.getpid()}-{name}"
+        self.path.mkdir()
+        self.set(size)
+
+    def set(self, size):
+        (self.path / "memory.kmem.tcp.limit_in_bytes").write_text(str(size), encoding="ascii")
+
+    @staticmethod
+    def _root():
+        with open("/proc/self/mounts", encoding="ascii", errors="replace") as mounts:
+            for line in mounts:
+                fields = line.split()
+                if fields[2] == "cgroup" and "memory" in fields[3].split(","):
+                    root = Path(fields[1])
+                    if (root / "memory.kmem.tcp.limit_in_bytes").exists():
+                        return root
+        raise Skip("no memory controller of version 1 is mounted")
+
+    @contextlib.contextmanager
+    def inside(self):
+        """Sockets that this process makes meanwhile are its."""
+        with open("/proc/self/cgroup", encoding="ascii") as lines:
+            own = next(line for line in lines if "memory" in line.split(":")[1].split(","))
+        before = self.path.parent / own.rstrip("\n").split(":", 2)[2].lstrip("/")
+        Cgroup._take(self.path)
+        try:
+            yield
+        finally:
+            Cgroup._take(before)
+
+    def refusals(self):
+        return int((self.path / "memory.kmem.tcp.failcnt").read_text(encoding="ascii"))
+
+    def close(self):
+        self.path.rmdir()

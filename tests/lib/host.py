@@ -91,6 +91,13 @@ def sysctl(name):
         return value.read().strip()
 
 
+def tcp_memory():
+    """Bytes that TCP holds, whoever's."""
+    with open("/proc/net/sockstat", encoding="ascii") as lines:
+        words = next(line for line in lines if line.startswith("TCP:")).split()
+    return PAGE * int(words[words.index("mem") + 1])
+
+
 def bpf_maps(pid):
     """{name: id} of the maps a process holds open, found through its descriptors."""
     found = {}
