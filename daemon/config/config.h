@@ -48,6 +48,14 @@ extern const char *const reuse_str[_REUSE_MAX];
 enum forward_mode { FORWARD_NO, FORWARD_APPEND, FORWARD_REPLACE, _FORWARD_MODE_MAX };
 extern const char *const forward_mode_str[_FORWARD_MODE_MAX];
 
+enum traceparent_mode {
+	TRACEPARENT_PASS,
+	TRACEPARENT_BEGIN,
+	TRACEPARENT_REPLACE,
+	_TRACEPARENT_MODE_MAX
+};
+extern const char *const traceparent_mode_str[_TRACEPARENT_MODE_MAX];
+
 /* What is done with clients that speak HTTP/2 without being asked. */
 enum h2_mode { H2_AUTO, H2_NO, H2_TUNNEL, _H2_MODE_MAX };
 extern const char *const h2_mode_str[_H2_MODE_MAX];
@@ -212,6 +220,8 @@ struct listener_config {
 	bool x_forwarded_proto;
 	char *via;        /* "": none */
 	char *request_id; /* name of a field, "": none */
+	enum traceparent_mode traceparent;
+	unsigned int traceparent_sample; /* percent */
 };
 
 /* What a configuration is made of. Who loads one keeps this as long as there is such a one. */

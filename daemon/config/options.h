@@ -276,6 +276,14 @@ OPTION(LISTENER, request_id, request_id, FIELD, "", RESTART,
        "http: the header field that is given a unique value in requests that have none, "
        "X-Request-Id for example. Empty: none.",
        .may_be_empty = true)
+OPTION(LISTENER, traceparent, traceparent, ENUM, "pass", RESTART,
+       "http: the trace that a request is of (W3C Trace Context). pass: traceparent and tracestate go on "
+       "as they come. begin: a request without a valid traceparent begins a trace. replace: every one "
+       "does, whatever the client says.",
+       CHOICES(traceparent_mode_str))
+OPTION(LISTENER, traceparent_sample, traceparent_sample, UINT, "100", RESTART,
+       "http: how many of the traces that begin here are marked to be recorded.",
+       .min = 0, .max = 100, .unit = "percent")
 
 OPTION(POOL, balance, balance, ENUM, "round_robin", RESTART,
        "How a server is chosen: in turn, or the one with the fewest sessions; both by weight.",

@@ -57,6 +57,12 @@ const char *const forward_mode_str[_FORWARD_MODE_MAX] = {
     [FORWARD_REPLACE] = "replace",
 };
 
+const char *const traceparent_mode_str[_TRACEPARENT_MODE_MAX] = {
+    [TRACEPARENT_PASS] = "pass",
+    [TRACEPARENT_BEGIN] = "begin",
+    [TRACEPARENT_REPLACE] = "replace",
+};
+
 const struct section_info sections[_SECTION_MAX] = {
     [SECTION_SPLICED] = {"spliced", false, NULL, "The daemon itself."},
     [SECTION_LISTENER] =

@@ -27,5 +27,6 @@ bool listener_config_tunnels_h2(const struct listener_config *c)
 		if (looks_at_requests(&c->routes[i]))
 			return false;
 	return !c->body_max && c->x_forwarded_for == FORWARD_NO && !c->x_forwarded_proto &&
-	       c->forwarded == FORWARD_NO && !is_set(c->via) && !is_set(c->request_id);
+	       c->forwarded == FORWARD_NO && !is_set(c->via) && !is_set(c->request_id) &&
+	       c->traceparent == TRACEPARENT_PASS;
 }

@@ -184,6 +184,8 @@ static const char *const reserved_fields[] = {
     "Keep-Alive",
     "Proxy-Connection",
     "TE",
+    "Traceparent",
+    "Tracestate",
     "Trailer",
     "Transfer-Encoding",
     "Upgrade",

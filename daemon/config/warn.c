@@ -70,6 +70,13 @@ static void check_listener(struct config_file *f, const struct listener_config *
 			     "sniff_timeout does nothing in [listener %s]: protocol = tcp reads "
 			     "nothing first",
 			     l->name);
+	if (f->lines[OPTION_ID_LISTENER_traceparent_sample] > 0 &&
+	    l->traceparent == TRACEPARENT_PASS)
+		file_warning(
+		    f, f->lines[OPTION_ID_LISTENER_traceparent_sample],
+		    "traceparent_sample does nothing in [listener %s]: it needs traceparent = "
+		    "begin or replace",
+		    l->name);
 }
 
 /* Which listeners will use the pool is not known yet: see warn_of_whole(). */

@@ -20,6 +20,7 @@
 #include "../upstream/own.h"
 #include "body.h"
 #include "head.h"
+#include "trace.h"
 
 /* What of a request's body is kept to be sent again: more is not, and then it is not. */
 #define HTTP_REPLAY_MAX (32 << 10)
@@ -100,8 +101,9 @@ struct http_request {
 	bool last;       /* the client said that it is its last */
 	bool retried;    /* was sent again, or is to be */
 	struct http_replay replay;
-	bool spliced; /* the kernel moved a part of a body */
-	bool kept;    /* sent on a connection that had served another request */
+	bool spliced;                 /* the kernel moved a part of a body */
+	bool kept;                    /* sent on a connection that had served another request */
+	char trace[TRACE_ID_LEN + 1]; /* the id of the trace that it is of; "": none */
 	uint32_t method_len, host_len, path_len; /* in text, one after the other, for the log */
 	uint32_t head_len;                       /* then the head for the server */
 	char text[];

@@ -35,6 +35,8 @@ static void name_field(const char *name, size_t len, struct http_field *f)
 		KNOWN("forwarded", 'f', FIELD_FORWARDED);
 		KNOWN("via", 'v', FIELD_VIA);
 		KNOWN("date", 'd', FIELD_DATE);
+		KNOWN("traceparent", 't', FIELD_TRACEPARENT);
+		KNOWN("tracestate", 't', FIELD_TRACESTATE);
 		KNOWN("http2-settings", 'h', FIELD_HTTP2_SETTINGS);
 #undef KNOWN
 	default:
@@ -99,6 +101,9 @@ bool http_is_hop_by_hop(const struct http_field *f)
 	case FIELD_TE:
 	case FIELD_HTTP2_SETTINGS:
 		return true;
+	case FIELD_TRACEPARENT:
+	case FIELD_TRACESTATE:
+		return f->named;
 	default:
 		return f->id == FIELD_OTHER && f->named;
 	}

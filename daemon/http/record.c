@@ -142,6 +142,8 @@ static void write_line(const struct session *s, const struct http_request *r, en
 		access_text(&e, "error", http_error_str[h->refused]);
 	if (s->no_room)
 		access_text(&e, "reason", "memory");
+	if (*r->trace)
+		access_text(&e, "trace", r->trace);
 	access_text(&e, "end", http_end_str[end]);
 	access_write(&e);
 }

@@ -96,13 +96,16 @@ static struct http_request *make_request(struct session *s, const struct http_he
 					 const char *in, enum http_end *why)
 {
 	struct home *h = s->home;
-	size_t n = rewrite_request(s, head, in, h->scratch, HOME_SCRATCH);
+	struct trace trace;
+	size_t n;
 	/* CONNECT has no path: what it asks for is shown. */
 	struct http_slice path = head->form == TARGET_AUTHORITY ? head->target : head->path;
 	uint32_t path_len = MIN(path.len, (uint32_t)LOG_PATH_MAX);
 	struct http_request *r;
 	char *at;
 
+	trace_of(s->listener->config, head, in, &trace);
+	n = rewrite_request(s, head, &trace, in, h->scratch, HOME_SCRATCH);
 	*why = n ? HTTP_END_LIMIT : HTTP_END_HEAD_TOO_LARGE;
 	if (!n)
 		return NULL;
@@ -121,6 +124,7 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	    .path_len = path_len,
 	    .head_len = (uint32_t)n,
 	};
+	(void)memcpy(r->trace, trace.id, sizeof(r->trace));
 	at = add_text(r->text, in + head->method.at, r->method_len);
 	at = add_text(at, in + head->host.at, r->host_len);
 	at = add_text(at, in + path.at, r->path_len);

@@ -125,6 +125,8 @@ static bool is_replaced(const struct listener_config *c, const struct http_head 
 	case FIELD_DATE:
 	case FIELD_TRAILER:
 	case FIELD_UPGRADE:
+	case FIELD_TRACEPARENT:
+	case FIELD_TRACESTATE:
 		return false;
 	case FIELD_X_FORWARDED_FOR:
 		return c->x_forwarded_for == FORWARD_REPLACE ||
@@ -147,9 +149,13 @@ static bool is_replaced(const struct listener_config *c, const struct http_head 
 
 /* Whether a request goes on without the field. */
 static bool is_dropped(const struct listener_config *c, const struct http_head *head,
-		       const char *in, const struct http_field *f)
+		       const struct trace *trace, const char *in, const struct http_field *f)
 {
 	const char *id = c->request_id;
+
+	/* What is said of the trace before is of no other one. */
+	if (*trace->parent && (f->id == FIELD_TRACEPARENT || f->id == FIELD_TRACESTATE))
+		return true;
 
 	if (f->id == FIELD_OTHER && f->name.len == strlen(id) &&
 	    names_alike(in + f->name.at, id, f->name.len))
@@ -186,7 +192,7 @@ static void put_forwarded(struct writer *w, const struct session *s, const struc
 }
 
 static void put_added(struct writer *w, const struct session *s, const struct http_head *head,
-		      const char *in, bool has_id)
+		      const struct trace *trace, const char *in, bool has_id)
 {
 	const struct listener_config *c = s->listener->config;
 
@@ -205,6 +211,8 @@ static void put_added(struct writer *w, const struct session *s, const struct ht
 		put_fmt(w, "%s: %016llx-%llx-%llx\r\n", c->request_id,
 			(unsigned long long)s->home->instance, (unsigned long long)s->id,
 			(unsigned long long)s->http->n_requests);
+	if (*trace->parent)
+		put_fmt(w, "traceparent: %s\r\n", trace->parent);
 }
 
 /* The target: in origin form, but for CONNECT and OPTIONS *. */
@@ -253,8 +261,8 @@ static void put_own_address(struct writer *w, const struct session *s)
 	}
 }
 
-size_t rewrite_request(const struct session *s, const struct http_head *head, const char *in,
-		       char *out, size_t size)
+size_t rewrite_request(const struct session *s, const struct http_head *head,
+		       const struct trace *trace, const char *in, char *out, size_t size)
 {
 	const struct listener_config *c = s->listener->config;
 	struct writer w = {.at = out, .end = out + size};
@@ -270,7 +278,7 @@ size_t rewrite_request(const struct session *s, const struct http_head *head, co
 	for (unsigned int i = 0; i < head->n_fields; i++) {
 		const struct http_field *f = &head->fields[i];
 
-		if (is_dropped(c, head, in, f))
+		if (is_dropped(c, head, trace, in, f))
 			continue;
 		has_id |= f->name.len == strlen(c->request_id) && is_named(in, f, c->request_id);
 		if (f->id == FIELD_CONTENT_LENGTH)
@@ -279,7 +287,7 @@ size_t rewrite_request(const struct session *s, const struct http_head *head, co
 			put_field(&w, in, f);
 	}
 	put_hop(&w, head, in);
-	put_added(&w, s, head, in, has_id);
+	put_added(&w, s, head, trace, in, has_id);
 	put(&w, "\r\n", 2);
 	return finished(&w, out);
 }

@@ -3,11 +3,12 @@
 #pragma once
 
 #include "exchange.h"
+#include "trace.h"
 
 /* Both return the length, or 0: it does not fit into `size`. `in` is what the head was parsed of.
  */
-size_t rewrite_request(const struct session *s, const struct http_head *head, const char *in,
-		       char *out, size_t size);
+size_t rewrite_request(const struct session *s, const struct http_head *head,
+		       const struct trace *trace, const char *in, char *out, size_t size);
 
 /* The same of a request as it came, without credentials: what TRACE is answered with. */
 size_t rewrite_trace(const struct http_head *head, const char *in, char *out, size_t size);

@@ -126,6 +126,7 @@ static const struct listener_config *config(const uint8_t *data, size_t len)
 	c.via = what & 0x40 ? via : none;
 	c.underscores_in_headers = what & 0x10;
 	c.request_id = what & 0x80 ? request_id : none;
+	c.traceparent = what % 5 % _TRACEPARENT_MODE_MAX;
 	return &c;
 }
 
@@ -188,9 +189,16 @@ static void check_written_request(const char *in, const struct http_head *asked,
 {
 	static char out[HOME_SCRATCH];
 	struct http_head written;
+	static const struct listener_config passing = {.traceparent = TRACEPARENT_PASS};
+	struct trace trace, again;
 
-	read_again(http_request_parse, out, rewrite_request(writer(c), asked, in, out, sizeof(out)),
-		   &written);
+	trace_of(c, asked, in, &trace);
+	read_again(http_request_parse, out,
+		   rewrite_request(writer(c), asked, &trace, in, out, sizeof(out)), &written);
+	/* Whoever reads it finds the same trace, and one if it was begun. */
+	must(!*trace.parent || *trace.id);
+	trace_of(&passing, &written, out, &again);
+	must(strcmp(trace.id, again.id) == 0);
 	check_target(in, asked, out, &written);
 	must(written.has_host);
 	if (asked->has_host)

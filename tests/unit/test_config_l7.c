@@ -125,6 +125,8 @@ static void assert_default_http(const struct listener_config *l)
 	assert_int_equal(l->forwarded, FORWARD_NO);
 	assert_string_equal(l->via, "");
 	assert_string_equal(l->request_id, "");
+	assert_int_equal(l->traceparent, TRACEPARENT_PASS);
+	assert_int_equal(l->traceparent_sample, 100);
 	assert_int_equal(l->h2, H2_AUTO);
 	assert_false(l->underscores_in_headers || l->abort_on_close);
 }
@@ -184,6 +186,8 @@ static const char full[] = "[spliced]\n"
 			   "forwarded = replace\n"
 			   "via = spliced.example\n"
 			   "request_id = X-Request-Id\n"
+			   "traceparent = replace\n"
+			   "traceparent_sample = 7\n"
 			   "underscores_in_headers = yes\n"
 			   "abort_on_close = yes\n"
 			   "h2 = tunnel\n"
@@ -212,6 +216,8 @@ static void assert_full_http(const struct listener_config *l)
 	assert_int_equal(l->forwarded, FORWARD_REPLACE);
 	assert_string_equal(l->via, "spliced.example");
 	assert_string_equal(l->request_id, "X-Request-Id");
+	assert_int_equal(l->traceparent, TRACEPARENT_REPLACE);
+	assert_int_equal(l->traceparent_sample, 7);
 	assert_int_equal(l->h2, H2_TUNNEL);
 	assert_true(l->underscores_in_headers && l->abort_on_close);
 }
@@ -321,6 +327,9 @@ static void tunnels_of_h2(void **state _unused_)
 	    {"forwarded = replace\n", false},
 	    {"via = x\n", false},
 	    {"request_id = X-Id\n", false},
+	    {"traceparent = begin\n", false},
+	    {"traceparent = replace\n", false},
+	    {"traceparent = pass\n", true},
 	    {"h2 = tunnel\nbody_max = 1\nroute = path:/ -> q\nvia = x\n", true},
 	    {"h2 = no\n", false},
 	    {"h2 = auto\nvia = x\n", false},

@@ -364,6 +364,8 @@ static void field_ids(void **state _unused_)
 	    {"Forwarded", FIELD_FORWARDED},
 	    {"Via", FIELD_VIA},
 	    {"Date", FIELD_DATE},
+	    {"traceparent", FIELD_TRACEPARENT},
+	    {"tracestate", FIELD_TRACESTATE},
 	    {"HTTP2-Settings", FIELD_HTTP2_SETTINGS},
 	};
 	struct http_field f;
