@@ -6,9 +6,9 @@
 
 #include "config/config.h"
 #include "daemon.h"
+#include "health/checks.h"
 #include "internal/server.h"
 #include "log.h"
-#include "mailbox.h"
 #include "upstream/pool.h"
 #include "upstream/resolve.h"
 #include "util.h"
@@ -22,22 +22,14 @@ struct named_server {
 };
 
 /* The main thread resolves; the pool's lock carries the result to the workers. */
-static void on_moved(void *owner, void *arg _unused_)
-{
-	struct worker *w = owner;
-
-	worker_check_kept(w);
-}
-
 static void on_resolved(const struct addr *addrs, size_t n, void *arg)
 {
 	const struct named_server *named = arg;
 	struct daemon *d = named->daemon;
 
-	if (!server_set_addrs(named->server, addrs, n))
-		return;
-	for (unsigned int i = 0; i < d->n_workers; i++)
-		mailbox_post(&d->workers[i].mail, &d->workers[i].letters.moved, on_moved, NULL);
+	if (server_set_addrs(named->server, addrs, n))
+		workers_check_kept(d);
+	checks_look(named->server);
 }
 
 static int watch_server(struct addresses *a, struct server *s, const struct endpoint *e)

@@ -14,6 +14,7 @@
 #include "splice/settings.h"
 
 struct bypass_maps;
+struct checks;
 struct config;
 struct maps;
 struct session;
@@ -32,6 +33,7 @@ struct daemon {
 	struct memory memory;
 	struct memory_watch memory_watch;
 	struct tally *tally;          /* NULL: nobody asks for one */
+	struct checks *checks;        /* of servers; NULL: they have not begun */
 	atomic_uint_fast64_t last_id; /* of sessions and requests */
 	atomic_bool access_log, log_empty;
 	atomic_bool told_unmarked; /* that sockets cannot be marked: see daemon_own() */

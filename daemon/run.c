@@ -15,6 +15,7 @@
 #include "daemon.h"
 #include "doctor/doctor.h"
 #include "engine.h"
+#include "health/checks.h"
 #include "log.h"
 #include "privileges.h"
 #include "reload.h"
@@ -41,6 +42,7 @@ struct run {
 	struct status *status;
 	struct commands commands;
 	struct addresses addresses;
+	struct checks checks;
 	unsigned int busy_workers; /* that still have sessions while draining */
 	bool hurried;              /* sessions were told to end at once */
 	bool log_later;            /* the access log is opened after privileges were dropped */
@@ -287,6 +289,12 @@ static int open_status(struct run *r)
 			   &r->status);
 }
 
+static int start_checks(struct run *r)
+{
+	r->daemon.checks = &r->checks;
+	return checks_start(&r->checks, &r->daemon, r->base);
+}
+
 static int set_up(struct run *r)
 {
 	const struct config *c = r->daemon.config;
@@ -321,6 +329,8 @@ static int set_up(struct run *r)
 	if (!err)
 		err = addresses_start(&r->addresses, &r->daemon, r->base);
 	if (!err)
+		err = start_checks(r);
+	if (!err)
 		err = daemon_start(&r->daemon);
 	return err;
 }
@@ -352,6 +362,7 @@ static void tear_down(struct run *r)
 	status_close(r->status);
 	tally_fini(&r->tally);
 	metrics_free(r->metrics);
+	checks_stop(&r->checks);
 	daemon_fini(&r->daemon);
 	addresses_stop(&r->addresses);
 	maps_close(maps);

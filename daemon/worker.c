@@ -171,6 +171,20 @@ void worker_adopt(struct worker *w, struct setup *s)
 	setup_adopt(s, &w->home);
 }
 
+static void check_kept_letter(void *owner, void *arg _unused_)
+{
+	worker_check_kept(owner);
+}
+
+void workers_check_kept(struct daemon *d)
+{
+	for (unsigned int i = 0; i < d->n_workers; i++) {
+		struct worker *w = &d->workers[i];
+
+		mailbox_post(&w->mail, &w->letters.check_kept, check_kept_letter, NULL);
+	}
+}
+
 /* ---- for dials --------------------------------------------------------------------------- */
 
 static void mark(void *arg, int fd, bool bypass)

@@ -48,9 +48,10 @@ struct worker {
 	void (*drained)(struct worker *w); /* called once, when draining and empty */
 	struct mailbox mail;               /* its letters' owner is the worker */
 	struct {
-		struct letter drain, end, stop, moved; /* to the worker, from the main thread */
-		struct letter setup, adopted;          /* to the worker, and back: see reload.h */
-		struct letter drained;                 /* from the worker */
+		struct letter drain, end, stop,
+		    check_kept;               /* to the worker, from the main thread */
+		struct letter setup, adopted; /* to the worker, and back: see reload.h */
+		struct letter drained;        /* from the worker */
 	} letters;
 	struct stats stats; /* those of listeners and servers are theirs */
 };
@@ -70,8 +71,9 @@ void worker_end_all(struct worker *w, enum session_end end);
 /* It goes by this setup from now on, and takes the reference; sessions that it has go on under
  * theirs. Worker's thread only, or before it runs. */
 void worker_adopt(struct worker *w, struct setup *s);
-/* Closes kept connections whose server has lost the address that they go to, or is
- * removed. Worker's thread only. */
+/* Closes kept connections that are useless by now: see server_keeps(). Worker's thread only. */
 void worker_check_kept(struct worker *w);
+/* Has all workers do so. Main thread only. */
+void workers_check_kept(struct daemon *d);
 /* Outside of a turn: closes the sessions that have ended, for their descriptors are needed. */
 void worker_close_ended(struct worker *w);

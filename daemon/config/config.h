@@ -14,6 +14,7 @@
 #include "../addr.h"
 #include "../log.h"
 #include "accept.h"
+#include "statuses.h"
 
 enum engine_choice { ENGINE_AUTO, ENGINE_KERNEL, ENGINE_COPY, _ENGINE_CHOICE_MAX };
 extern const char *const engine_choice_str[_ENGINE_CHOICE_MAX];
@@ -43,6 +44,20 @@ extern const char *const proxy_send_str[_PROXY_SEND_MAX];
 /* Whose requests may go on a connection that others have used; as HAProxy's http-reuse. */
 enum reuse { REUSE_NEVER, REUSE_SAFE, REUSE_ALWAYS, _REUSE_MAX };
 extern const char *const reuse_str[_REUSE_MAX];
+
+/* What a check of a pool's servers is: see health/. */
+enum health_check {
+	HEALTH_CHECK_NONE,
+	HEALTH_CHECK_TCP,
+	HEALTH_CHECK_HTTP,
+	HEALTH_CHECK_TLS,
+	_HEALTH_CHECK_MAX,
+};
+extern const char *const health_check_str[_HEALTH_CHECK_MAX];
+
+/* What sessions get when all servers of a pool are passed over. */
+enum all_down { ALL_DOWN_TRY, ALL_DOWN_REFUSE, _ALL_DOWN_MAX };
+extern const char *const all_down_str[_ALL_DOWN_MAX];
 
 /* What becomes of a field that earlier proxies may have written. */
 enum forward_mode { FORWARD_NO, FORWARD_APPEND, FORWARD_REPLACE, _FORWARD_MODE_MAX };
@@ -165,6 +180,13 @@ struct pool_config {
 	unsigned int retries;
 	unsigned int max_fails; /* 0: nobody is ever passed over */
 	uint64_t fail_timeout;
+	enum all_down all_down;
+	uint64_t slow_start; /* 0: none */
+	enum health_check health_check;
+	char *health_path, *health_host; /* "": the server's address */
+	struct statuses health_status;
+	uint64_t health_interval, health_timeout;
+	unsigned int health_rise, health_fall;
 	enum proxy_send send_proxy;
 	struct tcp_keepalive tcp_keepalive;
 	unsigned int keepalive; /* idle connections kept for each server, by each worker */

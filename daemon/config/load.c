@@ -18,6 +18,8 @@ static void pool_clear(struct pool_config *p)
 	for (size_t i = 0; i < p->n_servers; i++)
 		server_clear(&p->servers[i]);
 	free(p->servers);
+	free(p->health_path);
+	free(p->health_host);
 	free(p->name);
 	free(p->written);
 }

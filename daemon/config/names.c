@@ -2,7 +2,11 @@
 #include "names.h"
 
 #include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "../addr.h"
 
 #define HOST_NAME_LEN 253
 #define LABEL_LEN     63
@@ -59,4 +63,29 @@ bool token_is_valid(const char *text, size_t max)
 	size_t len = strlen(text);
 
 	return len >= 1 && len <= max && strspn(text, TOKEN_BYTES) == len;
+}
+
+bool host_port_is_valid(const char *text)
+{
+	char full[ADDR_STR_MAX];
+	const char *colon = strrchr(text, ':'), *why;
+	size_t len = strlen(text);
+	struct addr a;
+	bool numeric;
+
+	/* A literal address, with its port or with one. */
+	if (len + 3 < sizeof(full)) {
+		(void)snprintf(full, sizeof(full), "%s:80", text);
+		if (addr_parse(text, &a, &why) == 0 || addr_parse(full, &a, &why) == 0)
+			return a.sa.sa_family != AF_UNIX;
+	}
+	if (colon) {
+		size_t digits = strspn(colon + 1, "0123456789");
+
+		if (!digits || digits > 5 || colon[1 + digits] ||
+		    strtoul(colon + 1, NULL, 10) > UINT16_MAX)
+			return false;
+		len = (size_t)(colon - text);
+	}
+	return host_is_valid(text, len, &numeric) && !numeric;
 }

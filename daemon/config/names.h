@@ -18,3 +18,9 @@ bool host_is_valid(const char *host, size_t len, bool *numeric);
 /* What HTTP calls a token, of 1 to `max` bytes. */
 #define TOKEN_MAX 63
 bool token_is_valid(const char *text, size_t max);
+
+/* The longest target of a request that an option may have. */
+#define TARGET_MAX 1024
+
+/* HOST, HOST:PORT, or an address with a port or without; IPv6 in brackets. */
+bool host_port_is_valid(const char *text);

@@ -51,6 +51,17 @@ const char *const proxy_send_str[_PROXY_SEND_MAX] = {
 const char *const h2_mode_str[_H2_MODE_MAX] = {
     [H2_AUTO] = "auto", [H2_NO] = "no", [H2_TUNNEL] = "tunnel"};
 
+const char *const health_check_str[_HEALTH_CHECK_MAX] = {
+    [HEALTH_CHECK_NONE] = "none",
+    [HEALTH_CHECK_TCP] = "tcp",
+    [HEALTH_CHECK_HTTP] = "http",
+    [HEALTH_CHECK_TLS] = "tls",
+};
+const char *const all_down_str[_ALL_DOWN_MAX] = {
+    [ALL_DOWN_TRY] = "try",
+    [ALL_DOWN_REFUSE] = "refuse",
+};
+
 const char *const forward_mode_str[_FORWARD_MODE_MAX] = {
     [FORWARD_NO] = "no",
     [FORWARD_APPEND] = "append",
@@ -111,6 +122,9 @@ const struct option options[_OPTION_ID_MAX] = {
 #define C_TYPE_LOG         char *
 #define C_TYPE_TOKEN       char *
 #define C_TYPE_FIELD       char *
+#define C_TYPE_TARGET      char *
+#define C_TYPE_AUTHORITY   char *
+#define C_TYPE_STATUSES    struct statuses
 #define C_TYPE_ROUTES      struct route_config *
 #define C_TYPE_BINDS       struct addr *
 #define C_TYPE_NAMESERVERS struct addr *

@@ -8,6 +8,7 @@
 
 #include "../log/place.h"
 #include "names.h"
+#include "statuses.h"
 #include "tcpkeepalive.h"
 #include "units.h"
 
@@ -202,6 +203,34 @@ static int parse_field(const struct option *o, const char *text, void *field, st
 	return parse_token(o, text, field, why);
 }
 
+/* Of a request line. */
+static int parse_target(const struct option *o _unused_, const char *text, void *field,
+			struct text *why)
+{
+	if (text[0] != '/')
+		return text_invalid(why, text, "does not start with /");
+	if (strlen(text) > TARGET_MAX)
+		return text_invalid(why, text, "is too long");
+	for (const char *p = text; *p; p++)
+		if (*p <= ' ' || *p > '~' || *p == '#')
+			return text_invalid(why, text, "has a byte that no path has");
+	return replace_string(field, text);
+}
+
+static int parse_authority(const struct option *o _unused_, const char *text, void *field,
+			   struct text *why)
+{
+	if (*text && !host_port_is_valid(text))
+		return text_invalid(why, text, "is not a host");
+	return replace_string(field, text);
+}
+
+static int parse_statuses(const struct option *o _unused_, const char *text, void *field,
+			  struct text *why)
+{
+	return statuses_parse(text, field, why);
+}
+
 static int parse_name(const struct option *o _unused_, const char *text, void *field,
 		      struct text *why)
 {
@@ -230,6 +259,9 @@ static const parse_fn parsers[_OPTION_TYPE_MAX] = {
     [OPTION_TOKEN] = parse_token,
     [OPTION_FIELD] = parse_field,
     [OPTION_GROUP] = parse_group,
+    [OPTION_TARGET] = parse_target,
+    [OPTION_AUTHORITY] = parse_authority,
+    [OPTION_STATUSES] = parse_statuses,
     [OPTION_LOG] = parse_log,
     [OPTION_KEEPALIVE] = tcpkeepalive_parse,
 };
@@ -320,6 +352,9 @@ void value_format(const struct option *o, const void *base, FILE *out)
 	case OPTION_KEEPALIVE:
 		tcpkeepalive_format(field, out);
 		break;
+	case OPTION_STATUSES:
+		statuses_format(field, ", ", out);
+		break;
 	case OPTION_PATH:
 	case OPTION_FOLDER:
 	case OPTION_USER:
@@ -328,6 +363,8 @@ void value_format(const struct option *o, const void *base, FILE *out)
 	case OPTION_NAME:
 	case OPTION_TOKEN:
 	case OPTION_FIELD:
+	case OPTION_TARGET:
+	case OPTION_AUTHORITY:
 		format_string(o, *(char *const *)field, out);
 		break;
 	default:

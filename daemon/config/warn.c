@@ -79,6 +79,35 @@ static void check_listener(struct config_file *f, const struct listener_config *
 		    l->name);
 }
 
+#define KIND(check) (1u << HEALTH_CHECK_##check)
+
+/* What checks heed, and for which kind of them that is. */
+static void check_health(struct config_file *f, const struct pool_config *p)
+{
+	static const struct {
+		enum option_id id;
+		unsigned int kinds;
+		const char *needed;
+	} heeded[] = {
+	    {OPTION_ID_POOL_health_path, KIND(HTTP), "http"},
+	    {OPTION_ID_POOL_health_status, KIND(HTTP), "http"},
+	    {OPTION_ID_POOL_health_host, KIND(HTTP) | KIND(TLS), "http or tls"},
+	    {OPTION_ID_POOL_health_interval, ~KIND(NONE), "tcp, http or tls"},
+	    {OPTION_ID_POOL_health_timeout, ~KIND(NONE), "tcp, http or tls"},
+	    {OPTION_ID_POOL_health_rise, ~KIND(NONE), "tcp, http or tls"},
+	    {OPTION_ID_POOL_health_fall, ~KIND(NONE), "tcp, http or tls"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(heeded); i++) {
+		int line = f->lines[heeded[i].id];
+
+		if (line > 0 && !(heeded[i].kinds & 1u << p->health_check))
+			file_warning(f, line,
+				     "%s does nothing in [pool %s]: it needs health_check = %s",
+				     options[heeded[i].id].key, p->name, heeded[i].needed);
+	}
+}
+
 /* Which listeners will use the pool is not known yet: see warn_of_whole(). */
 static void note_pool(struct config_file *f, struct pool_config *p)
 {
@@ -98,8 +127,10 @@ void warn_of_section(struct config_file *f, enum section section, void *base)
 {
 	if (section == SECTION_LISTENER)
 		check_listener(f, base);
-	else if (section == SECTION_POOL)
-		note_pool(f, base);
+	if (section != SECTION_POOL)
+		return;
+	note_pool(f, base);
+	check_health(f, base);
 }
 
 static bool uses(const struct listener_config *l, size_t pool)

@@ -63,25 +63,36 @@ static int print_listeners(const json_t *listeners)
 	return 0;
 }
 
-/* "up", "down 12s": passed over for so long; "up, 2 of 3 down": of its addresses. */
+/* Whether sessions choose an address as usual. */
+static bool is_usable(const json_t *target)
+{
+	static const char *const usable[] = {"up", "unchecked", "going_down"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(usable); i++)
+		if (strcmp(text_of(target, "state"), usable[i]) == 0)
+			return true;
+	return false;
+}
+
+/* "up", "ejected 12s": passed over for so long; "up, 2 of 3 down": of its addresses. */
 static void server_standing(const json_t *server, char *buf, size_t size)
 {
 	const json_t *targets = json_object_get(server, "targets"), *target;
 	const char *state = text_of(server, "state");
-	size_t i, n = json_array_size(targets), down = 0;
+	size_t i, n = json_array_size(targets), out = 0;
 	int64_t left = INT64_MAX;
 
 	json_array_foreach(targets, i, target)
 	{
-		if (strcmp(text_of(target, "state"), "up") == 0)
+		if (is_usable(target))
 			continue;
-		down++;
+		out++;
 		left = MIN(left, int_of(target, "passed_over_ms"));
 	}
-	if (down && strcmp(state, "down") == 0)
+	if (out && strcmp(state, "ejected") == 0)
 		(void)snprintf(buf, size, "%s %" PRId64 "s", state, (left + 999) / 1000);
-	else if (down && strcmp(state, "up") == 0)
-		(void)snprintf(buf, size, "%s, %zu of %zu down", state, down, n);
+	else if (out && n > out)
+		(void)snprintf(buf, size, "%s, %zu of %zu down", state, out, n);
 	else
 		(void)snprintf(buf, size, "%s", state);
 }
@@ -99,17 +110,19 @@ static void server_row(struct table *t, const json_t *pool, const json_t *server
 	table_set(t, 4, "%s", addresses);
 	server_standing(server, standing, sizeof(standing));
 	table_set(t, 5, "%s", standing);
-	table_set(t, 6, "%" PRId64, int_of(server, "sessions_active"));
-	table_set(t, 7, "%" PRId64, int_of(server, "sessions_total"));
-	table_set(t, 8, "%" PRId64, int_of(server, "connect_failures"));
+	table_set(t, 6, "%" PRId64, int_of(server, "weight"));
+	table_set(t, 7, "%" PRId64, int_of(server, "sessions_active"));
+	table_set(t, 8, "%" PRId64, int_of(server, "sessions_total"));
+	table_set(t, 9, "%" PRId64, int_of(server, "connect_failures"));
+	table_set(t, 10, "%s", text_of(server, "reason"));
 }
 
 int print_pools(const json_t *pools)
 {
 	static const struct column columns[] = {
-	    {"POOL", false},    {"BALANCE", false},  {"SERVER", false},
-	    {"ADDRESS", false}, {"RESOLVED", false}, {"STATE", false},
-	    {"ACTIVE", true},   {"TOTAL", true},     {"FAILURES", true},
+	    {"POOL", false},     {"BALANCE", false}, {"SERVER", false},  {"ADDRESS", false},
+	    {"RESOLVED", false}, {"STATE", false},   {"WEIGHT", true},   {"ACTIVE", true},
+	    {"TOTAL", true},     {"FAILURES", true}, {"BECAUSE", false},
 	};
 	const json_t *pool;
 	const json_t *server;

@@ -8,7 +8,7 @@
 
 #include "../util.h"
 
-#define COLUMNS_MAX 10
+#define COLUMNS_MAX 11
 #define CELL_MAX    128
 
 struct column {

@@ -65,10 +65,13 @@ static json_t *json_of_target(const struct target_snapshot *t)
 {
 	char text[ADDR_STR_MAX];
 
-	return json_pack("{s:s, s:s, s:i, s:I, s:I, s:s}", "address", addr_format(&t->addr, text),
-			 "state", t->state, "fails", (int)t->fails, "passed_over",
-			 (json_int_t)t->passed_over, "passed_over_ms",
-			 (json_int_t)t->passed_over_ms, "last_error", t->last_error);
+	return json_pack("{s:s, s:s, s:i, s:I, s:I, s:s, s:s, s:s, s:I, s:I}", "address",
+			 addr_format(&t->addr, text), "state", t->state, "fails", (int)t->fails,
+			 "passed_over", (json_int_t)t->passed_over, "passed_over_ms",
+			 (json_int_t)t->passed_over_ms, "last_error", t->last_error, "check",
+			 t->checked ? check_outcome_str[t->check] : "", "check_reason",
+			 t->check_words, "check_ms", (json_int_t)t->check_ms, "check_ago_ms",
+			 (json_int_t)t->check_ago_ms);
 }
 
 static json_t *json_of_server(const struct server_snapshot *s)
@@ -82,12 +85,12 @@ static json_t *json_of_server(const struct server_snapshot *s)
 		(void)json_array_append_new(addrs, json_string(addr_format(&t->addr, text)));
 		(void)json_array_append_new(targets, json_of_target(t));
 	}
-	return json_pack("{s:s, s:s, s:o, s:s, s:o, s:i, s:b, s:I, s:I, s:I}", "name", s->name,
-			 "address", s->address, "addresses", addrs, "state", s->state, "targets",
-			 targets, "weight", (int)s->weight, "backup", s->backup, "sessions_active",
-			 (json_int_t)s->sessions_active, "sessions_total",
+	return json_pack("{s:s, s:s, s:o, s:s, s:o, s:i, s:b, s:I, s:I, s:I, s:s, s:s}", "name",
+			 s->name, "address", s->address, "addresses", addrs, "state", s->state,
+			 "targets", targets, "weight", (int)s->weight, "backup", s->backup,
+			 "sessions_active", (json_int_t)s->sessions_active, "sessions_total",
 			 (json_int_t)s->sessions_total, "connect_failures",
-			 (json_int_t)s->connect_failures);
+			 (json_int_t)s->connect_failures, "mode", s->mode, "reason", s->reason);
 }
 
 json_t *json_of_pools(const struct pools_snapshot *p)

@@ -22,6 +22,7 @@
 struct entity {
 	char labels[LABELS_MAX];
 	bool http;         /* what only HTTP counts is told */
+	bool checked;      /* a server's pool has a health_check */
 	const void *stats; /* what it was counted */
 };
 
@@ -250,26 +251,62 @@ static void tell_listeners(const struct metrics *m)
 
 /* ---- servers ---------------------------------------------------------------------------- */
 
+/* Those of server_state(). */
+static size_t state_names(const char **ret)
+{
+	size_t n = 0;
+
+	for (; n < _HEALTH_STATE_MAX; n++)
+		ret[n] = health_state_str[n];
+	ret[n++] = server_mode_str[MODE_DRAIN];
+	ret[n++] = server_mode_str[MODE_MAINT];
+	ret[n++] = "unresolved";
+	return n;
+}
+
 static void tell_server_states(const struct metrics *m)
 {
-	static const char *const states[] = {"up", "down", "probing", "unresolved"};
+	const char *states[_HEALTH_STATE_MAX + _SERVER_MODE_MAX];
+	size_t n = state_names(states);
 	struct metric metric;
 	char more[32];
 
 	metric_begin(&metric, m->out, "spliced_server_up", "gauge",
-		     "1: nothing speaks against it; 0: another state");
+		     "1: sessions choose it as usual; 0: they do not");
 	for (size_t i = 0; i < m->n_servers; i++)
-		metric_uint(&metric, m->servers[i].labels, NULL,
-			    strcmp(m->totals.figures[i].state, states[0]) == 0);
+		metric_uint(&metric, m->servers[i].labels, NULL, m->totals.figures[i].up);
 	metric_begin(&metric, m->out, "spliced_server_state", "gauge",
 		     "1 for the state that it is in: of its addresses the best counts");
 	for (size_t i = 0; i < m->n_servers; i++) {
-		for (size_t j = 0; j < ARRAY_SIZE(states); j++) {
+		for (size_t j = 0; j < n; j++) {
 			(void)snprintf(more, sizeof(more), "state=\"%s\"", states[j]);
 			metric_uint(&metric, m->servers[i].labels, more,
 				    strcmp(m->totals.figures[i].state, states[j]) == 0);
 		}
 	}
+}
+
+/* Of servers that are checked. */
+static void tell_checks(const struct metrics *m)
+{
+	struct metric metric;
+	char more[32];
+
+	metric_begin(&metric, m->out, "spliced_server_checks", "counter",
+		     "health checks that ended so");
+	for (size_t i = 0; i < m->n_servers; i++) {
+		for (int j = 0; m->servers[i].checked && j < _CHECK_OUTCOME_MAX; j++) {
+			(void)snprintf(more, sizeof(more), "result=\"%s\"", check_outcome_str[j]);
+			metric_uint(&metric, m->servers[i].labels, more,
+				    m->totals.figures[i].checks[j]);
+		}
+	}
+	metric_begin(&metric, m->out, "spliced_server_check_duration_seconds", "gauge",
+		     "how long its last health check took");
+	for (size_t i = 0; i < m->n_servers; i++)
+		if (m->totals.figures[i].check_ns != UINT64_MAX)
+			metric_double(&metric, m->servers[i].labels,
+				      (double)m->totals.figures[i].check_ns / NSEC_PER_SEC);
 }
 
 static void tell_servers(const struct metrics *m)
@@ -287,7 +324,7 @@ static void tell_servers(const struct metrics *m)
 	    {"spliced_server_connect_failures", "counter", "attempts to connect that failed",
 	     offsetof(struct server_figures, connect_failures)},
 	    {"spliced_server_passed_over", "counter",
-	     "how often one of its addresses went down: others have its sessions for a while",
+	     "how often one of its addresses was ejected: others have its sessions for a while",
 	     offsetof(struct server_figures, passed_over)},
 	};
 	struct metric metric;
@@ -302,6 +339,11 @@ static void tell_servers(const struct metrics *m)
 			metric_uint(&metric, m->servers[j].labels, NULL, value);
 		}
 	}
+	tell_checks(m);
+	metric_begin(&metric, m->out, "spliced_server_weight", "gauge",
+		     "its weight, which an operator may have changed");
+	for (size_t i = 0; i < m->n_servers; i++)
+		metric_uint(&metric, m->servers[i].labels, NULL, m->totals.figures[i].weight);
 	metric_begin(&metric, m->out, "spliced_server_addresses", "gauge",
 		     "addresses that its name has, or 1");
 	for (size_t i = 0; i < m->n_servers; i++)
@@ -355,7 +397,10 @@ static void name_servers(struct metrics *m, const struct setup *s)
 		for (size_t j = 0; j < s->pools[i]->n_servers; j++, e++) {
 			const struct server *server = s->pools[i]->servers[j];
 
-			*e = (struct entity){.http = http, .stats = &server->reported.stats};
+			*e = (struct entity){.http = http,
+					     .checked = s->pools[i]->config->health_check !=
+							HEALTH_CHECK_NONE,
+					     .stats = &server->reported.stats};
 			label_add(e->labels, LABELS_MAX, "pool", server->pool_name);
 			label_add(e->labels, LABELS_MAX, "server", server->name);
 		}

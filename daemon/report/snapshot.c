@@ -2,6 +2,7 @@
 #include "snapshot.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../binding.h"
@@ -14,7 +15,6 @@
 #include "../log/sink.h"
 #include "../protocol.h"
 #include "../session.h"
-#include "../upstream/ejection.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
 #include "counter.h"
@@ -82,17 +82,35 @@ void snapshot_stats(const struct daemon *d, const struct doctor *doctor, struct 
 
 static void take_target(const struct target *t, uint64_t now, struct target_snapshot *ret)
 {
-	const struct ejection *e = &t->ejection;
-	uint64_t left = e->state == EJECTION_DOWN && e->until_ns > now ? e->until_ns - now : 0;
+	const struct health *h = &t->health;
+	uint64_t left =
+	    health_state_of(h) == HEALTH_EJECTED && h->until_ns > now ? h->until_ns - now : 0;
 
 	*ret = (struct target_snapshot){
 	    .addr = t->addr,
-	    .state = ejection_state_str[e->state],
-	    .last_error = e->err ? conn_strerror(e->err) : "",
-	    .fails = e->fails,
-	    .passed_over = e->times,
+	    .state = health_state_str[health_state_of(h)],
+	    .last_error = h->err ? conn_strerror(h->err) : "",
+	    .fails = h->fails,
+	    .passed_over = h->times,
 	    .passed_over_ms = (left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC,
+	    .checked = h->check.at_ns,
+	    .check = h->check.outcome,
+	    .check_ms = h->check.took_ns / NSEC_PER_MSEC,
+	    .check_ago_ms = now > h->check.at_ns ? (now - h->check.at_ns) / NSEC_PER_MSEC : 0,
 	};
+	memcpy(ret->check_words, h->check.words, sizeof(ret->check_words));
+}
+
+/* Sessions said so, or checks. */
+static void take_reason(const struct server *s, char ret[CHECK_WORDS_MAX])
+{
+	const struct target *t = server_culprit(s);
+	enum health_state state = t ? health_state_of(&t->health) : HEALTH_UP;
+
+	if (state == HEALTH_EJECTED || state == HEALTH_PROBING)
+		(void)snprintf(ret, CHECK_WORDS_MAX, "%s", conn_strerror(t->health.err));
+	else if (t)
+		memcpy(ret, t->health.check.words, CHECK_WORDS_MAX);
 }
 
 static int take_server(const struct server *s, uint64_t now, struct server_snapshot *ret)
@@ -101,13 +119,15 @@ static int take_server(const struct server *s, uint64_t now, struct server_snaps
 	    .name = s->name,
 	    .address = s->text,
 	    .state = server_state(s),
-	    .weight = s->config.weight,
+	    .mode = server_mode_str[s->mode],
+	    .weight = s->weight,
 	    .backup = s->config.backup,
 	    .sessions_active = s->active,
 	    .sessions_total = s->total,
 	    .connect_failures = s->connect_failures,
 	    .targets = calloc((size_t)__builtin_popcountll(s->used) + 1, sizeof(*ret->targets)),
 	};
+	take_reason(s, ret->reason);
 	if (!ret->targets)
 		return -ENOMEM;
 	for (uint64_t rest = s->used; rest; rest &= rest - 1)

@@ -12,6 +12,7 @@
 
 #include "../addr.h"
 #include "../stats.h"
+#include "../upstream/health.h"
 
 struct daemon;
 struct doctor;
@@ -40,10 +41,15 @@ struct target_snapshot {
 	const char *last_error; /* "": none */
 	unsigned int fails;
 	uint64_t passed_over, passed_over_ms;
+	bool checked; /* there was a check */
+	enum check_outcome check;
+	char check_words[CHECK_WORDS_MAX];
+	uint64_t check_ms, check_ago_ms;
 };
 
 struct server_snapshot {
-	const char *name, *address, *state;
+	const char *name, *address, *state, *mode;
+	char reason[CHECK_WORDS_MAX]; /* why it is not up, "": it is, or an operator wants it so */
 	unsigned int weight;
 	bool backup;
 	uint64_t sessions_active, sessions_total, connect_failures;

@@ -5,7 +5,7 @@
  *
  * All addresses of a server's name are tried before another server is. Servers that nothing speaks
  * against are tried for as long as connect_timeout x (1 + retries) lasts, and one when it is over;
- * of those that are passed over (see ejection.h) at most 1 + retries, when nobody else is left. A
+ * of those that are passed over (see health.h) at most 1 + retries, when nobody else is left. A
  * connection to the server whose turn it is that was kept goes before a new one.
  *
  *   NEW         nothing was done yet

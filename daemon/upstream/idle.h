@@ -38,7 +38,7 @@ struct conn *idle_take(struct idle *i, const struct server *server, bool careful
 void idle_note_end(struct idle *i, const struct conn *c);
 /* Whether a request that cannot be repeated should not go on it. */
 bool idle_is_doubtful(const struct idle *i, const struct kept *k);
-/* Closes those whose server has lost the address that they go to, or is removed. */
+/* Closes those that are not worth keeping any more: see server_keeps(). */
 void idle_check(struct idle *i);
 /* Closes the one that was not used for longest: its descriptor is needed. False: there is none. */
 bool idle_give_up(struct idle *i);

@@ -21,16 +21,16 @@ struct kept {
 	struct own *own;         /* the client that has it for itself; NULL: none */
 	struct timer timer;      /* when it has been kept for long enough */
 	uint64_t since_ns;       /* it was kept last */
-	unsigned int where_seen; /* see server_has() */
+	unsigned int where_seen; /* see server_keeps() */
 	bool reused;             /* it has served two requests */
 	TAILQ_ENTRY(kept) link;  /* of the server's, or of the client's */
 	TAILQ_ENTRY(kept) age_link;
 };
 
-/* Whether its server still has the address that it goes to. */
+/* Whether it is worth keeping: see server_keeps(). */
 static inline bool kept_is_current(struct kept *k)
 {
-	return server_has(k->conn->server, &k->conn->peer, &k->where_seen);
+	return server_keeps(k->conn->server, &k->conn->peer, k->conn->identified, &k->where_seen);
 }
 
 /*

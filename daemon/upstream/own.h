@@ -27,5 +27,5 @@ void own_keep(struct own *o, struct idle *i, struct conn *c);
 struct conn *own_take(struct own *o, const struct server *server, bool careful);
 /* The same of any server of the pool, if the client has said on it who it is. */
 struct conn *own_take_identified(struct own *o, const struct pool *pool);
-/* Closes those whose server has lost the address that they go to, or is removed. */
+/* Closes those that are not worth keeping any more: see server_keeps(). */
 void own_check(struct own *o);

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How far a turn takes a server of 1/100 of weight 1: at 100 000 turns a second the places of one
+ * last for decades. */
+#define STRIDE (UINT64_C(1) << 24)
+
 /* A pool's servers by their names. */
 static int by_name(const void *a, const void *b)
 {
@@ -107,7 +111,7 @@ enum among { AMONG_LAST, AMONG_SERVERS, AMONG_BACKUPS };
 struct step {
 	unsigned int wish; /* WISH_* without which it is left out */
 	enum among among;
-	enum ejection_rank worst;
+	enum health_rank worst;
 };
 
 /* In this order. A hang that is only suspected is no reason to use a backup. */
@@ -131,11 +135,6 @@ struct choice {
 	const struct step *step;
 };
 
-static bool has_room(const struct server *s)
-{
-	return !s->config.max_sessions || s->active < s->config.max_sessions;
-}
-
 /* The addresses of server number `at` that a step of the search takes, as slots. */
 static uint64_t candidates(const struct pool *p, size_t at, const struct choice *c)
 {
@@ -150,8 +149,17 @@ static bool usable(const struct pool *p, size_t at, const struct choice *c)
 {
 	const struct server *s = p->servers[at];
 
-	return s->config.backup == (c->step->among == AMONG_BACKUPS) && has_room(s) &&
+	return s->config.backup == (c->step->among == AMONG_BACKUPS) && server_has_room(s) &&
 	       candidates(p, at, c);
+}
+
+/* Negative: a has fewer sessions for its weight than b. */
+static int compare_load(const struct server *a, const struct server *b, uint64_t now)
+{
+	uint64_t mine = (uint64_t)a->active * server_share(b, now);
+	uint64_t its = (uint64_t)b->active * server_share(a, now);
+
+	return mine < its ? -1 : mine > its;
 }
 
 /* Smooth weighted round robin: weights 2 and 1 give a a b a a b..., never bursts of one server. */
@@ -162,11 +170,13 @@ static size_t next_round_robin(struct pool *p, const struct choice *c)
 
 	for (size_t i = 0; i < p->n_servers; i++) {
 		struct server *s = p->servers[i];
+		long share;
 
 		if (!usable(p, i, c))
 			continue;
-		s->current_weight += s->config.weight;
-		total += s->config.weight;
+		share = server_share(s, c->wish->now);
+		s->current_weight += share;
+		total += share;
 		if (best == NOBODY || s->current_weight > p->servers[best]->current_weight)
 			best = i;
 	}
@@ -175,24 +185,37 @@ static size_t next_round_robin(struct pool *p, const struct choice *c)
 	return best;
 }
 
-/* Fewest sessions for its weight; among equals the one that has served least. */
-static bool is_less_busy(const struct server *s, const struct server *than)
+/* Where a server stands in the order of turns. One that was away is not owed those that it missed:
+ * it would have all sessions for a while. */
+static uint64_t place_of(const struct pool *p, const struct server *s)
 {
-	uint64_t mine = (uint64_t)s->active * than->config.weight;
-	uint64_t its = (uint64_t)than->active * s->config.weight;
-
-	return mine < its ||
-	       (mine == its && s->total * than->config.weight < than->total * s->config.weight);
+	return MAX(s->place, p->place);
 }
 
-static size_t next_least_sessions(const struct pool *p, const struct choice *c)
+/* Fewer sessions for its weight; equals take turns by weight (stride scheduling). */
+static bool is_less_busy(const struct pool *p, const struct server *s, const struct server *than,
+			 uint64_t now)
 {
+	int order = compare_load(s, than, now);
+
+	return order < 0 || (order == 0 && place_of(p, s) < place_of(p, than));
+}
+
+static size_t next_least_sessions(struct pool *p, const struct choice *c)
+{
+	uint64_t now = c->wish->now;
 	size_t best = NOBODY;
 
 	for (size_t i = 0; i < p->n_servers; i++)
 		if (usable(p, i, c) &&
-		    (best == NOBODY || is_less_busy(p->servers[i], p->servers[best])))
+		    (best == NOBODY || is_less_busy(p, p->servers[i], p->servers[best], now)))
 			best = i;
+	if (best != NOBODY) {
+		struct server *s = p->servers[best];
+
+		p->place = place_of(p, s);
+		s->place = p->place + STRIDE / server_share(s, now);
+	}
 	return best;
 }
 
@@ -202,7 +225,7 @@ static size_t last_again(const struct pool *p, const struct choice *c)
 	const struct server *last = c->wish->last;
 	size_t at = 0;
 
-	if (!last || !has_room(last))
+	if (!last || !server_has_room(last))
 		return NOBODY;
 	while (at < p->n_servers && p->servers[at] != last)
 		at++;
@@ -218,6 +241,13 @@ static size_t take_step(struct pool *p, const struct choice *c)
 	return next_round_robin(p, c);
 }
 
+static bool is_allowed(const struct pool *p, const struct wish *wish, const struct step *step)
+{
+	if (step->worst == RANK_PASSED_OVER && p->config->all_down == ALL_DOWN_REFUSE)
+		return false;
+	return !step->wish || wish->what & step->wish;
+}
+
 struct server *pool_pick(struct pool *p, const struct wish *wish, struct addr *where,
 			 struct attempt *attempt)
 {
@@ -228,7 +258,7 @@ struct server *pool_pick(struct pool *p, const struct wish *wish, struct addr *w
 	lock(p);
 	for (size_t i = 0; at == NOBODY && i < ARRAY_SIZE(steps); i++) {
 		c.step = &steps[i];
-		if (!steps[i].wish || wish->what & steps[i].wish)
+		if (is_allowed(p, wish, c.step))
 			at = take_step(p, &c);
 	}
 	if (at != NOBODY) {
@@ -259,13 +289,20 @@ bool pool_is_awaited(struct pool *p)
 	return awaited;
 }
 
-static uint64_t passed_over(const struct server *s)
+static void add_targets(const struct server *s, struct server_figures *ret)
 {
-	uint64_t times = 0;
+	uint64_t last = 0;
 
-	for (uint64_t rest = s->used; rest; rest &= rest - 1)
-		times += s->targets[__builtin_ctzll(rest)].ejection.times;
-	return times;
+	ret->check_ns = UINT64_MAX;
+	for (uint64_t rest = s->used; rest; rest &= rest - 1) {
+		const struct health *h = &s->targets[__builtin_ctzll(rest)].health;
+
+		ret->passed_over += h->times;
+		if (h->check.at_ns <= last)
+			continue;
+		last = h->check.at_ns;
+		ret->check_ns = h->check.took_ns;
+	}
 }
 
 void pool_figures(struct pool *p, size_t first, size_t n, struct server_figures *ret)
@@ -276,12 +313,15 @@ void pool_figures(struct pool *p, size_t first, size_t n, struct server_figures 
 
 		ret[i] = (struct server_figures){
 		    .state = server_state(s),
+		    .up = server_is_up(s),
 		    .active = s->active,
 		    .total = s->total,
 		    .connect_failures = s->connect_failures,
-		    .passed_over = passed_over(s),
 		    .n_addrs = s->n_addrs,
+		    .weight = s->weight,
 		};
+		memcpy(ret[i].checks, s->checks, sizeof(s->checks));
+		add_targets(s, &ret[i]);
 	}
 	unlock(p);
 }

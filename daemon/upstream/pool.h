@@ -9,12 +9,14 @@
 #include <pthread.h>
 
 #include "server.h"
+#include "standing.h"
 
 struct pool {
 	const struct pool_config *config;
 	struct pool_lock *lock;
 	struct server **servers;
 	size_t n_servers;
+	uint64_t place; /* of least_sessions: that of the server chosen last */
 };
 
 /*
@@ -49,8 +51,9 @@ struct wish {
 
 /*
  * Picks a server by the pool's algorithm among those that have an address which was not tried and
- * are below their max_sessions. Those that are passed over (see ejection.h) only when nobody else
- * is left, not even a backup; backups only when no other is left. Of the server's addresses, those
+ * are below their max_sessions, and that an operator has not taken out. Those that are passed over
+ * (see health.h) only when nobody else is left, not even a backup, and where `all_down` says so;
+ * backups only when no other is left. Of the server's addresses, those
  * that may be had take turns. Counts the session in, see server_release(), and begins the attempt.
  * NULL: nobody is left.
  */
@@ -62,7 +65,11 @@ bool pool_has(const struct pool *p, const struct server *s);
 struct server_figures {
 	const char *state; /* see server_state() */
 	uint64_t active, total, connect_failures, passed_over;
-	unsigned int n_addrs;
+	uint64_t checks[_CHECK_OUTCOME_MAX];
+	uint64_t
+	    check_ns; /* how long the last check of an address took; UINT64_MAX: there was none */
+	unsigned int n_addrs, weight;
+	bool up;
 };
 /* Of `n` servers from `first` on; their sessions wait meanwhile, so of not too many at once. */
 void pool_figures(struct pool *p, size_t first, size_t n, struct server_figures *ret);

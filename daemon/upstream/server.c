@@ -2,15 +2,9 @@
 #include "server.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "../conn.h"
 #include "../log.h"
-
-/* A server that comes and goes all the time has this many lines in this time. */
-#define TELL_MAX    10
-#define TELL_PERIOD (10 * NSEC_PER_SEC)
 
 /* ---- life ------------------------------------------------------------------------------- */
 
@@ -45,11 +39,15 @@ void pool_lock_unref(struct pool_lock *l)
 static void take_config(struct server *s, const struct server_config *config,
 			const struct pool_config *pool)
 {
+	/* What an operator has said stays, until the file says something else. */
+	if (config->weight != s->config.weight)
+		s->weight = config->weight;
 	s->config = *config;
 	s->config.name = s->config.text = s->config.endpoint.host = NULL;
 	s->pool = *pool;
 	s->pool.name = NULL;
 	s->pool.servers = NULL;
+	s->pool.health_path = s->pool.health_host = NULL;
 	s->pool.n_servers = 0;
 }
 
@@ -86,6 +84,8 @@ struct server *server_new(const struct server_config *config, const struct pool_
 		return NULL;
 	}
 	take_config(s, config, pool);
+	for (unsigned int i = 0; i < s->n_slots; i++)
+		health_reset(&s->targets[i].health, pool);
 	if (e->kind == ENDPOINT_ADDR) {
 		s->targets[0].addr = e->addr;
 		s->n_addrs = 1;
@@ -126,8 +126,15 @@ static void unlock(struct server *s)
 void server_update(struct server *s, const struct server_config *config,
 		   const struct pool_config *pool)
 {
+	bool checked;
+
 	lock(s);
+	checked = s->pool.health_check != HEALTH_CHECK_NONE;
 	take_config(s, config, pool);
+	/* What the last checks have said would stay for ever. */
+	for (unsigned int i = 0; checked && i < s->n_slots; i++)
+		if (pool->health_check == HEALTH_CHECK_NONE)
+			health_restart(&s->targets[i].health, pool);
 	unlock(s);
 }
 
@@ -142,7 +149,7 @@ void server_remove(struct server *s)
 
 /* ---- choosing an address ---------------------------------------------------------------- */
 
-uint64_t server_candidates(const struct server *s, uint64_t tried, enum ejection_rank worst,
+uint64_t server_candidates(const struct server *s, uint64_t tried, enum health_rank worst,
 			   bool probes, uint64_t now)
 {
 	uint64_t slots = 0;
@@ -150,7 +157,7 @@ uint64_t server_candidates(const struct server *s, uint64_t tried, enum ejection
 	for (uint64_t rest = s->used & ~tried; rest; rest &= rest - 1) {
 		unsigned int slot = (unsigned int)__builtin_ctzll(rest);
 
-		if (ejection_rank(&s->targets[slot].ejection, &s->pool, probes, now) <= worst)
+		if (health_rank(&s->targets[slot].health, &s->pool, probes, now) <= worst)
 			slots |= UINT64_C(1) << slot;
 	}
 	return slots;
@@ -172,7 +179,7 @@ void server_take(struct server *s, uint64_t candidates, uint64_t now, struct add
 	    .began_ns = now,
 	    .slot = (uint8_t)slot,
 	    .others = (uint8_t)(__builtin_popcountll(candidates) - 1),
-	    .probe = ejection_asked(&t->ejection, now),
+	    .probe = health_asked(&t->health, now),
 	    .open = true,
 	};
 }
@@ -180,91 +187,60 @@ void server_take(struct server *s, uint64_t candidates, uint64_t now, struct add
 /* ---- what became of it ------------------------------------------------------------------ */
 
 /* What is to be logged once the lock is given back. */
-struct news {
-	bool any, down;
-	unsigned int fails, quiet;
-	uint64_t time_ns;
-	int err;
+struct word {
+	struct news news;
 	bool named; /* the address is told: the server has several */
 };
 
-/* A change of an address that is worth a line, unless there were too many of them. */
-static void note(struct server *s, const struct ejection *e, bool down, uint64_t now,
-		 struct news *news)
+static void note(struct server *s, const struct target *t, enum health_state was, uint64_t now,
+		 struct word *w)
 {
-	if (!s->told_ns || now - s->told_ns >= TELL_PERIOD) {
-		s->told_ns = now;
-		s->told = 0;
-	}
-	if (s->told++ >= TELL_MAX) {
-		s->quiet++;
-		return;
-	}
-	*news = (struct news){
-	    .any = true,
-	    .down = down,
-	    .fails = e->fails,
-	    .quiet = s->quiet,
-	    .time_ns = e->time_ns,
-	    .err = e->err,
-	    .named = s->n_addrs > 1,
-	};
-	s->quiet = 0;
+	w->named = s->n_addrs > 1;
+	news_note(&w->news, &s->quota, &t->health, &s->pool, was, now);
 }
 
-static void format_time(uint64_t ns, char *buf, size_t size)
+static void tell(const struct server *s, const struct addr *where, const struct word *w)
 {
-	if (ns % NSEC_PER_SEC)
-		(void)snprintf(buf, size, "%llums", (unsigned long long)(ns / NSEC_PER_MSEC));
-	else
-		(void)snprintf(buf, size, "%llus", (unsigned long long)(ns / NSEC_PER_SEC));
+	news_tell(&w->news, s->pool_name, s->name, w->named ? where : NULL);
 }
 
-static void tell(const struct server *s, const struct addr *where, const struct news *n)
+/* The address of an attempt or a check, unless the server has lost it meanwhile. */
+static struct target *target_of(struct server *s, const struct addr *where, unsigned int slot)
 {
-	char text[ADDR_STR_MAX], address[ADDR_STR_MAX + 16] = "", time[32], quiet[64] = "";
+	struct target *t = &s->targets[slot];
 
-	if (!n->any)
-		return;
-	if (n->named)
-		(void)snprintf(address, sizeof(address), " address %s", addr_format(where, text));
-	if (n->quiet)
-		(void)snprintf(quiet, sizeof(quiet), " (%u changes before were not logged)",
-			       n->quiet);
-	if (!n->down) {
-		log_info("server %s/%s:%s is back%s", s->pool_name, s->name, address, quiet);
-		return;
+	return s->used >> slot & 1 && addr_equal(&t->addr, where) ? t : NULL;
+}
+
+/* One of its addresses is usable again; the server has been away if no other one was. */
+static void note_return(struct server *s, const struct target *t, uint64_t now)
+{
+	for (uint64_t rest = s->used; rest; rest &= rest - 1) {
+		const struct target *other = &s->targets[__builtin_ctzll(rest)];
+
+		if (other != t && health_is_usable(&other->health))
+			return;
 	}
-	format_time(n->time_ns, time, sizeof(time));
-	log_warn("server %s/%s:%s failed %u time%s (%s), passed over for %s%s", s->pool_name,
-		 s->name, address, n->fails, n->fails == 1 ? "" : "s", conn_strerror(n->err), time,
-		 quiet);
-}
-
-/* The address of an attempt, unless the server has lost it meanwhile. */
-static struct target *target_of(struct server *s, const struct addr *where,
-				const struct attempt *attempt)
-{
-	struct target *t = &s->targets[attempt->slot];
-
-	return s->used >> attempt->slot & 1 && addr_equal(&t->addr, where) ? t : NULL;
+	s->back_ns = now;
 }
 
 void attempt_connected(struct server *s, const struct addr *where, struct attempt *attempt,
 		       uint64_t now)
 {
-	struct news news = {0};
+	struct word news = {0};
 	struct target *t;
 
 	attempt->open = false;
 	/* The usual case needs no lock. (Should the slot have another address by now, it is taken
 	 * for one that answers, until it is asked the next time.) */
-	if (!attempt->probe && ejection_answered(&s->targets[attempt->slot].ejection, now))
+	if (!attempt->probe && health_answered(&s->targets[attempt->slot].health, now))
 		return;
 	lock(s);
-	t = target_of(s, where, attempt);
-	if (t && ejection_succeeded(&t->ejection, now))
-		note(s, &t->ejection, false, now, &news);
+	t = target_of(s, where, attempt->slot);
+	if (t && health_succeeded(&t->health, now)) {
+		note_return(s, t, now);
+		note(s, t, HEALTH_EJECTED, now, &news);
+	}
 	unlock(s);
 	tell(s, where, &news);
 }
@@ -272,15 +248,15 @@ void attempt_connected(struct server *s, const struct addr *where, struct attemp
 void attempt_failed(struct server *s, const struct addr *where, struct attempt *attempt, int err,
 		    uint64_t now)
 {
-	struct news news = {0};
+	struct word news = {0};
 	struct target *t;
 
 	lock(s);
 	s->active--;
 	s->connect_failures++;
-	t = attempt->open ? target_of(s, where, attempt) : NULL;
-	if (t && ejection_failed(&t->ejection, &s->pool, attempt->probe, err, now))
-		note(s, &t->ejection, true, now, &news);
+	t = attempt->open ? target_of(s, where, attempt->slot) : NULL;
+	if (t && health_failed(&t->health, &s->pool, attempt->probe, err, now))
+		note(s, t, HEALTH_UP, now, &news);
 	unlock(s);
 	attempt->open = false;
 	tell(s, where, &news);
@@ -296,14 +272,13 @@ void attempt_spare(struct server *s, const struct addr *where, struct attempt *a
 	attempt->open = false;
 	/* As above: only what was passed over needs the lock. */
 	if (!attempt->probe) {
-		ejection_abandoned(&s->targets[attempt->slot].ejection, false, attempt->began_ns,
-				   now);
+		health_abandoned(&s->targets[attempt->slot].health, false, attempt->began_ns, now);
 		return;
 	}
 	lock(s);
-	t = target_of(s, where, attempt);
+	t = target_of(s, where, attempt->slot);
 	if (t)
-		ejection_abandoned(&t->ejection, true, attempt->began_ns, now);
+		health_abandoned(&t->health, true, attempt->began_ns, now);
 	unlock(s);
 }
 
@@ -337,7 +312,7 @@ static void slot_fill(struct server *s, unsigned int slot, const struct addr *a)
 	struct target *t = &s->targets[slot];
 
 	t->addr = *a;
-	ejection_reset(&t->ejection);
+	health_reset(&t->health, &s->pool);
 	s->used |= UINT64_C(1) << slot;
 }
 
@@ -368,39 +343,91 @@ bool server_set_addrs(struct server *s, const struct addr *addrs, size_t n)
 	return lost;
 }
 
-bool server_has(struct server *s, const struct addr *where, unsigned int *seen)
+static bool is_worth_keeping(const struct server *s, const struct addr *where, bool bound)
+{
+	int slot = slot_of(s, where);
+	enum health_state state;
+
+	if (s->removed || slot < 0 || s->mode == MODE_MAINT || (s->mode == MODE_DRAIN && !bound))
+		return false;
+	state = health_state_of(&s->targets[slot].health);
+	return state != HEALTH_DOWN && state != HEALTH_RISING;
+}
+
+bool server_keeps(struct server *s, const struct addr *where, bool bound, unsigned int *seen)
 {
 	unsigned int losses = atomic_load(&s->losses) + 1;
-	bool has;
+	bool keeps;
 
 	if (*seen == losses)
 		return true;
 	lock(s);
-	has = !s->removed && slot_of(s, where) >= 0;
+	keeps = is_worth_keeping(s, where, bound);
 	unlock(s);
-	if (has)
+	if (keeps)
 		*seen = losses;
-	return has;
+	return keeps;
 }
 
 bool server_is_awaited(const struct server *s)
 {
-	return s->kind == ENDPOINT_NAME && !s->used && !s->absent;
+	return s->kind == ENDPOINT_NAME && !s->used && !s->absent && s->mode == MODE_READY;
 }
 
-const char *server_state(const struct server *s)
+/* ---- checks ----------------------------------------------------------------------------- */
+
+/* The first of them from `slot` on, all around. */
+static unsigned int first_from(uint64_t slots, unsigned int slot)
 {
-	enum ejection_state best = EJECTION_DOWN;
+	uint64_t ahead = slot < SERVER_MAX_ADDRS ? slots & (UINT64_MAX << slot) : 0;
 
-	if (!s->used)
-		return "unresolved";
-	for (uint64_t rest = s->used; rest; rest &= rest - 1) {
-		const struct ejection *e = &s->targets[__builtin_ctzll(rest)].ejection;
+	return (unsigned int)__builtin_ctzll(ahead ? ahead : slots);
+}
 
-		if (e->state == EJECTION_UP)
-			return ejection_state_str[EJECTION_UP];
-		if (e->state == EJECTION_PROBING)
-			best = EJECTION_PROBING;
+bool server_next_check(struct server *s, uint64_t busy, unsigned int last, struct check_turn *ret)
+{
+	uint64_t fresh = 0, all;
+
+	lock(s);
+	all = s->mode == MODE_MAINT ? 0 : s->used & ~busy;
+	for (uint64_t rest = all; rest; rest &= rest - 1) {
+		unsigned int slot = (unsigned int)__builtin_ctzll(rest);
+
+		if (health_state_of(&s->targets[slot].health) == HEALTH_UNCHECKED)
+			fresh |= UINT64_C(1) << slot;
 	}
-	return ejection_state_str[best];
+	if (all) {
+		ret->slot = first_from(fresh ? fresh : all, last + 1);
+		ret->where = s->targets[ret->slot].addr;
+		ret->n_addrs = s->n_addrs;
+		ret->more = fresh & ~(UINT64_C(1) << ret->slot);
+	}
+	unlock(s);
+	return all;
+}
+
+bool server_checked(struct server *s, const struct check_turn *turn, const struct check_result *r)
+{
+	struct word news = {0};
+	bool down = false;
+	struct target *t;
+
+	lock(s);
+	s->checks[r->outcome]++;
+	t = s->mode == MODE_MAINT ? NULL : target_of(s, &turn->where, turn->slot);
+	if (t) {
+		enum health_state was = health_state_of(&t->health);
+		bool usable = health_is_usable(&t->health);
+
+		if (health_checked(&t->health, &s->pool, r))
+			note(s, t, was, r->at_ns, &news);
+		if (!usable && health_is_usable(&t->health))
+			note_return(s, t, r->at_ns);
+		down = was != HEALTH_DOWN && health_state_of(&t->health) == HEALTH_DOWN;
+	}
+	if (down)
+		s->losses++;
+	unlock(s);
+	tell(s, &turn->where, &news);
+	return down;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A server of a pool at run time: where it is, how busy it is, and what became of the attempts to
- * connect to it. Shared by all workers; every function may be called from any thread, unless it
- * says otherwise.
+ * A server of a pool at run time: where it is, how busy it is, what became of the attempts to
+ * connect to it and of checks, and what an operator has said. Shared by all workers; every function
+ * may be called from any thread, unless it says otherwise.
  *
  * It lives as long as some configuration has it: the pools of that name, before and after a reload,
  * share it, and with it the lock. What the newest says of a server counts for all of them.
@@ -16,7 +16,8 @@
 #include "../addr.h"
 #include "../config/config.h"
 #include "../stats.h"
-#include "ejection.h"
+#include "health.h"
+#include "news.h"
 
 /* Of the addresses that a name has, so many are used. */
 #define SERVER_MAX_ADDRS 64
@@ -24,10 +25,11 @@
 /* One address of a server. It keeps its slot as long as the server has it. */
 struct target {
 	struct addr addr;
-	struct ejection ejection;
+	struct health health;
 };
 
 struct pool;
+struct watched;
 
 TAILQ_HEAD(kept_list, kept);
 
@@ -48,6 +50,14 @@ struct pool_lock {
 	unsigned int refs; /* main thread only */
 };
 
+/* What an operator wants. Each may follow each. */
+enum server_mode {
+	MODE_READY,
+	MODE_DRAIN, /* no new sessions; those that are there go on */
+	MODE_MAINT, /* the same, and no checks */
+	_SERVER_MODE_MAX,
+};
+
 struct server {
 	char *name, *pool_name;
 	char *text; /* the address as written */
@@ -56,6 +66,7 @@ struct server {
 	struct pool_lock *lock;
 	unsigned int refs;         /* pools that have it; main thread only, as is: */
 	const struct pool *newest; /* the one among them that was committed last */
+	struct watched *watched;   /* see health/; NULL: it is not checked */
 	struct {
 		struct server_stats stats;
 		uint64_t passed_over;
@@ -70,14 +81,17 @@ struct server {
 	unsigned int n_addrs;   /* slots in use; 0: its name has not resolved yet */
 	uint64_t used;          /* a bit for each slot: it has an address */
 	bool absent;            /* its name has none, say those who know */
-	atomic_uint losses;     /* how often an address went; written under the lock */
+	atomic_uint losses;     /* how often connections became useless: see server_keeps() */
 	unsigned int next_slot; /* whose turn it is */
-	long current_weight;    /* of smooth weighted round robin */
-	unsigned int active;    /* sessions dialling or open */
+	enum server_mode mode;
+	unsigned int weight; /* the file's, or what an operator has made it */
+	uint64_t back_ns;    /* since when it is back, for slow_start; 0: it was never away */
+	long current_weight; /* of smooth weighted round robin */
+	uint64_t place;      /* of least_sessions: who is behind goes first */
+	unsigned int active; /* sessions dialling or open */
 	uint64_t total, connect_failures;
-	uint64_t told_ns;                 /* when the changes began that `told` counts */
-	unsigned int told;                /* changes that were logged since */
-	unsigned int quiet;               /* changes that were not */
+	uint64_t checks[_CHECK_OUTCOME_MAX]; /* how many have ended so */
+	struct news_quota quota;
 	atomic_uint_fast64_t reported_ns; /* when a failed dial was last logged */
 };
 
@@ -108,7 +122,7 @@ void server_update(struct server *s, const struct server_config *config,
 void server_remove(struct server *s);
 
 /* Of the addresses whose slots are not in `tried`, those of this rank or a better one: as slots. */
-uint64_t server_candidates(const struct server *s, uint64_t tried, enum ejection_rank worst,
+uint64_t server_candidates(const struct server *s, uint64_t tried, enum health_rank worst,
 			   bool probes, uint64_t now);
 /* Counts a session in that will connect to one of `candidates`. Under the pool's lock, both. */
 void server_take(struct server *s, uint64_t candidates, uint64_t now, struct addr *where,
@@ -134,12 +148,28 @@ void server_release(struct server *s);
  * an address that it had has gone. */
 bool server_set_addrs(struct server *s, const struct addr *addrs, size_t n);
 /*
- * Whether the server still has that address, and is not removed. *seen, 0 at first, is the caller's
- * for one address: while none has gone, asking again takes no lock.
+ * Whether a connection to that address is worth keeping for another session: the server still has
+ * it and is not removed, checks have not found it down, and an operator has said nothing against
+ * it; one that is `bound` to its client may be kept while it drains. *seen, 0 at first, is the
+ * caller's for one address: while nothing has become useless, asking again takes no lock.
  */
-bool server_has(struct server *s, const struct addr *where, unsigned int *seen);
+bool server_keeps(struct server *s, const struct addr *where, bool bound, unsigned int *seen);
 /* Whether its addresses are not known yet, but may be soon. Under the lock. */
 bool server_is_awaited(const struct server *s);
-/* Its best address counts. "up", "down", "probing"; "unresolved" without an address. Under the
- * lock. */
-const char *server_state(const struct server *s);
+
+/* ---- checks: see health/ */
+
+/* Whose turn it is. */
+struct check_turn {
+	unsigned int slot; /* of that address */
+	struct addr where;
+	unsigned int n_addrs; /* that are to be checked in one health_interval */
+	bool more;            /* there are others that were never checked */
+};
+/*
+ * The next address to be checked: one that never was, or else the one whose turn it is after that
+ * of `last`; none of `busy`, a bit for each slot. False: there is none, or an operator wants none.
+ */
+bool server_next_check(struct server *s, uint64_t busy, unsigned int last, struct check_turn *ret);
+/* A check is over. True: kept connections to the address are useless from now on. */
+bool server_checked(struct server *s, const struct check_turn *turn, const struct check_result *r);

@@ -92,7 +92,7 @@ def check_backup(env, http, **pool):
     assert [ask(daemon, http) for _ in range(8)] == ["d"] * 8
     for name in "abc":
         assert daemon.server(name)["connect_failures"] == 1, daemon.server(name)
-        assert standing(daemon, name) == "down"
+        assert standing(daemon, name) == "ejected"
     assert standing(daemon, "d") == "up"
     assert daemon.stats()["retries"] == 3, daemon.stats()
     assert daemon.stats()["ends"]["connect_failed"] == 0
@@ -182,7 +182,7 @@ def test_server_comes_back(env):
     assert [match.groups() for match in times[:3]] == \
         [("1", "100ms"), ("2", "200ms"), ("3", "400ms")], daemon.log_tail()
     (target,) = daemon.server("a")["targets"]
-    assert target["state"] == "down" and target["fails"] == 3, target
+    assert target["state"] == "ejected" and target["fails"] == 3, target
     assert 0 <= target["passed_over_ms"] <= 400 and target["last_error"] == "Connection refused"
     holder.close()
     env.backend(serve_name("a"), address)
@@ -237,12 +237,12 @@ def test_status(env):
         rows = {line.split()[2]: line for line in shown.splitlines()
                 if line.startswith("main ")}
         assert "STATE" in header, shown
-        assert re.search(r" down \d+s ", rows["a"]) and " up " in rows["b"], shown
+        assert re.search(r" ejected \d+s ", rows["a"]) and " up " in rows["b"], shown
     (pool,) = daemon.control("pools")
     assert pool == daemon.status()["pools"][0] or pool["name"] == "main"
     server = pool["servers"][0]
     (target,) = server["targets"]
-    assert server["state"] == "down" and server["addresses"] == [target["address"]], server
+    assert server["state"] == "ejected" and server["addresses"] == [target["address"]], server
     assert target["passed_over"] == 1 and 0 < target["passed_over_ms"] <= 3600000, target
 
 
@@ -352,7 +352,7 @@ def check_six(env, retries, **pool):
     assert [ask(daemon) for _ in range(12)] == ["a"] * 12
     server = daemon.server("a")
     assert server["state"] == "up" and server["connect_failures"] == 5, server
-    assert sorted(t["state"] for t in server["targets"]) == ["down"] * 5 + ["up"], server
+    assert sorted(t["state"] for t in server["targets"]) == ["ejected"] * 5 + ["up"], server
     assert len(wait_lines(daemon, r"server main/a: address 127\.\S+:9000 failed 1 time", 5)) == 5
     shown = process.run(daemon.control_tool, "-s", daemon.control_path, "status").stdout
     assert "up, 5 of 6 down" in shown, shown
@@ -571,4 +571,4 @@ def test_no_source_address(env):
     for _ in range(4):
         assert read_exactly(connect_from(env, network, daemon), 2) == b"b\n"
     assert time.monotonic() - began < 15
-    assert standing(daemon, "a") == "down", daemon.server("a")
+    assert standing(daemon, "a") == "ejected", daemon.server("a")

@@ -132,7 +132,7 @@ def test_requests(env):
     assert histogram_sums(told, "spliced_server_connect_duration_seconds", **s)[0] == 0
     assert told.sum("spliced_server_connect_failures_total", **s) >= 1
     assert told.sum("spliced_server_up", **s) == 0 and told.sum("spliced_server_up", **a) == 1
-    assert told.sum("spliced_server_state", state="down", **s) == 1
+    assert told.sum("spliced_server_state", state="ejected", **s) == 1
     assert told.sum("spliced_server_passed_over_total", **s) == 1
     assert told.sum("spliced_http_ends_total", end="connect_failed") == 1
     assert told.sum("spliced_server_bytes_total", direction="down", **a) > 4 * 5

@@ -501,7 +501,9 @@ static void table_is_complete(void **state _unused_)
 			    o->type == OPTION_USER || o->type == OPTION_NAME ||
 			    o->type == OPTION_GROUP || o->type == OPTION_LOG ||
 			    o->type == OPTION_TOKEN || o->type == OPTION_FIELD ||
-			    o->type == OPTION_KEEPALIVE || o->type == OPTION_ADDRESS);
+			    o->type == OPTION_TARGET || o->type == OPTION_AUTHORITY ||
+			    o->type == OPTION_STATUSES || o->type == OPTION_KEEPALIVE ||
+			    o->type == OPTION_ADDRESS);
 		assert_ptr_equal(option_find(o->section, o->key), o);
 		/* -t warns of it where there is no HTTP. */
 		if (o->section == SECTION_LISTENER && strncmp(o->help, "http: ", 6) == 0)
@@ -695,6 +697,116 @@ static void bad_lists(void **state _unused_)
 	spliced_error("nameserver = 1.1.1.1:x", "t.conf:2: nameserver: \"1.1.1.1:x\": port is");
 }
 
+static void bad_health(void **state _unused_)
+{
+	pool_error("health_check = ping", "t.conf:3: health_check: \"ping\" is not one of the "
+					  "choices; allowed: none, tcp, http or tls\n");
+	pool_error("all_down = wait", "t.conf:3: all_down: \"wait\" is not one of the choices; "
+				      "allowed: try or refuse\n");
+	pool_error("slow_start = 30", "t.conf:3: slow_start: \"30\" has no unit");
+	pool_error("health_path = healthz",
+		   "t.conf:3: health_path: \"healthz\" does not start with /; allowed: a path that "
+		   "starts with /, of at most 1024 printable bytes without blanks\n");
+	pool_error("health_path = /a b", "t.conf:3: health_path: \"/a b\" has a byte that no path");
+	pool_error("health_path = /a#b", "t.conf:3: health_path: \"/a#b\" has a byte that no path");
+	pool_error("health_path = /\xc3\xa4", "t.conf:3: health_path: \"/");
+	pool_error("health_path =", "t.conf:3: health_path: needs a value");
+	pool_error("health_host = a b",
+		   "t.conf:3: health_host: \"a b\" is not a host; allowed: HOST "
+		   "or HOST:PORT, or empty\n");
+	pool_error("health_host = a:x", "t.conf:3: health_host: \"a:x\" is not a host");
+	pool_error("health_host = a:65536", "t.conf:3: health_host: \"a:65536\" is not a host");
+	pool_error("health_host = unix:/a", "t.conf:3: health_host: \"unix:/a\" is not a host");
+	pool_error("health_host = 1.2.3.256", "t.conf:3: health_host: \"1.2.3.256\" is not a host");
+	pool_error(
+	    "health_status = ok",
+	    "t.conf:3: health_status: \"ok\" is not a status from 100 to 599; allowed: codes "
+	    "and ranges from 100 to 599, like 200-299, 404\n");
+	pool_error("health_status = 200-", "t.conf:3: health_status: \"200-\" is not a range of");
+	pool_error("health_status = 200-600",
+		   "t.conf:3: health_status: \"200-600\" is not a range");
+	pool_error("health_status = 299-200", "t.conf:3: health_status: \"299-200\" ends before");
+	pool_error("health_status = 099", "t.conf:3: health_status: \"099\" is not a status");
+	pool_error("health_status = 2000", "t.conf:3: health_status: \"2000\" is not a status");
+	pool_error("health_status = 200x", "t.conf:3: health_status: \"200x\" is not a status or");
+	pool_error("health_status = 200,", "t.conf:3: health_status: \"\" is not a status");
+	pool_error("health_interval = 9ms", "t.conf:3: health_interval: \"9ms\" is out of range");
+	pool_error("health_timeout = 0", "t.conf:3: health_timeout: \"0");
+	pool_error("health_rise = 0", "t.conf:3: health_rise: \"0\" is out of range; allowed: 1 to "
+				      "1000 checks\n");
+	pool_error("health_fall = many", "t.conf:3: health_fall: \"many\" is not a whole number");
+}
+
+/* What checks are, as it is read and written back. */
+static void good_health(void **state _unused_)
+{
+	static const char *const hosts[] = {
+	    "shop.example", "shop.example:8080", "10.0.0.1", "10.0.0.1:80", "[::1]", "[::1]:80"};
+	struct config *c = loaded(LISTEN POOL "health_check = http\n"
+					      "health_status = 404 ,200-204,203-206, 599\n"
+					      "health_path = /a?b=%20c\n"
+					      "all_down = refuse\nslow_start = 1m\n");
+	_cleanup_free_ char *text = dumped(c);
+
+	assert_non_null(strstr(text, "health_status = 200-206, 404, 599\n"));
+	assert_non_null(strstr(text, "health_path = /a?b=%20c\n"));
+	assert_true(statuses_has(&c->pools[0].health_status, 206));
+	assert_false(statuses_has(&c->pools[0].health_status, 207));
+	assert_false(statuses_has(&c->pools[0].health_status, 99));
+	assert_false(statuses_has(&c->pools[0].health_status, 600));
+	assert_int_equal(c->pools[0].slow_start, 60 * NSEC_PER_SEC);
+	config_free(c);
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
+		char file[512];
+
+		(void)snprintf(file, sizeof(file),
+			       LISTEN POOL "health_check = tls\n"
+					   "health_host = %s\n",
+			       hosts[i]);
+		c = loaded(file);
+		assert_string_equal(c->pools[0].health_host, hosts[i]);
+		config_free(c);
+	}
+}
+
+static void warnings_of_health(void **state _unused_)
+{
+	static const struct {
+		const char *lines, *warning;
+	} cases[] = {
+	    {"health_path = /x",
+	     "health_path does nothing in [pool p]: it needs health_check = http"},
+	    {"health_check = tls\nhealth_status = 200",
+	     "health_status does nothing in [pool p]: it needs health_check = http"},
+	    {"health_check = tcp\nhealth_host = x",
+	     "health_host does nothing in [pool p]: it needs health_check = http or tls"},
+	    {"health_interval = 1s",
+	     "health_interval does nothing in [pool p]: it needs health_check = tcp, http or tls"},
+	    {"health_check = tls\nhealth_host = x\nhealth_rise = 1", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char file[512];
+		struct config *c;
+		bool found = false;
+
+		(void)snprintf(file, sizeof(file), LISTEN POOL "%s\n", cases[i].lines);
+		c = loaded(file);
+		for (size_t j = 0; j < c->n_warnings; j++) {
+			const char *text = c->warnings[j].text;
+
+			/* The others are of this host's users. */
+			if (strstr(text, "does nothing")) {
+				assert_non_null(cases[i].warning);
+				assert_string_equal(text, cases[i].warning);
+				found = true;
+			}
+		}
+		assert_int_equal(found, cases[i].warning != NULL);
+		config_free(c);
+	}
+}
+
 static void bad_servers(void **state _unused_)
 {
 	pool_error("server = b", "t.conf:3: server: the server's address is missing; allowed: NAME "
@@ -761,12 +873,14 @@ static void host_name_lengths(void **state _unused_)
 
 static void unknown_keys(void **state _unused_)
 {
-	static const char *const later[] = {"health_check", "session_rate", "remote_bypass"};
+	static const char *const later[] = {"session_rate", "remote_bypass"};
 
 	pool_error("balanse = x",
 		   "t.conf:3: unknown key \"balanse\" in [pool NAME], did you mean "
 		   "balance?; allowed: balance, server, connect_timeout, retries, "
-		   "max_fails, fail_timeout, "
+		   "max_fails, fail_timeout, all_down, slow_start, health_check, health_path, "
+		   "health_host, health_status, health_interval, health_timeout, health_rise, "
+		   "health_fall, "
 		   "send_proxy, tcp_keepalive, keepalive, keepalive_timeout, reuse\n");
 	pool_error("backlog = 1", "t.conf:3: unknown key \"backlog\" in [pool NAME], it belongs in "
 				  "[listener NAME]; allowed: ");
@@ -1066,6 +1180,9 @@ int main(void)
 	    cmocka_unit_test(bad_strings),
 	    cmocka_unit_test(bad_lists),
 	    cmocka_unit_test(bad_servers),
+	    cmocka_unit_test(bad_health),
+	    cmocka_unit_test(good_health),
+	    cmocka_unit_test(warnings_of_health),
 	    cmocka_unit_test(host_name_lengths),
 	    cmocka_unit_test(unknown_keys),
 	    cmocka_unit_test(lines_that_are_no_key),

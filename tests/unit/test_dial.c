@@ -307,7 +307,7 @@ static void test_nobody_waits_any_more(void **state _unused_)
 	dial_free(f->dial);
 	f->dial = NULL;
 	assert_int_equal(f->pool->servers[0]->connect_failures, 1);
-	assert_string_equal(server_state(f->pool->servers[0]), "down");
+	assert_string_equal(server_state(f->pool->servers[0]), "ejected");
 	assert_int_equal(f->connected + f->failed, 0);
 	done(f);
 }
@@ -470,7 +470,7 @@ static void test_server_that_is_passed_over(void **state _unused_)
 	run(f);
 	assert_connected(f, 1);
 	hang_up(f);
-	assert_string_equal(server_state(f->pool->servers[0]), "down");
+	assert_string_equal(server_state(f->pool->servers[0]), "ejected");
 	for (int i = 0; i < 3; i++) {
 		start(f);
 		run(f);

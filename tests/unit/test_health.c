@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../../daemon/upstream/pool.h"
@@ -21,49 +22,64 @@
 static const struct pool_config defaults = {
     .max_fails = 1, .fail_timeout = 10 * S, .connect_timeout = 5 * S};
 
+static bool is_word(const char *words, enum health_state state)
+{
+	const char *name = health_state_str[state];
+	size_t len = strlen(name);
+
+	for (const char *at = words; (at = strstr(at, name)); at++)
+		if ((at == words || at[-1] == ' ') && (at[len] == ' ' || !at[len]))
+			return true;
+	return false;
+}
+
 static void test_transitions(void **state _unused_)
 {
-	static const bool legal[_EJECTION_STATE_MAX][_EJECTION_STATE_MAX] = {
-	    [EJECTION_UP] = {[EJECTION_DOWN] = true},
-	    [EJECTION_DOWN] = {[EJECTION_UP] = true, [EJECTION_PROBING] = true},
-	    [EJECTION_PROBING] = {[EJECTION_UP] = true, [EJECTION_DOWN] = true},
+	static const char *const legal[_HEALTH_STATE_MAX] = {
+	    [HEALTH_UP] = "going_down down ejected",
+	    [HEALTH_UNCHECKED] = "up down ejected",
+	    [HEALTH_FALLING] = "up down ejected",
+	    [HEALTH_DOWN] = "up going_up",
+	    [HEALTH_RISING] = "up down",
+	    [HEALTH_EJECTED] = "up down probing",
+	    [HEALTH_PROBING] = "up down ejected",
 	};
 
-	for (int from = 0; from < _EJECTION_STATE_MAX; from++)
-		for (int to = 0; to < _EJECTION_STATE_MAX; to++)
-			assert_int_equal(ejection_may_enter(from, to), legal[from][to]);
+	for (int from = 0; from < _HEALTH_STATE_MAX; from++)
+		for (int to = 0; to < _HEALTH_STATE_MAX; to++)
+			assert_int_equal(health_may_enter(from, to), is_word(legal[from], to));
 }
 
 /* The time doubles with each failed probe, up to the bound. */
 static void test_time_grows(void **state _unused_)
 {
 	static const uint64_t times[] = {10, 20, 40, 80, 80, 80};
-	struct ejection e = {0};
+	struct health e = {0};
 	uint64_t now = 100 * S;
 
-	assert_false(ejection_asked(&e, now));
-	assert_true(ejection_failed(&e, &defaults, false, ECONNREFUSED, now));
+	assert_false(health_asked(&e, now));
+	assert_true(health_failed(&e, &defaults, false, ECONNREFUSED, now));
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
-		assert_int_equal(e.state, EJECTION_DOWN);
+		assert_int_equal(e.state, HEALTH_EJECTED);
 		assert_int_equal(e.time_ns, times[i] * S);
 		assert_int_equal(e.fails, i + 1);
-		assert_int_equal(ejection_rank(&e, &defaults, true, now), RANK_PASSED_OVER);
+		assert_int_equal(health_rank(&e, &defaults, true, now), RANK_PASSED_OVER);
 		now += times[i] * S - 1;
-		assert_int_equal(ejection_rank(&e, &defaults, true, now), RANK_PASSED_OVER);
+		assert_int_equal(health_rank(&e, &defaults, true, now), RANK_PASSED_OVER);
 		now++;
-		assert_int_equal(ejection_rank(&e, &defaults, true, now), RANK_GOOD);
-		assert_int_equal(ejection_rank(&e, &defaults, false, now), RANK_PASSED_OVER);
+		assert_int_equal(health_rank(&e, &defaults, true, now), RANK_GOOD);
+		assert_int_equal(health_rank(&e, &defaults, false, now), RANK_PASSED_OVER);
 		/* One session tries it. */
-		assert_true(ejection_asked(&e, now));
-		assert_int_equal(ejection_rank(&e, &defaults, true, now), RANK_PASSED_OVER);
-		assert_false(ejection_asked(&e, now));
-		assert_false(ejection_failed(&e, &defaults, false, ECONNREFUSED, now));
-		assert_true(ejection_failed(&e, &defaults, true, ECONNREFUSED, now));
+		assert_true(health_asked(&e, now));
+		assert_int_equal(health_rank(&e, &defaults, true, now), RANK_PASSED_OVER);
+		assert_false(health_asked(&e, now));
+		assert_false(health_failed(&e, &defaults, false, ECONNREFUSED, now));
+		assert_true(health_failed(&e, &defaults, true, ECONNREFUSED, now));
 	}
-	assert_true(ejection_succeeded(&e, now));
-	assert_int_equal(ejection_rank(&e, &defaults, true, now), RANK_GOOD);
+	assert_true(health_succeeded(&e, now));
+	assert_int_equal(health_rank(&e, &defaults, true, now), RANK_GOOD);
 	/* From the beginning. */
-	assert_true(ejection_failed(&e, &defaults, false, ECONNREFUSED, now));
+	assert_true(health_failed(&e, &defaults, false, ECONNREFUSED, now));
 	assert_int_equal(e.time_ns, 10 * S);
 	assert_int_equal(e.fails, 1);
 }
@@ -71,72 +87,171 @@ static void test_time_grows(void **state _unused_)
 static void test_max_fails(void **state _unused_)
 {
 	struct pool_config c = defaults;
-	struct ejection e = {0};
+	struct health e = {0};
 
 	c.max_fails = 3;
-	assert_false(ejection_failed(&e, &c, false, ECONNREFUSED, 100 * S));
-	assert_false(ejection_failed(&e, &c, false, ECONNREFUSED, 110 * S));
+	assert_false(health_failed(&e, &c, false, ECONNREFUSED, 100 * S));
+	assert_false(health_failed(&e, &c, false, ECONNREFUSED, 110 * S));
 	/* Not within the time: these are the first of others. */
-	assert_false(ejection_failed(&e, &c, false, ECONNREFUSED, 111 * S));
-	assert_false(ejection_failed(&e, &c, false, ECONNREFUSED, 112 * S));
-	assert_false(ejection_succeeded(&e, 113 * S));
-	assert_true(ejection_failed(&e, &c, false, ECONNREFUSED, 114 * S));
+	assert_false(health_failed(&e, &c, false, ECONNREFUSED, 111 * S));
+	assert_false(health_failed(&e, &c, false, ECONNREFUSED, 112 * S));
+	assert_false(health_succeeded(&e, 113 * S));
+	assert_true(health_failed(&e, &c, false, ECONNREFUSED, 114 * S));
 	assert_int_equal(e.fails, 3);
 
 	c.max_fails = 0;
-	e = (struct ejection){0};
+	e = (struct health){0};
 	for (unsigned int i = 0; i < 100; i++)
-		assert_false(ejection_failed(&e, &c, false, ECONNREFUSED, 100 * S));
-	assert_int_equal(ejection_rank(&e, &c, true, 100 * S), RANK_GOOD);
+		assert_false(health_failed(&e, &c, false, ECONNREFUSED, 100 * S));
+	assert_int_equal(health_rank(&e, &c, true, 100 * S), RANK_GOOD);
 }
 
 /* Sessions that began before it was passed over change nothing when they fail, all when they do
  * not. */
 static void test_late_results(void **state _unused_)
 {
-	struct ejection e = {0};
+	struct health e = {0};
 
-	assert_true(ejection_failed(&e, &defaults, false, ETIMEDOUT, 100 * S));
-	assert_false(ejection_failed(&e, &defaults, false, ETIMEDOUT, 101 * S));
+	assert_true(health_failed(&e, &defaults, false, ETIMEDOUT, 100 * S));
+	assert_false(health_failed(&e, &defaults, false, ETIMEDOUT, 101 * S));
 	assert_int_equal(e.until_ns, 110 * S);
-	assert_false(ejection_answered(&e, 102 * S));
-	assert_true(ejection_succeeded(&e, 102 * S));
-	assert_int_equal(e.state, EJECTION_UP);
-	assert_true(ejection_answered(&e, 103 * S));
+	assert_false(health_answered(&e, 102 * S));
+	assert_true(health_succeeded(&e, 102 * S));
+	assert_int_equal(e.state, HEALTH_UP);
+	assert_true(health_answered(&e, 103 * S));
 }
 
 /* A probe whose client leaves says nothing: the next session is the probe. */
 static void test_probe_abandoned(void **state _unused_)
 {
-	struct ejection e = {0};
+	struct health e = {0};
 
-	assert_true(ejection_failed(&e, &defaults, false, ETIMEDOUT, 100 * S));
-	assert_true(ejection_asked(&e, 110 * S));
-	ejection_abandoned(&e, true, 110 * S, 111 * S);
-	assert_int_equal(ejection_rank(&e, &defaults, true, 111 * S), RANK_GOOD);
-	assert_true(ejection_asked(&e, 111 * S));
-	assert_true(ejection_failed(&e, &defaults, true, ETIMEDOUT, 116 * S));
+	assert_true(health_failed(&e, &defaults, false, ETIMEDOUT, 100 * S));
+	assert_true(health_asked(&e, 110 * S));
+	health_abandoned(&e, true, 110 * S, 111 * S);
+	assert_int_equal(health_rank(&e, &defaults, true, 111 * S), RANK_GOOD);
+	assert_true(health_asked(&e, 111 * S));
+	assert_true(health_failed(&e, &defaults, true, ETIMEDOUT, 116 * S));
 	assert_int_equal(e.time_ns, 20 * S);
 }
 
 /* Where an answer is overdue, others are asked; any answer ends the doubt. */
 static void test_doubt(void **state _unused_)
 {
-	struct ejection e = {0};
+	struct health e = {0};
 	uint64_t now = 100 * S;
 
-	assert_false(ejection_asked(&e, now));
-	assert_int_equal(ejection_rank(&e, &defaults, true, now + 250 * MS), RANK_GOOD);
-	assert_int_equal(ejection_rank(&e, &defaults, true, now + 251 * MS), RANK_DOUBTFUL);
-	assert_false(ejection_asked(&e, now + 251 * MS));
-	assert_true(ejection_answered(&e, now + 252 * MS));
-	assert_int_equal(ejection_rank(&e, &defaults, true, now + S), RANK_GOOD);
+	assert_false(health_asked(&e, now));
+	assert_int_equal(health_rank(&e, &defaults, true, now + 250 * MS), RANK_GOOD);
+	assert_int_equal(health_rank(&e, &defaults, true, now + 251 * MS), RANK_DOUBTFUL);
+	assert_false(health_asked(&e, now + 251 * MS));
+	assert_true(health_answered(&e, now + 252 * MS));
+	assert_int_equal(health_rank(&e, &defaults, true, now + S), RANK_GOOD);
 	/* Another's wait is not ended by one who gives up. */
-	assert_false(ejection_asked(&e, now + S));
-	ejection_abandoned(&e, false, now + 500 * MS, now + 2 * S);
-	assert_int_equal(ejection_rank(&e, &defaults, true, now + 2 * S), RANK_DOUBTFUL);
-	ejection_abandoned(&e, false, now + S, now + 2 * S);
-	assert_int_equal(ejection_rank(&e, &defaults, true, now + 2 * S), RANK_GOOD);
+	assert_false(health_asked(&e, now + S));
+	health_abandoned(&e, false, now + 500 * MS, now + 2 * S);
+	assert_int_equal(health_rank(&e, &defaults, true, now + 2 * S), RANK_DOUBTFUL);
+	health_abandoned(&e, false, now + S, now + 2 * S);
+	assert_int_equal(health_rank(&e, &defaults, true, now + 2 * S), RANK_GOOD);
+}
+
+/* ---- checks ----------------------------------------------------------------------------- */
+
+static const struct pool_config checked = {.max_fails = 1,
+					   .fail_timeout = 10 * S,
+					   .connect_timeout = 5 * S,
+					   .health_check = HEALTH_CHECK_TCP,
+					   .health_rise = 2,
+					   .health_fall = 3};
+
+/* 'p': a check passed, 'f': one failed, 'e': a session failed; then the state is that one. */
+static void assert_states(struct health *h, const struct pool_config *c, const char *events,
+			  const char *want)
+{
+	char got[256] = "";
+
+	for (const char *e = events; *e; e++) {
+		struct check_result r = {.outcome = *e == 'p' ? CHECK_PASSED : CHECK_TIMEOUT,
+					 .at_ns = 100 * S};
+		enum health_state before = health_state_of(h);
+		bool changed;
+
+		if (*e == 'e')
+			changed = health_failed(h, c, false, ECONNREFUSED, 100 * S);
+		else
+			changed = health_checked(h, c, &r);
+		assert_int_equal(changed, health_state_of(h) != before);
+		(void)snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s",
+			       e == events ? "" : " ", health_state_str[health_state_of(h)]);
+	}
+	assert_string_equal(got, want);
+}
+
+static void test_checks(void **state _unused_)
+{
+	static const struct {
+		const char *events, *states;
+	} cases[] = {
+	    /* The first decides. */
+	    {"p", "up"},
+	    {"f", "down"},
+	    {"e", "ejected"},
+	    {"pff", "up going_down going_down"},
+	    {"pfffff", "up going_down going_down down down down"},
+	    {"pffpff", "up going_down going_down up going_down going_down"},
+	    {"fppp", "down going_up up up"},
+	    {"fpfpp", "down going_up down going_up up"},
+	    /* What sessions say of one that is down changes nothing. */
+	    {"fepep", "down down going_up going_up up"},
+	    /* Ejected: rise checks since then bring it back, fall checks take it down. */
+	    {"ppppepp", "up up up up ejected ejected up"},
+	    {"ppefff", "up up ejected ejected ejected down"},
+	    {"pffef", "up going_down going_down ejected ejected"},
+	    {"peffpp", "up ejected ejected ejected ejected up"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct health h = {0};
+
+		health_reset(&h, &checked);
+		assert_int_equal(health_state_of(&h), HEALTH_UNCHECKED);
+		assert_true(health_is_usable(&h));
+		assert_states(&h, &checked, cases[i].events, cases[i].states);
+	}
+}
+
+/* One check is enough for each way. */
+static void test_checks_at_once(void **state _unused_)
+{
+	struct pool_config c = checked;
+	struct health h = {0};
+
+	c.health_rise = c.health_fall = 1;
+	health_reset(&h, &c);
+	assert_states(&h, &c, "pfpffp", "up down up down down up");
+	assert_states(&h, &c, "ep", "ejected up");
+	assert_states(&h, &c, "ef", "ejected down");
+}
+
+/* A probe that was on its way when checks decided says nothing any more. */
+static void test_probe_and_checks(void **state _unused_)
+{
+	struct health h = {0};
+
+	health_reset(&h, &checked);
+	assert_states(&h, &checked, "pe", "up ejected");
+	assert_true(health_asked(&h, 110 * S));
+	assert_states(&h, &checked, "fff", "probing probing down");
+	assert_false(health_failed(&h, &checked, true, ETIMEDOUT, 111 * S));
+	health_abandoned(&h, true, 110 * S, 111 * S);
+	assert_false(health_succeeded(&h, 111 * S));
+	assert_true(health_answered(&h, 111 * S));
+	assert_int_equal(health_state_of(&h), HEALTH_DOWN);
+	assert_int_equal(health_rank(&h, &checked, true, 1000 * S), RANK_PASSED_OVER);
+
+	health_restart(&h, &checked);
+	assert_int_equal(health_state_of(&h), HEALTH_UNCHECKED);
+	assert_int_equal(h.times, 1);
 }
 
 /* ---- the pool --------------------------------------------------------------------------- */
@@ -216,9 +331,10 @@ static void connects(struct fixture *f, struct session *s)
 /* As if nobody had been served so far: the first that may be had is the next. */
 static void even_out(struct fixture *f)
 {
+	f->pool->place = 0;
 	for (size_t i = 0; i < f->pool->n_servers; i++) {
 		f->pool->servers[i]->current_weight = 0;
-		f->pool->servers[i]->total = 0;
+		f->pool->servers[i]->place = 0;
 	}
 }
 
@@ -262,7 +378,7 @@ static void check_backup_takes_over(enum balance balance)
 	f.pool->servers[1]->active--;
 	/* b and d alone, until the others' 20 s are over. */
 	f.now += 19 * S;
-	assert_string_equal(server_state(f.pool->servers[0]), "down");
+	assert_string_equal(server_state(f.pool->servers[0]), "ejected");
 	assert_string_equal(server_state(f.pool->servers[1]), "up");
 	for (int i = 0; i < 6; i++) {
 		struct session s = {0};
@@ -288,7 +404,7 @@ static void test_one_probe(void **state _unused_)
 	make(&f, BALANCE_LEAST_SESSIONS);
 	assert_tries(&f, "a", "ab");
 	f.now += 10 * S;
-	f.pool->servers[0]->total = 0; /* it would be the next for everybody */
+	f.pool->place = f.pool->servers[0]->place = 0; /* it would be the next for everybody */
 	assert_int_equal(next(&f, &probe), 'a');
 	assert_string_equal(server_state(f.pool->servers[0]), "probing");
 	for (int i = 0; i < 8; i++) {
@@ -351,7 +467,7 @@ static void test_attempt_spared(void **state _unused_)
 	assert_int_equal(next(&f, &s), 'a');
 	attempt_spare(s.last, &s.where, &s.attempt, f.now);
 	server_release(s.last);
-	assert_string_equal(server_state(f.pool->servers[0]), "down");
+	assert_string_equal(server_state(f.pool->servers[0]), "ejected");
 	assert_tries(&f, "a", "ae");
 	assert_tries(&f, "", "b");
 	pool_free(f.pool);
@@ -420,7 +536,7 @@ static void test_addresses_first(void **state _unused_)
 	fails(&f, &s);
 	assert_int_equal(last_byte(&s.where), 22);
 	s = (struct session){0};
-	f.pool->servers[1]->current_weight = -10;
+	f.pool->servers[1]->current_weight = -1000;
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		assert_int_not_equal(next(&f, &s), '-');
 		assert_int_equal(last_byte(&s.where), order[i]);
@@ -454,7 +570,7 @@ static void test_addresses_keep_their_state(void **state _unused_)
 	assert_string_equal(server_state(f.pool->servers[0]), "up");
 	/* The result of an attempt to an address that is gone changes nothing. */
 	s = (struct session){0};
-	f.pool->servers[1]->current_weight = -10;
+	f.pool->servers[1]->current_weight = -1000;
 	assert_int_equal(next(&f, &s), 'a');
 	server_set_addrs(f.pool->servers[0], now, 1);
 	fails(&f, &s);
@@ -477,6 +593,9 @@ int main(void)
 	    cmocka_unit_test(test_full_servers),
 	    cmocka_unit_test(test_attempt_spared),
 	    cmocka_unit_test(test_addresses_are_passed_over),
+	    cmocka_unit_test(test_checks),
+	    cmocka_unit_test(test_checks_at_once),
+	    cmocka_unit_test(test_probe_and_checks),
 	    cmocka_unit_test(test_addresses_first),
 	    cmocka_unit_test(test_addresses_keep_their_state),
 	};

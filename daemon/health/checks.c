@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "checks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "../config/config.h"
+#include "../daemon.h"
+#include "../log.h"
+#include "../setup.h"
+#include "../upstream/pool.h"
+#include "../worker.h"
+#include "check.h"
+
+/* The first checks are made within this time, or within health_interval. */
+#define FIRST_NS (200 * NSEC_PER_MSEC)
+/* How long it takes until a check that has to wait for others tries again. */
+#define CROWDED_NS (20 * NSEC_PER_MSEC)
+
+/* A server, and what is going on with it. */
+struct watched {
+	LIST_ENTRY(watched) link;
+	struct checks *all;
+	struct server *server;
+	struct event *timer; /* when its next check begins */
+	LIST_HEAD(, check) running;
+	uint64_t busy;     /* a bit for each slot whose address is being checked */
+	unsigned int last; /* slot that was checked last */
+	bool late;         /* a check would have begun, but the one before goes on */
+};
+
+/* xorshift64: it only has to be different for each server and time. */
+static uint64_t below(struct checks *all, uint64_t bound)
+{
+	all->random ^= all->random << 13;
+	all->random ^= all->random >> 7;
+	all->random ^= all->random << 17;
+	return bound ? all->random % bound : 0;
+}
+
+/* Between 90 % and 110 % of it. */
+static uint64_t about(struct checks *all, uint64_t ns)
+{
+	return ns - ns / 10 + below(all, ns / 5);
+}
+
+/* The timer's place is reserved from the beginning: it cannot fail. */
+static void set_timer(struct watched *w, uint64_t ns)
+{
+	const struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+				   .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
+
+	(void)evtimer_add(w->timer, &tv);
+}
+
+/* The newest. */
+static const struct pool_config *config_of(const struct watched *w)
+{
+	return w->server->newest->config;
+}
+
+static uint64_t interval_of(const struct watched *w)
+{
+	return config_of(w)->health_interval;
+}
+
+/* ---- a check ---------------------------------------------------------------------------- */
+
+static void forget(struct check *c)
+{
+	struct watched *w = c->owner;
+
+	LIST_REMOVE(c, link);
+	w->busy &= ~(UINT64_C(1) << c->turn.slot);
+	w->all->running--;
+	check_free(c);
+}
+
+static void on_done(struct check *c, const struct check_result *r)
+{
+	struct watched *w = c->owner;
+
+	if (r && server_checked(w->server, &c->turn, r))
+		workers_check_kept(w->all->daemon);
+	forget(c);
+	if (w->late)
+		set_timer(w, 0);
+	w->late = false;
+}
+
+static void begin(struct watched *w, const struct check_turn *turn)
+{
+	struct check *c =
+	    check_begin(w->all->base, config_of(w), w->server->text, turn, on_done, w);
+
+	if (!c)
+		return; /* no memory: as if it had found nothing out */
+	LIST_INSERT_HEAD(&w->running, c, link);
+	w->busy |= UINT64_C(1) << turn->slot;
+	w->all->running++;
+}
+
+static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct watched *w = arg;
+	struct checks *all = w->all;
+	struct check_turn turn;
+
+	if (all->running >= CHECKS_MAX) {
+		set_timer(w, CROWDED_NS / 2 + below(all, CROWDED_NS));
+		return;
+	}
+	if (!server_next_check(w->server, w->busy, w->last, &turn)) {
+		/* If the one before is why, its end begins the next. */
+		w->late = w->busy;
+		set_timer(w, about(all, interval_of(w)));
+		return;
+	}
+	w->last = turn.slot;
+	begin(w, &turn);
+	set_timer(w, turn.more ? below(all, MIN(FIRST_NS, interval_of(w)) / turn.n_addrs)
+			       : about(all, interval_of(w) / turn.n_addrs));
+}
+
+/* ---- servers ---------------------------------------------------------------------------- */
+
+static void watched_free(struct watched *w)
+{
+	struct check *c;
+
+	while ((c = LIST_FIRST(&w->running)))
+		forget(c);
+	LIST_REMOVE(w, link);
+	if (w->timer)
+		event_free(w->timer);
+	w->server->watched = NULL;
+	server_unref(w->server);
+	free(w);
+}
+
+/* 0 or -ENOMEM. */
+static int add(struct checks *all, struct server *s)
+{
+	uint64_t most = MIN(FIRST_NS, s->newest->config->health_interval);
+	const struct timeval first = {.tv_usec = (suseconds_t)(below(all, most) / 1000)};
+	struct watched *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->all = all;
+	w->server = server_ref(s);
+	s->watched = w;
+	LIST_INIT(&w->running);
+	LIST_INSERT_HEAD(&all->servers, w, link);
+	w->timer = evtimer_new(all->base, on_timer, w);
+	if (w->timer && evtimer_add(w->timer, &first) == 0)
+		return 0;
+	watched_free(w);
+	return -ENOMEM;
+}
+
+void checks_look(const struct server *s)
+{
+	struct watched *w = s->watched;
+
+	if (w)
+		set_timer(w, 0);
+}
+
+/* Whether the newest configuration has the server checked. */
+static bool is_wanted(const struct server *s)
+{
+	return !s->removed && s->newest->config->health_check != HEALTH_CHECK_NONE;
+}
+
+int checks_follow(struct checks *all)
+{
+	const struct setup *setup = all->daemon->setup;
+	struct watched *w, *next;
+	int err = 0;
+
+	for (w = LIST_FIRST(&all->servers); w; w = next) {
+		next = LIST_NEXT(w, link);
+		if (!is_wanted(w->server))
+			watched_free(w);
+	}
+	for (size_t i = 0; !err && i < setup->n_pools; i++)
+		for (size_t j = 0; !err && j < setup->pools[i]->n_servers; j++) {
+			struct server *s = setup->pools[i]->servers[j];
+
+			if (is_wanted(s) && !s->watched)
+				err = add(all, s);
+		}
+	return err ? log_errno(err, "setting up the checks of servers") : 0;
+}
+
+int checks_start(struct checks *all, struct daemon *d, struct event_base *base)
+{
+	*all = (struct checks){.daemon = d, .base = base, .random = d->instance | 1};
+	return checks_follow(all);
+}
+
+void checks_stop(struct checks *all)
+{
+	struct watched *w;
+
+	while ((w = LIST_FIRST(&all->servers)))
+		watched_free(w);
+}

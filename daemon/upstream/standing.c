@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "standing.h"
+
+#include "../log.h"
+
+/* What a server that is back begins with, in hundredths of its weight. */
+#define SLOW_START_LEAST 10
+
+const char *const server_mode_str[_SERVER_MODE_MAX] = {
+    [MODE_READY] = "ready",
+    [MODE_DRAIN] = "drain",
+    [MODE_MAINT] = "maint",
+};
+
+/* ---- operators -------------------------------------------------------------------------- */
+
+bool server_set_mode(struct server *s, enum server_mode mode, uint64_t now)
+{
+	enum server_mode was;
+
+	(void)pthread_mutex_lock(&s->lock->mutex);
+	was = s->mode;
+	s->mode = mode;
+	if (mode != was && mode != MODE_READY)
+		s->losses++;
+	/* What was known of it is old. */
+	if (was == MODE_MAINT && mode != was) {
+		for (unsigned int i = 0; i < s->n_slots; i++)
+			health_restart(&s->targets[i].health, &s->pool);
+		s->back_ns = now;
+	}
+	(void)pthread_mutex_unlock(&s->lock->mutex);
+	if (mode != was)
+		log_info("server %s/%s: %s, as an operator wants", s->pool_name, s->name,
+			 server_mode_str[mode]);
+	return mode != was && mode != MODE_READY;
+}
+
+void server_set_weight(struct server *s, unsigned int weight)
+{
+	unsigned int was;
+
+	(void)pthread_mutex_lock(&s->lock->mutex);
+	was = s->weight;
+	s->weight = weight;
+	(void)pthread_mutex_unlock(&s->lock->mutex);
+	if (weight != was)
+		log_info("server %s/%s: weight %u, as an operator wants; it was %u", s->pool_name,
+			 s->name, weight, was);
+}
+
+/* ---- what it is now --------------------------------------------------------------------- */
+
+bool server_has_room(const struct server *s)
+{
+	return s->mode == MODE_READY &&
+	       (!s->config.max_sessions || s->active < s->config.max_sessions);
+}
+
+unsigned int server_share(const struct server *s, uint64_t now)
+{
+	uint64_t span = s->pool.slow_start, age = now > s->back_ns ? now - s->back_ns : 0;
+
+	if (!s->back_ns || age >= span)
+		return s->weight * 100;
+	return s->weight * (unsigned int)(SLOW_START_LEAST + (100 - SLOW_START_LEAST) * age / span);
+}
+
+/* Of several addresses the best one counts. */
+static const struct target *best_target(const struct server *s)
+{
+	static const uint8_t order[_HEALTH_STATE_MAX] = {
+	    [HEALTH_UP] = 0,      [HEALTH_FALLING] = 1, [HEALTH_UNCHECKED] = 2, [HEALTH_RISING] = 3,
+	    [HEALTH_PROBING] = 4, [HEALTH_EJECTED] = 5, [HEALTH_DOWN] = 6,
+	};
+	const struct target *best = NULL;
+
+	for (uint64_t rest = s->used; rest; rest &= rest - 1) {
+		const struct target *t = &s->targets[__builtin_ctzll(rest)];
+
+		if (!best ||
+		    order[health_state_of(&t->health)] < order[health_state_of(&best->health)])
+			best = t;
+	}
+	return best;
+}
+
+const char *server_state(const struct server *s)
+{
+	const struct target *best = best_target(s);
+
+	if (s->mode != MODE_READY)
+		return server_mode_str[s->mode];
+	return best ? health_state_str[health_state_of(&best->health)] : "unresolved";
+}
+
+bool server_is_up(const struct server *s)
+{
+	const struct target *best = best_target(s);
+
+	return s->mode == MODE_READY && best && health_is_usable(&best->health);
+}
+
+const struct target *server_culprit(const struct server *s)
+{
+	const struct target *best = best_target(s);
+
+	return s->mode == MODE_READY && best && health_state_of(&best->health) != HEALTH_UP ? best
+											    : NULL;
+}
