@@ -120,7 +120,7 @@ def test_page_shows_the_daemon(env):
         servers = {row[0].split("\n")[0]: row for row in rows_of(browser, "pools")}
         assert list(servers) == ["main/a", "dead/d", "dead/n", "tcp/s"], servers
         assert servers["main/a"][1] == "up" and servers["main/a"][6] == "1"
-        assert servers["dead/d"][1].startswith("down\nConnection refused"), servers
+        assert servers["dead/d"][1].startswith("ejected\nConnection refused"), servers
         assert servers["dead/n"][:2] == ["dead/n\nbackup", "unresolved"], servers
         assert "2 not up" in text_of(browser, "#pools-summary")
         assert ["connect_failed", "1"] in rows_of(browser, "http-ends")

@@ -43,7 +43,10 @@ function remember(answer) {
 
 /* ---- what is shown ---- */
 
-const KINDS = { up: 'good', down: 'bad', probing: 'warn', unresolved: 'warn' };
+const KINDS = {
+	up: 'good', unchecked: 'good', going_down: 'warn', down: 'bad', going_up: 'warn', ejected: 'bad',
+	probing: 'warn', unresolved: 'warn', drain: 'warn', maint: 'warn',
+};
 const WHY_COPIED = {
 	young: 'over before it was worth a hand-over', config: 'engine = copy', unavailable: 'the kernel engine is off',
 	unix: 'a unix socket', half_closed: 'one side had ended', map_full: 'no room in the kernel\u2019s map',
@@ -108,11 +111,16 @@ function showListeners({ status }) {
 	], status.listeners.slice(0, ROWS_MAX), true);
 }
 
+/* Sessions say so, or checks. */
+function reasonOf(target) {
+	return target.state === 'ejected' || target.state === 'probing' ? target.last_error : target.check_reason;
+}
+
 /* A server's state, and why it is not up. */
 function standing({ server }) {
 	const down = server.targets.filter((t) => t.state !== 'up');
 	const notes = down.map((t) => [server.targets.length > 1 ? t.address : '', t.state === server.state ? '' : t.state,
-				       t.last_error, t.passed_over_ms ? `again in ${age(t.passed_over_ms + 999)}` : '']
+				       reasonOf(t), t.passed_over_ms ? `again in ${age(t.passed_over_ms + 999)}` : '']
 		.filter(Boolean).join(', '));
 
 	return { text: server.state, kind: KINDS[server.state] || 'plain', note: notes.join('; ') };
