@@ -263,7 +263,9 @@ static void stop(struct worker *w, struct listen_socket *ls)
 	ls->event = NULL;
 	loop_timer_cancel(&w->loop, &ls->retry);
 	/* Connections still in the queue are refused, as a closed port refuses them. */
-	closep_(&ls->fd);
+	if (ls->fd >= 0)
+		(void)close(ls->fd);
+	ls->fd = -1;
 }
 
 void accept_adopt(struct worker *w, struct setup *s, struct setup *was)

@@ -16,7 +16,7 @@
 
 /* Whom the resolver tells about a name. */
 struct named_server {
-	SLIST_ENTRY(named_server) link;
+	LIST_ENTRY(named_server) link;
 	struct daemon *daemon;
 	struct server *server;
 };
@@ -45,7 +45,7 @@ static int watch_server(struct addresses *a, struct server *s, const struct endp
 	if (!named)
 		return log_errno(-ENOMEM, "server %s", s->name);
 	*named = (struct named_server){.daemon = a->daemon, .server = s};
-	SLIST_INSERT_HEAD(&a->named, named, link);
+	LIST_INSERT_HEAD(&a->named, named, link);
 	return resolver_watch(a->resolver, e->host, e->port, on_resolved, named);
 }
 
@@ -66,18 +66,69 @@ static int start_server(struct addresses *a, struct server *s, const struct endp
 	return e->kind == ENDPOINT_NAME ? watch_server(a, s, e) : 0;
 }
 
-int addresses_start(struct addresses *a, struct daemon *d, struct event_base *base)
+/* Those of the setup's servers that no setup had before, or all of them. */
+static int start_servers(struct addresses *a, const struct setup *s, bool all)
 {
 	int err = 0;
 
+	for (size_t i = 0; !err && i < s->n_pools; i++) {
+		const struct pool *p = s->pools[i];
+
+		for (size_t j = 0; !err && j < p->n_servers; j++)
+			if (all || !p->servers[j]->newest)
+				err =
+				    start_server(a, p->servers[j], &p->config->servers[j].endpoint);
+	}
+	return err;
+}
+
+int addresses_start(struct addresses *a, struct daemon *d, struct event_base *base)
+{
 	a->daemon = d;
 	a->base = base;
+	return start_servers(a, d->setup, true);
+}
 
-	for (size_t i = 0; !err && i < d->setup->n_pools; i++)
-		for (size_t j = 0; !err && j < d->setup->pools[i]->n_servers; j++)
-			err = start_server(a, d->setup->pools[i]->servers[j],
-					   &d->setup->config->pools[i].servers[j].endpoint);
-	return err;
+int addresses_add(struct addresses *a, const struct setup *s)
+{
+	return start_servers(a, s, false);
+}
+
+/* Whose names are looked up no more. */
+typedef bool (*gone_fn)(const struct server *s);
+
+static void forget(struct addresses *a, gone_fn gone)
+{
+	struct named_server *named, *next;
+
+	for (named = LIST_FIRST(&a->named); named; named = next) {
+		next = LIST_NEXT(named, link);
+		if (!gone(named->server))
+			continue;
+		LIST_REMOVE(named, link);
+		resolver_unwatch(a->resolver, named);
+		free(named);
+	}
+}
+
+static bool is_new(const struct server *s)
+{
+	return !s->newest;
+}
+
+void addresses_undo(struct addresses *a)
+{
+	forget(a, is_new);
+}
+
+static bool is_removed(const struct server *s)
+{
+	return s->removed;
+}
+
+void addresses_retire(struct addresses *a)
+{
+	forget(a, is_removed);
 }
 
 void addresses_stop(struct addresses *a)
@@ -85,8 +136,8 @@ void addresses_stop(struct addresses *a)
 	struct named_server *named;
 
 	resolver_free(a->resolver);
-	while ((named = SLIST_FIRST(&a->named))) {
-		SLIST_REMOVE_HEAD(&a->named, link);
+	while ((named = LIST_FIRST(&a->named))) {
+		LIST_REMOVE(named, link);
 		free(named);
 	}
 	internal_stop(a->internal);

@@ -14,12 +14,13 @@ struct event_base;
 struct internal;
 struct named_server;
 struct resolver;
+struct setup;
 
 struct addresses {
 	struct daemon *daemon;
 	struct event_base *base;
 	struct resolver *resolver; /* NULL: no server has a name */
-	SLIST_HEAD(, named_server) named;
+	LIST_HEAD(, named_server) named;
 	struct internal *internal; /* NULL: no pool wants it */
 	struct addr internal_at;
 };
@@ -27,5 +28,11 @@ struct addresses {
 /* Begins, with one that is all zero. 0 or a negative errno after logging; addresses_stop() is right
  * in either case. */
 int addresses_start(struct addresses *a, struct daemon *d, struct event_base *base);
+/* The same for servers that this setup, which is not the newest yet, has and none before it.
+ * addresses_undo() is right in either case, where it will not be. */
+int addresses_add(struct addresses *a, const struct setup *s);
+void addresses_undo(struct addresses *a);
+/* Names of servers that are removed are looked up no more. */
+void addresses_retire(struct addresses *a);
 /* After the workers have ended. */
 void addresses_stop(struct addresses *a);

@@ -115,10 +115,15 @@ void daemon_fini(struct daemon *d)
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_stop(&d->workers[i]);
 	memory_watch_fini(&d->memory_watch);
-	for (unsigned int i = 0; d->setup && i < d->n_workers; i++)
+	for (unsigned int i = 0; d->setup && i < d->n_workers; i++) {
+		if (d->retiring)
+			accept_stop(&d->workers[i], d->retiring);
 		accept_stop(&d->workers[i], d->setup);
+	}
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_fini(&d->workers[i]);
+	if (d->retiring)
+		bindings_retire(d->retiring);
 	if (d->setup)
 		bindings_close(d->setup);
 	setups_fini(&d->setups);

@@ -24,9 +24,10 @@ struct worker;
 struct daemon {
 	const struct config *config; /* the newest setup's; main thread only */
 	struct setup *setup;         /* the newest; main thread only */
-	struct setups setups;        /* all of them */
-	struct maps *maps;           /* NULL: the kernel engine is off */
-	struct bypass_maps *bypass;  /* NULL: there is no bypass */
+	struct setup *retiring;     /* that before it, while workers may have it; NULL: none does */
+	struct setups setups;       /* all of them */
+	struct maps *maps;          /* NULL: the kernel engine is off */
+	struct bypass_maps *bypass; /* NULL: there is no bypass */
 	struct worker *workers;
 	unsigned int n_workers;
 	struct slots slots;

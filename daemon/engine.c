@@ -10,8 +10,7 @@
 #include "log.h"
 #include "splice/maps.h"
 
-/* Whether any listener would use the bypass. */
-static bool wants_bypass(const struct config *c)
+bool engine_wants_bypass(const struct config *c)
 {
 	for (size_t i = 0; i < c->n_listeners; i++)
 		if (c->listeners[i].local_bypass)
@@ -27,7 +26,7 @@ static void open_bypass(struct daemon *d, struct doctor *doctor, unsigned int wo
 					      .blocking =
 						  d->config->bypass_trust == BYPASS_TRUST_ALL};
 
-	if (wants_bypass(d->config))
+	if (engine_wants_bypass(d->config))
 		doctor_load_bypass(doctor, &o, &d->bypass);
 }
 

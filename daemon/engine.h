@@ -3,8 +3,14 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
+struct config;
 struct daemon;
 struct doctor;
+
+/* Whether any listener would use the bypass. */
+bool engine_wants_bypass(const struct config *c);
 
 /* Loads the programs, unless they are not wanted: d->maps stays NULL where they cannot be had.
  * Needs privileges. 0, or a negative errno after logging that `engine = kernel` cannot be. */

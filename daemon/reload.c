@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "reload.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
 
+#include "addresses.h"
+#include "binding.h"
 #include "config/config.h"
 #include "daemon.h"
+#include "engine.h"
 #include "log.h"
+#include "setup.h"
 #include "util.h"
+#include "worker.h"
+
+/* ---- who is told ------------------------------------------------------------------------ */
 
 void reload_say_warnings(const struct config *c)
 {
@@ -15,62 +26,237 @@ void reload_say_warnings(const struct config *c)
 		log_write_all(LOG_LVL_WARNING, "%s: %s", c->warnings[i].where, c->warnings[i].text);
 }
 
-/* What is different from what runs, so that nobody believes it has taken effect. */
-static void say_reloaded(const struct config *running, const struct config *fresh)
+/* The service manager: that one begins; that it is over, whatever became of it. */
+static void notify(bool begins)
 {
-	char *names = NULL;
-	size_t size = 0;
-	FILE *f = open_memstream(&names, &size);
-	size_t n = f ? config_diff(running, fresh, f) : 0;
-
-	if (!f || fclose(f) != 0)
-		log_info("reload: %s is valid; log options are in effect, all others at a restart",
-			 running->path);
-	else if (!n)
-		log_info("reload: %s is valid, and all of it is in effect", running->path);
+	if (begins)
+		(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+				 now_ns() / NSEC_PER_USEC);
 	else
-		log_warn("reload: %s is valid; log options are in effect, and at a restart: %s",
-			 running->path, names);
-	free(names);
+		(void)sd_notify(0, "READY=1");
 }
 
-/* The access log first: it is what can fail, and then the rest stays as it was. */
-static void reload_log(struct daemon *d, const struct config *fresh)
+/* What is still as it was is told, so that nobody believes it has taken effect. */
+static void say_done(const struct reload_result *res)
 {
-	int err =
-	    log_access_setup(fresh->access_log, fresh->access_log_format, (uid_t)-1, (gid_t)-1);
+	const char *path = res->config->path;
 
-	if (err) {
-		(void)log_errno(err, "reload: access_log = %s", fresh->access_log);
-		log_error("reload: nothing is changed");
-		return;
+	if (*res->restart)
+		log_warn("reload: %s is valid, and in effect but for what waits for a restart: %s",
+			 path, res->restart);
+	else
+		log_info("reload: %s is valid, and all of it is in effect", path);
+}
+
+static void say_failed(const struct reload_result *res)
+{
+	_cleanup_free_ char *text = strdup(res->messages);
+	char *line, *rest = NULL;
+
+	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
+	     line = strtok_r(NULL, "\n", &rest))
+		log_write_all(LOG_LVL_ERROR, "%s", line);
+	log_error("reload: nothing is changed");
+}
+
+static void run(struct reload *r);
+
+static void finish(struct reload *r, const struct reload_result *res)
+{
+	struct reload_waiting all = TAILQ_HEAD_INITIALIZER(all);
+	struct reload_wait *w;
+
+	if (res->done)
+		say_done(res);
+	else
+		say_failed(res);
+	notify(false);
+	TAILQ_CONCAT(&all, &r->waiting, link);
+	while ((w = TAILQ_FIRST(&all))) {
+		TAILQ_REMOVE(&all, w, link);
+		w->over(w, res);
 	}
-	log_setup(fresh->log_target, fresh->log_level);
-	atomic_store(&d->access_log, fresh->access_log != NULL);
-	atomic_store(&d->log_empty, fresh->log_empty);
-	reload_say_warnings(fresh);
-	say_reloaded(d->config, fresh);
+	free(r->restart);
+	r->restart = NULL;
 }
 
-void reload(struct daemon *d)
+/* ---- the workers ------------------------------------------------------------------------ */
+
+/* Home again: the last one ends it. */
+static void on_adopted(void *owner _unused_, void *arg)
 {
-	_cleanup_config_ struct config *fresh = NULL;
-	char *errors = NULL, *line, *rest;
+	struct reload *r = arg;
+	struct daemon *d = r->daemon;
+	struct setup *was = d->retiring;
+
+	if (--r->remaining)
+		return;
+	bindings_retire(was);
+	d->retiring = NULL;
+	setup_unref(was);
+	finish(r,
+	       &(struct reload_result){.done = true, .restart = r->restart, .config = d->config});
+	if (r->again)
+		run(r);
+}
+
+/* In the worker's thread, between two turns. */
+static void on_setup(void *owner, void *arg)
+{
+	struct worker *w = owner;
+	struct reload *r = arg;
+
+	worker_adopt(w, setup_ref(w->daemon->setup));
+	mailbox_post(r->mail, &w->letters.adopted, on_adopted, r);
+}
+
+static void hand_out(struct reload *r)
+{
+	struct daemon *d = r->daemon;
+
+	r->remaining = d->n_workers;
+	for (unsigned int i = 0; i < d->n_workers; i++)
+		mailbox_post(&d->workers[i].mail, &d->workers[i].letters.setup, on_setup, r);
+}
+
+/* ---- the setup -------------------------------------------------------------------------- */
+
+/* From here on nothing fails. */
+static void commit(struct reload *r, struct setup *s)
+{
+	struct daemon *d = r->daemon;
+	const struct config *c = s->config;
+
+	log_setup(c->log_target, c->log_level);
+	atomic_store(&d->access_log, c->access_log != NULL);
+	atomic_store(&d->log_empty, c->log_empty);
+	reload_say_warnings(c);
+	setup_commit(s, d->setup);
+	bindings_commit(s, d->setup);
+	d->retiring = d->setup;
+	d->setup = s;
+	d->config = c;
+	addresses_retire(r->addresses);
+	hand_out(r);
+}
+
+/* The access log last: it is the one that cannot be undone. */
+static int prepare(struct reload *r, struct setup *s, FILE *errors)
+{
+	struct daemon *d = r->daemon;
+	const struct config *c = s->config;
+	int err = daemon_bind(d, s, errors);
+
+	if (err)
+		return err;
+	err = addresses_add(r->addresses, s);
+	if (err)
+		(void)fprintf(errors, "%s: looking its names up: %s\n", c->path, strerror(-err));
+	if (!err) {
+		err = log_access_setup(c->access_log, c->access_log_format, (uid_t)-1, (gid_t)-1);
+		if (err)
+			(void)fprintf(errors, "%s: access_log = %s: %s\n", c->path,
+				      c->access_log ? c->access_log : "no", strerror(-err));
+	}
+	if (!err)
+		return 0;
+	addresses_undo(r->addresses);
+	bindings_undo(s);
+	return err;
+}
+
+/* What does not change while the daemon runs is as it was in `fresh`, and named. */
+static int keep(struct reload *r, struct config *fresh)
+{
+	const struct daemon *d = r->daemon;
 	size_t size = 0;
-	FILE *f = open_memstream(&errors, &size);
+	FILE *f = open_memstream(&r->restart, &size);
+	int err;
 
-	if (!f) {
-		log_error("reload: out of memory: nothing is changed");
-		return;
-	}
-	if (config_load(d->config->input, &fresh, f) < 0) {
-		(void)fclose(f);
-		for (line = strtok_r(errors, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-			log_write_all(LOG_LVL_ERROR, "%s", line);
-		log_error("reload: nothing is changed");
+	if (!f)
+		return -ENOMEM;
+	err = config_keep(d->config, fresh, f);
+	if (!err && !d->bypass && !engine_wants_bypass(d->config) && engine_wants_bypass(fresh))
+		(void)fprintf(f, "%slocal_bypass", ftell(f) ? ", " : "");
+	return fclose(f) == 0 ? err : -ENOMEM;
+}
+
+/* 0: it is on its way. */
+static int load(struct reload *r, FILE *errors)
+{
+	struct daemon *d = r->daemon;
+	struct config *fresh = NULL;
+	struct setup *s;
+	int err = config_load(d->config->input, &fresh, errors);
+
+	if (err < 0)
+		return err;
+	err = keep(r, fresh);
+	if (err) {
+		config_free(fresh);
 	} else {
-		(void)fclose(f);
-		reload_log(d, fresh);
+		s = setup_new(&d->setups, fresh, d->n_workers, d->setup);
+		err = s ? prepare(r, s, errors) : -ENOMEM;
+		if (!err)
+			commit(r, s);
+		else if (s)
+			setup_drop(s);
 	}
-	free(errors);
+	if (err == -ENOMEM)
+		(void)fprintf(errors, "%s: %s\n", d->config->path, strerror(ENOMEM));
+	return err;
+}
+
+static void run(struct reload *r)
+{
+	char *messages = NULL;
+	size_t size = 0;
+	FILE *errors = open_memstream(&messages, &size);
+	int err = -ENOMEM;
+
+	r->again = false;
+	TAILQ_CONCAT(&r->waiting, &r->next, link);
+	notify(true);
+	if (atomic_load(&r->daemon->draining)) {
+		err = -ESHUTDOWN;
+		if (errors)
+			(void)fprintf(errors, "the daemon drains, and takes no more clients\n");
+	} else if (errors) {
+		err = load(r, errors);
+	}
+	if (errors)
+		(void)fclose(errors);
+	if (err)
+		finish(r,
+		       &(struct reload_result){.messages = messages ? messages : "out of memory"});
+	free(messages);
+}
+
+/* ---- who asks --------------------------------------------------------------------------- */
+
+void reload_init(struct reload *r, struct daemon *d, struct addresses *a, struct mailbox *mail)
+{
+	*r = (struct reload){.daemon = d, .addresses = a, .mail = mail};
+	TAILQ_INIT(&r->waiting);
+	TAILQ_INIT(&r->next);
+}
+
+void reload_fini(struct reload *r)
+{
+	if (!r->daemon)
+		return;
+	TAILQ_CONCAT(&r->waiting, &r->next, link);
+	if (!TAILQ_EMPTY(&r->waiting))
+		finish(r, &(struct reload_result){.messages = "the daemon ends"});
+	free(r->restart);
+	r->restart = NULL;
+}
+
+void reload_ask(struct reload *r, struct reload_wait *w)
+{
+	if (w)
+		TAILQ_INSERT_TAIL(&r->next, w, link);
+	r->again = true;
+	if (!r->remaining)
+		run(r);
 }

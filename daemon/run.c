@@ -43,6 +43,7 @@ struct run {
 	struct commands commands;
 	struct addresses addresses;
 	struct checks checks;
+	struct reload reload;
 	unsigned int busy_workers; /* that still have sessions while draining */
 	bool hurried;              /* sessions were told to end at once */
 	bool log_later;            /* the access log is opened after privileges were dropped */
@@ -135,7 +136,7 @@ static void on_signal(enum signal_action action, int sig, void *arg)
 		terminate(r, sig);
 		break;
 	case SIGNAL_RELOAD:
-		reload(&r->daemon);
+		reload_ask(&r->reload, NULL);
 		break;
 	case SIGNAL_REOPEN:
 		if (!log_reopen())
@@ -260,6 +261,7 @@ static int open_control(struct run *r)
 		log_info("control socket: %s", where);
 	}
 	r->commands = (struct commands){.daemon = &r->daemon,
+					.reload = &r->reload,
 					.doctor = &r->doctor,
 					.metrics = r->metrics,
 					.status = r->status,
@@ -358,6 +360,7 @@ static void tear_down(struct run *r)
 	struct maps *maps = r->daemon.maps;
 	struct bypass_maps *bypass = r->daemon.bypass;
 
+	reload_fini(&r->reload);
 	commands_close(&r->commands);
 	status_close(r->status);
 	tally_fini(&r->tally);
@@ -402,6 +405,7 @@ int run_daemon(struct config *config, uint32_t debug)
 	r->daemon.config = config;
 	r->daemon.debug = debug;
 	r->daemon.setups.mail = &r->mail;
+	reload_init(&r->reload, &r->daemon, &r->addresses, &r->mail);
 	signals_block();
 	event_set_log_callback(on_libevent_message);
 	log_setup(config->log_target, config->log_level);

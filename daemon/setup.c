@@ -135,6 +135,11 @@ struct setup *setup_new(struct setups *all, struct config *config, unsigned int 
 	return s;
 }
 
+void setup_drop(struct setup *s)
+{
+	setup_free(s);
+}
+
 void setup_commit(struct setup *s, const struct setup *was)
 {
 	for (size_t i = 0; i < s->n_pools; i++)

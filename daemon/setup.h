@@ -58,6 +58,8 @@ struct setups {
  */
 struct setup *setup_new(struct setups *all, struct config *config, unsigned int n_workers,
 			const struct setup *was);
+/* It will not be: frees it. */
+void setup_drop(struct setup *s);
 /* It is the newest now: what it shares with `was` goes by it, and servers that it does not have are
  * removed. */
 void setup_commit(struct setup *s, const struct setup *was);

@@ -45,6 +45,8 @@ static const struct command {
     {"stats", "all counters", JSON_OBJECT, print_stats, OPTION_JSON | OPTION_PROMETHEUS, NULL},
     {"doctor", "what this kernel can do, proven by trying", JSON_OBJECT, print_doctor, OPTION_JSON,
      NULL},
+    {"reload", "have the daemon read its file again, and wait for that", JSON_OBJECT, print_reload,
+     OPTION_JSON, NULL},
     {"top", "rates and the busiest sessions, until you type q", JSON_OBJECT, NULL,
      OPTION_PICK | OPTION_INTERVAL, live_top},
     {"watch", "a line with rates each interval, and what changes", JSON_OBJECT, NULL,
@@ -74,20 +76,23 @@ static int show_json(const json_t *answer)
 
 static int show(const struct command *cmd, const char *path, const json_t *answer, enum form form)
 {
+	int r;
+
 	if (form == FORM_PROMETHEUS)
 		return show_prometheus(path, answer);
-	if (form == FORM_JSON)
-		return show_json(answer);
+	if (form == FORM_JSON) {
+		r = show_json(answer);
+		return r == 0 && print_has_failed(answer) ? -EREMOTEIO : r;
+	}
 	if (json_typeof(answer) != cmd->shape) {
 		(void)fprintf(stderr, "splicectl: the answer from %s is not what %s looks like\n",
 			      path, cmd->name);
 		return -EBADMSG;
 	}
-	if (cmd->print(answer) < 0) {
+	r = cmd->print(answer);
+	if (r == -ENOMEM)
 		(void)fprintf(stderr, "splicectl: out of memory\n");
-		return -ENOMEM;
-	}
-	return 0;
+	return r;
 }
 
 /* Takes the answer; of another kind than an array it is shown, or complained of, as it is. */

@@ -333,9 +333,9 @@ static inline void config_freep_(struct config **c)
  */
 bool listener_config_tunnels_h2(const struct listener_config *c);
 
-/* Writes the names of the options that differ and take effect at a restart only, sections that are
- * new or gone included, with commas between; how many there are. */
-size_t config_diff(const struct config *old, const struct config *fresh, FILE *out);
+/* The options that differ and take effect at a restart only are in `fresh` what they are in `old`
+ * afterwards: it is what is in effect. Writes their names, with commas between. 0 or -ENOMEM. */
+int config_keep(const struct config *old, struct config *fresh, FILE *out);
 /* Writes where a place is into buf: "FILE:LINE", a variable's name, or "-o SECTION.KEY"; of place 0
  * "default". Returns buf. */
 #define CONFIG_WHERE_MAX 4200

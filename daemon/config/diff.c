@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is different in another configuration and does not take effect at a reload. */
+/* What is different in another configuration and does not take effect at a reload: it is named, and
+ * stays as it is. */
+#include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "option.h"
+#include "value.h"
 
 struct diff {
 	FILE *out;
 	size_t n;
+	int err;
 };
 
 static void name(struct diff *d, const char *fmt, ...) _printf_(2, 3);
@@ -41,20 +46,46 @@ static char *values_of(const struct option *o, const void *base)
 	return NULL;
 }
 
-static bool differs(const struct option *o, const void *old, const void *fresh)
+static int set_values(const struct option *o, void *base, char *values)
+{
+	struct text why = {0};
+	char *rest = values, *line;
+	int err = 0;
+
+	if (!value_is_single(o)) {
+		/* No list with items of their own waits for a restart. */
+		free(*(void **)(void *)((char *)base + o->field));
+		*(void **)(void *)((char *)base + o->field) = NULL;
+		*(size_t *)(void *)((char *)base + o->count) = 0;
+	}
+	while (!err && *rest && (line = strsep(&rest, "\n")))
+		err = option_set(o, base, line, &why);
+	return err;
+}
+
+/* Whether it is another one in `fresh`; then it becomes the old one there. */
+static bool keeps(struct diff *d, const struct option *o, const void *old, void *fresh)
 {
 	_cleanup_free_ char *a = values_of(o, old), *b = values_of(o, fresh);
 
-	return !a || !b || strcmp(a, b) != 0;
+	if (!a || !b) {
+		d->err = -ENOMEM;
+		return false;
+	}
+	if (strcmp(a, b) == 0)
+		return false;
+	if (set_values(o, fresh, a) < 0)
+		d->err = -ENOMEM;
+	return true;
 }
 
-static void diff_section(struct diff *d, enum section section, const void *old, const void *fresh,
+static void keep_section(struct diff *d, enum section section, const void *old, void *fresh,
 			 const char *of)
 {
 	const char *word = sections[section].name;
 
 	for (const struct option *o = option_next(section, NULL); o; o = option_next(section, o)) {
-		if (o->reload == RELOAD || !differs(o, old, fresh))
+		if (o->reload == RELOAD || !keeps(d, o, old, fresh))
 			continue;
 		if (of)
 			name(d, "%s of [%s %s]", o->key, word, of);
@@ -63,64 +94,42 @@ static void diff_section(struct diff *d, enum section section, const void *old, 
 	}
 }
 
-/* Sections with names, in an array of structs whose first field is the name. */
-struct named {
-	const char *array;
-	size_t n, size;
-};
-
-static const char *item(const struct named *all, size_t i)
+static int by_name(const void *a, const void *b)
 {
-	return all->array + i * all->size;
+	return strcmp((*(const struct listener_config *const *)a)->name,
+		      (*(const struct listener_config *const *)b)->name);
 }
 
-static const char *name_of(const char *base)
+static void keep_listeners(struct diff *d, const struct config *old, struct config *fresh)
 {
-	return *(char *const *)(const void *)base;
-}
+	size_t n = old->n_listeners;
+	const struct listener_config **all = calloc(n + 1, sizeof(*all));
 
-static const char *find(const struct named *all, const char *wanted)
-{
-	for (size_t i = 0; i < all->n; i++)
-		if (strcmp(name_of(item(all, i)), wanted) == 0)
-			return item(all, i);
-	return NULL;
-}
-
-static void diff_named(struct diff *d, enum section section, const struct named *old,
-		       const struct named *fresh)
-{
-	const char *word = sections[section].name;
-
-	for (size_t i = 0; i < fresh->n; i++) {
-		const char *of = name_of(item(fresh, i)), *was = find(old, of);
-
-		if (was)
-			diff_section(d, section, was, item(fresh, i), of);
-		else
-			name(d, "[%s %s], which is new", word, of);
+	if (!all) {
+		d->err = -ENOMEM;
+		return;
 	}
-	for (size_t i = 0; i < old->n; i++)
-		if (!find(fresh, name_of(item(old, i))))
-			name(d, "[%s %s], which is gone", word, name_of(item(old, i)));
+	for (size_t i = 0; i < n; i++)
+		all[i] = &old->listeners[i];
+	qsort(all, n, sizeof(*all), by_name);
+	for (size_t i = 0; i < fresh->n_listeners; i++) {
+		const struct listener_config *l = &fresh->listeners[i], *const * was;
+
+		was = bsearch(&l, all, n, sizeof(*all), by_name);
+		if (was)
+			keep_section(d, SECTION_LISTENER, *was, &fresh->listeners[i], l->name);
+	}
+	free(all);
 }
 
-size_t config_diff(const struct config *old, const struct config *fresh, FILE *out)
+int config_keep(const struct config *old, struct config *fresh, FILE *out)
 {
 	struct diff d = {.out = out};
-	struct config same = *fresh;
 
+	fresh->engine_forced = old->engine_forced;
 	if (old->engine_forced)
-		same.engine = old->engine;
-	diff_section(&d, SECTION_SPLICED, old, &same, NULL);
-	diff_named(&d, SECTION_LISTENER,
-		   &(struct named){(const char *)old->listeners, old->n_listeners,
-				   sizeof(*old->listeners)},
-		   &(struct named){(const char *)fresh->listeners, fresh->n_listeners,
-				   sizeof(*fresh->listeners)});
-	diff_named(
-	    &d, SECTION_POOL,
-	    &(struct named){(const char *)old->pools, old->n_pools, sizeof(*old->pools)},
-	    &(struct named){(const char *)fresh->pools, fresh->n_pools, sizeof(*fresh->pools)});
-	return d.n;
+		fresh->engine = old->engine;
+	keep_section(&d, SECTION_SPLICED, old, fresh, NULL);
+	keep_listeners(&d, old, fresh);
+	return d.err;
 }

@@ -54,7 +54,7 @@ OPTION(SPLICED, access_log_format, access_log_format, ENUM, "text", RELOAD,
 OPTION(SPLICED, log_empty, log_empty, BOOL, "yes", RELOAD,
        "no: sessions whose client sent nothing at all and then left have no such line: port scans "
        "and the probes of load balancers.")
-OPTION(SPLICED, max_sniffing, max_sniffing, UINT, "4096", RESTART,
+OPTION(SPLICED, max_sniffing, max_sniffing, UINT, "4096", RELOAD,
        "Sessions that may still be sending what they are routed by: the first bytes, or the first "
        "request head. Where there are more, the one that has taken longest is closed, so that slow "
        "clients do not keep others out.",
@@ -67,7 +67,7 @@ OPTION(SPLICED, user, user, USER, "spliced", RESTART,
 OPTION(SPLICED, seccomp, seccomp, BOOL, "yes", RESTART,
        "Give up the system calls that the daemon does not need once it is set up. A call that is not on "
        "its list fails as one that the kernel does not have.")
-OPTION(SPLICED, shutdown_grace, shutdown_grace, DURATION, "30s", RESTART,
+OPTION(SPLICED, shutdown_grace, shutdown_grace, DURATION, "30s", RELOAD,
        "How long sessions may go on after SIGTERM before they are closed. A second SIGTERM closes "
        "them at once.",
        .min = 0, .max = 86400 * NSEC_PER_SEC)
@@ -134,50 +134,50 @@ OPTION_LIST(SPLICED, include, includes, INCLUDES, "", RELOAD,
        "and may name more. A pattern that nothing matches is no mistake.",
        .may_be_empty = true)
 
-OPTION_LIST(LISTENER, bind, binds, BINDS, NULL, RESTART,
+OPTION_LIST(LISTENER, bind, binds, BINDS, NULL, RELOAD,
        "Where to accept clients. Port 0 lets the kernel choose one.",
        .example = "127.0.0.1:8080")
-OPTION(LISTENER, protocol, protocol, ENUM, "tcp", RESTART,
+OPTION(LISTENER, protocol, protocol, ENUM, "tcp", RELOAD,
        "What is read from a client before a server is dialled. tcp: nothing. tls: the ClientHello, "
        "which then goes on unchanged. http: every request of HTTP/1, each routed on its own; HTTP/2 "
        "with prior knowledge by its first request. auto: TLS or HTTP where it is that, else nothing.",
        CHOICES(protocol_str))
-OPTION(LISTENER, pool, pool, NAME, "", RESTART,
+OPTION(LISTENER, pool, pool, NAME, "", RELOAD,
        "The pool that is used where no route matches. Empty: such sessions and requests are refused.",
        .example = "hello", .may_be_empty = true,
        .where = offsetof(struct listener_config, pool_where))
-OPTION_LIST(LISTENER, route, routes, ROUTES, "", RESTART,
+OPTION_LIST(LISTENER, route, routes, ROUTES, "", RELOAD,
        "The pool for what matches: of the routes, in their order here, the first whose matchers all "
        "hold is taken. host:*.example path:/api/ -> api is one.",
        .may_be_empty = true)
-OPTION(LISTENER, accept_proxy, accept_proxy, ENUM, "no", RESTART,
+OPTION(LISTENER, accept_proxy, accept_proxy, ENUM, "no", RELOAD,
        "Whether clients begin with a header of the PROXY protocol, and of which version. It must "
        "be there then. The address in it takes the client's place: in allow and deny, in routes, in "
        "the log. With protocol = auto and no, one is still taken from those that are trusted.",
        CHOICES(proxy_accept_str))
-OPTION_LIST(LISTENER, trusted, trusted, CIDRS, "", RESTART,
+OPTION_LIST(LISTENER, trusted, trusted, CIDRS, "", RELOAD,
        "Who may send a PROXY header; from anybody else it is refused. Empty: everyone if "
        "accept_proxy says so, and nobody otherwise.",
        .may_be_empty = true)
-OPTION(LISTENER, sniff_timeout, sniff_timeout, DURATION, "5s", RESTART,
+OPTION(LISTENER, sniff_timeout, sniff_timeout, DURATION, "5s", RELOAD,
        "How long a client may take to send what it is routed by; for http, its first bytes.",
        .min = 10 * NSEC_PER_MSEC, .max = 3600 * NSEC_PER_SEC)
-OPTION(LISTENER, auto_wait, auto_wait, DURATION, "500ms", RESTART,
+OPTION(LISTENER, auto_wait, auto_wait, DURATION, "500ms", RELOAD,
        "protocol = auto: a client that is silent for this long is taken for one whose server speaks "
        "first, as those of SMTP and MySQL do.",
        .min = NSEC_PER_MSEC, .max = 60 * NSEC_PER_SEC,
        .only = ONLY_AUTO)
-OPTION_LIST(LISTENER, allow, allow, CIDRS, "", RESTART,
+OPTION_LIST(LISTENER, allow, allow, CIDRS, "", RELOAD,
        "Who may connect: networks, addresses, or the word unix for clients of a unix socket. "
        "Empty: everyone who is not denied.",
        .may_be_empty = true)
-OPTION_LIST(LISTENER, deny, deny, CIDRS, "", RESTART,
+OPTION_LIST(LISTENER, deny, deny, CIDRS, "", RELOAD,
        "Who may not connect, even if allowed.",
        .may_be_empty = true)
-OPTION(LISTENER, max_sessions, max_sessions, UINT, "0", RESTART,
+OPTION(LISTENER, max_sessions, max_sessions, UINT, "0", RELOAD,
        "Sessions of this listener at the same time. 0: only the global limit.",
        .min = 0, .max = 1048576, .unit = "sessions")
-OPTION(LISTENER, backlog, backlog, UINT, "4096", RESTART,
+OPTION(LISTENER, backlog, backlog, UINT, "4096", RELOAD,
        "Connections that may wait to be accepted. The kernel caps it at net.core.somaxconn.",
        .min = 1, .max = 65535, .unit = "connections")
 OPTION(LISTENER, ipv6_only, ipv6_only, BOOL, "yes", RESTART,
@@ -196,11 +196,11 @@ OPTION(LISTENER, unix_group, unix_group, GROUP, "", RESTART,
        "The group it belongs to. Empty: that of unix_user, or of the daemon when it binds it.",
        .may_be_empty = true, .where = offsetof(struct listener_config, unix_group_where),
        .only = ONLY_UNIX)
-OPTION(LISTENER, idle_timeout, idle_timeout, DURATION, "10m", RESTART,
+OPTION(LISTENER, idle_timeout, idle_timeout, DURATION, "10m", RELOAD,
        "Close a session in which no byte has moved for this long. 0: never.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC,
        .only = ONLY_RAW)
-OPTION(LISTENER, half_close_timeout, half_close_timeout, DURATION, "1m", RESTART,
+OPTION(LISTENER, half_close_timeout, half_close_timeout, DURATION, "1m", RELOAD,
        "The same once one side has ended its stream. 0: idle_timeout only.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)
 OPTION(LISTENER, local_bypass, local_bypass, ENUM, "no", RESTART,
@@ -209,105 +209,105 @@ OPTION(LISTENER, local_bypass, local_bypass, ENUM, "no", RESTART,
        "follows an upgrade or CONNECT, and HTTP/2.",
        CHOICES(local_bypass_str))
 
-OPTION(LISTENER, tcp_keepalive, tcp_keepalive, KEEPALIVE, "auto", RESTART,
+OPTION(LISTENER, tcp_keepalive, tcp_keepalive, KEEPALIVE, "auto", RELOAD,
        "Whether the kernel asks silent clients if they are still there, and ends the connection of one "
        "that does not answer. yes: after the times that the system has (net.ipv4.tcp_keepalive_*). "
        "IDLE:INTERVAL:COUNT: after a silence of IDLE, then every INTERVAL, COUNT times; what is left out "
        "is the system's, a number without a unit is seconds. auto: yes where sessions of this listener "
        "may be silent for longer than net.ipv4.tcp_keepalive_time.")
 
-OPTION(LISTENER, head_timeout, head_timeout, DURATION, "10s", RESTART,
+OPTION(LISTENER, head_timeout, head_timeout, DURATION, "10s", RELOAD,
        "http: how long a request head may take, from its first byte on.",
        .min = 10 * NSEC_PER_MSEC, .max = 3600 * NSEC_PER_SEC)
-OPTION(LISTENER, request_timeout, request_timeout, DURATION, "1m", RESTART,
+OPTION(LISTENER, request_timeout, request_timeout, DURATION, "1m", RELOAD,
        "http: how long a client may be silent in a request's body.",
        .min = 10 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
-OPTION(LISTENER, response_timeout, response_timeout, DURATION, "1m", RESTART,
+OPTION(LISTENER, response_timeout, response_timeout, DURATION, "1m", RELOAD,
        "http: how long a server may take to begin its response, and how long nothing may move in "
        "the response's body.",
        .min = 10 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
-OPTION(LISTENER, keepalive_timeout, keepalive_timeout, DURATION, "1m", RESTART,
+OPTION(LISTENER, keepalive_timeout, keepalive_timeout, DURATION, "1m", RELOAD,
        "http: how long a client's connection is kept open between two requests.",
        .min = 10 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
-OPTION(LISTENER, tunnel_timeout, tunnel_timeout, DURATION, "1h", RESTART,
+OPTION(LISTENER, tunnel_timeout, tunnel_timeout, DURATION, "1h", RELOAD,
        "http: idle_timeout of what follows an upgrade or CONNECT, and of HTTP/2. 0: never.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)
-OPTION(LISTENER, abort_on_close, abort_on_close, BOOL, "no", RESTART,
+OPTION(LISTENER, abort_on_close, abort_on_close, BOOL, "no", RELOAD,
        "http: give a request up when its client ends the connection before the response has begun, "
        "and close the server's. A client that ends only what it sends, and still waits, looks the "
        "same. no: the request goes on, and is logged as client_reset if nobody took the response.")
-OPTION(LISTENER, h2, h2, ENUM, "auto", RESTART,
+OPTION(LISTENER, h2, h2, ENUM, "auto", RELOAD,
        "http: clients that begin with HTTP/2 (prior knowledge). tunnel: the first request chooses "
        "the pool, and everything is forwarded as it comes: what later requests of the connection ask "
        "for, and whatever the listener does to HTTP/1, is not looked at. no: they get 505. auto: "
        "tunnel where routes look at the host and the client alone, and neither body_max nor an option "
        "that adds fields is set, and no elsewhere.",
        CHOICES(h2_mode_str))
-OPTION(LISTENER, head_max, head_max, SIZE, "32K", RESTART,
+OPTION(LISTENER, head_max, head_max, SIZE, "32K", RELOAD,
        "http: the largest head of a request (431) or response (502).",
        .min = 1 << 10, .max = 128 << 10)
-OPTION(LISTENER, fields_max, fields_max, UINT, "128", RESTART,
+OPTION(LISTENER, fields_max, fields_max, UINT, "128", RELOAD,
        "http: the most header fields in a head.",
        .min = 1, .max = 1000, .unit = "fields")
-OPTION(LISTENER, body_max, body_max, SIZE, "0", RESTART,
+OPTION(LISTENER, body_max, body_max, SIZE, "0", RELOAD,
        "http: the largest body of a request (413). 0: no limit.",
        .min = 0, .max = UINT64_C(1) << 40)
-OPTION(LISTENER, body_splice_min, body_splice_min, SIZE, "1M", RESTART,
+OPTION(LISTENER, body_splice_min, body_splice_min, SIZE, "1M", RELOAD,
        "http: bodies, and chunks of bodies, of which this much is still to come are moved by the "
        "kernel; smaller ones are cheaper to copy.",
        .min = 1, .max = UINT64_C(1) << 40)
-OPTION(LISTENER, underscores_in_headers, underscores_in_headers, BOOL, "no", RESTART,
+OPTION(LISTENER, underscores_in_headers, underscores_in_headers, BOOL, "no", RELOAD,
        "http: whether a request's fields with an underscore in the name go on to servers. Programs "
        "behind CGI, FastCGI or WSGI cannot tell X_Name from X-Name. What the listener itself writes "
        "or removes, it removes in every such spelling, whatever this says.")
-OPTION(LISTENER, x_forwarded_for, x_forwarded_for, ENUM, "no", RESTART,
+OPTION(LISTENER, x_forwarded_for, x_forwarded_for, ENUM, "no", RELOAD,
        "http: tell servers the client's address in X-Forwarded-For. append keeps what the request "
        "says already, replace removes it.",
        CHOICES(forward_mode_str))
-OPTION(LISTENER, x_forwarded_proto, x_forwarded_proto, BOOL, "no", RESTART,
+OPTION(LISTENER, x_forwarded_proto, x_forwarded_proto, BOOL, "no", RELOAD,
        "http: tell servers in X-Forwarded-Proto that the client used http.")
-OPTION(LISTENER, forwarded, forwarded, ENUM, "no", RESTART,
+OPTION(LISTENER, forwarded, forwarded, ENUM, "no", RELOAD,
        "http: the client's address, the host it asked for and the protocol in Forwarded (RFC 7239).",
        CHOICES(forward_mode_str))
-OPTION(LISTENER, via, via, TOKEN, "", RESTART,
+OPTION(LISTENER, via, via, TOKEN, "", RELOAD,
        "http: the name to add to Via in requests and responses. Empty: none.",
        .may_be_empty = true)
-OPTION(LISTENER, request_id, request_id, FIELD, "", RESTART,
+OPTION(LISTENER, request_id, request_id, FIELD, "", RELOAD,
        "http: the header field that is given a unique value in requests that have none, "
        "X-Request-Id for example. Empty: none.",
        .may_be_empty = true)
-OPTION(LISTENER, traceparent, traceparent, ENUM, "pass", RESTART,
+OPTION(LISTENER, traceparent, traceparent, ENUM, "pass", RELOAD,
        "http: the trace that a request is of (W3C Trace Context). pass: traceparent and tracestate go on "
        "as they come. begin: a request without a valid traceparent begins a trace. replace: every one "
        "does, whatever the client says.",
        CHOICES(traceparent_mode_str))
-OPTION(LISTENER, traceparent_sample, traceparent_sample, UINT, "100", RESTART,
+OPTION(LISTENER, traceparent_sample, traceparent_sample, UINT, "100", RELOAD,
        "http: how many of the traces that begin here are marked to be recorded.",
        .min = 0, .max = 100, .unit = "percent")
 
-OPTION(POOL, balance, balance, ENUM, "round_robin", RESTART,
+OPTION(POOL, balance, balance, ENUM, "round_robin", RELOAD,
        "How a server is chosen: in turn, or the one with the fewest sessions; both by weight.",
        CHOICES(balance_str))
-OPTION_LIST(POOL, server, servers, SERVERS, NULL, RESTART,
+OPTION_LIST(POOL, server, servers, SERVERS, NULL, RELOAD,
        "A server of the pool. A HOST is looked up again and again, and each of its addresses is "
        "used. internal:hello is a small HTTP server inside the daemon.",
        .example = "demo internal:hello")
-OPTION(POOL, connect_timeout, connect_timeout, DURATION, "5s", RESTART,
+OPTION(POOL, connect_timeout, connect_timeout, DURATION, "5s", RELOAD,
        "How long a server may take to accept a connection. Addresses of one name share it: each that is "
        "tried has an equal part, but at least a second.",
        .min = NSEC_PER_MSEC, .max = 600 * NSEC_PER_SEC)
-OPTION(POOL, retries, retries, UINT, "2", RESTART,
+OPTION(POOL, retries, retries, UINT, "2", RELOAD,
        "How often another server is tried when a connection fails. All addresses of a server are tried "
        "before that, and count as one. Servers that are not passed over (see max_fails) are tried as "
        "often as need be while connect_timeout x (1 + retries) lasts, and one more when it is over: so "
        "this is the bound of the time, and of tries on servers that are passed over.",
        .min = 0, .max = 16, .unit = "attempts")
-OPTION(POOL, max_fails, max_fails, UINT, "1", RESTART,
+OPTION(POOL, max_fails, max_fails, UINT, "1", RELOAD,
        "Connections to a server that must fail within fail_timeout for it to be passed over: other "
        "servers, and at last backups, take its sessions. Each address of a name is judged for itself. "
        "Where nobody else is left, it is tried all the same. 0: nobody is passed over.",
        .min = 0, .max = 1000, .unit = "failures")
-OPTION(POOL, fail_timeout, fail_timeout, DURATION, "10s", RESTART,
+OPTION(POOL, fail_timeout, fail_timeout, DURATION, "10s", RELOAD,
        "The time in which max_fails are counted, and for which the server is then passed over. When it "
        "is over, one session tries the server again. If that succeeds, it is back; if not, the time "
        "doubles, up to eight times this.",
@@ -350,31 +350,31 @@ OPTION(POOL, health_fall, health_fall, UINT, "3", RESTART,
        "Checks that must fail in a row for a server to be down.",
        .min = 1, .max = 1000, .unit = "checks")
 
-OPTION(POOL, send_proxy, send_proxy, ENUM, "no", RESTART,
+OPTION(POOL, send_proxy, send_proxy, ENUM, "no", RELOAD,
        "Begin each connection to a server with a header of the PROXY protocol that tells it the "
        "client's address; with v2 also the name and protocol that a TLS client asked for, and a "
        "unique id.",
        CHOICES(proxy_send_str))
-OPTION(POOL, tcp_keepalive, tcp_keepalive, KEEPALIVE, "auto", RESTART,
+OPTION(POOL, tcp_keepalive, tcp_keepalive, KEEPALIVE, "auto", RELOAD,
        "The same of the servers as the listeners' tcp_keepalive of clients. auto: yes where the session's "
        "listener allows such a silence, or keepalive_timeout does.")
-OPTION(POOL, keepalive, keepalive, UINT, "64", RESTART,
+OPTION(POOL, keepalive, keepalive, UINT, "64", RELOAD,
        "Connections to each server that each worker keeps for later HTTP requests. 0: none.",
        .min = 0, .max = 65536, .unit = "connections")
-OPTION(POOL, keepalive_timeout, keepalive_timeout, DURATION, "30s", RESTART,
+OPTION(POOL, keepalive_timeout, keepalive_timeout, DURATION, "30s", RELOAD,
        "How long such a connection is kept. Should be less than the server keeps it.",
        .min = 100 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
-OPTION(POOL, reuse, reuse, ENUM, "safe", RESTART,
+OPTION(POOL, reuse, reuse, ENUM, "safe", RELOAD,
        "Whose HTTP requests may go on a connection that was kept. never: those of the client that "
        "used it before. safe: all but the first one of a client's connection, and that one as well "
        "if it may be sent again should the server close at that moment. always: all.",
        CHOICES(reuse_str))
 
-OPTION(SERVER, weight, weight, UINT, "1", RESTART,
+OPTION(SERVER, weight, weight, UINT, "1", RELOAD,
        "the server's share, relative to the others",
        .min = 1, .max = 256)
-OPTION(SERVER, max_sessions, max_sessions, UINT, "0", RESTART,
+OPTION(SERVER, max_sessions, max_sessions, UINT, "0", RELOAD,
        "sessions at the same time; 0: no limit",
        .min = 0, .max = 1048576)
-OPTION(SERVER, backup, backup, BOOL, "no", RESTART,
+OPTION(SERVER, backup, backup, BOOL, "no", RELOAD,
        "used only while no other server can be")

@@ -51,7 +51,8 @@ enum option_type {
 	_OPTION_TYPE_MAX
 };
 
-/* RELOAD: a changed value counts from SIGHUP on; RESTART: only from the next start on. */
+/* RELOAD: a changed value counts from a reload on; RESTART: only from the next start on, or of a
+ * listener that is new. */
 enum option_reload { RELOAD, RESTART };
 
 /* What a listener must be for an option to do anything; of several, one is enough. */

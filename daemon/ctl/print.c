@@ -281,3 +281,44 @@ int print_doctor(const json_t *doctor)
 	doctor_print(doctor, stdout);
 	return 0;
 }
+
+/* ---- reload ---- */
+
+static void put_lines(const json_t *array, FILE *out, const char *before)
+{
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach(array, i, line)
+	{
+		const char *text = json_string_value(line);
+
+		(void)fputs(before, out);
+		for (; text && *text; text++)
+			(void)fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text,
+				    out);
+		(void)fputc('\n', out);
+	}
+}
+
+bool print_has_failed(const json_t *answer)
+{
+	return json_is_false(json_object_get(answer, "reloaded"));
+}
+
+int print_reload(const json_t *answer)
+{
+	const json_t *restart = json_object_get(answer, "restart");
+
+	if (print_has_failed(answer)) {
+		put_lines(json_object_get(answer, "messages"), stderr, "");
+		(void)fputs("splicectl: not reloaded: nothing is changed\n", stderr);
+		return -EREMOTEIO;
+	}
+	(void)printf("%s is in effect\n", text_of(answer, "config"));
+	put_lines(json_object_get(answer, "warnings"), stdout, "warning: ");
+	if (json_array_size(restart))
+		(void)puts("at a restart:");
+	put_lines(restart, stdout, "  ");
+	return 0;
+}

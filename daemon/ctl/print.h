@@ -4,9 +4,14 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 
 int print_status(const json_t *status);
 int print_pools(const json_t *pools);
 int print_sessions(const json_t *sessions);
 int print_stats(const json_t *stats);
 int print_doctor(const json_t *doctor);
+/* -EREMOTEIO where it has failed: the mistakes, on standard error. */
+int print_reload(const json_t *answer);
+/* Whether the answer says that what was asked for was not done. */
+bool print_has_failed(const json_t *answer);

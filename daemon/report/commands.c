@@ -11,6 +11,7 @@
 #include "../log.h"
 #include "../mailbox.h"
 #include "../privileges.h"
+#include "../reload.h"
 #include "../setup.h"
 #include "../tally.h"
 #include "../util.h"
@@ -186,9 +187,39 @@ static void cmd_doctor(struct control_request *req, int argc _unused_, char **ar
 	reply(req, doctor_json(c->doctor));
 }
 
+/* ---- reload: when all workers have it --------------------------------------------------- */
+
+struct reloading {
+	struct reload_wait wait;
+	struct control_request *request;
+};
+
+static void reload_over(struct reload_wait *w, const struct reload_result *r)
+{
+	struct reloading *asked = container_of(w, struct reloading, wait);
+
+	reply(asked->request, json_of_reload(r));
+	free(asked);
+}
+
+static void cmd_reload(struct control_request *req, int argc _unused_, char **argv _unused_,
+		       void *arg)
+{
+	const struct commands *c = arg;
+	struct reloading *asked = calloc(1, sizeof(*asked));
+
+	if (!asked) {
+		control_reply_error(req, "out of memory");
+		return;
+	}
+	asked->wait.over = reload_over;
+	asked->request = req;
+	reload_ask(c->reload, &asked->wait);
+}
+
 static const struct control_command commands[] = {
-    {"status", cmd_status}, {"sessions", cmd_sessions}, {"pools", cmd_pools},
-    {"stats", cmd_stats},   {"doctor", cmd_doctor},     {NULL, NULL},
+    {"status", cmd_status}, {"sessions", cmd_sessions}, {"pools", cmd_pools}, {"stats", cmd_stats},
+    {"doctor", cmd_doctor}, {"reload", cmd_reload},     {NULL, NULL},
 };
 
 /* ---- the socket ------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The commands of the control socket: status, sessions, pools, stats, doctor. */
+/* The commands of the control socket: status, sessions, pools, stats, doctor, reload. */
 #pragma once
 
 struct control;
@@ -9,11 +9,13 @@ struct event_base;
 struct identity;
 struct mailbox;
 struct metrics;
+struct reload;
 struct status;
 struct tally;
 
 struct commands {
 	struct daemon *daemon;
+	struct reload *reload;
 	const struct doctor *doctor;
 	struct metrics *metrics;
 	const struct status *status; /* NULL: none */

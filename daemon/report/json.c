@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "json.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../config/config.h"
+#include "../reload.h"
 #include "../util.h"
 #include "counter.h"
 #include "snapshot.h"
@@ -139,4 +145,55 @@ json_t *json_of_status(const struct status_snapshot *s)
 	    (json_int_t)s->memory_max, "config", s->config, "draining", (int)s->draining,
 	    "listeners", listeners, "pools", json_of_pools(&s->pools), "status_address",
 	    s->status ? addr_format(s->status, where) : "");
+}
+
+/* ---- reload ----------------------------------------------------------------------------- */
+
+/* What a file says may be of any bytes; JSON is UTF-8 and nothing else. */
+static json_t *plain(const char *text, size_t len)
+{
+	_cleanup_free_ char *copy = strndup(text, len);
+
+	for (char *p = copy; p && *p; p++)
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	return copy ? json_string(copy) : NULL;
+}
+
+/* What is between the separators. */
+static json_t *split(const char *text, const char *separator)
+{
+	json_t *all = json_array();
+
+	while (*text) {
+		const char *end = strstr(text, separator);
+		size_t len = end ? (size_t)(end - text) : strlen(text);
+
+		(void)json_array_append_new(all, plain(text, len));
+		text += end ? len + strlen(separator) : len;
+	}
+	return all;
+}
+
+static json_t *json_of_warnings(const struct config *c)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < c->n_warnings; i++) {
+		_cleanup_free_ char *text = NULL;
+
+		if (asprintf(&text, "%s: %s", c->warnings[i].where, c->warnings[i].text) < 0)
+			text = NULL;
+		(void)json_array_append_new(all, text ? plain(text, strlen(text)) : NULL);
+	}
+	return all;
+}
+
+json_t *json_of_reload(const struct reload_result *r)
+{
+	if (!r->done)
+		return json_pack("{s:b, s:o}", "reloaded", 0, "messages", split(r->messages, "\n"));
+	return json_pack("{s:b, s:o, s:o, s:o}", "reloaded", 1, "config",
+			 plain(r->config->path, strlen(r->config->path)), "restart",
+			 split(r->restart, ", "), "warnings", json_of_warnings(r->config));
 }

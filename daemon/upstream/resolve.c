@@ -363,6 +363,17 @@ int resolver_watch(struct resolver *r, const char *host, uint16_t port, resolver
 	return 0;
 }
 
+void resolver_unwatch(struct resolver *r, const void *arg)
+{
+	struct watch *w, *next;
+
+	for (w = LIST_FIRST(&r->watches); w; w = next) {
+		next = LIST_NEXT(w, link);
+		if (w->arg == arg)
+			watch_free(w);
+	}
+}
+
 /* ---- the resolver ---- */
 
 /* /etc/resolv.conf has changed: what is known may be another network's. */

@@ -25,3 +25,5 @@ void resolver_free(struct resolver *r); /* also ends every watch; NULL is allowe
 /* Starts looking HOST up (A and AAAA), now and for ever; fn may be called before it returns
  * (a name of /etc/hosts). Returns 0 or a negative errno. */
 int resolver_watch(struct resolver *r, const char *host, uint16_t port, resolver_fn fn, void *arg);
+/* Ends the watch with that `arg`, if there is one: fn is called no more. Not from within fn. */
+void resolver_unwatch(struct resolver *r, const void *arg);

@@ -272,7 +272,7 @@ def test_stderr_that_nobody_reads(env):
     daemon.stop()
 
 
-def test_sighup_changes_the_log_only(env):
+def test_sighup_changes_the_log(env):
     daemon = env.spliced(env.backend().address)
     proxy = daemon.address()
     client = open_session(env, proxy)

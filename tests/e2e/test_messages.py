@@ -288,15 +288,11 @@ def test_reload_names_what_waits_for_a_restart(env):
     assert "all of it is in effect" in reload(text.replace("[spliced]",
                                                            "[spliced]\nlog_level = debug"))
     line = reload(text.replace("workers = 2", "workers = 1").replace(
-        "bind = 127.0.0.1:0", "bind = 127.0.0.1:0\nbacklog = 7")
+        "bind = 127.0.0.1:0", "bind = 127.0.0.1:0\nbacklog = 7\nipv6_only = no")
         + "\n[pool fresh]\nserver = a 127.0.0.1:9\n")
-    for word in ("workers", "backlog of [listener web]", "[pool fresh], which is new"):
-        assert word in line, (word, line)
-    for word in ("bind", "server", "engine", "log_level"):
-        assert word not in line.partition("at a restart: ")[2], (word, line)
-    line = reload(text.replace("pool main", "pool other").replace("pool = main", "pool = other"))
-    for word in ("pool of [listener web]", "[pool other], which is new", "[pool main], which is gone"):
-        assert word in line, (word, line)
+    assert line.endswith("waits for a restart: workers, ipv6_only of [listener web]"), line
+    assert "all of it is in effect" in reload(
+        text.replace("pool main", "pool other").replace("pool = main", "pool = other"))
 
 
 # ---- IPv4 on IPv6 ----------------------------------------------------------------------------------

@@ -720,7 +720,7 @@ def test_reload_and_log_reopen(env):
     daemon.write_config(daemon.config_path.read_text(encoding="utf-8")
                         .replace("status = 127.0.0.1:0", "status = none"))
     daemon.signal(signal.SIGHUP)
-    wait_until(lambda: [line for line in daemon.log() if "at a restart: status" in line], 5,
+    wait_until(lambda: [line for line in daemon.log() if "waits for a restart: status" in line], 5,
                "that it takes effect at a restart is said")
     assert daemon.status()["status_address"] == where
     assert scrape(daemon).sum("spliced_sessions_total") == 0
