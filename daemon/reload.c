@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "daemon.h"
 #include "engine.h"
+#include "health/checks.h"
 #include "log.h"
 #include "setup.h"
 #include "util.h"
@@ -137,6 +138,9 @@ static void commit(struct reload *r, struct setup *s)
 	d->setup = s;
 	d->config = c;
 	addresses_retire(r->addresses);
+	/* Who is not checked for want of memory is told there, and used all the same. */
+	if (d->checks)
+		(void)checks_follow(d->checks);
 	hand_out(r);
 }
 

@@ -312,41 +312,41 @@ OPTION(POOL, fail_timeout, fail_timeout, DURATION, "10s", RELOAD,
        "is over, one session tries the server again. If that succeeds, it is back; if not, the time "
        "doubles, up to eight times this.",
        .min = 10 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
-OPTION(POOL, all_down, all_down, ENUM, "try", RESTART,
+OPTION(POOL, all_down, all_down, ENUM, "try", RELOAD,
        "What becomes of sessions when every server of the pool, backups included, is passed over, because "
        "of max_fails or of checks. try: they try them all the same, for one that cannot be reached may be "
        "right again. refuse: they are refused at once (HTTP: 503).",
        CHOICES(all_down_str))
-OPTION(POOL, slow_start, slow_start, DURATION, "0", RESTART,
+OPTION(POOL, slow_start, slow_start, DURATION, "0", RELOAD,
        "A server that is back begins with a tenth of its weight, and has the whole after this time. 0: at "
        "once.",
        .min = 0, .max = 86400 * NSEC_PER_SEC)
-OPTION(POOL, health_check, health_check, ENUM, "none", RESTART,
+OPTION(POOL, health_check, health_check, ENUM, "none", RELOAD,
        "Have each address of each server checked, whether there are sessions or not. tcp: it can be "
        "connected. http: GET of health_path is answered with one of health_status. tls: a ClientHello is "
        "answered with a ServerHello. A server that fails health_fall checks in a row gets no sessions "
        "until health_rise in a row have passed. With send_proxy a check begins with a header, too: one "
        "that speaks for the daemon itself (LOCAL, UNKNOWN).",
        CHOICES(health_check_str))
-OPTION(POOL, health_path, health_path, TARGET, "/", RESTART,
+OPTION(POOL, health_path, health_path, TARGET, "/", RELOAD,
        "What is asked for, with health_check = http.")
-OPTION(POOL, health_host, health_host, AUTHORITY, "", RESTART,
+OPTION(POOL, health_host, health_host, AUTHORITY, "", RELOAD,
        "The Host that is asked for, with health_check = http, and the server name, with tls. Empty: the "
        "server's address as it is written; with tls none, where that is not a name.",
        .may_be_empty = true)
-OPTION(POOL, health_status, health_status, STATUSES, "200-399", RESTART,
+OPTION(POOL, health_status, health_status, STATUSES, "200-399", RELOAD,
        "The statuses that are well, with health_check = http.")
-OPTION(POOL, health_interval, health_interval, DURATION, "2s", RESTART,
+OPTION(POOL, health_interval, health_interval, DURATION, "2s", RELOAD,
        "From the beginning of one check of an address to that of the next; each time it is between 90 % "
        "and 110 % of this, so that servers are not checked all at once.",
        .min = 10 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
-OPTION(POOL, health_timeout, health_timeout, DURATION, "2s", RESTART,
+OPTION(POOL, health_timeout, health_timeout, DURATION, "2s", RELOAD,
        "How long a check may take, from connecting to the answer.",
        .min = 10 * NSEC_PER_MSEC, .max = 600 * NSEC_PER_SEC)
-OPTION(POOL, health_rise, health_rise, UINT, "2", RESTART,
+OPTION(POOL, health_rise, health_rise, UINT, "2", RELOAD,
        "Checks that must pass in a row for a server to be back. The very first check decides alone.",
        .min = 1, .max = 1000, .unit = "checks")
-OPTION(POOL, health_fall, health_fall, UINT, "3", RESTART,
+OPTION(POOL, health_fall, health_fall, UINT, "3", RELOAD,
        "Checks that must fail in a row for a server to be down.",
        .min = 1, .max = 1000, .unit = "checks")
 
