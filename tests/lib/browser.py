@@ -2,8 +2,11 @@
 """Chromium without a screen, steered by its DevTools protocol."""
 
 import base64
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import urllib.request
 
@@ -14,6 +17,13 @@ from .wait import wait_until
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
            "--disable-extensions", "--disable-background-networking", "--disable-component-update",
            "--disable-sync", "--no-proxy-server", "--hide-scrollbars", "--remote-debugging-port=0")
+
+
+def runs_chromium(pid):
+    try:
+        return "chrom" in os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return False
 
 
 class Browser:
@@ -59,11 +69,20 @@ class Browser:
     def close(self):
         if self.client:
             self.client.close()
-        # Its own children first: as orphans they would be looked for elsewhere.
-        process.kill_descendants(self.process.pid)
         self.process.kill()
         self.process.wait()
         self.log.close()
+        wait_until(self._is_gone, 10, "chromium is gone")
+
+    @staticmethod
+    def _is_gone():
+        """Kills what is left of it. Some of its helpers have left its family: they are known by
+        their program."""
+        left = [pid for pid in process.descendants(os.getpid()) if runs_chromium(pid)]
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
 
     def call(self, method, **parameters):
         """The result of a command; what the page complains of meanwhile is remembered."""
