@@ -10,6 +10,7 @@ import struct
 import threading
 
 CHUNK = 10_000
+TCP_CLOSE = 7   # a state of TCP_INFO
 SESSION, POSITION = 3, 305_000     # which session is damaged (by order of accept), and where
 
 
@@ -186,6 +187,9 @@ class PassesReset(Relay):
         try:
             while data := source.recv(CHUNK):
                 target.sendall(data)
+            # The other thread may have been told of the reset, and then this one sees an end.
+            if source.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE:
+                raise ConnectionResetError
             if session not in self.broken:
                 self.end(session, up, target)
         except OSError:

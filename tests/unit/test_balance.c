@@ -68,11 +68,15 @@ static void begin(const unsigned int sessions[WORKERS])
 	}
 }
 
+static struct setup setup;
+static struct listener listener = {.setup = &setup};
+
 static void start(struct worker *w)
 {
 	static const struct addr client;
 
-	balance_start(w, NULL, 7, 3, &client, true);
+	atomic_store(&setup.refs, 1);
+	balance_start(w, &listener, 7, 3, &client, true);
 }
 
 static void assert_begun_by(const struct worker *w)
@@ -106,7 +110,10 @@ static void goes_to_the_least_busy_one(void **state _unused_)
 	assert_null(begun.worker);
 	assert_ptr_equal(posted.to, &workers[2]);
 	assert_int_equal(atomic_load(&workers[2].incoming), 1);
+	/* It keeps what it is begun with. */
+	assert_int_equal(atomic_load(&setup.refs), 2);
 	deliver();
+	assert_int_equal(atomic_load(&setup.refs), 1);
 	assert_begun_by(&workers[2]);
 	assert_int_equal(atomic_load(&workers[2].incoming), 0);
 }
