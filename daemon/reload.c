@@ -40,7 +40,7 @@ static void notify(bool begins)
 /* What is still as it was is told, so that nobody believes it has taken effect. */
 static void say_done(const struct reload_result *res)
 {
-	const char *path = res->config->path;
+	const char *path = *res->config->path ? res->config->path : "the environment";
 
 	if (*res->restart)
 		log_warn("reload: %s is valid, and in effect but for what waits for a restart: %s",

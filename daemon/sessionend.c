@@ -23,6 +23,7 @@ const char *const session_end_str[_SESSION_END_MAX] = {
     [END_BAD_HTTP] = "bad_http",
     [END_NO_ROUTE] = "no_route",
     [END_SHUTDOWN] = "shutdown",
+    [END_KILLED] = "killed",
     [END_INTEGRITY] = "integrity",
     [END_ERROR] = "error",
 };

@@ -24,6 +24,7 @@ enum session_end {
 	END_BAD_HTTP,
 	END_NO_ROUTE,
 	END_SHUTDOWN,
+	END_KILLED, /* by an operator */
 	END_INTEGRITY,
 	END_ERROR,
 	_SESSION_END_MAX,

@@ -36,21 +36,40 @@ static const struct command {
 	int (*print)(const json_t *answer); /* NULL: it goes on, as `live` */
 	unsigned int options;
 	int (*live)(const struct live *l);
+	const char *arguments; /* words, all of which are needed; NULL: none */
 } commands[] = {
-    {"status", "the daemon, its listeners and pools", JSON_OBJECT, print_status, OPTION_JSON, NULL},
+    {"status", "the daemon, its listeners and pools", JSON_OBJECT, print_status, OPTION_JSON, NULL,
+     NULL},
     {"sessions", "every session there is now", JSON_ARRAY, print_sessions,
-     OPTION_JSON | OPTION_PICK, NULL},
+     OPTION_JSON | OPTION_PICK, NULL, NULL},
     {"pools", "every server, and whether it is passed over", JSON_ARRAY, print_pools, OPTION_JSON,
+     NULL, NULL},
+    {"stats", "all counters", JSON_OBJECT, print_stats, OPTION_JSON | OPTION_PROMETHEUS, NULL,
      NULL},
-    {"stats", "all counters", JSON_OBJECT, print_stats, OPTION_JSON | OPTION_PROMETHEUS, NULL},
     {"doctor", "what this kernel can do, proven by trying", JSON_OBJECT, print_doctor, OPTION_JSON,
-     NULL},
-    {"reload", "have the daemon read its file again, and wait for that", JSON_OBJECT, print_reload,
-     OPTION_JSON, NULL},
+     NULL, NULL},
+    {"reload", "have the daemon read its file again, and wait", JSON_OBJECT, print_reload,
+     OPTION_JSON, NULL, NULL},
     {"top", "rates and the busiest sessions, until you type q", JSON_OBJECT, NULL,
-     OPTION_PICK | OPTION_INTERVAL, live_top},
+     OPTION_PICK | OPTION_INTERVAL, live_top, NULL},
     {"watch", "a line with rates each interval, and what changes", JSON_OBJECT, NULL,
-     OPTION_JSON | OPTION_INTERVAL, live_watch},
+     OPTION_JSON | OPTION_INTERVAL, live_watch, NULL},
+    {"drain", "no new sessions; those it has go on", JSON_OBJECT, print_order, OPTION_JSON, NULL,
+     "POOL/SERVER"},
+    {"maint", "the same, and it is not checked", JSON_OBJECT, print_order, OPTION_JSON, NULL,
+     "POOL/SERVER"},
+    {"ready", "it gets sessions again", JSON_OBJECT, print_order, OPTION_JSON, NULL, "POOL/SERVER"},
+    {"enable", "the same", JSON_OBJECT, print_order, OPTION_JSON, NULL, "POOL/SERVER"},
+    {"weight", "its share of the sessions, 1 to 256", JSON_OBJECT, print_order, OPTION_JSON, NULL,
+     "POOL/SERVER N"},
+    {"kill", "end a session: both peers are reset", JSON_OBJECT, print_order, OPTION_JSON, NULL,
+     "SESSION"},
+};
+
+/* What is sent to the daemon. */
+#define REQUEST_MAX 512
+struct request {
+	char text[REQUEST_MAX];
 };
 
 /* The text is in a string: the protocol knows JSON alone. */
@@ -109,11 +128,12 @@ static json_t *picked_of(const struct pick *pick, json_t *answer)
 	return picked;
 }
 
-static int ask_and_show(const struct command *cmd, const struct live *l, enum form form)
+static int ask_and_show(const struct command *cmd, const struct request *request,
+			const struct live *l, enum form form)
 {
 	char why[ASK_WHY_MAX];
 	json_t *answer =
-	    ask(l->path, form == FORM_PROMETHEUS ? "stats prometheus" : cmd->name, why);
+	    ask(l->path, form == FORM_PROMETHEUS ? "stats prometheus" : request->text, why);
 	int r;
 
 	if (!answer) {
@@ -129,9 +149,10 @@ static int ask_and_show(const struct command *cmd, const struct live *l, enum fo
 	return r;
 }
 
-static int run(const struct command *cmd, const struct live *l, enum form form)
+static int run(const struct command *cmd, const struct request *request, const struct live *l,
+	       enum form form)
 {
-	int r = cmd->live ? cmd->live(l) : ask_and_show(cmd, l, form);
+	int r = cmd->live ? cmd->live(l) : ask_and_show(cmd, request, l, form);
 
 	if (r == 0 && (fflush(stdout) == EOF || ferror(stdout))) {
 		(void)fprintf(stderr, "splicectl: cannot write: %s\n", strerror(errno));
@@ -144,12 +165,17 @@ static int run(const struct command *cmd, const struct live *l, enum form form)
 
 static void usage(FILE *out)
 {
-	(void)fputs("Usage: splicectl [-s SOCKET] [--json] COMMAND\n"
+	char head[32];
+
+	(void)fputs("Usage: splicectl [-s SOCKET] [--json] COMMAND [ARGUMENT]...\n"
 		    "\n"
 		    "Commands:\n",
 		    out);
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		(void)fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		(void)snprintf(head, sizeof(head), "%s %s", commands[i].name,
+			       commands[i].arguments ? commands[i].arguments : "");
+		(void)fprintf(out, "  %-20s %s\n", head, commands[i].help);
+	}
 	(void)fputs("\n"
 		    "Options:\n"
 		    "  -s, --socket=SOCKET  the control socket (" CONTROL_PATH_DEFAULT ",\n"
@@ -290,17 +316,41 @@ static int check_options(const struct command *cmd, const struct line *l)
 	return 0;
 }
 
-static int run_named(const char *name, const struct line *l)
+/* The command and its arguments, with a space between, as the daemon takes them apart. 0 or
+ * EXIT_USAGE. */
+static int make_request(const struct command *cmd, char **words, struct request *ret)
+{
+	const char *wanted = cmd->arguments;
+	size_t len = (size_t)snprintf(ret->text, REQUEST_MAX, "%s", cmd->name);
+
+	for (; *words; words++) {
+		if (!wanted)
+			return usage_error("too many arguments: ", *words);
+		if (!**words || strpbrk(*words, " \t\r\n") ||
+		    len + strlen(*words) + 2 > REQUEST_MAX)
+			return usage_error("not an argument: ", *words);
+		len += (size_t)snprintf(ret->text + len, REQUEST_MAX - len, " %s", *words);
+		wanted = strchr(wanted, ' ');
+		if (wanted)
+			wanted++;
+	}
+	return wanted ? usage_error("what is missing: ", wanted) : 0;
+}
+
+static int run_named(char **words, const struct line *l)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		struct request request;
 		int err;
 
-		if (strcmp(commands[i].name, name) != 0)
+		if (strcmp(commands[i].name, words[0]) != 0)
 			continue;
-		err = check_options(&commands[i], l);
-		return err ? err : run(&commands[i], &l->live, l->form);
+		err = make_request(&commands[i], words + 1, &request);
+		if (!err)
+			err = check_options(&commands[i], l);
+		return err ? err : run(&commands[i], &request, &l->live, l->form);
 	}
-	return usage_error("unknown command: ", name);
+	return usage_error("unknown command: ", words[0]);
 }
 
 int main(int argc, char **argv)
@@ -337,7 +387,5 @@ int main(int argc, char **argv)
 	}
 	if (optind == argc)
 		return usage_error("which command?", "");
-	if (optind + 1 < argc)
-		return usage_error("too many arguments: ", argv[optind + 1]);
-	return run_named(argv[optind], &l);
+	return run_named(argv + optind, &l);
 }

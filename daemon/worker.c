@@ -137,6 +137,21 @@ void worker_drain(struct worker *w)
 	reap(w, false);
 }
 
+bool worker_kill(struct worker *w, uint64_t id)
+{
+	struct session *s;
+
+	w->loop.now = now_ns();
+	TAILQ_FOREACH (s, &w->home.live, link)
+		if (s->id == id)
+			break;
+	if (!s)
+		return false;
+	session_end(s, END_KILLED);
+	reap(w, false);
+	return true;
+}
+
 void worker_end_all(struct worker *w, enum session_end end)
 {
 	struct session *s;

@@ -65,6 +65,8 @@ void worker_fini(struct worker *w);
 
 /* Stops accepting; w->drained is called when the last session has ended. Worker's thread only. */
 void worker_drain(struct worker *w);
+/* Ends the session of that number, if it has it. Worker's thread only. */
+bool worker_kill(struct worker *w, uint64_t id);
 /* Ends all sessions with `end`. Worker's thread only. */
 void worker_end_all(struct worker *w, enum session_end end);
 

@@ -206,7 +206,7 @@ static void session_row(struct table *t, const json_t *s)
 
 int print_sessions(const json_t *sessions)
 {
-	static const struct column columns[COLUMNS_MAX] = {
+	static const struct column columns[] = {
 	    {"ID", true},      {"LISTENER", false}, {"POOL/SERVER", false}, {"CLIENT", false},
 	    {"ENGINE", false}, {"STATE", false},    {"AGE", true},          {"UP", true},
 	    {"DOWN", true},    {"PAUSES", true},
@@ -320,5 +320,18 @@ int print_reload(const json_t *answer)
 	if (json_array_size(restart))
 		(void)puts("at a restart:");
 	put_lines(restart, stdout, "  ");
+	return 0;
+}
+
+int print_order(const json_t *answer)
+{
+	const json_t *killed = json_object_get(answer, "killed");
+
+	if (killed)
+		(void)printf("session %" JSON_INTEGER_FORMAT ": ended\n",
+			     json_integer_value(killed));
+	else
+		(void)printf("%s: %s, weight %" PRId64 "\n", text_of(answer, "server"),
+			     text_of(answer, "mode"), int_of(answer, "weight"));
 	return 0;
 }

@@ -177,6 +177,8 @@ static enum session_end session_end_of(enum http_end end)
 		return END_INTEGRITY;
 	case HTTP_END_SHUTDOWN:
 		return END_SHUTDOWN;
+	case HTTP_END_KILLED:
+		return END_KILLED;
 	case HTTP_END_LIMIT:
 		return END_LIMIT;
 	default:

@@ -35,6 +35,7 @@ const char *const http_end_str[_HTTP_END_MAX] = {
     [HTTP_END_CLIENT_CLOSED] = "client_closed",
     [HTTP_END_TUNNEL_TIMEOUT] = "tunnel_timeout",
     [HTTP_END_SHUTDOWN] = "shutdown",
+    [HTTP_END_KILLED] = "killed",
     [HTTP_END_INTEGRITY] = "integrity",
     [HTTP_END_ERROR] = "error",
 };
@@ -221,6 +222,8 @@ static enum http_end end_of(enum session_end end)
 		return HTTP_END_SERVER_LOST;
 	case END_SHUTDOWN:
 		return HTTP_END_SHUTDOWN;
+	case END_KILLED:
+		return HTTP_END_KILLED;
 	case END_INTEGRITY:
 		return HTTP_END_INTEGRITY;
 	case END_LIMIT:

@@ -19,6 +19,7 @@
 #include "control.h"
 #include "json.h"
 #include "metrics.h"
+#include "orders.h"
 #include "snapshot.h"
 #include "status.h"
 
@@ -218,8 +219,11 @@ static void cmd_reload(struct control_request *req, int argc _unused_, char **ar
 }
 
 static const struct control_command commands[] = {
-    {"status", cmd_status}, {"sessions", cmd_sessions}, {"pools", cmd_pools}, {"stats", cmd_stats},
-    {"doctor", cmd_doctor}, {"reload", cmd_reload},     {NULL, NULL},
+    {"status", cmd_status}, {"sessions", cmd_sessions}, {"pools", cmd_pools},
+    {"stats", cmd_stats},   {"doctor", cmd_doctor},     {"reload", cmd_reload},
+    {"drain", cmd_drain},   {"maint", cmd_maint},       {"ready", cmd_ready},
+    {"enable", cmd_ready},  {"weight", cmd_weight},     {"kill", cmd_kill},
+    {NULL, NULL},
 };
 
 /* ---- the socket ------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The commands of the control socket: status, sessions, pools, stats, doctor, reload. */
+/* The commands of the control socket: status, sessions, pools, stats, doctor, reload; and those of
+ * orders.h. */
 #pragma once
 
 struct control;
