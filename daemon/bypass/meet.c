@@ -109,8 +109,9 @@ static enum chance judge(struct bypass *b, enum direction d)
 	if (way->unfit)
 		return never(b, (enum way_why)way->unfit);
 	active = way->written != ours->received || way->received - way->unread != ours->sent;
-	if (!s->splice->settings->bypass_trusts_all && way->file != 2) {
-		/* Until it has read or written, it may still be about to set it. */
+	if (!s->splice->settings->bypass_trusts_all && (way->file != 2 || !active)) {
+		/* Until it has read or written, it may still be about to set it, or to take it back
+		 * after a connect() that should not block. */
 		return way->file == 1 && active ? CHANCE_BLOCKS : CHANCE_LATER;
 	}
 	if (way->unread || way->received != ours->sent + (uint32_t)s->target->sent)

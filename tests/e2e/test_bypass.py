@@ -15,7 +15,7 @@ from lib.pattern import MIB
 from lib.process import run
 from lib.scenarios import SCENARIOS, UPLOAD
 from lib.traffic import check_accounts, start, through, wait_stalled
-from lib.wait import wait_until
+from lib.wait import stays, wait_until
 
 # Queues so small that a busy stream is stopped all the time.
 SMALL = {"bypass_high": "16K", "bypass_low": "8K"}
@@ -237,6 +237,22 @@ def test_a_program_that_blocks_at_first(env):
             assert select.select([sock], [], [], 20)[0] and sock.recv(4) == b"data"
             return daemon.stats()["bytes_bypassed"] > 0
         wait_until(is_joined, 10, "it is joined")
+
+
+@case(engines=("kernel",))
+def test_a_program_that_blocks_after_its_connect(env):
+    """O_NONBLOCK was for connect() alone, as where that has a timeout: recv() must go on to block."""
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup, engage_after="0")
+    host, port = daemon.address().split(":")
+    with cgroup.inside(), socket.create_connection((host, int(port)), timeout=20) as sock:
+        daemon.wait_sessions(1)
+        stays(lambda: daemon.stats()["sessions_bypass"] == 0, 0.3, "it is not joined")
+        sock.setblocking(True)
+        for _ in range(300):
+            sock.sendall(b"data")
+            assert sock.recv(4, socket.MSG_WAITALL) == b"data"
+        assert daemon.stats()["sessions_bypass"] == 0, daemon.stats()
 
 
 @case(engines=("kernel",))
