@@ -309,7 +309,7 @@ def test_ends_without_proof(env):
     # A reader that is asleep when the end comes has what is left wait in the kernel.
     asleep = ("--sessions", 8, "--half-close", "client", "--concurrent", "--bytes-up", "6M",
               "--sleep-reader", "server", "1M", 1)
-    assert goes_wrong(env, ["no-proof"], [asleep] * 3, truncated,
+    assert goes_wrong(env, ["no-proof"], [asleep] * 10, truncated,
                       spliced={"splice_high": "12M", "splice_hard": "16M"}), \
         "no stream was truncated by an early shutdown()"
 
