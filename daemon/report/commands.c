@@ -218,6 +218,48 @@ static void cmd_reload(struct control_request *req, int argc _unused_, char **ar
 	reload_ask(c->reload, &asked->wait);
 }
 
+/* ---- orders ----------------------------------------------------------------------------- */
+
+static struct orders orders_of(const struct commands *c)
+{
+	return (struct orders){.daemon = c->daemon, .mail = c->mail};
+}
+
+static void cmd_drain(struct control_request *req, int argc, char **argv, void *arg)
+{
+	const struct orders o = orders_of(arg);
+
+	order_mode(&o, req, argc, argv, MODE_DRAIN);
+}
+
+static void cmd_maint(struct control_request *req, int argc, char **argv, void *arg)
+{
+	const struct orders o = orders_of(arg);
+
+	order_mode(&o, req, argc, argv, MODE_MAINT);
+}
+
+static void cmd_ready(struct control_request *req, int argc, char **argv, void *arg)
+{
+	const struct orders o = orders_of(arg);
+
+	order_mode(&o, req, argc, argv, MODE_READY);
+}
+
+static void cmd_weight(struct control_request *req, int argc, char **argv, void *arg)
+{
+	const struct orders o = orders_of(arg);
+
+	order_weight(&o, req, argc, argv);
+}
+
+static void cmd_kill(struct control_request *req, int argc, char **argv, void *arg)
+{
+	const struct orders o = orders_of(arg);
+
+	order_kill(&o, req, argc, argv);
+}
+
 static const struct control_command commands[] = {
     {"status", cmd_status}, {"sessions", cmd_sessions}, {"pools", cmd_pools},
     {"stats", cmd_stats},   {"doctor", cmd_doctor},     {"reload", cmd_reload},

@@ -14,7 +14,6 @@
 #include "../upstream/standing.h"
 #include "../util.h"
 #include "../worker.h"
-#include "commands.h"
 #include "control.h"
 
 #define WEIGHT_MAX 256
@@ -40,10 +39,10 @@ static bool parse(const char *text, uint64_t least, uint64_t most, uint64_t *ret
 /* ---- servers ---------------------------------------------------------------------------- */
 
 /* The server called POOL/SERVER, of the newest setup. NULL: there is none, which was answered. */
-static struct server *find_server(const struct commands *c, struct control_request *req,
+static struct server *find_server(const struct orders *o, struct control_request *req,
 				  const char *name)
 {
-	const struct setup *s = c->daemon->setup;
+	const struct setup *s = o->daemon->setup;
 	const char *slash = strchr(name, '/');
 	size_t len = slash ? (size_t)(slash - name) : 0;
 	bool pool_exists = false;
@@ -76,43 +75,26 @@ static json_t *describe(const char *name, const struct server *s)
 			 "weight", (int)s->weight);
 }
 
-static void set_mode(struct control_request *req, int argc, char **argv, void *arg,
-		     enum server_mode mode)
+void order_mode(const struct orders *o, struct control_request *req, int argc, char **argv,
+		enum server_mode mode)
 {
-	const struct commands *c = arg;
 	struct server *s;
 
 	if (argc != 2) {
 		control_reply_error(req, "%s: which POOL/SERVER?", argv[0]);
 		return;
 	}
-	s = find_server(c, req, argv[1]);
+	s = find_server(o, req, argv[1]);
 	if (!s)
 		return;
 	if (server_set_mode(s, mode, now_ns()))
-		workers_check_kept(c->daemon);
+		workers_check_kept(o->daemon);
 	checks_look(s);
 	reply(req, describe(argv[1], s));
 }
 
-void cmd_drain(struct control_request *req, int argc, char **argv, void *arg)
+void order_weight(const struct orders *o, struct control_request *req, int argc, char **argv)
 {
-	set_mode(req, argc, argv, arg, MODE_DRAIN);
-}
-
-void cmd_maint(struct control_request *req, int argc, char **argv, void *arg)
-{
-	set_mode(req, argc, argv, arg, MODE_MAINT);
-}
-
-void cmd_ready(struct control_request *req, int argc, char **argv, void *arg)
-{
-	set_mode(req, argc, argv, arg, MODE_READY);
-}
-
-void cmd_weight(struct control_request *req, int argc, char **argv, void *arg)
-{
-	const struct commands *c = arg;
 	struct server *s;
 	uint64_t weight;
 
@@ -127,7 +109,7 @@ void cmd_weight(struct control_request *req, int argc, char **argv, void *arg)
 				    argv[2], WEIGHT_MAX);
 		return;
 	}
-	s = find_server(c, req, argv[1]);
+	s = find_server(o, req, argv[1]);
 	if (!s)
 		return;
 	server_set_weight(s, (unsigned int)weight);
@@ -138,7 +120,7 @@ void cmd_weight(struct control_request *req, int argc, char **argv, void *arg)
 
 /* A session is some worker's: each looks, and the last one sends the answer home. */
 struct killing {
-	struct commands *commands;
+	struct mailbox *mail;
 	struct control_request *request;
 	uint64_t id;
 	atomic_bool found;
@@ -165,13 +147,12 @@ static void kill_letter(void *owner, void *arg)
 	if (worker_kill(owner, k->id))
 		atomic_store(&k->found, true);
 	if (atomic_fetch_sub(&k->remaining, 1) == 1)
-		mailbox_post(k->commands->mail, &k->answer, killed, k);
+		mailbox_post(k->mail, &k->answer, killed, k);
 }
 
-void cmd_kill(struct control_request *req, int argc, char **argv, void *arg)
+void order_kill(const struct orders *o, struct control_request *req, int argc, char **argv)
 {
-	struct commands *c = arg;
-	struct daemon *d = c->daemon;
+	struct daemon *d = o->daemon;
 	struct killing *k;
 	uint64_t id;
 
@@ -184,7 +165,7 @@ void cmd_kill(struct control_request *req, int argc, char **argv, void *arg)
 		control_reply_error(req, "out of memory");
 		return;
 	}
-	k->commands = c;
+	k->mail = o->mail;
 	k->request = req;
 	k->id = id;
 	atomic_store(&k->remaining, d->n_workers);

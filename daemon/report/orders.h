@@ -2,11 +2,19 @@
 /* The commands of the control socket that change something about servers and sessions. */
 #pragma once
 
-struct control_request;
+#include "../upstream/server.h"
 
-/* As in struct control_command; arg is the struct commands. */
-void cmd_drain(struct control_request *req, int argc, char **argv, void *arg);
-void cmd_maint(struct control_request *req, int argc, char **argv, void *arg);
-void cmd_ready(struct control_request *req, int argc, char **argv, void *arg);
-void cmd_weight(struct control_request *req, int argc, char **argv, void *arg);
-void cmd_kill(struct control_request *req, int argc, char **argv, void *arg);
+struct control_request;
+struct daemon;
+struct mailbox;
+
+struct orders {
+	struct daemon *daemon;
+	struct mailbox *mail; /* of the main thread */
+};
+
+/* As the `run` of a struct control_command: each leads to one answer. */
+void order_mode(const struct orders *o, struct control_request *req, int argc, char **argv,
+		enum server_mode mode);
+void order_weight(const struct orders *o, struct control_request *req, int argc, char **argv);
+void order_kill(const struct orders *o, struct control_request *req, int argc, char **argv);
