@@ -20,10 +20,11 @@ OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm
 
 
 def runs_chromium(pid):
+    """Or whether it ran something and is about to be gone: then it has no program any more."""
     try:
         return "chrom" in os.path.basename(os.readlink(f"/proc/{pid}/exe"))
     except OSError:
-        return False
+        return os.path.exists(f"/proc/{pid}")
 
 
 class Browser:
