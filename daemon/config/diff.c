@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "list.h"
 #include "option.h"
 #include "value.h"
 
@@ -52,12 +53,8 @@ static int set_values(const struct option *o, void *base, char *values)
 	char *rest = values, *line;
 	int err = 0;
 
-	if (!value_is_single(o)) {
-		/* No list with items of their own waits for a restart. */
-		free(*(void **)(void *)((char *)base + o->field));
-		*(void **)(void *)((char *)base + o->field) = NULL;
-		*(size_t *)(void *)((char *)base + o->count) = 0;
-	}
+	if (!value_is_single(o))
+		list_clear(o, base);
 	while (!err && *rest && (line = strsep(&rest, "\n")))
 		err = option_set(o, base, line, &why);
 	return err;

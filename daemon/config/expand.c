@@ -55,15 +55,10 @@ static const char *replace(struct config_file *f, const char *key, const char *t
 	return end + 1;
 }
 
-/* Whether it could have been written into a file. */
 static bool is_writable(struct config_file *f, const char *key, const char *value)
 {
-	for (const char *c = value; *c; c++)
-		if ((unsigned char)*c < ' ' && *c != '\t') {
-			file_error(f, f->line, "%s: a control byte in the value; allowed: one line",
-				   key);
-			return false;
-		}
+	if (!file_is_line(f, key, value))
+		return false;
 	if (strlen(value) <= VALUE_MAX)
 		return true;
 	file_error(f, f->line, "%s: the value is too long; allowed: %d bytes", key, VALUE_MAX);

@@ -70,6 +70,17 @@ void file_warning(struct config_file *f, int line, const char *fmt, ...)
 	c->n_warnings++;
 }
 
+bool file_is_line(struct config_file *f, const char *key, const char *value)
+{
+	for (; *value; value++) {
+		if ((unsigned char)*value >= ' ' || *value == '\t')
+			continue;
+		file_error(f, f->line, "%s: a control byte in the value; allowed: one line", key);
+		return false;
+	}
+	return true;
+}
+
 const char *file_ref(const struct config_file *f, int from, int to, char buf[static FILE_REF_MAX])
 {
 	char where[CONFIG_WHERE_MAX];

@@ -20,12 +20,8 @@ static bool is_writable(struct config_file *f, const char *key, const char *valu
 {
 	const char *comment = strchr(value, ';');
 
-	for (const char *c = value; *c; c++)
-		if ((unsigned char)*c < ' ' && *c != '\t') {
-			file_error(f, f->line, "%s: a control byte in the value; allowed: one line",
-				   key);
-			return false;
-		}
+	if (!file_is_line(f, key, value))
+		return false;
 	while (comment && comment > value && !strchr(" \t", comment[-1]))
 		comment = strchr(comment + 1, ';');
 	if (!comment)

@@ -23,14 +23,6 @@
 #include "snapshot.h"
 #include "status.h"
 
-static void reply(struct control_request *req, json_t *answer)
-{
-	if (answer)
-		control_reply(req, answer);
-	else
-		control_reply_error(req, "out of memory");
-}
-
 /* ---- sessions: each worker tells its own ------------------------------------------------ */
 
 /* Of one worker. */
@@ -67,7 +59,7 @@ static void gathered(void *owner _unused_, void *arg)
 		json_decref(all);
 		all = NULL;
 	}
-	reply(g->request, all);
+	control_reply(g->request, all);
 	setups_unpin(&g->commands->daemon->setups);
 	free(g);
 }
@@ -90,7 +82,7 @@ static void cmd_sessions(struct control_request *req, int argc _unused_, char **
 	struct gather *g = calloc(1, sizeof(*g) + n * sizeof(g->shares[0]));
 
 	if (!g) {
-		control_reply_error(req, "out of memory");
+		control_reply(req, NULL);
 		return;
 	}
 	g->commands = c;
@@ -121,7 +113,7 @@ static void stats_tallied(struct tally_wait *w, bool complete _unused_)
 	struct stats_snapshot stats;
 
 	snapshot_stats(t->commands->daemon, t->commands->doctor, &stats);
-	reply(t->request, json_of_stats(&stats));
+	control_reply(t->request, json_of_stats(&stats));
 	free(t);
 }
 
@@ -131,7 +123,7 @@ static void metrics_tallied(struct tally_wait *w, bool complete _unused_)
 	size_t len;
 	_cleanup_free_ char *text = metrics_text(t->commands->metrics, &len);
 
-	reply(t->request, text ? json_pack("{s:s%}", "prometheus", text, len) : NULL);
+	control_reply(t->request, text ? json_pack("{s:s%}", "prometheus", text, len) : NULL);
 	free(t);
 }
 
@@ -147,7 +139,7 @@ static void cmd_stats(struct control_request *req, int argc, char **argv, void *
 	}
 	t = calloc(1, sizeof(*t));
 	if (!t) {
-		control_reply_error(req, "out of memory");
+		control_reply(req, NULL);
 		return;
 	}
 	*t = (struct tallied){.commands = c, .request = req};
@@ -165,7 +157,7 @@ static void cmd_status(struct control_request *req, int argc _unused_, char **ar
 	int err = snapshot_status(c->daemon, c->doctor, &status);
 
 	status.status = c->status ? status_address(c->status) : NULL;
-	reply(req, err ? NULL : json_of_status(&status));
+	control_reply(req, err ? NULL : json_of_status(&status));
 	snapshot_status_free(&status);
 }
 
@@ -176,7 +168,7 @@ static void cmd_pools(struct control_request *req, int argc _unused_, char **arg
 	struct pools_snapshot pools;
 	int err = snapshot_pools(c->daemon, &pools);
 
-	reply(req, err ? NULL : json_of_pools(&pools));
+	control_reply(req, err ? NULL : json_of_pools(&pools));
 	snapshot_pools_free(&pools);
 }
 
@@ -185,7 +177,7 @@ static void cmd_doctor(struct control_request *req, int argc _unused_, char **ar
 {
 	const struct commands *c = arg;
 
-	reply(req, doctor_json(c->doctor));
+	control_reply(req, doctor_json(c->doctor));
 }
 
 /* ---- reload: when all workers have it --------------------------------------------------- */
@@ -199,7 +191,7 @@ static void reload_over(struct reload_wait *w, const struct reload_result *r)
 {
 	struct reloading *asked = container_of(w, struct reloading, wait);
 
-	reply(asked->request, json_of_reload(r));
+	control_reply(asked->request, json_of_reload(r));
 	free(asked);
 }
 
@@ -210,7 +202,7 @@ static void cmd_reload(struct control_request *req, int argc _unused_, char **ar
 	struct reloading *asked = calloc(1, sizeof(*asked));
 
 	if (!asked) {
-		control_reply_error(req, "out of memory");
+		control_reply(req, NULL);
 		return;
 	}
 	asked->wait.over = reload_over;

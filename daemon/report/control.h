@@ -32,7 +32,8 @@ int control_chown(const struct control *c, uid_t uid, gid_t gid);
 /* Closes and unlinks the socket; requests not yet answered are dropped. NULL is allowed. */
 void control_close(struct control *c);
 
-/* Answers and takes the reference to `answer`. A client that has gone away meanwhile is fine. */
+/* Answers and takes the reference to `answer`; NULL: there was no memory for one, which is told. A
+ * client that has gone away meanwhile is fine. */
 void control_reply(struct control_request *req, json_t *answer);
 void control_reply_error(struct control_request *req, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

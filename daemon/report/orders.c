@@ -18,14 +18,6 @@
 
 #define WEIGHT_MAX 256
 
-static void reply(struct control_request *req, json_t *answer)
-{
-	if (answer)
-		control_reply(req, answer);
-	else
-		control_reply_error(req, "out of memory");
-}
-
 /* A number of digits alone; false: it is none, or not of that range. */
 static bool parse(const char *text, uint64_t least, uint64_t most, uint64_t *ret)
 {
@@ -90,7 +82,7 @@ void order_mode(const struct orders *o, struct control_request *req, int argc, c
 	if (server_set_mode(s, mode, now_ns()))
 		workers_check_kept(o->daemon);
 	checks_look(s);
-	reply(req, describe(argv[1], s));
+	control_reply(req, describe(argv[1], s));
 }
 
 void order_weight(const struct orders *o, struct control_request *req, int argc, char **argv)
@@ -113,7 +105,7 @@ void order_weight(const struct orders *o, struct control_request *req, int argc,
 	if (!s)
 		return;
 	server_set_weight(s, (unsigned int)weight);
-	reply(req, describe(argv[1], s));
+	control_reply(req, describe(argv[1], s));
 }
 
 /* ---- sessions --------------------------------------------------------------------------- */
@@ -134,7 +126,7 @@ static void killed(void *owner _unused_, void *arg)
 	struct killing *k = arg;
 
 	if (atomic_load(&k->found))
-		reply(k->request, json_pack("{s:I}", "killed", (json_int_t)k->id));
+		control_reply(k->request, json_pack("{s:I}", "killed", (json_int_t)k->id));
 	else
 		control_reply_error(k->request, "there is no session %" PRIu64, k->id);
 	free(k);
@@ -162,7 +154,7 @@ void order_kill(const struct orders *o, struct control_request *req, int argc, c
 	}
 	k = calloc(1, sizeof(*k) + d->n_workers * sizeof(k->letters[0]));
 	if (!k) {
-		control_reply_error(req, "out of memory");
+		control_reply(req, NULL);
 		return;
 	}
 	k->mail = o->mail;

@@ -273,6 +273,28 @@ def test_who_is_refused_is_the_kernels_at_once(env):
 
 
 @case(engines=("kernel",))
+def test_killed_by_an_operator(env):
+    """What the daemon ends while it has none of the bytes; nothing of the session stays."""
+    cgroup = env.cgroup()
+    daemon, _ = echo_daemon(env, cgroup)
+    host, port = daemon.address().split(":")
+    with cgroup.inside(), socket.create_connection((host, int(port)), timeout=20) as sock:
+
+        def is_joined():
+            sock.sendall(b"data")
+            assert sock.recv(4) == b"data"
+            return [s for s in daemon.sessions() if s["engine"] == "bypass"]
+        session = wait_until(is_joined, 10, "it is joined")[0]
+        assert daemon.control("kill", str(session["id"])) == {"killed": session["id"]}
+        with tcp.must_reset():
+            sock.recv(1)
+    line = daemon.wait_access()[0]
+    assert (line["end"], line["bypass"]) == ("killed", "yes"), line
+    assert line["bytes_up"] == line["bytes_down"] and int(line["bytes_up"]) >= 4, line
+    wait_until(lambda: not any(daemon.map_entries().values()), 5, "the maps are empty again")
+
+
+@case(engines=("kernel",))
 def test_a_blocking_program_that_is_trusted(env):
     cgroup = env.cgroup()
     daemon, _ = echo_daemon(env, cgroup, bypass_trust="all")

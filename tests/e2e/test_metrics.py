@@ -724,3 +724,36 @@ def test_reload_and_log_reopen(env):
                "that it takes effect at a restart is said")
     assert daemon.status()["status_address"] == where
     assert scrape(daemon).sum("spliced_sessions_total") == 0
+
+
+RULE_TEST = """
+rule_files: [{rules}]
+tests:
+  - interval: 1m
+    input_series:
+{series}
+    alert_rule_test:
+      - eval_time: 5m
+        alertname: SplicedServerDown
+        exp_alerts:
+          - exp_labels: {{severity: warning, job: spliced, instance: i, pool: p, server: c}}
+            exp_annotations: {{summary: server p/c on i is not up}}
+"""
+
+
+@case(engines=())
+def test_who_is_drained_is_not_alerted_of(env):
+    if not shutil.which("promtool"):
+        env.skip("promtool is not installed")
+    series = []
+    for server, up, state in (("a", 0, "drain"), ("b", 0, "maint"), ("c", 0, "down"), ("d", 1, "up")):
+        of = f'job="spliced",instance="i",pool="p",server="{server}"'
+        series.append((f"spliced_server_up{{{of}}}", up))
+        series += [(f'spliced_server_state{{{of},state="{s}"}}', int(s == state))
+                   for s in ("up", "down", "drain", "maint")]
+    path = env.tmp / "test.yml"
+    path.write_text(RULE_TEST.format(
+        rules=ROOT / "conf/prometheus-rules.yml",
+        series="\n".join(f"      - {{series: '{name}', values: '{value}x9'}}" for name, value in series)),
+        encoding="utf-8")
+    process.run("promtool", "test", "rules", path)

@@ -6,6 +6,7 @@ import threading
 
 from lib import case, connect, process, read_all, read_exactly, wait_until
 from lib.http import Client, Origin, reply
+from lib.tcp import must_reset
 from lib.wait import stays
 
 COPY = ("copy",)    # the engines have nothing to do with it
@@ -22,15 +23,6 @@ def who(daemon):
     with connect(daemon.address()) as client:
         client.sendall(b"?")
         return client.recv(1).decode()
-
-
-@contextlib.contextmanager
-def must_reset():
-    try:
-        yield
-    except ConnectionResetError:
-        return
-    raise AssertionError("no reset")
 
 
 def serve_letter(letter):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Plain sockets, for what the load tool does not play."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -54,6 +55,16 @@ def read_all(sock):
     while data := sock.recv(1 << 18):
         parts.append(data)
     return b"".join(parts)
+
+
+@contextlib.contextmanager
+def must_reset():
+    """What is in the block must end with the connection's reset."""
+    try:
+        yield
+    except ConnectionResetError:
+        return
+    raise AssertionError("no reset")
 
 
 def reset(sock):
