@@ -53,5 +53,6 @@ struct cidr {
 /* -EINVAL and *why on bad text; host bits that are set beyond the prefix are an error too. */
 int cidr_parse(const char *text, struct cidr *ret, const char **why);
 const char *cidr_format(const struct cidr *c, char buf[ADDR_STR_MAX]);
+bool cidr_equal(const struct cidr *a, const struct cidr *b);
 /* IPv4-mapped IPv6 addresses match IPv4 networks. */
 bool cidr_match(const struct cidr *c, const struct addr *a);

@@ -24,6 +24,7 @@ struct sniff_state;
 struct splice_settings;
 struct splicer;
 struct stats;
+struct walk;
 
 /* Room for a head that is being written; one of head_max bytes fits with what is added to it. */
 #define HOME_SCRATCH (160 * 1024)
@@ -44,7 +45,7 @@ struct home {
 	char *scratch;       /* HOME_SCRATCH bytes, empty between turns: heads to be written */
 	struct http_field *fields; /* HOME_FIELDS: of the head that is being looked at */
 	struct session_list live;
-	struct session *tally_next; /* of `live`: see tally.h; NULL: none is under way */
+	LIST_HEAD(, walk) walks;    /* through `live`: see walk.h */
 	struct session_list ended;  /* to be closed and freed at the end of the turn */
 	struct sniff_list sniffing; /* those that have not said enough, the oldest first */
 	uint32_t n_sniffing;

@@ -36,7 +36,8 @@ struct protocol {
 	/* Frees what it keeps of the session. NULL: nothing. */
 	void (*free)(struct session *s);
 
-	/* Closes what it keeps for later of connections to servers that have lost their address.
-	 * NULL: nothing. */
-	void (*check_kept)(struct session *s);
+	/* The worker has a newer setup, or servers have lost addresses: it goes by that, where it
+	 * may, and closes what it keeps for later of connections that are useless now. NULL: it
+	 * goes on as it is. */
+	void (*renew)(struct session *s);
 };

@@ -14,6 +14,7 @@
 #include "splice/settings.h"
 #include "stats.h"
 #include "upstream/dial.h"
+#include "walk.h"
 
 uint64_t session_active_ns(const struct session *s)
 {
@@ -128,6 +129,19 @@ static void init_streams(struct session *s)
 	splice_begin(&s->splice, client);
 }
 
+void session_move(struct session *s, struct listener *l)
+{
+	struct setup *was = s->listener->setup;
+
+	/* Pools and servers of the setup before may go with it. */
+	session_tally(s);
+	s->told_server = NULL;
+	s->pool = NULL;
+	s->listener = l;
+	setup_join(l->setup, s->home);
+	setup_leave(was, s->home);
+}
+
 /* A socket that it has got begins with what there is for it. Of a new one nothing but a first
  * window has been promised yet; one that has served a request may have promised much. */
 static void share_buffers(const struct session *s, struct conn *c)
@@ -233,6 +247,7 @@ static void count_connected(struct session *s, const struct conn *c)
 		session_tally(s);
 		s->told_server = c->server;
 	}
+	s->served = true;
 	if (!c->used)
 		stat_time(&st->connect_duration, s->home->loop->now - s->dial->attempt.began_ns);
 }
@@ -335,8 +350,7 @@ void session_unlist(struct session *s)
 {
 	struct home *h = s->home;
 
-	if (h->tally_next == s)
-		h->tally_next = TAILQ_NEXT(s, link);
+	walks_pass_over(h, s);
 	TAILQ_REMOVE(&h->live, s, link);
 }
 

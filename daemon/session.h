@@ -37,6 +37,7 @@ struct session_about {
 	uint8_t unique_id[128];
 	uint8_t unique_id_len;
 	bool checked;      /* that PROXY header had a checksum */
+	bool for_itself;   /* it named no client: its sender speaks for itself */
 	uint8_t *tlvs;     /* what else it said, malloc'ed: see proxy_tlvs_of_others() */
 	uint16_t tlvs_len; /* 0: nothing */
 };
@@ -70,13 +71,14 @@ struct session {
 	uint64_t moved_ns; /* the last movement that is known: see silence.h */
 	uint64_t taken[2]; /* by enum side: what that peer had taken when last looked at */
 	struct session_told told[2];      /* by enum direction */
-	const struct server *told_server; /* that it is counted for; NULL: none yet */
+	const struct server *told_server; /* that it is counted for; NULL: none */
 	uint64_t preamble; /* bytes of the PROXY header for the server: not the client's */
 	enum session_state state;
 	enum session_end end; /* LIVE: what it will be when the last bytes are delivered */
 	bool closed;          /* its sockets are, and it was logged and counted */
 	bool outstanding;     /* a peer may take something without a further movement */
 	bool proxied;         /* a PROXY header has been dealt with */
+	bool served;          /* a server was connected */
 	bool polite;          /* close without a reset */
 	bool denied;          /* is told so in its own language: HTTP */
 	bool no_room;         /* ended as `limit` because of memory_max */
@@ -103,6 +105,11 @@ bool session_start(struct home *home, struct listener *l, int fd, uint32_t slot,
 bool session_finds_no_room(struct session *s);
 /* The only place a session changes its protocol: `next` decides what happens to it from now on. */
 void session_speak(struct session *s, const struct protocol *next);
+/*
+ * It goes by that listener from now on, which is one of its own one's name in another setup, with
+ * that setup. It has no server, and what it keeps of the setup before is not used any more.
+ */
+void session_move(struct session *s, struct listener *l);
 /* What the first bytes said; allocates it. NULL: out of memory, and the session has ended. */
 struct session_about *session_about(struct session *s);
 /* Has it connected to a server: its protocol is told `connected`, or `dial_failed`. */

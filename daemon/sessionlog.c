@@ -134,7 +134,7 @@ static enum moved_by moved_by(const struct session *s)
 		return MOVED_BY_BYPASS;
 	if (s->splice.adopted)
 		return MOVED_BY_KERNEL;
-	return s->told_server ? MOVED_BY_COPY : MOVED_BY_NONE;
+	return s->served ? MOVED_BY_COPY : MOVED_BY_NONE;
 }
 
 void session_count(struct session *s)

@@ -204,6 +204,16 @@ void setup_adopt(struct setup *s, struct home *home)
 
 /* ---- all of them ------------------------------------------------------------------------ */
 
+unsigned int setups_count(const struct setups *all)
+{
+	const struct setup *s;
+	unsigned int n = 0;
+
+	LIST_FOREACH (s, &all->list, link)
+		n++;
+	return n;
+}
+
 void setups_pin(struct setups *all)
 {
 	all->pins++;

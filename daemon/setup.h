@@ -74,6 +74,8 @@ void setup_leave(struct setup *s, struct home *home);
  * worker's thread, or before that runs: then there is none before. */
 void setup_adopt(struct setup *s, struct home *home);
 
+/* How many there are: the newest, and those before it that somebody still has. */
+unsigned int setups_count(const struct setups *all);
 /* Until the pins are out none is freed: somebody has what was read of them. */
 void setups_pin(struct setups *all);
 void setups_unpin(struct setups *all);

@@ -11,53 +11,33 @@
 #include "util.h"
 #include "worker.h"
 
-/* Sessions that are looked at in one turn of a worker. */
-#define BATCH 128
-
 /* ---- a worker --------------------------------------------------------------------------- */
 
 static void on_over(void *owner, void *arg);
 
-static void round_over(struct worker *w, struct tally *t)
+static void round_over(struct walk *walk)
 {
+	struct worker *w = container_of(walk, struct worker, tally.walk);
+
 	stat_set(&w->stats.sessions_active, w->home.n);
 	stat_set(&w->stats.sessions_sniffing, w->home.n_sniffing);
-	mailbox_post(t->mail, &w->tally.over, on_over, w);
-}
-
-static void on_task(struct task *task)
-{
-	struct worker *w = container_of(task, struct worker, tally.task);
-	struct home *h = &w->home;
-
-	for (int i = 0; h->tally_next && w->tally.rest && i < BATCH; i++) {
-		struct session *s = h->tally_next;
-
-		h->tally_next = TAILQ_NEXT(s, link);
-		w->tally.rest--;
-		session_tally(s);
-	}
-	if (h->tally_next && w->tally.rest) {
-		loop_again(&w->loop, task);
-		return;
-	}
-	h->tally_next = NULL;
-	round_over(w, w->daemon->tally);
+	mailbox_post(w->daemon->tally->mail, &w->tally.over, on_over, w);
 }
 
 static void on_begin(void *owner, void *arg _unused_)
 {
 	struct worker *w = owner;
 
-	w->home.tally_next = TAILQ_FIRST(&w->home.live);
-	/* Others may be put behind those that are there meanwhile, without an end. */
-	w->tally.rest = w->home.n * 2;
-	loop_again(&w->loop, &w->tally.task);
+	walk_begin(&w->tally.walk);
 }
 
 void tally_round_init(struct worker *w)
 {
-	w->tally.task.run = on_task;
+	struct walk *walk = &w->tally.walk;
+
+	walk_init(walk, &w->home);
+	walk->visit = session_tally;
+	walk->over = round_over;
 }
 
 bool tally_answered(const struct worker *w)

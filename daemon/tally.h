@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "loop.h"
 #include "mailbox.h"
+#include "walk.h"
 
 struct daemon;
 struct event;
@@ -42,9 +42,8 @@ struct tally {
 
 /* A worker's part. */
 struct tally_round {
-	struct task task;
+	struct walk walk;
 	struct letter begin, over; /* to the worker, and back */
-	uint32_t rest;             /* sessions to look at, at most */
 	bool busy;                 /* main thread: it has not answered */
 };
 

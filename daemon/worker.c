@@ -162,15 +162,17 @@ void worker_end_all(struct worker *w, enum session_end end)
 	reap(w, false);
 }
 
+static void renew(struct session *s)
+{
+	if (s->protocol->renew)
+		s->protocol->renew(s);
+}
+
 void worker_check_kept(struct worker *w)
 {
-	struct session *s;
-
 	w->loop.now = now_ns();
 	idle_check(&w->idle);
-	TAILQ_FOREACH (s, &w->home.live, link)
-		if (s->protocol->check_kept)
-			s->protocol->check_kept(s);
+	walk_begin(&w->renewal);
 	loop_look(&w->loop);
 }
 
@@ -181,8 +183,11 @@ void worker_adopt(struct worker *w, struct setup *s)
 	w->loop.now = now_ns();
 	w->home.sniffing_max = MAX(s->config->max_sniffing / w->daemon->n_workers, 1U);
 	accept_adopt(w, s, was);
+	/* Before the last setup that has those servers may go. */
 	if (s->lost_servers)
 		worker_check_kept(w);
+	else
+		walk_begin(&w->renewal);
 	setup_adopt(s, &w->home);
 }
 
@@ -318,6 +323,8 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 		return log_errno(err, "worker %u: setting up", index);
 	memory_round_init(w);
 	tally_round_init(w);
+	walk_init(&w->renewal, &w->home);
+	w->renewal.visit = renew;
 	return 0;
 }
 

@@ -38,6 +38,7 @@ struct worker {
 	int reserve_fd;   /* given up for a dial when descriptors run out */
 	struct memory_round memory_round;
 	struct tally_round tally;
+	struct walk renewal;     /* of sessions: see struct protocol */
 	struct timer reap_timer; /* another try to free what has ended */
 	struct timer trim_timer; /* a while without sessions */
 	bool untrimmed;          /* sessions were freed since memory was given back */
@@ -71,9 +72,11 @@ bool worker_kill(struct worker *w, uint64_t id);
 void worker_end_all(struct worker *w, enum session_end end);
 
 /* It goes by this setup from now on, and takes the reference; sessions that it has go on under
- * theirs. Worker's thread only, or before it runs. */
+ * theirs, but for those that struct protocol has a `renew` of. Worker's thread only, or before it
+ * runs. */
 void worker_adopt(struct worker *w, struct setup *s);
-/* Closes kept connections that are useless by now: see server_keeps(). Worker's thread only. */
+/* Closes kept connections that are useless by now, see server_keeps(): those of sessions in the
+ * turns that follow. Worker's thread only. */
 void worker_check_kept(struct worker *w);
 /* Has all workers do so. Main thread only. */
 void workers_check_kept(struct daemon *d);

@@ -192,6 +192,14 @@ void http_pump_response(struct session *s);
 /* The server's connection has ended or failed before its response was complete. */
 void http_server_gone(struct session *s);
 
+/* ---- follow.c --------------------------------------------------------------------------- */
+
+/*
+ * Between two requests: from now on the connection goes by the worker's newest setup, if that has a
+ * listener of its own one's name with the same addresses; else its next response is the last.
+ */
+void http_follow(struct session *s);
+
 /* ---- tunnel.c --------------------------------------------------------------------------- */
 
 /* From here on both sides are forwarded as they come. */

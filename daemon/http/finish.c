@@ -198,6 +198,7 @@ static void conclude(struct session *s, enum http_end end)
 		return;
 	}
 	http_enter(s, HTTP_IDLE);
+	http_follow(s);
 	http_deadline(s, s->listener->config->keepalive_timeout);
 	if (s->streams[UP].pending_len || s->conns[SIDE_CLIENT]->readable)
 		stream_again(&s->streams[UP]);

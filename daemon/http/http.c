@@ -99,9 +99,10 @@ static void event(struct session *s, struct conn *c, uint32_t events)
 	}
 }
 
-static void check_kept(struct session *s)
+static void renew(struct session *s)
 {
 	own_check(&s->http->own);
+	http_follow(s);
 }
 
 static void connected(struct session *s)
@@ -211,7 +212,7 @@ static const struct protocol protocol_http = {
     .drain = drain,
     .ended = http_ended,
     .free = http_free,
-    .check_kept = check_kept,
+    .renew = renew,
 };
 
 void http_start(struct session *s)

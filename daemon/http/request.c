@@ -286,11 +286,17 @@ static bool is_empty_lines(const struct input *in)
 	return in->len <= (size_t)2 * HTTP_EMPTY_LINES && memcmp(in->data, lines, in->len) == 0;
 }
 
-bool http_next_request(struct session *s)
+static struct http_limits limits_of(const struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
-	const struct http_limits limits = {.head_max = (uint32_t)c->head_max,
-					   .fields_max = (uint16_t)c->fields_max};
+
+	return (struct http_limits){.head_max = (uint32_t)c->head_max,
+				    .fields_max = (uint16_t)c->fields_max};
+}
+
+bool http_next_request(struct session *s)
+{
+	struct http_limits limits;
 	struct stream *up = &s->streams[UP];
 	struct http *h = s->http;
 	struct http_head head;
@@ -304,14 +310,17 @@ bool http_next_request(struct session *s)
 		client_ended(s);
 	if (r != INPUT_SOME)
 		return false;
-	if (h->phase == HTTP_IDLE)
+	if (h->phase == HTTP_IDLE) {
 		h->began_ns = s->home->loop->now;
+		http_follow(s);
+	}
 	if (h->phase == HTTP_IDLE && h->n_requests && is_empty_lines(&in)) {
 		h->scan[UP].begun = true;
 		if (input_used(s, up, &in, 0) < 0)
 			session_end(s, END_LIMIT);
 		return true;
 	}
+	limits = limits_of(s);
 	n = http_request_parse(in.data, in.len, &h->scan[UP], &limits, s->home->fields, &head);
 	if (n == 0) {
 		if (input_used(s, up, &in, 0) < 0)

@@ -8,6 +8,7 @@
 #include "../daemon.h"
 #include "../doctor/doctor.h"
 #include "../listener.h"
+#include "../setup.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
 #include "counter.h"
@@ -200,6 +201,8 @@ static void tell_daemon(const struct metrics *m)
 	metric_uint(&metric, labels, NULL, 1);
 	tell_canary(m);
 	tell_workers(m);
+	tell_one(m, "spliced_setups", "gauge", setups_count(&d->setups),
+		 "files in use: the newest, and those before a reload that sessions go by");
 	tell_one(m, "spliced_draining", "gauge", atomic_load(&d->draining),
 		 "1: it ends, and takes no more sessions");
 	tell_one(m, "spliced_sessions_max", "gauge", d->config->max_sessions, "`max_sessions`");

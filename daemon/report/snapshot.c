@@ -15,6 +15,7 @@
 #include "../log/sink.h"
 #include "../protocol.h"
 #include "../session.h"
+#include "../setup.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
 #include "counter.h"
@@ -217,6 +218,7 @@ int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status
 	    .memory_used = atomic_load(&d->memory.used),
 	    .memory_max = d->memory.max,
 	    .draining = atomic_load(&d->draining),
+	    .setups = setups_count(&d->setups),
 	    .listeners = calloc(d->setup->n_listeners + 1, sizeof(*ret->listeners)),
 	};
 	if (!ret->listeners)

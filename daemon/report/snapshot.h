@@ -83,6 +83,7 @@ struct status_snapshot {
 	uint32_t sessions_active, max_sessions;
 	uint64_t memory_used, memory_max;
 	bool draining;
+	unsigned int setups;       /* the newest, and those before it that sessions go by */
 	const struct addr *status; /* where HTTP tells it; NULL: nowhere */
 	struct listener_snapshot *listeners;
 	size_t n_listeners;

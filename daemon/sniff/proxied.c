@@ -70,7 +70,8 @@ static enum step believe(struct session *s, const uint8_t *buf, const struct pro
 	about->unique_id_len = h->unique_id_len;
 	if (keep_tlvs(about, buf, h) < 0)
 		return sniff_refuse(s, END_LIMIT, "PROXY header", "out of memory");
-	if (!speaks_for_itself(h) && !listener_allows(s->listener, &s->client_conn.peer)) {
+	about->for_itself = speaks_for_itself(h);
+	if (!about->for_itself && !listener_allows(s->listener, &s->client_conn.peer)) {
 		stat_inc(&s->home->stats->denied);
 		s->denied = s->listener->config->protocol == PROTOCOL_HTTP;
 		if (s->denied)
