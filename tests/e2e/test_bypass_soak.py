@@ -159,8 +159,8 @@ class Herd:
             if not sessions:
                 return "none"
             number = self.chance.choice(sessions)["id"]
-            answer = self.daemon.control("kill", str(number), check=False)
-            return "session" if "killed" in answer else "none"
+            if not self.daemon.control("kill", str(number), check=False):
+                return "none"       # it has ended by itself
         else:
             self.daemon.control("reload")
         return what
