@@ -43,7 +43,7 @@ def scenario_test(options, core):
 
 
 def small_test(options):
-    @case(engines=("kernel",), timeout=90)
+    @case(engines=("kernel",), timeout=90, debug=False)
     def test(env):
         _, daemon = bypassed(env, *options, spliced=SMALL)
         env.note(f"{daemon.stats()['pauses']} pauses")

@@ -209,11 +209,11 @@ def soak(env, seconds, seed):
         wait_until(lambda: daemon.rss() <= rss + 8 * MIB, 20, "the daemon's memory is back")
 
 
-@case(engines=("kernel",), timeout=120)
+@case(engines=("kernel",), timeout=120, debug=False)
 def test_a_short_one(env):
     soak(env, env.pick(20, 5), 1)
 
 
-@case(engines=("kernel",), full=True, timeout=1200)
+@case(engines=("kernel",), full=True, timeout=1200, debug=False)
 def test_soak(env):
     soak(env, 900, random.randrange(1 << 16))

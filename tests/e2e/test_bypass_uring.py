@@ -88,7 +88,7 @@ def check_zero_copy(both):
 
 
 def uring_test(check, blocking=False, core=False):
-    @case(engines=("kernel",), core=core)
+    @case(engines=("kernel",), core=core, debug=False)
     def test(env):
         with joined(env, blocking=blocking) as both:
             check(both)

@@ -12,7 +12,7 @@ class Case:
     """A test's demands, as `case` was given them."""
 
     def __init__(self, engines=ENGINES, timeout=60.0, slow=False, full=False, vm=True, alone=False,
-                 core=False):
+                 core=False, debug=True):
         self.engines = engines      # () for a test that starts no daemon or chooses itself
         self.timeout = timeout      # hard, in seconds; the VM gets more
         self.slow = slow            # left out by --quick
@@ -20,6 +20,7 @@ class Case:
         self.vm = vm                # fit for a small emulated machine
         self.alone = alone          # measures the host: nothing else may run beside it
         self.core = core            # shows what a kernel does: `make check` runs it on several
+        self.debug = debug          # with --debug, once more with the daemons' longest log
 
     def reason_to_skip(self, options):
         """Why not with these options, or None."""

@@ -39,7 +39,8 @@ def functions(path):
 def tests(root, engines, debug=False):
     """The tests of tests/selftest (no engine), then those of tests/e2e for each engine; with
     `debug` once more for the kernel engine at log_level = debug. Those that measure are left out
-    there: a log that long is a part of what they would measure."""
+    there: a log that long is a part of what they would measure. So are those that take long and lead
+    the daemon nowhere that others do not."""
     found = []
     for path in sorted((root / "selftest").glob("test_*.py")):
         found += [Test(f"selftest/{path.stem}::{name}", function, None)
@@ -52,6 +53,6 @@ def tests(root, engines, debug=False):
             found += [Test(f"{engine}/{path.stem}::{name}", function, engine)
                       for engine in wanted if engine in engines]
             if debug and "kernel" in wanted and "kernel" in engines \
-                    and not case_of(function).alone:
+                    and case_of(function).debug and not case_of(function).alone:
                 found.append(Test(f"debug/{path.stem}::{name}", function, "kernel", debug=True))
     return found

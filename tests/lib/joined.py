@@ -109,7 +109,7 @@ def joined(env, **options):
 
 def notice(test, core=False, **options):
     """A test of two joined sockets."""
-    @case(engines=("kernel",), core=core)
+    @case(engines=("kernel",), core=core, debug=False)
     def run(env):
         with joined(env, **options) as both:
             test(both)
