@@ -8,11 +8,12 @@
 #define uthash_nonfatal_oom(entry) ((entry)->key = NULL)
 #include <uthash.h>
 
-/* Routes that one name leads to, in the file's order. */
+#include "routelist.h"
+
+/* Routes that one name leads to. */
 struct bucket {
 	const char *key; /* "sni:NAME", "host:.SUFFIX", ...; owned */
-	uint32_t *routes;
-	size_t n;
+	struct route_list routes;
 	UT_hash_handle hh;
 };
 
@@ -20,8 +21,7 @@ struct routes {
 	const struct route_config *all;
 	size_t n;
 	struct bucket *buckets;
-	uint32_t *others; /* routes without a name to look up */
-	size_t n_others;
+	struct route_list others; /* routes without a name to look up */
 };
 
 /* The longest name, its prefix and the NUL. */
@@ -51,20 +51,6 @@ static size_t make_key(char key[KEY_MAX], enum match_kind kind, const char *name
 	return len + 1;
 }
 
-/* A list doubles at every power of two. */
-static int append(uint32_t **list, size_t *n, uint32_t route)
-{
-	if ((*n & (*n - 1)) == 0) {
-		uint32_t *more = reallocarray(*list, *n ? *n * 2 : 1, sizeof(**list));
-
-		if (!more)
-			return -1;
-		*list = more;
-	}
-	(*list)[(*n)++] = route;
-	return 0;
-}
-
 static struct bucket *get_bucket(struct routes *r, const struct route_match *m)
 {
 	struct bucket *b;
@@ -92,9 +78,24 @@ static int add_route(struct routes *r, uint32_t i)
 	struct bucket *b;
 
 	if (!m)
-		return append(&r->others, &r->n_others, i);
+		return route_list_add(&r->others, i);
 	b = get_bucket(r, m);
-	return b ? append(&b->routes, &b->n, i) : -1;
+	return b ? route_list_add(&b->routes, i) : -1;
+}
+
+static int add_all(struct routes *r)
+{
+	struct bucket *b, *next;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (add_route(r, (uint32_t)i) < 0)
+			return -1;
+	HASH_ITER(hh, r->buckets, b, next)
+	{
+		if (route_list_index(&b->routes, r->all) < 0)
+			return -1;
+	}
+	return route_list_index(&r->others, r->all);
 }
 
 struct routes *routes_new(const struct listener_config *config)
@@ -105,13 +106,10 @@ struct routes *routes_new(const struct listener_config *config)
 		return NULL;
 	r->all = config->routes;
 	r->n = config->n_routes;
-	for (size_t i = 0; i < r->n; i++) {
-		if (add_route(r, (uint32_t)i) < 0) {
-			routes_free(r);
-			return NULL;
-		}
-	}
-	return r;
+	if (add_all(r) == 0)
+		return r;
+	routes_free(r);
+	return NULL;
 }
 
 void routes_free(struct routes *r)
@@ -124,10 +122,10 @@ void routes_free(struct routes *r)
 	{
 		HASH_DEL(r->buckets, b);
 		free((void *)(uintptr_t)b->key);
-		free(b->routes);
+		route_list_fini(&b->routes);
 		free(b);
 	}
-	free(r->others);
+	route_list_fini(&r->others);
 	free(r);
 }
 
@@ -231,21 +229,26 @@ static bool host_fits(const struct route_config *r, const struct route_query *q)
 	return true;
 }
 
-typedef bool (*fits_fn)(const struct route_config *r, const struct route_query *q);
+/* What is looked for in a list: the first route, or whether there is one. */
+typedef uint32_t (*look_fn)(const struct route_list *l, const struct route_config *routes,
+			    route_fits fits, const struct route_query *q, uint32_t best);
 
-/* The first route of the list that fits, if it is before `best`. */
-static uint32_t first_of(const struct routes *r, const uint32_t *list, size_t n, fits_fn fits,
-			 const struct route_query *q, uint32_t best)
+/* A way to look through lists. */
+struct search {
+	look_fn look;
+	route_fits fits;
+	const struct route_query *query;
+};
+
+static uint32_t look(const struct routes *r, const struct route_list *l, const struct search *s,
+		     uint32_t best)
 {
-	for (size_t i = 0; i < n && list[i] < best; i++)
-		if (fits(&r->all[list[i]], q))
-			return list[i];
-	return best;
+	return s->look(l, r->all, s->fits, s->query, best);
 }
 
 /* Looks the name up, and each of its suffixes: a.b.c is a.b.c, .b.c and .c. */
 static uint32_t by_name(const struct routes *r, enum match_kind kind, const char *name,
-			fits_fn fits, const struct route_query *q, uint32_t best)
+			const struct search *s, uint32_t best)
 {
 	const char *at = name;
 	char key[KEY_MAX];
@@ -256,7 +259,7 @@ static uint32_t by_name(const struct routes *r, enum match_kind kind, const char
 
 		HASH_FIND(hh, r->buckets, key, len, b);
 		if (b)
-			best = first_of(r, b->routes, b->n, fits, q, best);
+			best = look(r, &b->routes, s, best);
 		at = strchr(at + 1, '.');
 	}
 	return best;
@@ -264,17 +267,19 @@ static uint32_t by_name(const struct routes *r, enum match_kind kind, const char
 
 size_t routes_find(const struct routes *r, const struct route_query *q)
 {
-	uint32_t best = first_of(r, r->others, r->n_others, all_hold, q, UINT32_MAX);
+	const struct search s = {route_list_find, all_hold, q};
+	uint32_t best = look(r, &r->others, &s, ROUTE_NONE);
 
-	best = by_name(r, MATCH_SNI, q->sni, all_hold, q, best);
-	best = by_name(r, MATCH_HOST, q->host, all_hold, q, best);
-	return best == UINT32_MAX ? SIZE_MAX : r->all[best].pool_index;
+	best = by_name(r, MATCH_SNI, q->sni, &s, best);
+	best = by_name(r, MATCH_HOST, q->host, &s, best);
+	return best == ROUTE_NONE ? SIZE_MAX : r->all[best].pool_index;
 }
 
 bool routes_know_host(const struct routes *r, const char *host)
 {
-	struct route_query q = {.host = host};
-	uint32_t first = first_of(r, r->others, r->n_others, host_fits, &q, UINT32_MAX);
+	const struct route_query q = {.host = host};
+	const struct search s = {route_list_any, host_fits, &q};
+	uint32_t first = look(r, &r->others, &s, ROUTE_NONE);
 
-	return r->n == 0 || by_name(r, MATCH_HOST, host, host_fits, &q, first) != UINT32_MAX;
+	return r->n == 0 || by_name(r, MATCH_HOST, host, &s, first) != ROUTE_NONE;
 }

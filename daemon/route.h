@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The routes of a listener, made for looking up: exact names and *.suffixes are hashed, so that
- * thousands of them cost no more than tens. Built once, read by all workers.
+ * The routes of a listener, made for looking up: exact names and *.suffixes are hashed, and paths
+ * sorted, so that thousands of them cost no more than tens. Built once, read by all workers.
  */
 #pragma once
 
@@ -10,21 +10,9 @@
 #include <stdint.h>
 
 #include "config/config.h"
+#include "routequery.h"
 
 struct routes;
-
-/* What is known of a session or request. NULL: it is not known, and no matcher for it holds. */
-struct route_query {
-	const char *sni, *host; /* lower case, without port and trailing dot */
-	const char *path, *method;
-	size_t path_len, method_len;
-	const char *alpn; /* names as on the wire, each after its length */
-	uint16_t alpn_len;
-	const struct addr *src;
-	/* Whether there is such a header field, with this value unless it is NULL. */
-	bool (*header)(void *arg, const char *name, const char *value);
-	void *arg;
-};
 
 /* A request for a tunnel. */
 bool route_is_connect(const struct route_query *q);

@@ -376,6 +376,137 @@ static void known_hosts(void **state _unused_)
 	routes_free(none);
 }
 
+/* ---- against the plain meaning ---------------------------------------------------------- */
+
+/* The first route in the file of which all matchers hold: as operations.md says it. */
+static bool plainly_holds(const struct route_match *m, const struct route_query *q)
+{
+	size_t len = strlen(m->text ? m->text : ""), host;
+
+	switch (m->kind) {
+	case MATCH_HOST:
+		host = q->host ? strlen(q->host) : 0;
+		if (m->host == HOST_ANY || !host)
+			return host;
+		if (m->host == HOST_EXACT)
+			return strcmp(q->host, m->text) == 0;
+		return host > len && strcmp(q->host + host - len, m->text) == 0;
+	case MATCH_PATH:
+		return q->path && q->path_len >= len && memcmp(q->path, m->text, len) == 0;
+	case MATCH_METHOD:
+		return q->method && q->method_len == len && memcmp(q->method, m->text, len) == 0;
+	default:
+		fail();
+		return false;
+	}
+}
+
+static size_t plainly(const struct fixture *f, const struct route_query *q)
+{
+	const struct listener_config *l = &f->config->listeners[0];
+
+	for (size_t i = 0; i < l->n_routes; i++) {
+		const struct route_config *r = &l->routes[i];
+		size_t held = 0;
+
+		while (held < r->n_matches && plainly_holds(&r->matches[held], q))
+			held++;
+		if (held == r->n_matches)
+			return r->pool_index;
+	}
+	return NONE;
+}
+
+/* Of a few pieces, so that many are prefixes, suffixes or the same. */
+static const char *pick(const char *const *from, unsigned int n, unsigned int *seed)
+{
+	return from[(unsigned int)rand_r(seed) % n];
+}
+
+static void random_path(char *path, size_t size, unsigned int *seed)
+{
+	static const char *const pieces[] = {"a", "b", "ab", "/", "a/", "~", "!"};
+	size_t n = (size_t)rand_r(seed) % 6;
+
+	(void)snprintf(path, size, "/");
+	while (n--)
+		(void)strcat(path, pick(pieces, ARRAY_SIZE(pieces), seed));
+}
+
+static const char *const random_hosts[] = {"a.x", "b.x", "a.b.x", "c.b.x", "x", "y", "b.x.y"};
+static const char *const random_methods[] = {"GET", "POST"};
+
+static char *random_route(unsigned int *seed)
+{
+	static const char *const hosts[] = {"",       "", "host:a.x ", "host:*.x ", "host:*.b.x ",
+					    "host:* "};
+	static const char *const methods[] = {"", "", "method:GET "};
+	char path[64];
+	char *text;
+	unsigned int what;
+	const char *host = pick(hosts, ARRAY_SIZE(hosts), seed);
+	const char *method = pick(methods, ARRAY_SIZE(methods), seed);
+
+	random_path(path, sizeof(path), seed);
+	what = (unsigned int)rand_r(seed) % 8;
+	if (!what && !*host && !*method)
+		what = 1;
+	assert_true(
+	    asprintf(&text, "%s%s%s%s", host, method, what ? "path:" : "", what ? path : "") > 0);
+	return text;
+}
+
+/* No two are the same. Returns how many there are. */
+static size_t random_routes(char **routes, size_t wanted, unsigned int *seed)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < wanted; i++) {
+		char *text = random_route(seed);
+		size_t j = 0;
+
+		while (j < n && strcmp(routes[j], text) != 0)
+			j++;
+		if (j < n)
+			free(text);
+		else
+			routes[n++] = text;
+	}
+	return n;
+}
+
+/* Routes of all kinds, few and many, and what they are asked for. */
+static void random_routes_are_right(void **state _unused_)
+{
+	unsigned int seed = 1;
+
+	for (int round = 0; round < 300; round++) {
+		char *routes[200];
+		size_t wanted = 1 + (size_t)rand_r(&seed) % (round % 2 ? 12 : ARRAY_SIZE(routes));
+		size_t n = random_routes(routes, wanted, &seed);
+		struct fixture f;
+
+		f = with_routes((const char *const *)routes, n);
+		for (int i = 0; i < 200; i++) {
+			char path[64];
+			struct route_query q = {.path = path};
+
+			random_path(path, sizeof(path), &seed);
+			q.path_len = strlen(path);
+			q.host =
+			    i % 10 ? pick(random_hosts, ARRAY_SIZE(random_hosts), &seed) : NULL;
+			q.method = pick(random_methods, ARRAY_SIZE(random_methods), &seed);
+			q.method_len = strlen(q.method);
+			assert_int_equal(routes_find(f.routes, &q), plainly(&f, &q));
+			q.path = i % 20 ? path : NULL;
+			assert_int_equal(routes_find(f.routes, &q), plainly(&f, &q));
+		}
+		drop(&f);
+		for (size_t i = 0; i < n; i++)
+			free(routes[i]);
+	}
+}
+
 /* ---- what it costs ---------------------------------------------------------------------- */
 
 #define MANY 10000
@@ -452,6 +583,50 @@ static void many_routes_are_right(void **state _unused_)
 	}
 }
 
+/* As many paths as asked for, of no host. */
+static struct fixture with_paths(size_t n)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	fprintf(out, "[listener l]\nbind = 127.0.0.1:0\nprotocol = http\n");
+	for (size_t i = 0; i < n; i++)
+		fprintf(out, "route = path:/service/%zu/ -> p%zu\n", i, i % 10);
+	write_pools(out, 10);
+	assert_int_equal(fclose(out), 0);
+	return from_text(text, size);
+}
+
+static double cost_of_paths(const struct fixture *f, size_t n)
+{
+	static char paths[64][64];
+	uint64_t best = UINT64_MAX;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		(void)snprintf(paths[i], sizeof(paths[i]), "/service/%zu/x?y", i * 7919 % n);
+	for (int run = 0; run < 50; run++) {
+		uint64_t start = now_ns();
+
+		for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+			assert_int_equal(by_path(f, paths[i]), i * 7919 % n % 10);
+			assert_int_equal(by_path(f, "/service/x/"), NONE);
+		}
+		best = MIN(best, now_ns() - start);
+	}
+	return (double)best / ARRAY_SIZE(paths);
+}
+
+/* Without their order it would be a thousand times as much. */
+static void many_paths(void **state _unused_)
+{
+	_cleanup_fixture_ struct fixture few = with_paths(10), many = with_paths(MANY);
+	double some = cost_of_paths(&few, 10), more = cost_of_paths(&many, MANY);
+
+	print_message("a lookup in 10 paths: %.0f ns, in %d: %.0f ns\n", some, MANY, more);
+	assert_true(more < 20 * some);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -463,6 +638,7 @@ int main(void)
 	    cmocka_unit_test(first_wins),  cmocka_unit_test(sni_and_host),
 	    cmocka_unit_test(no_routes),   cmocka_unit_test(known_hosts),
 	    cmocka_unit_test(many_routes), cmocka_unit_test(many_routes_are_right),
+	    cmocka_unit_test(many_paths),  cmocka_unit_test(random_routes_are_right),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
