@@ -57,7 +57,7 @@ FUZZ_BIN   := $(patsubst %.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
 TOOLS      := $(BUILD)/tests/spliced-load $(BUILD)/tests/spliced-bench $(BUILD)/tests/shortage.so $(PEER_BIN)
 PROGRAMS   := $(BUILD)/spliced $(BUILD)/splicectl
 
-.PHONY: all tests fuzzers help deps check-deps run check fuzz bench vmcheck install clean format lint docs
+.PHONY: all tests fuzzers help deps check-deps run check fuzz bench bench-reload bench-scrape vmcheck install clean format lint docs
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -69,7 +69,7 @@ fuzzers: $(FUZZ_BIN)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'fuzzers bench docs install clean format lint'
+	@echo 'fuzzers bench bench-reload bench-scrape docs install clean format lint'
 
 # ---- what is needed -------------------------------------------------------------------------
 
@@ -204,6 +204,10 @@ bench: check-deps
 	@./conf/deps "$(APT)" $(DEPS_BENCH) || echo 'not installed: $(DEPS_BENCH)'
 	@$(MAKE) --no-print-directory tests
 	@./tests/bench/bench $(ARGS)
+
+# What a reload of a large file, and a scrape of many series, cost.
+bench-reload bench-scrape: tests
+	@./tests/bench/operate $(@:bench-%=%) --build $(BUILD) $(ARGS)
 
 vmcheck: check-deps
 	@$(MAKE) --no-print-directory tests fuzzers
