@@ -48,7 +48,8 @@ static void starved(struct listen_socket *ls, int err)
 	/* Another worker's clock may be a little ahead. */
 	if ((!last || (int64_t)(now - last) > (int64_t)STARVED_LOG_NS) &&
 	    atomic_compare_exchange_strong(&logged_ns, &last, now))
-		log_error("listener %s: accepting is paused until it works again: %s (%u sessions)",
+		log_about(LOG_LVL_ERROR, LOG_ABOUT(.listener = ls->listener->config->name),
+			  "listener %s: accepting is paused until it works again: %s (%u sessions)",
 			  ls->listener->config->name, strerror(err),
 			  slots_used(&ls->worker->daemon->slots));
 	pause_accept(ls, RETRY_STARVED_NS);
@@ -145,7 +146,8 @@ static void no_memory(struct worker *w, struct listener *l, int fd, uint32_t slo
 	/* Another worker's clock may be a little ahead. */
 	if ((!last || (int64_t)(w->loop.now - last) > (int64_t)NO_MEMORY_LOG_NS) &&
 	    atomic_compare_exchange_strong(&logged_ns, &last, w->loop.now))
-		log_error("listener %s: out of memory for sessions: they are reset",
+		log_about(LOG_LVL_ERROR, LOG_ABOUT(.listener = l->config->name),
+			  "listener %s: out of memory for sessions: they are reset",
 			  l->config->name);
 	stat_inc(&w->stats.ends[END_LIMIT]);
 	turn_away(w->daemon, l, fd, client, session_end_str[END_LIMIT], NULL);

@@ -11,7 +11,7 @@ void access_write(const struct access_entry *e)
 		(void)access_format_stamped(e, log_level_str[LOG_LVL_INFO], line, sizeof(line));
 	else
 		(void)access_format(e, LOG_FORMAT_TEXT, line, sizeof(line));
-	log_access(line);
+	log_access(e, line);
 }
 
 void access_write_session(const struct access_session *s)

@@ -280,8 +280,9 @@ static void say(const struct listener *l)
 	char text[ADDR_STR_MAX];
 
 	for (size_t i = 0; i < l->config->n_binds; i++)
-		log_info("listener %s: %s%s", l->config->name,
-			 addr_format(&l->bindings[i]->bound, text), families(l->bindings[i]));
+		log_about(LOG_LVL_INFO, LOG_ABOUT(.listener = l->config->name), "listener %s: %s%s",
+			  l->config->name, addr_format(&l->bindings[i]->bound, text),
+			  families(l->bindings[i]));
 }
 
 void bindings_say(const struct setup *s)

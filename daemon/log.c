@@ -36,10 +36,18 @@ static struct {
 
 /* ---- where lines go --------------------------------------------------------------------- */
 
-static void on_lost(const struct sink *s, uint64_t lines, int reason)
+static bool emit_message(enum log_level level, const struct log_about *about, const char *text);
+
+static bool on_lost(const struct sink *s, uint64_t lines, int reason)
 {
-	log_warn("log to %s: %llu lines were lost: %s", sink_name(s), (unsigned long long)lines,
-		 reason ? strerror(reason) : "its reader or disk was too slow");
+	char text[LOG_LINE_MAX];
+
+	if (!log_enabled(LOG_LVL_WARNING))
+		return true;
+	(void)snprintf(text, sizeof(text), "log to %s: %llu lines were lost: %s", sink_name(s),
+		       (unsigned long long)lines,
+		       reason ? strerror(reason) : "its reader or disk was too slow");
+	return emit_message(LOG_LVL_WARNING, NULL, text);
 }
 
 static void on_reopened(const struct sink *s, int err)
@@ -75,38 +83,37 @@ static void replace(struct sink **old, struct sink *new)
 	sink_free(gone);
 }
 
-static void set_messages(enum log_place_kind kind)
+/* 0, or a negative errno: then what is there goes on. */
+static int set_messages(enum log_place_kind kind)
 {
 	const struct log_place place = {.kind = kind};
 	struct sink *new = sink_open(&place, (uid_t)-1, (gid_t)-1, &sink_owner);
 
 	if (!new)
-		return; /* no memory: what is there goes on */
+		return -errno;
 	if (to.messages && sink_is(to.messages, &place) &&
 	    sink_style(to.messages) == sink_style(new)) {
 		sink_free(new);
-		return;
+		return 0;
 	}
 	replace(&to.messages, new);
+	return 0;
 }
 
 void log_setup(enum log_target target, enum log_level level)
 {
-	int saved = errno;
-	bool missing = false;
-	enum log_place_kind kind = LOG_PLACE_STDERR;
+	int saved = errno, err = 0;
+	bool journal =
+	    target == LOG_TO_JOURNAL || (target == LOG_TO_AUTO && journal_is_stream(STDERR_FILENO));
 
-	if (target == LOG_TO_JOURNAL ||
-	    (target == LOG_TO_AUTO && journal_is_stream(STDERR_FILENO))) {
-		/* libsystemd drops messages silently where no journal runs (a container). */
-		missing = access(JOURNAL_SOCKET, W_OK) < 0;
-		if (!missing)
-			kind = LOG_PLACE_JOURNAL;
-	}
-	set_messages(kind);
+	if (journal)
+		err = set_messages(LOG_PLACE_JOURNAL);
+	if (!journal || err)
+		(void)set_messages(LOG_PLACE_STDERR); /* no memory for it: as it was */
 	atomic_store(&max_level, level);
-	if (missing)
-		log_warn("no journal is running here (%s): logging to stderr", JOURNAL_SOCKET);
+	if (err)
+		log_warn("no journal is running here (%s: %s): logging to stderr", JOURNAL_SOCKET,
+			 strerror(-err));
 	errno = saved;
 }
 
@@ -118,8 +125,6 @@ int log_access_setup(const char *text, enum log_format format, uid_t uid, gid_t 
 
 	if (log_place_parse(text ? text : "no", &place, why) < 0)
 		return -EINVAL;
-	if (place.kind == LOG_PLACE_JOURNAL && access(JOURNAL_SOCKET, W_OK) < 0)
-		return -errno;
 	if (place.kind != LOG_PLACE_NONE && place.kind != LOG_PLACE_WITH &&
 	    !(to.messages && sink_is(to.messages, &place))) {
 		if (to.access && sink_is(to.access, &place)) {
@@ -134,6 +139,12 @@ int log_access_setup(const char *text, enum log_format format, uid_t uid, gid_t 
 	atomic_store(&access_is_on, place.kind != LOG_PLACE_NONE);
 	replace(&to.access, sink);
 	return 0;
+}
+
+/* A message for a stream of JSON objects is one, too. */
+static bool is_json(void)
+{
+	return log_access_format() == LOG_FORMAT_JSON && !to.access && atomic_load(&access_is_on);
 }
 
 int log_start(void)
@@ -218,59 +229,102 @@ static size_t prefix(char *out, size_t size, enum sink_style style, enum log_lev
 
 	if (style == SINK_PREFIXED)
 		return (size_t)snprintf(out, size, "<%d>", priorities[level]);
-	if (style == SINK_BARE || json)
+	if (style == SINK_BARE || style == SINK_RECORD || json)
 		return 0;
 	(void)log_time(time);
 	return (size_t)snprintf(out, size, "%s %s ", time, log_level_str[level]);
 }
 
-static void put(struct sink *s, enum log_level level, const char *text, bool json, bool hurry)
+/* A line on its way. */
+struct line {
+	enum log_level level;
+	const char *text;
+	const struct access_entry *about; /* fields of the journal */
+	bool json, hurry;
+};
+
+static bool put_record(struct sink *s, const struct line *l, const char *text, size_t len)
+{
+	char record[JOURNAL_RECORD_MAX];
+
+	len = journal_format(priorities[l->level], text, len, l->about, record);
+	return sink_put(s, record, len, l->hurry);
+}
+
+static bool put(struct sink *s, const struct line *l)
 {
 	enum sink_style style = sink_style(s);
 	char line[LOG_LINE_MAX];
-	size_t n = prefix(line, sizeof(line), style, level, json);
+	size_t n = prefix(line, sizeof(line), style, l->level, l->json);
 
-	n += escape(line + n, sizeof(line) - n - 1, text);
+	n += escape(line + n, sizeof(line) - n - 1, l->text);
+	if (style == SINK_RECORD)
+		return put_record(s, l, line, n);
 	if (style != SINK_BARE)
 		line[n++] = '\n';
-	sink_put(s, priorities[level], line, n, hurry);
+	return sink_put(s, line, n, l->hurry);
 }
 
-/* A message for a stream of JSON objects is one, too. */
-static void put_json(struct sink *s, enum log_level level, const char *text)
+static bool put_json(struct sink *s, const struct line *l)
 {
-	char line[LOG_TEXT_MAX];
+	struct line object = *l;
+	char text[LOG_TEXT_MAX];
 	struct access_entry e;
 
 	access_begin(&e, "message");
-	access_text(&e, "message", text);
-	(void)access_format_stamped(&e, log_level_str[level], line, sizeof(line));
-	put(s, level, line, true, true);
+	access_text(&e, "message", l->text);
+	(void)access_format_stamped(&e, log_level_str[l->level], text, sizeof(text));
+	object.text = text;
+	object.json = true;
+	return put(s, &object);
 }
 
-static void emit(enum log_level level, const char *text, bool is_access)
+/* False: it is lost. */
+static bool emit(const struct line *l, bool is_access)
 {
-	bool json = log_access_format() == LOG_FORMAT_JSON, shared;
+	bool taken = false;
 
 	(void)pthread_rwlock_rdlock(&to.lock);
 	if (!to.messages) {
 		(void)pthread_rwlock_unlock(&to.lock);
-		set_messages(LOG_PLACE_STDERR);
+		(void)set_messages(LOG_PLACE_STDERR);
 		(void)pthread_rwlock_rdlock(&to.lock);
 	}
-	shared = !to.access;
 	if (!to.messages)
 		; /* no memory for a sink: nothing can be said */
 	else if (is_access)
-		put(shared ? to.messages : to.access, level, text, json, false);
-	else if (json && shared && atomic_load(&access_is_on))
-		put_json(to.messages, level, text);
+		taken = put(to.access ? to.access : to.messages, l);
+	else if (is_json())
+		taken = put_json(to.messages, l);
 	else
-		put(to.messages, level, text, false, true);
+		taken = put(to.messages, l);
 	(void)pthread_rwlock_unlock(&to.lock);
+	return taken;
 }
 
 /* ---- messages --------------------------------------------------------------------------- */
+
+static bool emit_message(enum log_level level, const struct log_about *about, const char *text)
+{
+	static const struct log_about nothing;
+	struct access_entry e;
+	struct line line = {.level = level, .text = text, .about = &e, .hurry = true};
+
+	if (!about)
+		about = &nothing;
+	access_begin(&e, about->event ? about->event : "message");
+	if (about->session)
+		access_number(&e, "id", about->session);
+	if (about->listener)
+		access_text(&e, "listener", about->listener);
+	if (about->pool)
+		access_text(&e, "pool", about->pool);
+	if (about->server)
+		access_text(&e, "server", about->server);
+	if (about->state)
+		access_text(&e, "state", about->state);
+	return emit(&line, false);
+}
 
 /* What was left out before a message that is written; `last` of it. */
 static void tell_left_out(enum log_level level, unsigned int n, const char *last)
@@ -278,7 +332,7 @@ static void tell_left_out(enum log_level level, unsigned int n, const char *last
 	char text[512];
 
 	(void)snprintf(text, sizeof(text), "%u more like this were left out: %.400s", n, last);
-	emit(level, text, false);
+	(void)emit_message(level, NULL, text); /* what is lost is counted */
 }
 
 static void tell_all_left_out(void)
@@ -289,8 +343,9 @@ static void tell_all_left_out(void)
 		tell_left_out(out.level, out.n, out.last);
 }
 
-static void _printf_(3, 0)
-    write_message(bool limited, enum log_level level, const char *fmt, va_list args)
+static void _printf_(4, 0)
+    write_message(bool limited, enum log_level level, const struct log_about *about,
+		  const char *fmt, va_list args)
 {
 	int saved = errno;
 	char text[LOG_LINE_MAX];
@@ -301,7 +356,7 @@ static void _printf_(3, 0)
 	if (!limited || level > LOG_LVL_WARNING || limit_allows(level, fmt, text, &before)) {
 		if (before.n)
 			tell_left_out(level, before.n, text);
-		emit(level, text, false);
+		(void)emit_message(level, about, text); /* what is lost is counted */
 	}
 	errno = saved;
 }
@@ -313,7 +368,18 @@ void log_write(enum log_level level, const char *fmt, ...)
 	if (!log_enabled(level))
 		return;
 	va_start(args, fmt);
-	write_message(true, level, fmt, args);
+	write_message(true, level, NULL, fmt, args);
+	va_end(args);
+}
+
+void log_about(enum log_level level, const struct log_about *about, const char *fmt, ...)
+{
+	va_list args;
+
+	if (!log_enabled(level))
+		return;
+	va_start(args, fmt);
+	write_message(true, level, about, fmt, args);
 	va_end(args);
 }
 
@@ -324,7 +390,7 @@ void log_write_all(enum log_level level, const char *fmt, ...)
 	if (!log_enabled(level))
 		return;
 	va_start(args, fmt);
-	write_message(false, level, fmt, args);
+	write_message(false, level, NULL, fmt, args);
 	va_end(args);
 }
 
@@ -344,10 +410,14 @@ int log_errno(int err, const char *fmt, ...)
 	return err;
 }
 
-void log_access(const char *line)
+void log_access(const struct access_entry *e, const char *text)
 {
+	const struct line line = {.level = LOG_LVL_INFO,
+				  .text = text,
+				  .about = e,
+				  .json = log_access_format() == LOG_FORMAT_JSON};
 	int saved = errno;
 
-	emit(LOG_LVL_INFO, line, true);
+	(void)emit(&line, true); /* what is lost is counted */
 	errno = saved;
 }

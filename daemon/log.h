@@ -9,14 +9,15 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "log/entry.h"
 #include "log/line.h"
 #include "util.h"
 
 /*
  * Sets where messages go and how much. LOG_TO_AUTO is the journal when stderr is
  * connected to it (JOURNAL_STREAM names stderr's device and inode), else stderr.
- * On stderr under systemd-less use a line is "TIME LEVEL text"; with the journal
- * the priority is a field. May be called again at a reload.
+ * On stderr under systemd-less use a line is "TIME LEVEL text"; in the journal it is the message,
+ * and the priority and what it is about are fields. May be called again at a reload.
  */
 void log_setup(enum log_target target, enum log_level level);
 /*
@@ -50,9 +51,31 @@ void log_write_all(enum log_level level, const char *fmt, ...) _printf_(2, 3);
 			log_write(LOG_LVL_DEBUG, __VA_ARGS__); \
 	} while (0)
 
+/* What a message is about, for the journal's fields: see log/journal.h. What is NULL or 0 is none.
+ */
+struct log_about {
+	const char *event; /* NULL: `message` */
+	uint64_t session;
+	const char *listener, *pool, *server;
+	const char *state; /* of the server */
+};
+#define LOG_ABOUT(...) (&(const struct log_about){__VA_ARGS__})
+
+/* As log_write(); the text says what it is about as well. */
+void log_about(enum log_level level, const struct log_about *about, const char *fmt, ...)
+    _printf_(3, 4);
+/* "session ID", and what follows it: a literal, and its arguments. */
+#define log_session(level, id, text, ...)                                                 \
+	do {                                                                              \
+		if (log_enabled(level))                                                   \
+			log_about(level, LOG_ABOUT(.session = (id)), "session %llu" text, \
+				  (unsigned long long)(id), ##__VA_ARGS__);               \
+	} while (0)
+
 /* Logs "text: strerror(-err)" and returns err (a negative errno), for `return log_errno(...)`. */
 int log_errno(int err, const char *fmt, ...) _printf_(2, 3);
 
 enum log_format log_access_format(void);
-/* An access line: always written at info priority, independent of log_level. */
-void log_access(const char *line);
+/* An access line, and what it was made of: always written at info priority, independent of
+ * log_level. */
+void log_access(const struct access_entry *e, const char *line);

@@ -108,8 +108,8 @@ static const struct splice_owner splice_owner = {
 void session_speak(struct session *s, const struct protocol *next)
 {
 	if (s->protocol)
-		log_debug("session %llu: %s -> %s", (unsigned long long)s->id,
-			  s->protocol->describe(s), next->describe(s));
+		log_session(LOG_LVL_DEBUG, s->id, ": %s -> %s", s->protocol->describe(s),
+			    next->describe(s));
 	s->protocol = next;
 }
 
@@ -358,7 +358,7 @@ void session_end(struct session *s, enum session_end end)
 {
 	if (s->state == SESSION_ENDED)
 		return;
-	log_debug("session %llu: %s -> ended", (unsigned long long)s->id, s->protocol->describe(s));
+	log_session(LOG_LVL_DEBUG, s->id, ": %s -> ended", s->protocol->describe(s));
 	s->end = end;
 	s->state = SESSION_ENDED;
 	dial_halt(s->dial);

@@ -179,8 +179,8 @@ void tcp_conn_failed(struct session *s, struct conn *c, int err)
 	struct stream *out = &s->streams[c->side == SIDE_CLIENT ? UP : DOWN];
 	enum session_end end = session_end_by(c->side, err);
 
-	log_debug("session %llu: %s: %s", (unsigned long long)s->id,
-		  c->side == SIDE_CLIENT ? "client" : "server", strerror(err));
+	log_session(LOG_LVL_DEBUG, s->id, ": %s: %s", c->side == SIDE_CLIENT ? "client" : "server",
+		    strerror(err));
 	if (has_failed(s) || out->state == STREAM_DONE) {
 		session_end(s, end);
 		return;
@@ -199,7 +199,7 @@ void tcp_stream_done(struct session *s)
 		session_end(s, END_DONE);
 		return;
 	}
-	log_debug("session %llu: open -> half_closed", (unsigned long long)s->id);
+	log_session(LOG_LVL_DEBUG, s->id, ": open -> half_closed");
 	begin_silence(s);
 }
 

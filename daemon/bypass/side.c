@@ -54,8 +54,8 @@ bool bypass_may_enter(enum bypass_state from, enum bypass_state next)
 void bypass_enter(struct bypass_stream *b, enum bypass_state next)
 {
 	assert(bypass_may_enter(b->state, next));
-	log_debug("session %llu %s: bypass: %s -> %s", (unsigned long long)b->stream->splice->id,
-		  stream_direction(b->stream) == UP ? "up" : "down", bypass_state_str[b->state],
-		  bypass_state_str[next]);
+	log_session(LOG_LVL_DEBUG, b->stream->splice->id, " %s: bypass: %s -> %s",
+		    stream_direction(b->stream) == UP ? "up" : "down", bypass_state_str[b->state],
+		    bypass_state_str[next]);
 	b->state = next;
 }

@@ -40,8 +40,8 @@ void http_enter(struct session *s, enum http_phase next)
 	struct http *h = s->http;
 
 	assert(http_may_enter(h->phase, next));
-	log_debug("session %llu: %s -> %s", (unsigned long long)s->id, http_phase_str[h->phase],
-		  http_phase_str[next]);
+	log_session(LOG_LVL_DEBUG, s->id, ": %s -> %s", http_phase_str[h->phase],
+		    http_phase_str[next]);
 	h->phase = next;
 }
 

@@ -46,8 +46,8 @@ void http_fail(struct session *s, struct conn *c, int err)
 	if (c->failed)
 		return;
 	c->lost = why == END_CLIENT_LOST || why == END_SERVER_LOST;
-	log_debug("session %llu: %s: %s", (unsigned long long)s->id,
-		  c->side == SIDE_CLIENT ? "client" : "server", strerror(err));
+	log_session(LOG_LVL_DEBUG, s->id, ": %s: %s", c->side == SIDE_CLIENT ? "client" : "server",
+		    strerror(err));
 	if (err == ENOMEM || err == ENOBUFS) {
 		no_room(s, c->side);
 		return;

@@ -235,7 +235,7 @@ static void refuse_head(struct session *s, enum http_error error)
 {
 	stat_inc(&s->home->stats->http_requests);
 	stat_inc(&s->home->stats->http_errors[error]);
-	log_debug("session %llu: request: %s", (unsigned long long)s->id, http_error_str[error]);
+	log_session(LOG_LVL_DEBUG, s->id, ": request: %s", http_error_str[error]);
 	sniff_done(s);
 	s->http->refused = error;
 	if (error == HTTP_TOO_MANY_FIELDS)

@@ -44,8 +44,12 @@ void http_server_gone(struct session *s)
 
 static void bad_response(struct session *s, enum http_error error)
 {
-	log_warn("pool %s: server %s: response: %s", s->pool->config->name,
-		 s->server ? s->server->name : "-", http_error_str[error]);
+	log_about(LOG_LVL_WARNING,
+		  LOG_ABOUT(.session = s->id, .listener = s->listener->config->name,
+			    .pool = s->pool->config->name,
+			    .server = s->server ? s->server->name : NULL),
+		  "pool %s: server %s: response: %s", s->pool->config->name,
+		  s->server ? s->server->name : "-", http_error_str[error]);
 	stat_inc(&s->home->stats->http_errors[error]);
 	s->http->refused = error;
 	http_answer(s, HTTP_END_BAD_RESPONSE);

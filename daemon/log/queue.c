@@ -11,7 +11,6 @@
 /* In the queue before each line. */
 struct record {
 	uint32_t len;
-	int priority;
 };
 
 int line_queue_init(struct line_queue *q)
@@ -49,9 +48,9 @@ static void ring_out(struct line_queue *q, void *data, size_t len)
 	q->used -= len;
 }
 
-bool line_queue_put(struct line_queue *q, int priority, const char *line, size_t len)
+bool line_queue_put(struct line_queue *q, const char *line, size_t len)
 {
-	const struct record r = {.len = (uint32_t)len, .priority = priority};
+	const struct record r = {.len = (uint32_t)len};
 
 	if (q->used + sizeof(r) + len > QUEUE_BYTES)
 		return false;
@@ -60,7 +59,7 @@ bool line_queue_put(struct line_queue *q, int priority, const char *line, size_t
 	return true;
 }
 
-size_t line_queue_take(struct line_queue *q, char *out, size_t max, bool single, int *priority)
+size_t line_queue_take(struct line_queue *q, char *out, size_t max, bool single)
 {
 	size_t len = 0;
 
@@ -73,7 +72,6 @@ size_t line_queue_take(struct line_queue *q, char *out, size_t max, bool single,
 		ring_out(q, &r, sizeof(r));
 		ring_out(q, out + len, r.len);
 		len += r.len;
-		*priority = r.priority;
 	}
 	return len;
 }

@@ -17,9 +17,9 @@ struct line_queue {
 int line_queue_init(struct line_queue *q);
 void line_queue_fini(struct line_queue *q);
 /* False: there is no room for it. */
-bool line_queue_put(struct line_queue *q, int priority, const char *line, size_t len);
+bool line_queue_put(struct line_queue *q, const char *line, size_t len);
 /*
  * Takes as many whole lines as `max` bytes hold, or a single one that is longer, and with `single`
- * never more than one; *priority is the last one's. How many bytes; 0: the queue is empty.
+ * never more than one. How many bytes; 0: the queue is empty.
  */
-size_t line_queue_take(struct line_queue *q, char *out, size_t max, bool single, int *priority);
+size_t line_queue_take(struct line_queue *q, char *out, size_t max, bool single);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../util.h"
@@ -22,9 +22,12 @@
 #define CHUNK_BYTES (64u << 10)
 /* How long lines that are in no hurry wait for more. */
 #define GATHER_NS NSEC_PER_MSEC
-/* A stuck reader is asked this often, and whoever lost lines is told no more often than that. */
+/* A stuck reader is asked this often, and whoever lost lines is told no more often than that. It is
+ * also how long the first line waits for the journal where there is no thread. */
 #define TICK_MS 250
 #define TOLD_NS NSEC_PER_SEC
+/* A datagram is tried so often where room was found and then there was none. */
+#define SEND_TRIES 50
 /* What is left at the end has this long. */
 #define LINGER_NS (2 * NSEC_PER_SEC)
 
@@ -33,10 +36,11 @@ struct sink {
 	struct log_place place;
 	uid_t uid;
 	gid_t gid;
-	int fd; /* -1: the journal's, or none */
+	int fd;
 	enum sink_style style;
 	bool is_regular; /* a file: writing never says EAGAIN */
 	bool torn;       /* the last line was written in part */
+	bool stuck;      /* the last datagram found no room */
 
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t wake;
@@ -101,16 +105,38 @@ bool sink_is(const struct sink *s, const struct log_place *p)
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
-/* A new descriptor for what has one of its own; -1 with errno set. */
+static bool is_standard(const struct sink *s)
+{
+	return s->place.kind == LOG_PLACE_STDERR || s->place.kind == LOG_PLACE_STDOUT;
+}
+
+/* A descriptor, of its own where it is no standard one; -1 with errno set. */
 static int open_place(const struct sink *s)
 {
-	return s->place.kind == LOG_PLACE_FILE ? log_file_open(s->place.path, s->uid, s->gid)
-					       : syslogd_open(&s->place);
+	switch (s->place.kind) {
+	case LOG_PLACE_FILE:
+		return log_file_open(s->place.path, s->uid, s->gid);
+	case LOG_PLACE_SYSLOG:
+		return syslogd_open(&s->place);
+	case LOG_PLACE_JOURNAL:
+		return journal_open();
+	default:
+		return s->place.kind == LOG_PLACE_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
+	}
 }
 
 bool sink_has_file(const struct sink *s)
 {
 	return s->place.kind == LOG_PLACE_FILE || s->place.kind == LOG_PLACE_SYSLOG;
+}
+
+static enum sink_style style_of(const struct sink *s)
+{
+	if (s->place.kind == LOG_PLACE_JOURNAL)
+		return SINK_RECORD;
+	if (s->place.kind == LOG_PLACE_SYSLOG)
+		return SINK_BARE;
+	return journal_is_stream(s->fd) ? SINK_PREFIXED : SINK_PLAIN;
 }
 
 static void look_at_fd(struct sink *s)
@@ -131,23 +157,16 @@ struct sink *sink_open(const struct log_place *place, uid_t uid, gid_t gid,
 	s->owner = owner;
 	s->uid = uid;
 	s->gid = gid;
-	s->fd = place->kind == LOG_PLACE_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
-	if (place->kind == LOG_PLACE_JOURNAL)
-		s->fd = -1;
-	if (sink_has_file(s)) {
-		s->fd = open_place(s);
-		if (s->fd < 0) {
-			int err = errno;
+	s->fd = open_place(s);
+	if (s->fd < 0) {
+		int err = errno;
 
-			free(s);
-			errno = err;
-			return NULL;
-		}
+		free(s);
+		errno = err;
+		return NULL;
 	}
 	look_at_fd(s);
-	s->style = s->fd < 0 || place->kind == LOG_PLACE_SYSLOG ? SINK_BARE
-		   : journal_is_stream(s->fd)                   ? SINK_PREFIXED
-								: SINK_PLAIN;
+	s->style = style_of(s);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->wake, NULL);
 	return s;
@@ -160,6 +179,9 @@ struct sink *sink_open(const struct log_place *place, uid_t uid, gid_t gid,
 static bool await_room(struct sink *s)
 {
 	struct pollfd p = {.fd = s->fd, .events = POLLOUT};
+	/* Without a thread what is said of a failure must not be lost because the journal has much
+	 * to do. */
+	bool patient = s->started || (s->place.kind == LOG_PLACE_JOURNAL && !s->stuck);
 
 	if (s->is_regular)
 		return true;
@@ -167,7 +189,7 @@ static bool await_room(struct sink *s)
 		bool stop;
 
 		/* An error is readiness, too: the write will name it. */
-		if (poll(&p, 1, s->started ? TICK_MS : 0) != 0)
+		if (poll(&p, 1, patient ? TICK_MS : 0) != 0)
 			return true;
 		if (!s->started)
 			return false;
@@ -215,60 +237,83 @@ static void write_stream(struct sink *s, const char *data, size_t len)
 	lose(s, count_lines(data + done, len - done), errno == EAGAIN ? 0 : errno);
 }
 
-/* A syslog daemon that was started again has a new socket; an earlier datagram's error is reported
+/* 0, or the errno; EAGAIN: there was no room in time. Others that write there may take the room
+ * that was found. */
+static int send_patiently(struct sink *s, const char *data, size_t len)
+{
+	const struct timespec moment = {.tv_nsec = GATHER_NS};
+
+	for (int i = 0; i < SEND_TRIES; i++) {
+		s->stuck = !await_room(s);
+		if (s->stuck)
+			break;
+		if (send(s->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+			return 0;
+		if (errno != EAGAIN)
+			return errno;
+		(void)nanosleep(&moment, NULL);
+	}
+	return EAGAIN;
+}
+
+/* A daemon that was started again may have a new socket; an earlier datagram's error is reported
  * here as well. So once more, with a new connection. */
+static void write_datagram(struct sink *s, const char *data, size_t len)
+{
+	int err = send_patiently(s, data, len);
+
+	if (err && err != EAGAIN) {
+		int fd = open_place(s);
+
+		if (fd >= 0) {
+			(void)close(s->fd);
+			s->fd = fd;
+			err = send_patiently(s, data, len);
+		}
+	}
+	if (err)
+		lose(s, 1, err == EAGAIN ? 0 : err);
+}
+
 static void write_syslog(struct sink *s, const char *text, size_t len)
 {
 	char line[SYSLOGD_LINE_MAX];
-	size_t n = syslogd_format(&s->place, text, len, line);
 
-	for (int i = 0; i < 2; i++) {
-		int fd;
-
-		if (!await_room(s)) {
-			errno = EAGAIN;
-			break;
-		}
-		if (send(s->fd, line, n, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
-			return;
-		if (errno == EAGAIN || i)
-			break;
-		fd = open_place(s);
-		if (fd < 0)
-			break;
-		(void)close(s->fd);
-		s->fd = fd;
-	}
-	lose(s, 1, errno == EAGAIN ? 0 : errno);
+	write_datagram(s, line, syslogd_format(&s->place, text, len, line));
 }
 
-static void write_one(struct sink *s, int priority, const char *line, size_t len)
+static void write_one(struct sink *s, const char *line, size_t len)
 {
-	if (s->fd < 0) {
-		int err = journal_write(priority, line, len);
-
-		if (err)
-			lose(s, 1, -err);
-	} else if (s->place.kind == LOG_PLACE_SYSLOG) {
+	switch (s->style) {
+	case SINK_RECORD:
+		write_datagram(s, line, len);
+		break;
+	case SINK_BARE:
 		write_syslog(s, line, len);
-	} else {
+		break;
+	default:
 		write_stream(s, line, len);
+		break;
 	}
 }
 
-void sink_put(struct sink *s, int priority, const char *line, size_t len, bool hurry)
+bool sink_put(struct sink *s, const char *line, size_t len, bool hurry)
 {
+	bool taken = true;
+
 	(void)pthread_mutex_lock(&s->lock);
 	if (!s->started) {
-		write_one(s, priority, line, len);
-	} else if (!line_queue_put(&s->queue, priority, line, len)) {
+		write_one(s, line, len);
+	} else if (!line_queue_put(&s->queue, line, len)) {
 		lose(s, 1, 0);
+		taken = false;
 	} else {
 		s->hurry |= hurry;
 		if (s->waiting)
 			(void)pthread_cond_signal(&s->wake);
 	}
 	(void)pthread_mutex_unlock(&s->lock);
+	return taken;
 }
 
 /* ---- the thread ------------------------------------------------------------------------- */
@@ -281,8 +326,8 @@ static void tell_lost(struct sink *s)
 
 	if (lost == s->told_lost || now - s->told_ns < TOLD_NS)
 		return;
-	s->owner->lost(s, lost - s->told_lost, reason);
-	s->told_lost = lost;
+	if (s->owner->lost(s, lost - s->told_lost, reason))
+		s->told_lost = lost;
 	s->told_ns = now;
 }
 
@@ -330,14 +375,14 @@ static bool await_work(struct sink *s)
 static void write_queued(struct sink *s)
 {
 	while (s->queue.used) {
-		int priority = LOG_INFO;
+		bool single = s->style == SINK_BARE || s->style == SINK_RECORD;
 		size_t len;
 
 		s->hurry = false;
 		len = line_queue_take(&s->queue, s->chunk, s->is_regular ? CHUNK_BYTES : PIPE_BUF,
-				      s->style == SINK_BARE, &priority);
+				      single);
 		(void)pthread_mutex_unlock(&s->lock);
-		write_one(s, priority, s->chunk, len);
+		write_one(s, s->chunk, len);
 		tell_lost(s);
 		(void)pthread_mutex_lock(&s->lock);
 	}
@@ -433,7 +478,7 @@ void sink_free(struct sink *s)
 {
 	if (!s || !stop_thread(s))
 		return;
-	if (sink_has_file(s))
+	if (!is_standard(s))
 		closep_(&s->fd);
 	(void)pthread_mutex_destroy(&s->lock);
 	(void)pthread_cond_destroy(&s->wake);

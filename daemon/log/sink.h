@@ -17,8 +17,9 @@ struct sink;
 
 /* What a sink tells, in its thread, or without one in whoever's call it is; no lock is held. */
 struct sink_owner {
-	/* Lines were lost: `reason` is an errno, or 0: its reader or disk was too slow. */
-	void (*lost)(const struct sink *s, uint64_t lines, int reason);
+	/* Lines were lost: `reason` is an errno, or 0: its reader or disk was too slow. False: the
+	 * line that tells it was lost as well, and it will be told again. */
+	bool (*lost)(const struct sink *s, uint64_t lines, int reason);
 	/* After sink_reopen(); err: a negative errno, and the old file is kept. */
 	void (*reopened)(const struct sink *s, int err);
 	/* Whether there is something else to tell, and telling it: asked about once a second. */
@@ -31,7 +32,8 @@ enum sink_style {
 	SINK_PLAIN,    /* the time and the level before it, a newline behind */
 	SINK_PREFIXED, /* a stream that the journal reads: "<priority>" before it, a newline behind
 			*/
-	SINK_BARE,     /* the journal's own protocol, and syslog: the text is enough */
+	SINK_BARE,     /* syslog: the text is enough */
+	SINK_RECORD,   /* the journal's own protocol: see journal_format() */
 };
 
 /* `place` is STDERR, STDOUT, JOURNAL, FILE or SYSLOG. A file is opened (and made, mode 0640) here;
@@ -48,9 +50,9 @@ bool sink_is(const struct sink *s, const struct log_place *place);
 /* What to call it in a message. */
 const char *sink_name(const struct sink *s);
 
-/* Any thread. `priority` is one of syslog(3)'s. The line is one piece; hurry: it is written as soon
- * as can be, others after a moment in which more may come. */
-void sink_put(struct sink *s, int priority, const char *line, size_t len, bool hurry);
+/* Any thread. The line (or record) is one piece; hurry: it is written as soon as can be, others
+ * after a moment in which more may come. False: there is no room for it, and it is lost. */
+bool sink_put(struct sink *s, const char *line, size_t len, bool hurry);
 
 /* Starts the thread; 0 or a negative errno, and lines go on being written at once. */
 int sink_start(struct sink *s);

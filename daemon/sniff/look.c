@@ -55,7 +55,7 @@ static enum step go(struct session *s, struct route_query *query)
 
 enum step sniff_refuse(struct session *s, enum session_end end, const char *what, const char *why)
 {
-	log_debug("session %llu: %s: %s", (unsigned long long)s->id, what, why);
+	log_session(LOG_LVL_DEBUG, s->id, ": %s: %s", what, why);
 	session_end(s, end);
 	return STEP_DECIDED;
 }

@@ -84,8 +84,7 @@ static void settle(struct session *s)
 		session_end(s, session_end_by(SIDE_CLIENT, -err));
 		return;
 	}
-	log_debug("session %llu: HTTP/2: sends SETTINGS in its server's place",
-		  (unsigned long long)s->id);
+	log_session(LOG_LVL_DEBUG, s->id, ": HTTP/2: sends SETTINGS in its server's place");
 	s->sniff->settled = s->sniff->h2.take_ack = true;
 	arm(s);
 }
@@ -110,7 +109,7 @@ static void timeout(struct session *s)
 	}
 	/* One that has no request yet may have sent one by the time it hears of the end. */
 	if (s->sniff->settled && say(s, h2_goaway, sizeof(h2_goaway)) < 0)
-		log_debug("session %llu: HTTP/2: GOAWAY is lost", (unsigned long long)s->id);
+		log_session(LOG_LVL_DEBUG, s->id, ": HTTP/2: GOAWAY is lost");
 	s->polite = true;
 	session_end(s, END_SNIFF_TIMEOUT);
 }

@@ -52,10 +52,10 @@ void kernel_await_proof(struct stream *s)
 	if (!s->wait_since)
 		s->wait_since = stream_now(s);
 	if (stream_now(s) - s->wait_since > PROOF_DEADLINE_NS) {
-		log_error(
-		    "session %llu: %llu bytes read and %llu redirected are not what TCP received",
-		    (unsigned long long)s->splice->id, (unsigned long long)s->source->received,
-		    (unsigned long long)stream_redirected(s));
+		log_session(LOG_LVL_ERROR, s->splice->id,
+			    ": %llu bytes read and %llu redirected are not what TCP received",
+			    (unsigned long long)s->source->received,
+			    (unsigned long long)stream_redirected(s));
 		stream_corrupt(s);
 		return;
 	}

@@ -17,8 +17,8 @@ static void lane_event(struct stream *s, const struct lane_event *event)
 	if (!s->lane)
 		return; /* of a budget that is closed */
 	if (event->kind == LANE_EVENT_GAP) {
-		log_error("session %llu: bytes are missing before sequence number %u",
-			  (unsigned long long)s->splice->id, s->lane->next_seq);
+		log_session(LOG_LVL_ERROR, s->splice->id,
+			    ": bytes are missing before sequence number %u", s->lane->next_seq);
 		stream_corrupt(s);
 		return;
 	}

@@ -48,9 +48,9 @@ void stream_enter(struct stream *s, enum stream_state next)
 {
 	assert(stream_may_enter(s->state, next));
 	/* In HTTP a stream is without a source, or a target, between requests. */
-	log_debug("session %llu %s: %s -> %s", (unsigned long long)s->splice->id,
-		  stream_direction(s) == UP ? "up" : "down", stream_state_str[s->state],
-		  stream_state_str[next]);
+	log_session(LOG_LVL_DEBUG, s->splice->id, " %s: %s -> %s",
+		    stream_direction(s) == UP ? "up" : "down", stream_state_str[s->state],
+		    stream_state_str[next]);
 	s->state = next;
 }
 

@@ -88,8 +88,9 @@ static void report(const struct dial *d, int err)
 	if ((last && (int64_t)(now - last) < (int64_t)NSEC_PER_SEC) ||
 	    !atomic_compare_exchange_strong(&d->server->reported_ns, &last, now))
 		return;
-	log_warn("pool %s: server %s: connecting to %s: %s", config_of(d)->name, d->server->name,
-		 addr_format(&d->where, text), conn_strerror(err));
+	log_about(LOG_LVL_WARNING, LOG_ABOUT(.pool = config_of(d)->name, .server = d->server->name),
+		  "pool %s: server %s: connecting to %s: %s", config_of(d)->name, d->server->name,
+		  addr_format(&d->where, text), conn_strerror(err));
 }
 
 /* ---- whose fault ------------------------------------------------------------------------ */

@@ -103,5 +103,8 @@ void news_tell(const struct news *n, const char *pool, const char *server, const
 		(void)snprintf(quiet, sizeof(quiet), " (%u changes before were not logged)",
 			       n->quiet);
 	describe(n, what, sizeof(what));
-	log_write(level, "server %s/%s:%s %s%s", pool, server, address, what, quiet);
+	log_about(level,
+		  LOG_ABOUT(.event = "server", .pool = pool, .server = server,
+			    .state = health_state_str[n->is]),
+		  "server %s/%s:%s %s%s", pool, server, address, what, quiet);
 }

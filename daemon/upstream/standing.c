@@ -31,8 +31,11 @@ bool server_set_mode(struct server *s, enum server_mode mode, uint64_t now)
 	}
 	(void)pthread_mutex_unlock(&s->lock->mutex);
 	if (mode != was)
-		log_info("server %s/%s: %s, as an operator wants", s->pool_name, s->name,
-			 server_mode_str[mode]);
+		log_about(LOG_LVL_INFO,
+			  LOG_ABOUT(.event = "server", .pool = s->pool_name, .server = s->name,
+				    .state = server_mode_str[mode]),
+			  "server %s/%s: %s, as an operator wants", s->pool_name, s->name,
+			  server_mode_str[mode]);
 	return mode != was && mode != MODE_READY;
 }
 
@@ -45,8 +48,10 @@ void server_set_weight(struct server *s, unsigned int weight)
 	s->weight = weight;
 	(void)pthread_mutex_unlock(&s->lock->mutex);
 	if (weight != was)
-		log_info("server %s/%s: weight %u, as an operator wants; it was %u", s->pool_name,
-			 s->name, weight, was);
+		log_about(LOG_LVL_INFO,
+			  LOG_ABOUT(.event = "server", .pool = s->pool_name, .server = s->name),
+			  "server %s/%s: weight %u, as an operator wants; it was %u", s->pool_name,
+			  s->name, weight, was);
 }
 
 /* ---- what it is now --------------------------------------------------------------------- */

@@ -22,6 +22,7 @@
 #include <sys/un.h>
 
 #include "../../daemon/log.h"
+#include "../../daemon/log/journal.h"
 
 #define DEADLINE_MS 5000
 
@@ -86,6 +87,7 @@ static void test_lines(void **state _unused_)
 
 static void test_levels(void **state _unused_)
 {
+	struct access_entry e;
 	char buf[4096];
 
 	log_setup(LOG_TO_STDERR, LOG_LVL_WARNING);
@@ -95,7 +97,8 @@ static void test_levels(void **state _unused_)
 	catch_start();
 	log_info("hidden");
 	log_debug("hidden");
-	log_access("an access line");
+	access_begin(&e, "thing");
+	log_access(&e, "an access line");
 	catch_stop(buf, sizeof(buf));
 	assert_matches(buf, "^" TIME_RE " info an access line\n$");
 }
@@ -262,6 +265,90 @@ static void test_stderr_to_journal(void **state _unused_)
 	assert_matches(buf, "^<4>text\n" TIME_RE " warning text\n$");
 }
 
+/* A datagram of the journal's: fields as text, one a line; a value with its length before it is in
+ * brackets, with its newlines as |. */
+static void read_record(const char *data, size_t len, char *out)
+{
+	const char *end = data + len;
+
+	while (data < end) {
+		size_t name = strcspn(data, "=\n");
+
+		out += sprintf(out, "%.*s=", (int)name, data);
+		data += name;
+		if (*data++ == '=') {
+			size_t value =
+			    (size_t)((const char *)memchr(data, '\n', (size_t)(end - data)) - data);
+
+			out += sprintf(out, "%.*s", (int)value, data);
+			data += value;
+		} else {
+			uint64_t value = 0;
+
+			for (int i = 7; i >= 0; i--)
+				value = value << 8 | (uint8_t)data[i];
+			data += 8;
+			assert_true(value < (uint64_t)(end - data));
+			*out++ = '[';
+			for (uint64_t i = 0; i < value; i++)
+				*out++ = (char)(data[i] == '\n' ? '|' : data[i]);
+			*out++ = ']';
+			data += value;
+		}
+		assert_int_equal(*data++, '\n');
+		*out++ = '\n';
+	}
+	*out = '\0';
+}
+
+static void test_record(void **state _unused_)
+{
+	char record[JOURNAL_RECORD_MAX + 1], text[2 * JOURNAL_RECORD_MAX];
+	struct access_entry e;
+	size_t n;
+
+	access_begin(&e, "session");
+	access_number(&e, "id", UINT64_MAX);
+	access_text(&e, "none", NULL);
+	access_text(&e, "empty", "");
+	access_text(&e, "bytes_up", "a=b c");
+	access_text(&e, "evil", "\nSPLICED_POOL=x\n");
+	access_text(&e, "newline", "\n");
+	n = journal_format(6, "line", 4, &e, record);
+	read_record(record, n, text);
+	assert_string_equal(text, "MESSAGE=line\nPRIORITY=6\nSYSLOG_IDENTIFIER=spliced\n"
+				  "SPLICED_EVENT=session\nSPLICED_SESSION=18446744073709551615\n"
+				  "SPLICED_EMPTY=\nSPLICED_BYTES_UP=a=b c\n"
+				  "SPLICED_EVIL=[|SPLICED_POOL=x|]\nSPLICED_NEWLINE=[|]\n");
+}
+
+/* The longest values are cut, between characters; the others and the message stay. */
+static void test_record_too_long(void **state _unused_)
+{
+	char record[JOURNAL_RECORD_MAX + 1], text[2 * JOURNAL_RECORD_MAX], message[LOG_LINE_MAX];
+	static char huge[3 * JOURNAL_RECORD_MAX];
+	struct access_entry e;
+	size_t n;
+
+	memset(message, 'm', sizeof(message));
+	for (size_t i = 0; i + 1 < sizeof(huge); i += 2)
+		memcpy(huge + i, "\xc3\xa4", 2);
+	for (int fields = 1; fields <= ACCESS_FIELDS_MAX; fields++) {
+		access_begin(&e, "request");
+		for (int i = 0; i < fields - 1; i++)
+			access_text(&e, "x", huge + (i & 1));
+		access_text(&e, "last", "short");
+		n = journal_format(6, message, sizeof(message), &e, record);
+		assert_true(n <= JOURNAL_RECORD_MAX);
+		read_record(record, n, text);
+		assert_memory_equal(text + strlen("MESSAGE="), message, sizeof(message));
+		assert_non_null(strstr(text, "\nSPLICED_LAST=short\n"));
+		if (fields > 1)
+			assert_non_null(strstr(text, "\xc3\xa4...\n"));
+		assert_null(strstr(text, "\xc3..."));
+	}
+}
+
 /* A /run of our own, so that the journal's socket is ours. False: not permitted here. */
 static bool private_run(void)
 {
@@ -314,7 +401,8 @@ static void test_journal(void **state _unused_)
 	fd = journal_socket();
 	log_setup(LOG_TO_JOURNAL, LOG_LVL_INFO);
 	log_info("a\nPRIORITY=0");
-	assert_journal(fd, "MESSAGE=a\\x0aPRIORITY=0\nPRIORITY=6\nSYSLOG_IDENTIFIER=spliced\n");
+	assert_journal(fd, "MESSAGE=a\\x0aPRIORITY=0\nPRIORITY=6\nSYSLOG_IDENTIFIER=spliced\n"
+			   "SPLICED_EVENT=message\n");
 	catch_start();
 	set_journal_stream(0);
 	log_setup(LOG_TO_AUTO, LOG_LVL_INFO);
@@ -323,19 +411,36 @@ static void test_journal(void **state _unused_)
 	log_setup(LOG_TO_AUTO, LOG_LVL_INFO);
 	log_error("c");
 	catch_stop(buf, sizeof(buf));
-	assert_journal(fd, "MESSAGE=b\nPRIORITY=3\nSYSLOG_IDENTIFIER=spliced\n");
+	assert_journal(fd, "MESSAGE=b\nPRIORITY=3\nSYSLOG_IDENTIFIER=spliced\n"
+			   "SPLICED_EVENT=message\n");
 	assert_matches(buf, "^" TIME_RE " error c\n$");
+
+	log_setup(LOG_TO_JOURNAL, LOG_LVL_INFO);
+	log_about(
+	    LOG_LVL_WARNING,
+	    LOG_ABOUT(.event = "server", .session = 7, .pool = "p", .server = "s", .state = "down"),
+	    "server %s/%s: %d", "p", "s", 1);
+	assert_journal(fd, "MESSAGE=server p/s: 1\nPRIORITY=4\nSYSLOG_IDENTIFIER=spliced\n"
+			   "SPLICED_EVENT=server\nSPLICED_SESSION=7\nSPLICED_POOL=p\n"
+			   "SPLICED_SERVER=s\nSPLICED_STATE=down\n");
 	(void)close(fd);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_lines),     cmocka_unit_test(test_levels),
-	    cmocka_unit_test(test_errno),     cmocka_unit_test(test_forgery),
-	    cmocka_unit_test(test_long),      cmocka_unit_test(test_threads),
-	    cmocka_unit_test(test_no_reader), cmocka_unit_test(test_stderr_to_journal),
-	    cmocka_unit_test(test_last_room), cmocka_unit_test(test_journal),
+	    cmocka_unit_test(test_lines),
+	    cmocka_unit_test(test_levels),
+	    cmocka_unit_test(test_errno),
+	    cmocka_unit_test(test_forgery),
+	    cmocka_unit_test(test_long),
+	    cmocka_unit_test(test_threads),
+	    cmocka_unit_test(test_no_reader),
+	    cmocka_unit_test(test_stderr_to_journal),
+	    cmocka_unit_test(test_last_room),
+	    cmocka_unit_test(test_record),
+	    cmocka_unit_test(test_record_too_long),
+	    cmocka_unit_test(test_journal),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
