@@ -411,6 +411,152 @@ static void test_too_many_addresses(void **state _unused_)
 	done(f);
 }
 
+/* ---- slow start --------------------------------------------------------------------------- */
+
+#define SPAN (100 * NSEC_PER_SEC)
+
+/* A pool of a name with three addresses and, with `n` 2, another server; all were checked. */
+static struct fixture *make_slow(size_t n, enum balance balance)
+{
+	const struct addr addrs[] = {address(21, 80), address(22, 80), address(23, 80)};
+	struct fixture *f = make(n, balance);
+
+	f->config.slow_start = SPAN;
+	f->config.health_check = HEALTH_CHECK_TCP;
+	f->config.health_rise = f->config.health_fall = 1;
+	f->servers[0].endpoint.kind = ENDPOINT_NAME;
+	open_pool(f);
+	server_set_addrs(f->pool->servers[0], addrs, 3);
+	return f;
+}
+
+/* A check of one of the addresses of the first server has ended so. */
+static void check(struct fixture *f, unsigned int slot, enum check_outcome outcome, uint64_t now)
+{
+	struct server *s = f->pool->servers[0];
+	const struct check_turn turn = {.slot = slot, .where = s->targets[slot].addr};
+	const struct check_result result = {.outcome = outcome, .at_ns = now};
+
+	(void)server_checked(s, &turn, &result);
+}
+
+static void check_all(struct fixture *f, enum check_outcome outcome, uint64_t now)
+{
+	for (unsigned int slot = 0; slot < 3; slot++)
+		check(f, slot, outcome, now);
+}
+
+/* How many of the next n sessions the first server has, and its addresses. */
+struct shares {
+	unsigned int server, slots[3];
+};
+
+static struct shares share(struct fixture *f, unsigned int n, uint64_t now)
+{
+	struct shares ret = {0};
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct session s = {.now = now};
+		struct server *server = next(f, &s);
+
+		assert_non_null(server);
+		if (server == f->pool->servers[0]) {
+			ret.server++;
+			ret.slots[s.attempt.slot]++;
+		}
+		attempt_connected(server, &s.where, &s.attempt, now);
+		server_release(server);
+	}
+	return ret;
+}
+
+static void assert_slots(struct shares got, unsigned int a, unsigned int b, unsigned int c)
+{
+	assert_in_range(got.slots[0], a ? a - 1 : 0, a + 1);
+	assert_in_range(got.slots[1], b ? b - 1 : 0, b + 1);
+	assert_in_range(got.slots[2], c ? c - 1 : 0, c + 1);
+}
+
+/* One address of several is back: its turns grow. */
+static void test_slow_start_of_an_address(void **state _unused_)
+{
+	struct fixture *f = make_slow(1, BALANCE_ROUND_ROBIN);
+	uint64_t now = NSEC_PER_SEC;
+
+	check_all(f, CHECK_PASSED, now);
+	assert_slots(share(f, 300, now), 100, 100, 100);
+	check(f, 1, CHECK_TIMEOUT, ++now);
+	assert_slots(share(f, 200, now), 100, 0, 100);
+	check(f, 1, CHECK_PASSED, ++now);
+	assert_slots(share(f, 210, now), 100, 10, 100);
+	assert_slots(share(f, 255, now + SPAN / 2), 100, 55, 100);
+	assert_slots(share(f, 300, now + SPAN), 100, 100, 100);
+	/* What it had not is not made up for when another one is away. */
+	now += SPAN + 1;
+	check(f, 0, CHECK_TIMEOUT, now);
+	check(f, 0, CHECK_PASSED, now);
+	assert_slots(share(f, 210, now), 10, 100, 100);
+	done(f);
+}
+
+/* A server has what the best of its addresses is worth: one that was there all the time, all. */
+static void check_server_shares(enum balance balance)
+{
+	struct fixture *f = make_slow(2, balance);
+	uint64_t now = NSEC_PER_SEC;
+	struct shares got;
+
+	check_all(f, CHECK_PASSED, now);
+	assert_int_equal(share(f, 100, now).server, 50);
+	check(f, 2, CHECK_TIMEOUT, ++now);
+	check(f, 2, CHECK_PASSED, ++now);
+	got = share(f, 210, now);
+	assert_in_range(got.server, 104, 106);
+	assert_slots(got, 50, 50, 5);
+
+	check_all(f, CHECK_TIMEOUT, ++now);
+	assert_int_equal(share(f, 100, now).server, 0);
+	check(f, 0, CHECK_PASSED, ++now);
+	assert_in_range(share(f, 110, now).server, 9, 11);
+	/* The second one comes when the first has got a half. */
+	now += SPAN / 2;
+	check(f, 1, CHECK_PASSED, now);
+	got = share(f, 155, now);
+	assert_in_range(got.server, 54, 56);
+	assert_slots(got, 46, 8, 0);
+	/* All of them, at once. */
+	check_all(f, CHECK_TIMEOUT, ++now);
+	check_all(f, CHECK_PASSED, ++now);
+	got = share(f, 330, now);
+	assert_in_range(got.server, 29, 31);
+	assert_slots(got, 10, 10, 10);
+	assert_in_range(share(f, 100, now + SPAN).server, 49, 51);
+	done(f);
+}
+
+static void test_slow_start_of_a_server(void **state _unused_)
+{
+	check_server_shares(BALANCE_ROUND_ROBIN);
+	check_server_shares(BALANCE_LEAST_SESSIONS);
+}
+
+/* An operator has had it out. */
+static void test_slow_start_after_maint(void **state _unused_)
+{
+	struct fixture *f = make_slow(2, BALANCE_ROUND_ROBIN);
+	uint64_t now = NSEC_PER_SEC;
+	struct shares got;
+
+	check_all(f, CHECK_PASSED, now);
+	(void)server_set_mode(f->pool->servers[0], MODE_MAINT, ++now);
+	assert_int_equal(share(f, 100, now).server, 0);
+	(void)server_set_mode(f->pool->servers[0], MODE_READY, ++now);
+	got = share(f, 330, now);
+	assert_in_range(got.server, 29, 31);
+	assert_slots(got, 10, 10, 10);
+	done(f);
+}
+
 /* ---- threads ------------------------------------------------------------------------------ */
 
 #define THREADS 4
@@ -474,6 +620,9 @@ int main(void)
 	    cmocka_unit_test(test_each_address_is_tried),
 	    cmocka_unit_test(test_no_address),
 	    cmocka_unit_test(test_too_many_addresses),
+	    cmocka_unit_test(test_slow_start_of_an_address),
+	    cmocka_unit_test(test_slow_start_of_a_server),
+	    cmocka_unit_test(test_slow_start_after_maint),
 	    cmocka_unit_test(test_threads),
 	};
 
