@@ -318,8 +318,8 @@ OPTION(POOL, all_down, all_down, ENUM, "try", RELOAD,
        "right again. refuse: they are refused at once (HTTP: 503).",
        CHOICES(all_down_str))
 OPTION(POOL, slow_start, slow_start, DURATION, "0", RELOAD,
-       "A server that is back begins with a tenth of its weight, and has the whole after this time. 0: at "
-       "once.",
+       "A server's address that is back begins with a tenth of its turns, and has all of them after this "
+       "time; so does the server's weight, if all of its addresses were away. 0: at once.",
        .min = 0, .max = 86400 * NSEC_PER_SEC)
 OPTION(POOL, health_check, health_check, ENUM, "none", RELOAD,
        "Have each address of each server checked, whether there are sessions or not. tcp: it can be "

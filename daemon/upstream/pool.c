@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How far a turn takes a server of 1/100 of weight 1: at 100 000 turns a second the places of one
- * last for decades. */
+/* How far a turn takes a server of 1/TARGET_WHOLE of weight 1: at 100 000 turns a second the places
+ * of one last for decades. */
 #define STRIDE (UINT64_C(1) << 24)
 
 /* A pool's servers by their names. */

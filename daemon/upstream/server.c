@@ -163,15 +163,25 @@ uint64_t server_candidates(const struct server *s, uint64_t tried, enum health_r
 	return slots;
 }
 
+/* They take turns; one that is new has fewer. */
+static unsigned int next_slot(struct server *s, uint64_t candidates, uint64_t now)
+{
+	uint64_t ahead = candidates & (UINT64_MAX << s->next_slot), span = s->pool.slow_start;
+	unsigned int slot;
+
+	if (candidates & (candidates - 1) && target_is_new(s->back_ns, span, now))
+		return targets_next(s->targets, candidates, span, now);
+	slot = (unsigned int)__builtin_ctzll(ahead ? ahead : candidates);
+	s->next_slot = (slot + 1) % s->n_slots;
+	return slot;
+}
+
 void server_take(struct server *s, uint64_t candidates, uint64_t now, struct addr *where,
 		 struct attempt *attempt)
 {
-	/* They take turns. */
-	uint64_t ahead = candidates & (UINT64_MAX << s->next_slot);
-	unsigned int slot = (unsigned int)__builtin_ctzll(ahead ? ahead : candidates);
+	unsigned int slot = next_slot(s, candidates, now);
 	struct target *t = &s->targets[slot];
 
-	s->next_slot = (slot + 1) % s->n_slots;
 	s->active++;
 	s->total++;
 	*where = t->addr;
@@ -212,16 +222,12 @@ static struct target *target_of(struct server *s, const struct addr *where, unsi
 	return s->used >> slot & 1 && addr_equal(&t->addr, where) ? t : NULL;
 }
 
-/* One of its addresses is usable again; the server has been away if no other one was. */
-static void note_return(struct server *s, const struct target *t, uint64_t now)
+void server_begin_slowly(struct server *s, struct target *t, uint64_t now)
 {
-	for (uint64_t rest = s->used; rest; rest &= rest - 1) {
-		const struct target *other = &s->targets[__builtin_ctzll(rest)];
-
-		if (other != t && health_is_usable(&other->health))
-			return;
-	}
-	s->back_ns = now;
+	t->back_ns = s->back_ns = now;
+	/* What the others had before is none of its business. */
+	for (unsigned int i = 0; i < s->n_slots; i++)
+		s->targets[i].turn = 0;
 }
 
 void attempt_connected(struct server *s, const struct addr *where, struct attempt *attempt,
@@ -238,7 +244,7 @@ void attempt_connected(struct server *s, const struct addr *where, struct attemp
 	lock(s);
 	t = target_of(s, where, attempt->slot);
 	if (t && health_succeeded(&t->health, now)) {
-		note_return(s, t, now);
+		server_begin_slowly(s, t, now);
 		note(s, t, HEALTH_EJECTED, now, &news);
 	}
 	unlock(s);
@@ -311,7 +317,7 @@ static void slot_fill(struct server *s, unsigned int slot, const struct addr *a)
 {
 	struct target *t = &s->targets[slot];
 
-	t->addr = *a;
+	*t = (struct target){.addr = *a};
 	health_reset(&t->health, &s->pool);
 	s->used |= UINT64_C(1) << slot;
 }
@@ -422,7 +428,7 @@ bool server_checked(struct server *s, const struct check_turn *turn, const struc
 		if (health_checked(&t->health, &s->pool, r))
 			note(s, t, was, r->at_ns, &news);
 		if (!usable && health_is_usable(&t->health))
-			note_return(s, t, r->at_ns);
+			server_begin_slowly(s, t, r->at_ns);
 		down = was != HEALTH_DOWN && health_state_of(&t->health) == HEALTH_DOWN;
 	}
 	if (down)

@@ -18,15 +18,10 @@
 #include "../stats.h"
 #include "health.h"
 #include "news.h"
+#include "target.h"
 
 /* Of the addresses that a name has, so many are used. */
 #define SERVER_MAX_ADDRS 64
-
-/* One address of a server. It keeps its slot as long as the server has it. */
-struct target {
-	struct addr addr;
-	struct health health;
-};
 
 struct pool;
 struct watched;
@@ -82,10 +77,10 @@ struct server {
 	uint64_t used;          /* a bit for each slot: it has an address */
 	bool absent;            /* its name has none, say those who know */
 	atomic_uint losses;     /* how often connections became useless: see server_keeps() */
-	unsigned int next_slot; /* whose turn it is */
+	unsigned int next_slot; /* whose turn it is, while none is new */
 	enum server_mode mode;
 	unsigned int weight; /* the file's, or what an operator has made it */
-	uint64_t back_ns;    /* since when it is back, for slow_start; 0: it was never away */
+	uint64_t back_ns;    /* when one of its addresses last came back; 0: none was ever away */
 	long current_weight; /* of smooth weighted round robin */
 	uint64_t place;      /* of least_sessions: who is behind goes first */
 	unsigned int active; /* sessions dialling or open */
@@ -156,6 +151,10 @@ bool server_set_addrs(struct server *s, const struct addr *addrs, size_t n);
 bool server_keeps(struct server *s, const struct addr *where, bool bound, unsigned int *seen);
 /* Whether its addresses are not known yet, but may be soon. Under the lock. */
 bool server_is_awaited(const struct server *s);
+
+/* One of its addresses may be had again: from now on it gets more and more (slow_start). Under the
+ * lock. */
+void server_begin_slowly(struct server *s, struct target *t, uint64_t now);
 
 /* ---- checks: see health/ */
 

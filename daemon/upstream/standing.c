@@ -3,9 +3,6 @@
 
 #include "../log.h"
 
-/* What a server that is back begins with, in hundredths of its weight. */
-#define SLOW_START_LEAST 10
-
 const char *const server_mode_str[_SERVER_MODE_MAX] = {
     [MODE_READY] = "ready",
     [MODE_DRAIN] = "drain",
@@ -25,9 +22,10 @@ bool server_set_mode(struct server *s, enum server_mode mode, uint64_t now)
 		s->losses++;
 	/* What was known of it is old. */
 	if (was == MODE_MAINT && mode != was) {
-		for (unsigned int i = 0; i < s->n_slots; i++)
+		for (unsigned int i = 0; i < s->n_slots; i++) {
 			health_restart(&s->targets[i].health, &s->pool);
-		s->back_ns = now;
+			server_begin_slowly(s, &s->targets[i], now);
+		}
 	}
 	(void)pthread_mutex_unlock(&s->lock->mutex);
 	if (mode != was)
@@ -54,7 +52,7 @@ void server_set_weight(struct server *s, unsigned int weight)
 			  s->name, weight, was);
 }
 
-/* ---- what it is now --------------------------------------------------------------------- */
+/* ---- its share ------------------------------------------------------------------------- */
 
 bool server_has_room(const struct server *s)
 {
@@ -64,12 +62,22 @@ bool server_has_room(const struct server *s)
 
 unsigned int server_share(const struct server *s, uint64_t now)
 {
-	uint64_t span = s->pool.slow_start, age = now > s->back_ns ? now - s->back_ns : 0;
+	uint64_t span = s->pool.slow_start;
+	unsigned int best = 0;
 
-	if (!s->back_ns || age >= span)
-		return s->weight * 100;
-	return s->weight * (unsigned int)(SLOW_START_LEAST + (100 - SLOW_START_LEAST) * age / span);
+	if (!target_is_new(s->back_ns, span, now))
+		return s->weight * TARGET_WHOLE;
+	for (uint64_t rest = s->used; rest; rest &= rest - 1) {
+		const struct target *t = &s->targets[__builtin_ctzll(rest)];
+
+		if (health_is_usable(&t->health))
+			best = MAX(best, target_share(t, span, now));
+	}
+	/* Where all are passed over, none is new. */
+	return s->weight * (best ? best : TARGET_WHOLE);
 }
+
+/* ---- what it is now --------------------------------------------------------------------- */
 
 /* Of several addresses the best one counts. */
 static const struct target *best_target(const struct server *s)

@@ -15,7 +15,8 @@ void server_set_weight(struct server *s, unsigned int weight);
 
 /* Whether it may have another session, wherever its addresses stand. */
 bool server_has_room(const struct server *s);
-/* Its share at the moment, in hundredths of its weight: less while it is new (slow_start). */
+/* Its share at the moment, in TARGET_WHOLEs of its weight: less while it is new, which it is if all
+ * of its addresses that may be had are. */
 unsigned int server_share(const struct server *s, uint64_t now);
 /* Of an operator "drain" and "maint"; "unresolved" without an address; else its best address
  * counts: see health_state_str. */
