@@ -246,28 +246,47 @@ static void on_accept(evutil_socket_t fd _unused_, short what _unused_, void *ar
 
 static void begin(struct worker *w, struct listen_socket *ls)
 {
-	int err;
-
 	if (ls->begun || ls->fd < 0)
 		return;
 	ls->worker = w;
 	ls->begun = true;
 	ls->retry.fire = on_retry;
-	err = watch(ls);
-	if (err)
-		starved(ls, -err);
+	ls->paused = true;
+	if (atomic_load(&w->daemon->serving))
+		on_retry(&ls->retry);
+}
+
+/* What is in the queue is ours: its sockets have our marks. Where there is no room for more it
+ * stays there; what comes meanwhile need not be ours. */
+static void accept_rest(struct listen_socket *ls)
+{
+	for (uint32_t i = 0; i <= ls->listener->config->backlog && !ls->paused; i++) {
+		if (!accept_one(ls))
+			return;
+		worker_close_ended(ls->worker);
+	}
 }
 
 static void stop(struct worker *w, struct listen_socket *ls)
 {
+	if (w->daemon->handing_over && ls->event && ls->fd >= 0)
+		accept_rest(ls);
 	if (ls->event)
 		event_free(ls->event);
 	ls->event = NULL;
 	loop_timer_cancel(&w->loop, &ls->retry);
-	/* Connections still in the queue are refused, as a closed port refuses them. */
-	if (ls->fd >= 0)
-		(void)close(ls->fd);
+	/* Connections still in the queue are refused, as a closed port refuses them, unless
+	 * somebody else has it. */
+	closep_(&ls->fd);
 	ls->fd = -1;
+}
+
+/* Calls fn for each socket that the worker has of the binding. */
+static void each(struct worker *w, struct binding *b,
+		 void (*fn)(struct worker *w, struct listen_socket *ls))
+{
+	for (unsigned int i = w->index; i < b->n_sockets; i += w->daemon->n_workers)
+		fn(w, &b->sockets[i]);
 }
 
 void accept_adopt(struct worker *w, struct setup *s, struct setup *was)
@@ -276,8 +295,11 @@ void accept_adopt(struct worker *w, struct setup *s, struct setup *was)
 		struct listener *l = &s->listeners[i];
 
 		for (size_t j = 0; j < l->config->n_binds; j++) {
-			l->bindings[j]->sockets[w->index].listener = l;
-			begin(w, &l->bindings[j]->sockets[w->index]);
+			struct binding *b = l->bindings[j];
+
+			for (unsigned int k = w->index; k < b->n_sockets; k += w->daemon->n_workers)
+				b->sockets[k].listener = l;
+			each(w, b, begin);
 		}
 	}
 	for (size_t i = 0; was && i < was->n_listeners; i++) {
@@ -285,14 +307,31 @@ void accept_adopt(struct worker *w, struct setup *s, struct setup *was)
 
 		for (size_t j = 0; j < l->config->n_binds; j++)
 			if (!binding_is_current(l->bindings[j]))
-				stop(w, &l->bindings[j]->sockets[w->index]);
+				each(w, l->bindings[j], stop);
 	}
 }
 
-void accept_stop(struct worker *w, struct setup *s)
+static void serve(struct worker *w _unused_, struct listen_socket *ls)
+{
+	if (ls->begun && ls->paused && ls->fd >= 0)
+		on_retry(&ls->retry);
+}
+
+static void each_of_setup(struct worker *w, struct setup *s,
+			  void (*fn)(struct worker *w, struct listen_socket *ls))
 {
 	for (size_t i = 0; i < s->n_listeners; i++)
 		for (size_t j = 0; j < s->listeners[i].config->n_binds; j++)
 			if (s->listeners[i].bindings[j])
-				stop(w, &s->listeners[i].bindings[j]->sockets[w->index]);
+				each(w, s->listeners[i].bindings[j], fn);
+}
+
+void accept_serve(struct worker *w, struct setup *s)
+{
+	each_of_setup(w, s, serve);
+}
+
+void accept_stop(struct worker *w, struct setup *s)
+{
+	each_of_setup(w, s, stop);
 }

@@ -14,7 +14,10 @@ struct worker;
 /* The worker accepts for the setup, and no more at addresses that only `was` has (NULL: it begins).
  * In its thread, or before that runs. */
 void accept_adopt(struct worker *w, struct setup *s, struct setup *was);
-/* It accepts no more. In that thread, or after it. */
+/* It begins to accept at the setup's addresses. In that thread. */
+void accept_serve(struct worker *w, struct setup *s);
+/* It accepts no more; when another process goes on, what has come is accepted first. In that
+ * thread, or after it. */
 void accept_stop(struct worker *w, struct setup *s);
 /* Begins a session with an accepted socket and a place, both of which are taken; where there is no
  * memory for it the client gets a reset. */

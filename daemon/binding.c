@@ -11,6 +11,7 @@
 #include "conn.h"
 #include "listener.h"
 #include "log.h"
+#include "parent/link.h"
 #include "privileges.h"
 #include "setup.h"
 
@@ -39,16 +40,8 @@ static int fail(const struct opening *o, const char *call)
 static int set_options(const struct opening *o, int fd)
 {
 	const struct listener *l = o->listener;
-	const struct addr *a = &o->binding->bound;
-	int one = 1, ipv6_only = o->binding->ipv6_only;
 
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0)
-		return fail(o, "SO_REUSEPORT");
-	if (a->sa.sa_family == AF_INET6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof(ipv6_only)) < 0)
-		return fail(o, "IPV6_V6ONLY");
-	errno = -conn_listen_options(fd, a);
+	errno = -conn_listen_options(fd, &o->binding->bound);
 	if (errno)
 		return fail(o, "TCP_NODELAY, SO_OOBINLINE");
 	if (conn_wants_keepalive(&l->config->tcp_keepalive, l->silence)) {
@@ -65,91 +58,87 @@ static int set_options(const struct opening *o, int fd)
 	return 0;
 }
 
-/*
- * With SO_REUSEPORT a second daemon would share the port with the first without a word, each
- * getting a part of the clients. A socket without it says whether somebody listens there already.
- */
-static int check_unused(const struct opening *o)
-{
-	const struct addr *a = &o->binding->bound;
-	int one = 1, ipv6_only = o->binding->ipv6_only;
-	_cleanup_close_ int fd = -1;
-
-	fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return fail(o, "socket");
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    (a->sa.sa_family == AF_INET6 &&
-	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof(ipv6_only)) < 0))
-		return fail(o, "SO_REUSEADDR, IPV6_V6ONLY");
-	return bind(fd, &a->sa, a->len) < 0 ? fail(o, "bind") : 0;
-}
-
-static int bind_unix(const struct opening *o, int fd)
-{
-	const struct listener_config *c = o->listener->config;
-	struct unix_access access = {.mode = c->unix_mode};
-	int err = privileges_owner(c->unix_user, c->unix_group, &access.uid, &access.gid);
-
-	return err ? err : unix_file_bind(fd, &o->binding->bound, &access, &o->binding->file);
-}
-
 /* Clients begin with a request, whose answer acknowledges it. */
 static bool is_asked_first(const struct listener *l)
 {
 	return l->config->protocol == PROTOCOL_HTTP || l->config->protocol == PROTOCOL_TLS;
 }
 
-/* Binds one descriptor; the port becomes the one the kernel chose. */
-static int open_socket(const struct opening *o, int *ret)
+/* Sockops knows it as ours by who calls listen(). */
+static int make_ready(const struct opening *o, int fd)
 {
-	struct addr *a = &o->binding->bound;
-	bool tcp = a->sa.sa_family != AF_UNIX;
-	_cleanup_close_ int fd = -1;
-	int err = 0;
+	bool tcp = o->binding->bound.sa.sa_family != AF_UNIX;
+	int err = tcp ? set_options(o, fd) : 0;
 
-	fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return fail(o, "socket");
-	if (tcp)
-		err = set_options(o, fd);
 	if (err)
 		return err;
-	errno = tcp ? (bind(fd, &a->sa, a->len) < 0 ? errno : 0) : -bind_unix(o, fd);
-	if (errno)
-		return fail(o, "bind");
 	if (listen(fd, (int)o->listener->config->backlog) < 0)
 		return fail(o, "listen");
 	if (tcp && is_asked_first(o->listener))
 		conn_ack_with_answer(fd);
-	if (tcp && getsockname(fd, &a->sa, &a->len) < 0)
-		return fail(o, "getsockname");
-	*ret = TAKE_FD(fd);
 	return 0;
 }
 
-/* The descriptors of one address, of all workers. What is open when it fails is the binding's. */
-static int open_sockets(const struct opening *o)
+/* Its number among those of the listener that are written so. */
+static unsigned int occurrence(const struct opening *o)
+{
+	const struct listener_config *c = o->listener->config;
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < o->bind; i++)
+		n += addr_equal(&c->binds[i], &o->binding->wanted);
+	return n;
+}
+
+/* The port that the kernel chooses is another one for each bind. */
+static void give_name(const struct opening *o, char name[BIND_NAME_MAX])
+{
+	const struct listener_config *c = o->listener->config;
+	const struct addr *a = &o->binding->wanted;
+	char text[ADDR_STR_MAX];
+
+	(void)addr_format(a, text);
+	if (a->sa.sa_family != AF_UNIX && !addr_port(a))
+		(void)snprintf(name, BIND_NAME_MAX, "%s %u of %s", text, occurrence(o), c->name);
+	else
+		(void)snprintf(name, BIND_NAME_MAX, "%s%s", text,
+			       a->sa.sa_family == AF_INET6 && c->ipv6_only ? " only" : "");
+}
+
+static int request_of(const struct opening *o, struct bind_request *ret)
+{
+	const struct listener_config *c = o->listener->config;
+	const struct addr *a = &o->binding->wanted;
+
+	*ret = (struct bind_request){.addr = *a,
+				     .access = {.mode = c->unix_mode},
+				     .shared = a->sa.sa_family != AF_UNIX,
+				     .ipv6_only = c->ipv6_only};
+	memcpy(ret->name, o->binding->name, sizeof(ret->name));
+	return a->sa.sa_family == AF_UNIX ? privileges_owner(c->unix_user, c->unix_group,
+							     &ret->access.uid, &ret->access.gid)
+					  : 0;
+}
+
+/* Gets one descriptor; the port becomes the one the kernel chose. */
+static int open_socket(const struct opening *o, const struct bind_request *r, int *ret,
+		       uint32_t *ret_n)
 {
 	struct binding *b = o->binding;
-	bool unix_socket = b->bound.sa.sa_family == AF_UNIX;
-	int first = -1, err = 0;
+	struct message_held held;
+	struct bound bound;
+	const char *call;
 
-	if (!unix_socket && addr_port(&b->bound))
-		err = check_unused(o);
-	for (unsigned int i = 0; !err && i < b->n_sockets; i++) {
-		struct listen_socket *ls = &b->sockets[i];
-
-		/* A unix path can be bound once: the workers share one queue. */
-		if (unix_socket && first >= 0) {
-			ls->fd = fcntl(first, F_DUPFD_CLOEXEC, 0);
-			err = ls->fd < 0 ? fail(o, "fcntl") : 0;
-		} else {
-			err = open_socket(o, &ls->fd);
-		}
-		first = ls->fd;
-	}
-	return err;
+	errno = -link_hold(o->binder->link, r, &bound, &held, &call);
+	if (errno)
+		return fail(o, call);
+	*ret = bound.fd;
+	b->bound = bound.addr;
+	b->old = held.old && !o->binder->serving;
+	*ret_n = held.n;
+	if (bound.file.ours)
+		b->file = bound.file;
+	return b->old ? 0 : make_ready(o, *ret);
 }
 
 static void binding_free(struct binding *b)
@@ -161,23 +150,126 @@ static void binding_free(struct binding *b)
 	free(b);
 }
 
+/* And has the parent close what it has of it. */
+static void give_back(struct link *link, struct binding *b)
+{
+	char name[sizeof(b->name)];
+
+	memcpy(name, b->name, sizeof(name));
+	binding_free(b);
+	link_release(link, name);
+}
+
+static struct binding *grow(struct binding *b, unsigned int n)
+{
+	struct binding *more = realloc(b, sizeof(*b) + n * sizeof(b->sockets[0]));
+
+	if (!more)
+		return NULL;
+	for (unsigned int i = more->n_sockets; i < n; i++)
+		more->sockets[i] = (struct listen_socket){.fd = -1};
+	more->n_sockets = n;
+	return more;
+}
+
+/* As many as there are workers, or as many as there are already: none may be left to itself. A unix
+ * path is bound once: the workers share one queue. What is open when it fails is the binding's. */
+static int open_sockets(struct opening *o)
+{
+	struct bind_request r;
+	int err = 0;
+
+	errno = -request_of(o, &r);
+	if (errno)
+		return fail(o, "bind");
+	for (uint32_t i = 0; !err && i < o->binding->n_sockets; i++) {
+		struct binding *more;
+		uint32_t held = 0;
+
+		r.index = i;
+		if (i > 0 && !r.shared) {
+			o->binding->sockets[i].fd =
+			    fcntl(o->binding->sockets[0].fd, F_DUPFD_CLOEXEC, 0);
+			err = o->binding->sockets[i].fd < 0 ? fail(o, "fcntl") : 0;
+		} else {
+			err = open_socket(o, &r, &o->binding->sockets[i].fd, &held);
+		}
+		if (err || held <= o->binding->n_sockets || !r.shared)
+			continue;
+		more = grow(o->binding, held);
+		errno = ENOMEM;
+		if (more)
+			o->binding = more;
+		else
+			err = fail(o, "memory");
+	}
+	return err;
+}
+
 static struct binding *binding_new(const struct binder *by, const struct listener *l, size_t bind)
 {
 	struct binding *b = calloc(1, sizeof(*b) + by->n_workers * sizeof(b->sockets[0]));
+	struct opening o = {.binder = by, .listener = l, .bind = bind, .binding = b};
 
 	if (!b) {
 		(void)fprintf(by->errors, "listener %s: %s\n", l->config->name, strerror(ENOMEM));
 		return NULL;
 	}
 	b->wanted = b->bound = l->config->binds[bind];
+	give_name(&o, b->name);
 	b->ipv6_only = l->config->ipv6_only;
 	b->n_sockets = by->n_workers;
 	for (unsigned int i = 0; i < b->n_sockets; i++)
-		b->sockets[i] = (struct listen_socket){.binding = b, .fd = -1};
-	if (open_sockets(&(struct opening){by, l, bind, b}) == 0)
-		return b;
-	binding_free(b);
-	return NULL;
+		b->sockets[i].fd = -1;
+	if (open_sockets(&o) < 0) {
+		give_back(by->link, o.binding);
+		return NULL;
+	}
+	for (unsigned int i = 0; i < o.binding->n_sockets; i++)
+		o.binding->sockets[i].binding = o.binding;
+	return o.binding;
+}
+
+/* ---- from process to process ------------------------------------------------------------ */
+
+void bindings_serve(const struct binder *by, struct setup *s)
+{
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		struct listener *l = &s->listeners[i];
+
+		for (size_t j = 0; j < l->config->n_binds; j++) {
+			struct binding *b = l->bindings[j];
+			struct opening o = {.binder = by, .listener = l, .bind = j, .binding = b};
+
+			/* One that was listening does so all the same. */
+			for (unsigned int k = 0; b->old && k < b->n_sockets; k++)
+				(void)make_ready(&o, b->sockets[k].fd);
+			b->old = false;
+		}
+	}
+}
+
+bool bindings_disown(const struct binder *by, struct setup *s)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		struct listener *l = &s->listeners[i];
+
+		for (size_t j = 0; j < l->config->n_binds; j++) {
+			const struct binding *b = l->bindings[j];
+			bool tcp = b->bound.sa.sa_family != AF_UNIX;
+
+			for (unsigned int k = 0; tcp && k < b->n_sockets; k++) {
+				any |= by->disown(by->daemon, b->sockets[k].fd);
+				if (!by->bypass || !listener_bypasses(l))
+					continue;
+				bypass_unmark_listener(by->bypass, b->sockets[k].fd);
+				any = true;
+			}
+		}
+	}
+	return any;
 }
 
 /* ---- over reloads ----------------------------------------------------------------------- */
@@ -263,7 +355,7 @@ int bindings_open(const struct binder *by, struct setup *s, const struct setup *
 	take(s, &(struct choice){.was = was, .other_names = true});
 	err = open_new(by, s);
 	if (err)
-		bindings_undo(s);
+		bindings_undo(by->link, s);
 	return err;
 }
 
@@ -297,14 +389,14 @@ bool binding_is_current(const struct binding *b)
 }
 
 /* Frees those that are nobody's. */
-static void free_unowned(struct setup *s)
+static void free_unowned(struct link *link, struct setup *s)
 {
 	for (size_t i = 0; i < s->n_listeners; i++) {
 		struct listener *l = &s->listeners[i];
 
 		for (size_t j = 0; j < l->config->n_binds; j++) {
 			if (l->bindings[j] && !l->bindings[j]->newest)
-				binding_free(l->bindings[j]);
+				give_back(link, l->bindings[j]);
 			l->bindings[j] = NULL;
 		}
 	}
@@ -318,9 +410,9 @@ static void disown(struct setup *s)
 				s->listeners[i].bindings[j]->newest = NULL;
 }
 
-void bindings_undo(struct setup *s)
+void bindings_undo(struct link *link, struct setup *s)
 {
-	free_unowned(s);
+	free_unowned(link, s);
 }
 
 /* What of a socket's options is the listener's, where it was another's or has changed. */
@@ -362,13 +454,13 @@ void bindings_commit(struct setup *s, struct setup *was)
 	}
 }
 
-void bindings_retire(struct setup *was)
+void bindings_retire(struct link *link, struct setup *was)
 {
-	free_unowned(was);
+	free_unowned(link, was);
 }
 
 void bindings_close(struct setup *s)
 {
 	disown(s);
-	free_unowned(s);
+	free_unowned(NULL, s); /* the process ends: the next one may have them */
 }

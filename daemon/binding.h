@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The addresses of listeners: each is bound once a worker (SO_REUSEPORT), unix sockets once for
- * all. One that is bound stays so over reloads for as long as some listener has it, whatever that
- * is called: a binding is the newest setup's. All of this is the main thread's.
+ * all. The sockets are the parent's, which gives them to one worker process after the other: there
+ * may be more of an address than worker threads now, and each of them is somebody's. One that is
+ * bound stays so over reloads for as long as some listener has it, whatever that is called: a
+ * binding is the newest setup's. All of this is the main thread's.
  */
 #pragma once
 
@@ -10,12 +12,14 @@
 #include <stdio.h>
 
 #include "addr.h"
+#include "parent/bound.h"
 #include "timer.h"
 #include "unixfile.h"
 
 struct bypass_maps;
 struct daemon;
 struct event;
+struct link;
 struct listener;
 struct setup;
 struct worker;
@@ -33,22 +37,27 @@ struct listen_socket {
 };
 
 struct binding {
-	struct addr wanted; /* as the file has it */
-	struct addr bound;  /* with the port that the kernel chose */
+	char name[BIND_NAME_MAX]; /* what the parent knows it by */
+	struct addr wanted;       /* as the file has it */
+	struct addr bound;        /* with the port that the kernel chose */
 	struct unix_file file;
 	bool ipv6_only;
-	bool taken;                    /* by the setup that is being made */
+	bool old;   /* another process has accepted here: it is made ready by bindings_serve() */
+	bool taken; /* by the setup that is being made */
 	const struct listener *newest; /* of the newest setup, that has it; NULL: none */
 	unsigned int n_sockets;
-	struct listen_socket sockets[]; /* one for each worker */
+	struct listen_socket sockets[]; /* the nth is of the worker n modulo their number */
 };
 
 /* For whom addresses are bound. */
 struct binder {
 	struct daemon *daemon;
+	struct link *link; /* to the parent; NULL: there is none */
 	unsigned int n_workers;
-	void (*own)(struct daemon *d, int fd); /* see daemon_own() */
-	const struct bypass_maps *bypass;      /* NULL: there is none */
+	bool serving;                             /* this process accepts already */
+	void (*own)(struct daemon *d, int fd);    /* see daemon_own() */
+	bool (*disown)(struct daemon *d, int fd); /* undoes that; whether there was a mark */
+	const struct bypass_maps *bypass;         /* NULL: there is none */
 	FILE *errors; /* each mistake is a line, with the file's name and the listener's line */
 };
 
@@ -59,11 +68,17 @@ struct binder {
  */
 int bindings_open(const struct binder *by, struct setup *s, const struct setup *was);
 /* Closes what bindings_open() has bound anew: the setup will not be. */
-void bindings_undo(struct setup *s);
+void bindings_undo(struct link *link, struct setup *s);
 /* The setup is the newest: the sockets that it has of `was` go by it. Before a worker adopts it. */
 void bindings_commit(struct setup *s, struct setup *was);
-/* When all workers have adopted the newest: frees what of this one is not in that. */
-void bindings_retire(struct setup *was);
+/* When all workers have adopted the newest: frees what of this one is not in that. The
+ * parent (link; NULL: there is none) has closed it, too, then. */
+void bindings_retire(struct link *link, struct setup *was);
+/* What clients inherit, and who they belong to, is for one process to say: nobody else accepts any
+ * more at the setup's addresses. What fails is logged. */
+void bindings_serve(const struct binder *by, struct setup *s);
+/* See daemon_disown(). */
+bool bindings_disown(const struct binder *by, struct setup *s);
 /* Closes all of the newest; the workers must not run. */
 void bindings_close(struct setup *s);
 

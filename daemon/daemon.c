@@ -62,13 +62,26 @@ int daemon_init(struct daemon *d, struct config *config, unsigned int n_workers)
 	return 0;
 }
 
+static bool disown_socket(struct daemon *d, int fd)
+{
+	return d->maps && maps_disown(d->maps, fd) == 0;
+}
+
+static struct binder binder_of(struct daemon *d, FILE *errors)
+{
+	return (struct binder){.daemon = d,
+			       .link = d->link,
+			       .n_workers = d->n_workers,
+			       .serving = atomic_load(&d->serving),
+			       .own = daemon_own,
+			       .disown = disown_socket,
+			       .bypass = d->bypass,
+			       .errors = errors};
+}
+
 int daemon_bind(struct daemon *d, struct setup *s, FILE *errors)
 {
-	const struct binder by = {.daemon = d,
-				  .n_workers = d->n_workers,
-				  .own = daemon_own,
-				  .bypass = d->bypass,
-				  .errors = errors};
+	const struct binder by = binder_of(d, errors);
 
 	return bindings_open(&by, s, s == d->setup ? NULL : d->setup);
 }
@@ -110,6 +123,31 @@ int daemon_start(struct daemon *d)
 	return 0;
 }
 
+static void serve_letter(void *owner, void *arg _unused_)
+{
+	worker_serve(owner);
+}
+
+void daemon_serve(struct daemon *d)
+{
+	const struct binder by = binder_of(d, stderr);
+
+	bindings_serve(&by, d->setup);
+	atomic_store(&d->serving, true);
+	for (unsigned int i = 0; i < d->n_workers; i++) {
+		struct worker *w = &d->workers[i];
+
+		mailbox_post(&w->mail, &w->letters.serve, serve_letter, NULL);
+	}
+}
+
+bool daemon_disown(struct daemon *d)
+{
+	const struct binder by = binder_of(d, stderr);
+
+	return bindings_disown(&by, d->setup);
+}
+
 void daemon_fini(struct daemon *d)
 {
 	for (unsigned int i = 0; i < d->n_workers; i++)
@@ -123,7 +161,7 @@ void daemon_fini(struct daemon *d)
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_fini(&d->workers[i]);
 	if (d->retiring)
-		bindings_retire(d->retiring);
+		bindings_retire(NULL, d->retiring); /* the parent goes by who serves */
 	if (d->setup)
 		bindings_close(d->setup);
 	setups_fini(&d->setups);

@@ -16,6 +16,7 @@
 struct bypass_maps;
 struct checks;
 struct config;
+struct link;
 struct maps;
 struct session;
 struct tally;
@@ -26,6 +27,7 @@ struct daemon {
 	struct setup *setup;         /* the newest; main thread only */
 	struct setup *retiring;     /* that before it, while workers may have it; NULL: none does */
 	struct setups setups;       /* all of them */
+	struct link *link;          /* to the parent; NULL: there is none */
 	struct maps *maps;          /* NULL: the kernel engine is off */
 	struct bypass_maps *bypass; /* NULL: there is no bypass */
 	struct worker *workers;
@@ -38,7 +40,9 @@ struct daemon {
 	atomic_uint_fast64_t last_id; /* of sessions and requests */
 	atomic_bool access_log, log_empty;
 	atomic_bool told_unmarked; /* that sockets cannot be marked: see daemon_own() */
+	atomic_bool serving;       /* the workers accept */
 	atomic_bool draining;
+	bool handing_over; /* ... because another worker process will accept */
 	uint64_t started_ns;
 	uint64_t instance;               /* random: makes ids of this run unlike those of another */
 	uint32_t debug;                  /* enum splice_debug */
@@ -65,7 +69,14 @@ int daemon_init(struct daemon *d, struct config *config, unsigned int n_workers)
 int daemon_bind(struct daemon *d, struct setup *s, FILE *errors);
 /* Opens the listeners of the setup. 0 or a negative errno after logging. */
 int daemon_listen(struct daemon *d);
-/* Sets the workers up and starts their threads. */
+/* Sets the workers up and starts their threads. They accept nothing yet. */
 int daemon_start(struct daemon *d);
+/* Has them accept. */
+void daemon_serve(struct daemon *d);
+/*
+ * Undoes daemon_own() for the listening sockets, and what marks them for the bypass: clients that
+ * connect from now on are another process's. Whether any had such a mark.
+ */
+bool daemon_disown(struct daemon *d);
 /* Ends the threads, then all sessions, then frees everything but the maps. */
 void daemon_fini(struct daemon *d);

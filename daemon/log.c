@@ -25,6 +25,12 @@ static const int priorities[_LOG_LVL_MAX] = {
 static _Atomic enum log_level max_level = LOG_LVL_INFO;
 static _Atomic enum log_format access_format_now = LOG_FORMAT_TEXT;
 static atomic_bool access_is_on;
+static _Atomic enum log_target target_now = LOG_TO_AUTO;
+
+static struct {
+	pthread_mutex_t lock;
+	char text[LOG_LINE_MAX];
+} last_error = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Where lines go; changed under the lock for writing. */
 static struct {
@@ -111,6 +117,7 @@ void log_setup(enum log_target target, enum log_level level)
 	if (!journal || err)
 		(void)set_messages(LOG_PLACE_STDERR); /* no memory for it: as it was */
 	atomic_store(&max_level, level);
+	atomic_store(&target_now, target);
 	if (err)
 		log_warn("no journal is running here (%s: %s): logging to stderr", JOURNAL_SOCKET,
 			 strerror(-err));
@@ -147,6 +154,22 @@ static bool is_json(void)
 	return log_access_format() == LOG_FORMAT_JSON && !to.access && atomic_load(&access_is_on);
 }
 
+void log_manner(struct log_manner *ret)
+{
+	(void)pthread_rwlock_rdlock(&to.lock);
+	*ret = (struct log_manner){.target = atomic_load(&target_now),
+				   .level = atomic_load(&max_level),
+				   .json = is_json()};
+	(void)pthread_rwlock_unlock(&to.lock);
+}
+
+void log_set_manner(const struct log_manner *m)
+{
+	log_setup(m->target, m->level);
+	atomic_store(&access_format_now, m->json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
+	atomic_store(&access_is_on, m->json);
+}
+
 int log_start(void)
 {
 	int err;
@@ -166,6 +189,20 @@ void log_stop(void)
 	to.started = false;
 	replace(&to.access, NULL);
 	replace(&to.messages, NULL);
+}
+
+void log_begin_anew(void)
+{
+	struct left_out out;
+
+	while (limit_take_left_out(&out))
+		; /* see log.h */
+	replace(&to.access, NULL);
+	replace(&to.messages, NULL);
+	atomic_store(&max_level, LOG_LVL_INFO);
+	atomic_store(&access_format_now, LOG_FORMAT_TEXT);
+	atomic_store(&access_is_on, false);
+	atomic_store(&target_now, LOG_TO_AUTO);
 }
 
 bool log_reopen(void)
@@ -343,6 +380,20 @@ static void tell_all_left_out(void)
 		tell_left_out(out.level, out.n, out.last);
 }
 
+static void keep_error(const char *text)
+{
+	(void)pthread_mutex_lock(&last_error.lock);
+	(void)snprintf(last_error.text, sizeof(last_error.text), "%s", text);
+	(void)pthread_mutex_unlock(&last_error.lock);
+}
+
+void log_last_error(char *buf, size_t size)
+{
+	(void)pthread_mutex_lock(&last_error.lock);
+	(void)snprintf(buf, size, "%s", last_error.text);
+	(void)pthread_mutex_unlock(&last_error.lock);
+}
+
 static void _printf_(4, 0)
     write_message(bool limited, enum log_level level, const struct log_about *about,
 		  const char *fmt, va_list args)
@@ -353,6 +404,8 @@ static void _printf_(4, 0)
 
 	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
 		(void)snprintf(text, sizeof(text), "(a message that cannot be formatted: %s)", fmt);
+	if (level == LOG_LVL_ERROR)
+		keep_error(text);
 	if (!limited || level > LOG_LVL_WARNING || limit_allows(level, fmt, text, &before)) {
 		if (before.n)
 			tell_left_out(level, before.n, text);

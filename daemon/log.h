@@ -26,10 +26,21 @@ void log_setup(enum log_target target, enum log_level level);
  * is made is given to uid and gid (-1: not). 0, or a negative errno and nothing is changed.
  */
 int log_access_setup(const char *place, enum log_format format, uid_t uid, gid_t gid);
+/* How messages are written, for another process that is to write as this one. */
+struct log_manner {
+	enum log_target target;
+	enum log_level level;
+	bool json;
+};
+void log_manner(struct log_manner *ret);
+void log_set_manner(const struct log_manner *m);
 /* From now on lines are written by threads of their own. 0 or a negative errno. */
 int log_start(void);
 /* Writes what is left, for a bounded time; later lines are written at once. */
 void log_stop(void);
+/* In a process that was forked off: what was left out is the other one's to tell, and this one has
+ * logged nothing yet. */
+void log_begin_anew(void);
 /* Has files opened again under their names; says how that went. False: there are none. */
 bool log_reopen(void);
 
@@ -74,6 +85,9 @@ void log_about(enum log_level level, const struct log_about *about, const char *
 
 /* Logs "text: strerror(-err)" and returns err (a negative errno), for `return log_errno(...)`. */
 int log_errno(int err, const char *fmt, ...) _printf_(2, 3);
+
+/* The last error that was logged, "" if there was none. */
+void log_last_error(char *buf, size_t size);
 
 enum log_format log_access_format(void);
 /* An access line, and what it was made of: always written at info priority, independent of

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "bypass/maps.h"
 #include "config/config.h"
@@ -13,6 +14,8 @@
 #include "doctor/print.h"
 #include "ledger.h"
 #include "log.h"
+#include "parent/link.h"
+#include "parent/parent.h"
 #include "report/counter.h"
 #include "run.h"
 #include "util.h"
@@ -54,7 +57,8 @@ static void print_help(FILE *out)
 	    "\n"
 	    "Exit codes: 0 well, 1 failure at run time, 2 usage or configuration.\n"
 	    "SIGTERM and SIGQUIT drain, a second one ends at once. SIGHUP reads the file again,\n"
-	    "SIGUSR1 opens log files again.\n",
+	    "SIGUSR1 opens log files again, SIGUSR2 starts the program and the file on disk "
+	    "anew.\n",
 	    out);
 }
 
@@ -117,7 +121,8 @@ static int set_engine(struct config *c, const char *name)
 	return usage("--engine: '%s' is not auto, kernel or copy", name);
 }
 
-static int run(const struct arguments *args)
+/* `link`: to the parent, of a worker; it is taken. */
+static int run(const struct arguments *args, struct link *link)
 {
 	const char *debug_text = getenv("SPLICED_DEBUG");
 	_cleanup_config_ struct config *config = NULL;
@@ -155,7 +160,7 @@ static int run(const struct arguments *args)
 		config_dump(config, stdout);
 		return written();
 	}
-	return run_daemon(TAKE_PTR(config), debug);
+	return run_daemon(TAKE_PTR(config), debug, link);
 }
 
 /* The bypass, with sockets of this process alone. Without the kernel engine it is not tried: what
@@ -288,6 +293,25 @@ static int open_standard_fds(void)
 	return 0;
 }
 
+/* The worker process. */
+static int work(struct link *link, const void *args)
+{
+	(void)prctl(PR_SET_NAME, "spliced-worker"); /* cannot fail */
+	return run(args, link);
+}
+
+/* The process that is started is the parent. It forks its workers off, but one of an upgrade is
+ * started from the program on disk. */
+static int parent_or_worker(const struct arguments *args, char **argv)
+{
+	struct link *link;
+	int err = link_open(&link);
+
+	if (err)
+		return usage(LINK_VARIABLE " is for spliced's own use: %s", strerror(-err));
+	return link ? work(link, args) : parent_run(argv, work, args);
+}
+
 int main(int argc, char **argv)
 {
 	/* The configuration points to it as long as the process lives. */
@@ -322,9 +346,10 @@ int main(int argc, char **argv)
 		counter_print(stdout);
 		return written();
 	case MODE_RUN:
+		return parent_or_worker(&args, argv);
 	case MODE_CHECK:
 	case MODE_DUMP:
 		break;
 	}
-	return run(&args);
+	return run(&args, NULL);
 }

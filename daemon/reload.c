@@ -2,11 +2,9 @@
 #include "reload.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 #include "addresses.h"
 #include "binding.h"
@@ -15,6 +13,7 @@
 #include "engine.h"
 #include "health/checks.h"
 #include "log.h"
+#include "parent/link.h"
 #include "setup.h"
 #include "util.h"
 #include "worker.h"
@@ -27,14 +26,25 @@ void reload_say_warnings(const struct config *c)
 		log_write_all(LOG_LVL_WARNING, "%s: %s", c->warnings[i].where, c->warnings[i].text);
 }
 
-/* The service manager: that one begins; that it is over, whatever became of it. */
-static void notify(bool begins)
+/* The parent, which tells the service manager. */
+static void tell_begun(struct daemon *d)
 {
-	if (begins)
-		(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-				 now_ns() / NSEC_PER_USEC);
-	else
-		(void)sd_notify(0, "READY=1");
+	struct message m = {.kind = MESSAGE_RELOADING, .reloading = now_ns() / NSEC_PER_USEC};
+
+	link_tell(d->link, &m);
+}
+
+static void tell_over(struct daemon *d, const struct reload_result *res)
+{
+	struct message m = {.kind = MESSAGE_RELOADED,
+			    .reloaded.drain_ns = d->config->shutdown_grace};
+	const char *why = res->done ? "" : res->messages;
+
+	log_manner(&m.reloaded.manner);
+	(void)snprintf(m.reloaded.status, sizeof(m.reloaded.status), "engine %s%s%.*s",
+		       d->maps ? "kernel" : "copy",
+		       res->done ? "" : "; the last reload failed: ", (int)strcspn(why, "\n"), why);
+	link_tell(d->link, &m);
 }
 
 /* What is still as it was is told, so that nobody believes it has taken effect. */
@@ -71,7 +81,7 @@ static void finish(struct reload *r, const struct reload_result *res)
 		say_done(res);
 	else
 		say_failed(res);
-	notify(false);
+	tell_over(r->daemon, res);
 	TAILQ_CONCAT(&all, &r->waiting, link);
 	while ((w = TAILQ_FIRST(&all))) {
 		TAILQ_REMOVE(&all, w, link);
@@ -92,7 +102,7 @@ static void on_adopted(void *owner _unused_, void *arg)
 
 	if (--r->remaining)
 		return;
-	bindings_retire(was);
+	bindings_retire(d->link, was);
 	d->retiring = NULL;
 	setup_unref(was);
 	finish(r,
@@ -165,7 +175,7 @@ static int prepare(struct reload *r, struct setup *s, FILE *errors)
 	if (!err)
 		return 0;
 	addresses_undo(r->addresses);
-	bindings_undo(s);
+	bindings_undo(d->link, s);
 	return err;
 }
 
@@ -220,7 +230,7 @@ static void run(struct reload *r)
 
 	r->again = false;
 	TAILQ_CONCAT(&r->waiting, &r->next, link);
-	notify(true);
+	tell_begun(r->daemon);
 	if (atomic_load(&r->daemon->draining)) {
 		err = -ESHUTDOWN;
 		if (errors)

@@ -5,147 +5,26 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
-#include "addresses.h"
 #include "binding.h"
 #include "bypass/maps.h"
 #include "config/config.h"
 #include "conn.h"
-#include "daemon.h"
-#include "doctor/doctor.h"
 #include "engine.h"
 #include "health/checks.h"
 #include "log.h"
-#include "privileges.h"
+#include "obey.h"
+#include "parent/heritage.h"
+#include "parent/link.h"
 #include "reload.h"
-#include "report/commands.h"
+#include "report/control.h"
 #include "report/controlpath.h"
 #include "report/metrics.h"
+#include "report/oneshot.h"
 #include "report/status.h"
+#include "runstate.h"
 #include "sandbox.h"
-#include "signals.h"
-#include "tally.h"
 #include "worker.h"
-
-struct run {
-	struct daemon daemon;
-	struct config *config; /* until the daemon has it */
-	struct identity identity;
-	struct event_base *base;
-	struct signals signals;
-	struct event *grace;
-	struct mailbox mail; /* its letters' owner is the run */
-	struct doctor doctor;
-	struct tally tally;
-	struct metrics *metrics;
-	struct status *status;
-	struct commands commands;
-	struct addresses addresses;
-	struct checks checks;
-	struct reload reload;
-	unsigned int busy_workers; /* that still have sessions while draining */
-	bool hurried;              /* sessions were told to end at once */
-	bool log_later;            /* the access log is opened after privileges were dropped */
-};
-
-/* ---- shutting down ---------------------------------------------------------------------- */
-
-static void on_worker_drained(void *owner, void *arg _unused_)
-{
-	struct run *r = owner;
-
-	if (--r->busy_workers == 0)
-		(void)event_base_loopbreak(r->base);
-}
-
-/* In the worker's thread. */
-static void worker_drained(struct worker *w)
-{
-	struct run *r = container_of(w->daemon, struct run, daemon);
-
-	mailbox_post(&r->mail, &w->letters.drained, on_worker_drained, NULL);
-}
-
-static void drain_letter(void *owner, void *arg _unused_)
-{
-	worker_drain(owner);
-}
-
-static void end_letter(void *owner, void *arg _unused_)
-{
-	worker_end_all(owner, END_SHUTDOWN);
-}
-
-static void drain_workers(struct run *r)
-{
-	for (unsigned int i = 0; i < r->daemon.n_workers; i++) {
-		struct worker *w = &r->daemon.workers[i];
-
-		mailbox_post(&w->mail, &w->letters.drain, drain_letter, NULL);
-	}
-}
-
-static void end_sessions(struct run *r)
-{
-	for (unsigned int i = 0; i < r->daemon.n_workers; i++) {
-		struct worker *w = &r->daemon.workers[i];
-
-		mailbox_post(&w->mail, &w->letters.end, end_letter, NULL);
-	}
-}
-
-static void on_grace(evutil_socket_t fd _unused_, short what _unused_, void *arg)
-{
-	struct run *r = arg;
-
-	log_warn("shutdown_grace is over: ending %u sessions", slots_used(&r->daemon.slots));
-	end_sessions(r);
-}
-
-/* First: no new sessions, the others may end within shutdown_grace. Second: the end. More: nothing.
- */
-static void terminate(struct run *r, int sig)
-{
-	uint64_t grace = r->daemon.config->shutdown_grace;
-	struct timeval tv = {.tv_sec = (time_t)(grace / NSEC_PER_SEC),
-			     .tv_usec = (suseconds_t)(grace % NSEC_PER_SEC / 1000)};
-
-	if (r->hurried)
-		return; /* no number of signals makes it faster, so none may make it slower */
-	if (atomic_exchange(&r->daemon.draining, true)) {
-		r->hurried = true;
-		log_warn("signal %d again: ending %u sessions at once", sig,
-			 slots_used(&r->daemon.slots));
-		end_sessions(r);
-		return;
-	}
-	log_info("signal %d: draining %u sessions", sig, slots_used(&r->daemon.slots));
-	(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
-	/* It cannot fail: open_base() has reserved its place in the heap. */
-	(void)evtimer_add(r->grace, &tv);
-	drain_workers(r);
-}
-
-static void on_signal(enum signal_action action, int sig, void *arg)
-{
-	struct run *r = arg;
-
-	switch (action) {
-	case SIGNAL_END:
-		terminate(r, sig);
-		break;
-	case SIGNAL_RELOAD:
-		reload_ask(&r->reload, NULL);
-		break;
-	case SIGNAL_REOPEN:
-		if (!log_reopen())
-			log_info("signal %d: no log file is open", sig);
-		break;
-	case SIGNAL_IGNORE:
-		break;
-	}
-}
 
 /* ---- set-up ----------------------------------------------------------------------------- */
 
@@ -159,11 +38,15 @@ static int open_base(struct run *r)
 		return log_errno(-ENOMEM, "event base");
 	err = mailbox_init(&r->mail, r->base, r);
 	if (!err)
-		err = signals_open(&r->signals, r->base, on_signal, r);
+		err = signals_open(&r->signals, r->base, obey_signal, r);
 	/* A timer that is set already is set anew without memory: see terminate(). */
-	r->grace = evtimer_new(r->base, on_grace, r);
-	if (!err && (!r->grace || evtimer_add(r->grace, &never) < 0))
+	r->grace = evtimer_new(r->base, obey_grace, r);
+	r->handover = evtimer_new(r->base, obey_handover, r);
+	if (!err && (!r->grace || !r->handover || evtimer_add(r->grace, &never) < 0 ||
+		     evtimer_add(r->handover, &never) < 0))
 		err = -ENOMEM;
+	if (!err)
+		err = link_watch(r->link, r->base, &obey_parent, r);
 	return err ? log_errno(err, "signals") : 0;
 }
 
@@ -267,8 +150,12 @@ static int open_control(struct run *r)
 					.status = r->status,
 					.tally = &r->tally,
 					.mail = &r->mail};
-	return commands_open(&r->commands, r->base, where,
-			     r->identity.change ? &r->identity : NULL);
+	int err =
+	    commands_open(&r->commands, r->base, where, r->identity.change ? &r->identity : NULL);
+
+	if (!err)
+		oneshot_wait(control_server(r->commands.control));
+	return err;
 }
 
 /* What the control socket and the status server tell, and that server. */
@@ -283,12 +170,15 @@ static int open_status(struct run *r)
 		return log_errno(-ENOMEM, "status");
 	if (!c->status.len)
 		return 0;
-	return status_open(r->base, &c->status, config_where(c, c->status_where.line, from),
-			   &(struct status_sources){.daemon = &r->daemon,
-						    .doctor = &r->doctor,
-						    .metrics = r->metrics,
-						    .tally = &r->tally},
-			   &r->status);
+	err = status_open(r->base, &c->status, config_where(c, c->status_where.line, from),
+			  &(struct status_sources){.daemon = &r->daemon,
+						   .doctor = &r->doctor,
+						   .metrics = r->metrics,
+						   .tally = &r->tally},
+			  &r->status);
+	if (!err)
+		oneshot_wait(status_server(r->status));
+	return err;
 }
 
 static int start_checks(struct run *r)
@@ -352,7 +242,26 @@ static void say_ready(const struct run *r)
 		log_warn("engine copy: %s", doctor->reason);
 	log_info("ready: %u workers, at most %u sessions", r->daemon.n_workers,
 		 r->daemon.config->max_sessions);
-	(void)sd_notifyf(0, "READY=1\nSTATUS=engine %s", doctor->kernel ? "kernel" : "copy");
+}
+
+static void tell_ready(struct run *r)
+{
+	struct message m = {
+	    .kind = MESSAGE_READY,
+	    .ready = {.drain_ns = r->daemon.config->shutdown_grace, .heritage = HERITAGE_VERSION}};
+
+	log_manner(&m.ready.manner);
+	(void)snprintf(m.ready.status, sizeof(m.ready.status), "engine %s",
+		       r->doctor.kernel ? "kernel" : "copy");
+	link_tell(r->link, &m);
+}
+
+static void tell_failed(struct run *r)
+{
+	struct message m = {.kind = MESSAGE_FAILED};
+
+	log_last_error(m.failure, sizeof(m.failure));
+	link_tell(r->link, &m);
 }
 
 static void tear_down(struct run *r)
@@ -375,6 +284,9 @@ static void tear_down(struct run *r)
 	signals_close(&r->signals);
 	if (r->grace)
 		event_free(r->grace);
+	if (r->handover)
+		event_free(r->handover);
+	link_close(r->link);
 	if (r->base) {
 		/* Callbacks that libevent has queued for what was freed above. */
 		(void)event_base_loop(r->base, EVLOOP_NONBLOCK);
@@ -391,7 +303,7 @@ static void on_libevent_message(int severity, const char *text)
 		log_debug("libevent: %s", text);
 }
 
-int run_daemon(struct config *config, uint32_t debug)
+int run_daemon(struct config *config, uint32_t debug, struct link *link)
 {
 	struct run *r = calloc(1, sizeof(*r));
 	int err;
@@ -399,8 +311,10 @@ int run_daemon(struct config *config, uint32_t debug)
 	if (!r) {
 		(void)log_errno(-ENOMEM, "starting");
 		config_free(config);
+		link_close(link);
 		return 1;
 	}
+	r->link = r->daemon.link = link;
 	r->config = config;
 	r->daemon.config = config;
 	r->daemon.debug = debug;
@@ -412,11 +326,15 @@ int run_daemon(struct config *config, uint32_t debug)
 	err = set_up(r);
 	if (!err) {
 		for (unsigned int i = 0; i < r->daemon.n_workers; i++)
-			r->daemon.workers[i].drained = worker_drained;
+			r->daemon.workers[i].drained = obey_drained;
 		r->busy_workers = r->daemon.n_workers;
 		say_ready(r);
+		tell_ready(r);
 		(void)event_base_dispatch(r->base);
 		log_info("ended");
+		err = r->orphan;
+	} else {
+		tell_failed(r);
 	}
 	tear_down(r);
 	free(r);

@@ -4,7 +4,9 @@
 #include <stdint.h>
 
 struct config;
+struct link;
 
-/* The daemon's whole life with this configuration, which it takes, and an enum splice_debug. The
- * exit code: 0, or 1 after a failure that was logged. */
-int run_daemon(struct config *config, uint32_t debug);
+/* The worker process's whole life with this configuration and this link to its parent, both of
+ * which it takes, and an enum splice_debug. The exit code: 0, or 1 after a failure that was logged.
+ */
+int run_daemon(struct config *config, uint32_t debug, struct link *link);

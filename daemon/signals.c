@@ -13,18 +13,18 @@
  * What is ignored is what would end or stop a daemon that somebody sent it by mistake, or that the
  * kernel sends for a reason that is no reason to end: a terminal (TTIN, TTOU), a write to a peer
  * that has gone (PIPE) or beyond a limit of file sizes (XFSZ; the call fails as well), a soft limit
- * of CPU time (XCPU). What is ignored by default anyway (WINCH, URG, CHLD, CONT) is not here.
+ * of CPU time (XCPU). What is ignored by default anyway (WINCH, URG, CONT) is not here.
  */
 static const struct {
 	int sig;
 	enum signal_action action;
 } table[] = {
-    {SIGTERM, SIGNAL_END},      {SIGINT, SIGNAL_END},     {SIGQUIT, SIGNAL_END},
-    {SIGHUP, SIGNAL_RELOAD},    {SIGUSR1, SIGNAL_REOPEN}, {SIGUSR2, SIGNAL_IGNORE},
-    {SIGALRM, SIGNAL_IGNORE},   {SIGIO, SIGNAL_IGNORE},   {SIGPIPE, SIGNAL_IGNORE},
-    {SIGPROF, SIGNAL_IGNORE},   {SIGPWR, SIGNAL_IGNORE},  {SIGSTKFLT, SIGNAL_IGNORE},
-    {SIGTTIN, SIGNAL_IGNORE},   {SIGTTOU, SIGNAL_IGNORE}, {SIGXCPU, SIGNAL_IGNORE},
-    {SIGVTALRM, SIGNAL_IGNORE}, {SIGXFSZ, SIGNAL_IGNORE},
+    {SIGTERM, SIGNAL_END},      {SIGINT, SIGNAL_END},       {SIGQUIT, SIGNAL_END},
+    {SIGHUP, SIGNAL_RELOAD},    {SIGUSR1, SIGNAL_REOPEN},   {SIGUSR2, SIGNAL_UPGRADE},
+    {SIGCHLD, SIGNAL_CHILD},    {SIGALRM, SIGNAL_IGNORE},   {SIGIO, SIGNAL_IGNORE},
+    {SIGPIPE, SIGNAL_IGNORE},   {SIGPROF, SIGNAL_IGNORE},   {SIGPWR, SIGNAL_IGNORE},
+    {SIGSTKFLT, SIGNAL_IGNORE}, {SIGTTIN, SIGNAL_IGNORE},   {SIGTTOU, SIGNAL_IGNORE},
+    {SIGXCPU, SIGNAL_IGNORE},   {SIGVTALRM, SIGNAL_IGNORE}, {SIGXFSZ, SIGNAL_IGNORE},
 };
 
 /* Each ignored signal has one line in this time. */

@@ -10,10 +10,12 @@
 #include <event2/event.h>
 
 enum signal_action {
-	SIGNAL_END,    /* drain, and at the second one end */
-	SIGNAL_RELOAD, /* read the configuration again */
-	SIGNAL_REOPEN, /* open the log files again */
-	SIGNAL_IGNORE, /* told in the log, at most once in a while for each, and nothing else */
+	SIGNAL_END,     /* drain, and at the second one end */
+	SIGNAL_RELOAD,  /* read the configuration again */
+	SIGNAL_REOPEN,  /* open the log files again */
+	SIGNAL_UPGRADE, /* start the program and the file that are there now */
+	SIGNAL_CHILD,   /* a child has ended, or several */
+	SIGNAL_IGNORE,  /* told in the log, at most once in a while for each, and nothing else */
 };
 
 typedef void (*signal_fn)(enum signal_action action, int sig, void *arg);

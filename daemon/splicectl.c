@@ -50,6 +50,8 @@ static const struct command {
      NULL, NULL},
     {"reload", "have the daemon read its file again, and wait", JSON_OBJECT, print_reload,
      OPTION_JSON, NULL, NULL},
+    {"upgrade", "start the program and the file on disk anew", JSON_OBJECT, print_upgrade,
+     OPTION_JSON, NULL, NULL},
     {"top", "rates and the busiest sessions, until you type q", JSON_OBJECT, NULL,
      OPTION_PICK | OPTION_INTERVAL, live_top, NULL},
     {"watch", "a line with rates each interval, and what changes", JSON_OBJECT, NULL,

@@ -95,6 +95,25 @@ int unix_file_chown(const struct unix_file *f, uid_t uid, gid_t gid)
 	return fchownat(f->pin, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
+int unix_file_change(const struct unix_file *f, const struct unix_access *want)
+{
+	char path[sizeof("/proc/self/fd/") + 12];
+	struct stat st;
+
+	if (!f->ours)
+		return 0;
+	if (fstat(f->pin, &st) < 0)
+		return -errno;
+	/* O_PATH descriptors know no fchmod(), and fchmodat() no AT_EMPTY_PATH before 6.6. */
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", f->pin);
+	if ((st.st_mode & 0777) != (want->mode & 0777) && chmod(path, want->mode & 0777) < 0)
+		return -errno;
+	if ((want->uid == (uid_t)-1 || want->uid == st.st_uid) &&
+	    (want->gid == (gid_t)-1 || want->gid == st.st_gid))
+		return 0;
+	return unix_file_chown(f, want->uid, want->gid);
+}
+
 int unix_file_bind(int fd, const struct addr *a, const struct unix_access *access,
 		   struct unix_file *ret)
 {
@@ -128,17 +147,29 @@ int unix_file_bind(int fd, const struct addr *a, const struct unix_access *acces
 	return 0;
 }
 
-void unix_file_remove(const struct addr *a, struct unix_file *f)
+bool unix_file_is_there(const struct addr *a, const struct unix_file *f)
 {
 	const struct stat bound = {.st_dev = f->dev, .st_ino = f->ino};
 
+	return f->ours && is_same(f->dir, name_of(a), &bound);
+}
+
+void unix_file_leave(struct unix_file *f)
+{
+	if (!f->ours)
+		return;
+	closep_(&f->pin);
+	closep_(&f->dir);
+	f->ours = false;
+}
+
+void unix_file_remove(const struct addr *a, struct unix_file *f)
+{
 	if (!f->ours)
 		return;
 	/* The path may be another daemon's by now. A failure leaves a stale file, which the next
 	 * start replaces: the user that the daemon became may not be allowed to remove it. */
-	if (is_same(f->dir, name_of(a), &bound))
+	if (unix_file_is_there(a, f))
 		(void)unlinkat(f->dir, name_of(a), 0);
-	closep_(&f->pin);
-	closep_(&f->dir);
-	f->ours = false;
+	unix_file_leave(f);
 }

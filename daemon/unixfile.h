@@ -37,5 +37,11 @@ int unix_file_bind(int fd, const struct addr *a, const struct unix_access *acces
 		   struct unix_file *ret);
 /* 0 or a negative errno. Allowed on a file that is not ours, and does nothing then. */
 int unix_file_chown(const struct unix_file *f, uid_t uid, gid_t gid);
+/* Gives it the mode and owner, where they are others. 0 or a negative errno. */
+int unix_file_change(const struct unix_file *f, const struct unix_access *want);
+/* Whether the path still leads to it. */
+bool unix_file_is_there(const struct addr *a, const struct unix_file *f);
+/* Closes what is known of it, and lets it be. */
+void unix_file_leave(struct unix_file *f);
 /* Removes the file if it is still the one that was bound; then *f is not ours any more. */
 void unix_file_remove(const struct addr *a, struct unix_file *f);

@@ -29,6 +29,7 @@
 #define _cleanup_(f)          __attribute__((cleanup(f)))
 #define _must_check_          __attribute__((warn_unused_result))
 #define _unused_              __attribute__((unused))
+#define _noreturn_            __attribute__((noreturn))
 
 #define DEFINE_EXTREMES(name, type)                   \
 	static inline type min_##name(type a, type b) \

@@ -122,6 +122,14 @@ static void on_turn_over(struct loop *l)
 	reap(w, false);
 }
 
+void worker_serve(struct worker *w)
+{
+	w->loop.now = now_ns();
+	if (w->home.draining)
+		return;
+	accept_serve(w, w->home.setup);
+}
+
 void worker_drain(struct worker *w)
 {
 	if (w->home.draining)

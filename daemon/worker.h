@@ -49,10 +49,10 @@ struct worker {
 	void (*drained)(struct worker *w); /* called once, when draining and empty */
 	struct mailbox mail;               /* its letters' owner is the worker */
 	struct {
-		struct letter drain, end, stop,
-		    check_kept;               /* to the worker, from the main thread */
-		struct letter setup, adopted; /* to the worker, and back: see reload.h */
-		struct letter drained;        /* from the worker */
+		struct letter serve, drain, end, stop,
+		    check_kept;                 /* to the worker, from the main thread */
+		struct letter setup, adopted;   /* to the worker, and back: see reload.h */
+		struct letter drained, retired; /* from the worker */
 	} letters;
 	struct stats stats; /* those of listeners and servers are theirs */
 };
@@ -64,6 +64,8 @@ int worker_run_thread(struct worker *w); /* 0 or a negative errno */
 void worker_stop(struct worker *w);
 void worker_fini(struct worker *w);
 
+/* Begins accepting. Worker's thread only. */
+void worker_serve(struct worker *w);
 /* Stops accepting; w->drained is called when the last session has ended. Worker's thread only. */
 void worker_drain(struct worker *w);
 /* Ends the session of that number, if it has it. Worker's thread only. */

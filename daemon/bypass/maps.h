@@ -44,6 +44,8 @@ void bypass_maps_close(struct bypass_maps *m); /* NULL is allowed */
 /* Marks a socket that is about to connect, or a listener: its peers may be bypassed. */
 int bypass_mark(const struct bypass_maps *m, int fd);
 int bypass_mark_listener(const struct bypass_maps *m, int fd);
+/* Clients that connect from now on are not. */
+void bypass_unmark_listener(const struct bypass_maps *m, int fd);
 /* What the handshake of a marked connection was, as that socket sees it. */
 int bypass_handshake(const struct bypass_maps *m, int fd, struct handshake *ret);
 /* The cookie of the application's socket at the other end of such a connection, which is to be the

@@ -10,8 +10,10 @@
 
 #include "../util.h"
 
-/* From connecting to the last byte of the answer. */
-#define DEADLINE_NS (10 * NSEC_PER_SEC)
+/* From connecting to the last byte of the answer; to `upgrade`, which takes what a start does, and
+ * a check before. */
+#define DEADLINE_NS         (10 * NSEC_PER_SEC)
+#define UPGRADE_DEADLINE_NS (130 * NSEC_PER_SEC)
 /* Some 400 bytes a session: far more than any daemon holds. */
 #define ANSWER_MAX ((size_t)256 << 20)
 
@@ -102,13 +104,18 @@ static int receive_all(int fd, uint64_t deadline, char **buf, size_t *ret_len)
 	return 0;
 }
 
+static uint64_t patience_of(const char *command)
+{
+	return strcmp(command, "upgrade") == 0 ? UPGRADE_DEADLINE_NS : DEADLINE_NS;
+}
+
 /* The caller owns *buf, which is NULL at first, even on failure. */
 static int ask_text(const char *path, const char *command, char **buf, size_t *ret_len,
 		    char why[ASK_WHY_MAX])
 {
 	_cleanup_close_ int fd = -1;
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	uint64_t deadline = now_ns() + DEADLINE_NS;
+	uint64_t deadline = now_ns() + patience_of(command);
 	int r;
 
 	if (strlen(path) >= sizeof(un.sun_path)) {

@@ -8,7 +8,8 @@
 #define ASK_WHY_MAX 256
 
 /*
- * Sends the command and reads the answer up to its end, within ten seconds: JSON, which the caller
- * owns. NULL: there is none, or it says that the daemon could not; `why` has a line about that.
+ * Sends the command and reads the answer up to its end, within ten seconds (an upgrade: 130): JSON,
+ * which the caller owns. NULL: there is none, or it says that the daemon could not; `why` has a
+ * line about that.
  */
 json_t *ask(const char *path, const char *command, char why[ASK_WHY_MAX]);

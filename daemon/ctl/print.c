@@ -150,6 +150,18 @@ static void put_pair(const char *name, const char *value)
 	(void)putchar('\n');
 }
 
+/* The one that serves; those before it that died are worth a look at the log. */
+static void worker_process(const json_t *status, char *buf, size_t size)
+{
+	int64_t deaths = int_of(status, "worker_deaths");
+	char died[48] = "";
+
+	if (deaths)
+		(void)snprintf(died, sizeof(died), ", %" PRId64 " died", deaths);
+	(void)snprintf(buf, size, "process %" PRId64 ", generation %" PRId64 "%s",
+		       int_of(status, "worker_pid"), int_of(status, "generation"), died);
+}
+
 int print_status(const json_t *status)
 {
 	char buf[CELL_MAX], used[32], most[32];
@@ -158,6 +170,8 @@ int print_status(const json_t *status)
 	put_pair("Version", text_of(status, "version"));
 	(void)snprintf(buf, sizeof(buf), "%" PRId64, int_of(status, "pid"));
 	put_pair("PID", buf);
+	worker_process(status, buf, sizeof(buf));
+	put_pair("Worker", buf);
 	put_pair("Uptime", format_age(int_of(status, "uptime_ms"), buf, sizeof(buf)));
 	put_pair("State",
 		 json_is_true(json_object_get(status, "draining")) ? "draining" : "running");
@@ -179,6 +193,14 @@ int print_status(const json_t *status)
 		return r;
 	(void)putchar('\n');
 	return print_pools(json_object_get(status, "pools"));
+}
+
+/* ---- upgrade ---- */
+
+int print_upgrade(const json_t *answer _unused_)
+{
+	(void)puts("a new worker serves, and the one before it drains");
+	return 0;
 }
 
 /* ---- sessions ---- */

@@ -13,6 +13,7 @@ int print_stats(const json_t *stats);
 int print_doctor(const json_t *doctor);
 /* -EREMOTEIO where it has failed: the mistakes, on standard error. */
 int print_reload(const json_t *answer);
+int print_upgrade(const json_t *answer);
 /* Of drain, maint, ready, weight and kill: what is so now. */
 int print_order(const json_t *answer);
 /* Whether the answer says that what was asked for was not done. */

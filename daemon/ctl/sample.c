@@ -51,7 +51,7 @@ double sample_seconds(const struct sample *older, const struct sample *now)
 	int64_t ms;
 
 	if (!older->status || !now->status ||
-	    int_of(older->status, "pid") != int_of(now->status, "pid"))
+	    int_of(older->status, "worker_pid") != int_of(now->status, "worker_pid"))
 		return 0;
 	ms = int_of(now->status, "uptime_ms") - int_of(older->status, "uptime_ms");
 	return ms > 0 ? (double)ms / 1000 : 0;

@@ -119,8 +119,8 @@ static void tell_changes(struct turn *t)
 {
 	bool drained = json_is_true(json_object_get(t->older->status, "draining"));
 
-	if (int_of(t->older->status, "pid") != int_of(t->now->status, "pid"))
-		change(t, "another daemon: process %" PRId64, int_of(t->now->status, "pid"));
+	if (int_of(t->older->status, "worker_pid") != int_of(t->now->status, "worker_pid"))
+		change(t, "another worker: process %" PRId64, int_of(t->now->status, "worker_pid"));
 	else
 		compare_counters(t);
 	compare_text(t, "version");

@@ -168,6 +168,7 @@ int canary_stage_open(struct canary_stage *st)
 		d->settings.budget = st->budget;
 	if (daemon_listen(d) < 0 || daemon_start(d) < 0)
 		return canary_fail(st, "the worker did not start, see the log");
+	daemon_serve(d);
 	return meet(st, listener);
 }
 

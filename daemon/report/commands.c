@@ -10,6 +10,7 @@
 #include "../doctor/doctor.h"
 #include "../log.h"
 #include "../mailbox.h"
+#include "../parent/link.h"
 #include "../privileges.h"
 #include "../reload.h"
 #include "../setup.h"
@@ -252,12 +253,45 @@ static void cmd_kill(struct control_request *req, int argc, char **argv, void *a
 	order_kill(&o, req, argc, argv);
 }
 
+/* One asks at a time: the parent says so to all others at once. */
+static void cmd_upgrade(struct control_request *req, int argc _unused_, char **argv _unused_,
+			void *arg)
+{
+	struct message m = {.kind = MESSAGE_UPGRADE};
+	struct commands *c = arg;
+
+	if (!c->daemon->link) {
+		control_reply_error(req, "there is no parent process");
+		return;
+	}
+	if (c->upgrade) {
+		control_reply_error(req, "an upgrade is under way already");
+		return;
+	}
+	c->upgrade = req;
+	link_tell(c->daemon->link, &m);
+}
+
+void commands_upgraded(struct commands *c, const struct message_upgraded *u)
+{
+	struct control_request *req = TAKE_PTR(c->upgrade);
+
+	if (!req)
+		return;
+	if (u->failed)
+		control_reply_error(req, "%.*s", (int)sizeof(u->text) - 1, u->text);
+	else
+		control_reply(req, json_pack("{s:b}", "upgraded", 1));
+}
+
 static const struct control_command commands[] = {
-    {"status", cmd_status}, {"sessions", cmd_sessions}, {"pools", cmd_pools},
-    {"stats", cmd_stats},   {"doctor", cmd_doctor},     {"reload", cmd_reload},
-    {"drain", cmd_drain},   {"maint", cmd_maint},       {"ready", cmd_ready},
-    {"enable", cmd_ready},  {"weight", cmd_weight},     {"kill", cmd_kill},
-    {NULL, NULL},
+    {"status", cmd_status},   {"sessions", cmd_sessions},
+    {"pools", cmd_pools},     {"stats", cmd_stats},
+    {"doctor", cmd_doctor},   {"reload", cmd_reload},
+    {"upgrade", cmd_upgrade}, {"drain", cmd_drain},
+    {"maint", cmd_maint},     {"ready", cmd_ready},
+    {"enable", cmd_ready},    {"weight", cmd_weight},
+    {"kill", cmd_kill},       {NULL, NULL},
 };
 
 /* ---- the socket ------------------------------------------------------------------------- */
@@ -298,11 +332,9 @@ int commands_open(struct commands *c, struct event_base *base, const char *path,
 	int err = make_directory(path, owner);
 
 	if (!err)
-		err = control_open(base, path, commands, c, &c->control);
-	if (err || !owner)
-		return err;
-	err = control_chown(c->control, owner->uid, owner->gid);
-	return err ? log_errno(err, "control %s: chown", path) : 0;
+		err = control_open(base, c->daemon->link, path, owner ? owner->uid : (uid_t)-1,
+				   owner ? owner->gid : (gid_t)-1, commands, c, &c->control);
+	return err;
 }
 
 void commands_close(struct commands *c)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The commands of the control socket: status, sessions, pools, stats, doctor, reload; and those of
- * orders.h. */
+/* The commands of the control socket: status, sessions, pools, stats, doctor, reload, upgrade; and
+ * those of orders.h. */
 #pragma once
 
 struct control;
+struct control_request;
 struct daemon;
 struct doctor;
 struct event_base;
 struct identity;
 struct mailbox;
+struct message_upgraded;
 struct metrics;
 struct reload;
 struct status;
@@ -23,6 +25,7 @@ struct commands {
 	struct tally *tally;
 	struct mailbox *mail; /* of the main thread; its letters' owner is not used */
 	struct control *control;
+	struct control_request *upgrade; /* whoever asked for one, and waits */
 };
 
 /*
@@ -32,4 +35,6 @@ struct commands {
  */
 int commands_open(struct commands *c, struct event_base *base, const char *path,
 		  const struct identity *owner);
+/* The parent says how an upgrade went: whoever asked is answered. */
+void commands_upgraded(struct commands *c, const struct message_upgraded *u);
 void commands_close(struct commands *c); /* one that was not opened is fine */

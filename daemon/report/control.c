@@ -13,7 +13,7 @@
 #include <sys/un.h>
 
 #include "../log.h"
-#include "../unixfile.h"
+#include "../parent/link.h"
 #include "../util.h"
 #include "oneshot.h"
 
@@ -25,8 +25,7 @@ struct control {
 	const struct control_command *commands;
 	void *arg;
 	char *path;
-	struct addr where;
-	struct unix_file file;
+	struct bound bound;
 	struct oneshot *server;
 };
 
@@ -128,47 +127,41 @@ static const struct oneshot_kind control_kind = {
 
 /* ---- the socket ------------------------------------------------------------------------- */
 
-/* On success the caller owns *ret_fd. */
-static int listen_unix(const char *path, struct addr *where, struct unix_file *file, int *ret_fd)
+static int bind_request_of(const char *path, uid_t uid, gid_t gid, struct bind_request *r)
 {
-	const struct unix_access access = {.mode = SOCKET_MODE, .uid = (uid_t)-1, .gid = (gid_t)-1};
-	_cleanup_close_ int fd = -1;
-	int r;
-
 	if (*path == '\0')
 		return -EINVAL;
-	if (strlen(path) >= sizeof(where->un.sun_path))
+	if (strlen(path) >= sizeof(r->addr.un.sun_path))
 		return -ENAMETOOLONG;
-	*where = (struct addr){.len = sizeof(where->un), .un.sun_family = AF_UNIX};
-	(void)memcpy(where->un.sun_path, path, strlen(path) + 1);
-
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	r = unix_file_bind(fd, where, &access, file);
-	if (r < 0)
-		return r;
-	if (listen(fd, CLIENTS_MAX) < 0) {
-		r = -errno;
-		unix_file_remove(where, file);
-		return r;
-	}
-	*ret_fd = TAKE_FD(fd);
+	*r = (struct bind_request){
+	    .addr = {.len = sizeof(r->addr.un), .un.sun_family = AF_UNIX},
+	    .access = {.mode = SOCKET_MODE, .uid = uid, .gid = gid},
+	    .stays = true,
+	};
+	(void)snprintf(r->addr.un.sun_path, sizeof(r->addr.un.sun_path), "%s", path);
+	(void)snprintf(r->name, sizeof(r->name), "control %s", path);
 	return 0;
 }
 
-static int control_listen(struct control *c, struct event_base *base)
+static int control_listen(struct control *c, struct event_base *base, struct link *link, uid_t uid,
+			  gid_t gid)
 {
-	_cleanup_close_ int fd = -1;
-	int r;
+	struct message_held held;
+	struct bind_request r;
+	const char *call;
+	int err;
 
-	r = listen_unix(c->path, &c->where, &c->file, &fd);
-	if (r < 0)
-		return r;
-	c->server = oneshot_open(base, fd, c->path, &control_kind, c);
+	err = bind_request_of(c->path, uid, gid, &r);
+	if (!err)
+		err = link_hold(link, &r, &c->bound, &held, &call);
+	if (err)
+		return err;
+	if (listen(c->bound.fd, CLIENTS_MAX) < 0)
+		return -errno;
+	c->server = oneshot_open(base, c->bound.fd, c->path, &control_kind, c);
 	if (!c->server)
 		return -ENOMEM;
-	(void)TAKE_FD(fd);
+	c->bound.fd = -1; /* the server's */
 	return 0;
 }
 
@@ -186,18 +179,19 @@ static const char *listen_problem(int err)
 	}
 }
 
-int control_open(struct event_base *base, const char *path, const struct control_command *commands,
-		 void *arg, struct control **ret)
+int control_open(struct event_base *base, struct link *link, const char *path, uid_t uid, gid_t gid,
+		 const struct control_command *commands, void *arg, struct control **ret)
 {
 	struct control *c = calloc(1, sizeof(*c));
 	int r;
 
 	if (!c)
 		return log_errno(-ENOMEM, "cannot open the control socket %s", path);
+	c->bound.fd = -1;
 	c->commands = commands;
 	c->arg = arg;
 	c->path = strdup(path);
-	r = c->path ? control_listen(c, base) : -ENOMEM;
+	r = c->path ? control_listen(c, base, link, uid, gid) : -ENOMEM;
 	if (r < 0) {
 		log_error("cannot open the control socket %s: %s", path, listen_problem(r));
 		control_close(c);
@@ -207,16 +201,16 @@ int control_open(struct event_base *base, const char *path, const struct control
 	return 0;
 }
 
-int control_chown(const struct control *c, uid_t uid, gid_t gid)
+struct oneshot *control_server(const struct control *c)
 {
-	return unix_file_chown(&c->file, uid, gid);
+	return c ? c->server : NULL;
 }
 
 void control_close(struct control *c)
 {
 	if (!c)
 		return;
-	unix_file_remove(&c->where, &c->file);
+	bound_close(&c->bound);
 	oneshot_close(c->server);
 	free(c->path);
 	free(c);

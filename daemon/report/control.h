@@ -11,6 +11,8 @@
 #include <sys/types.h>
 
 struct control;
+struct link;
+struct oneshot;
 struct control_request;
 
 struct control_command {
@@ -20,16 +22,18 @@ struct control_command {
 };
 
 /*
- * Creates the socket, replacing a stale one (one on which connect() is refused); a live one is an
- * error that says so. `commands` ends with a NULL name and must outlive the control.
+ * Creates the socket, through the parent if there is one (`link`, else NULL), replacing a stale one
+ * (one on which connect() is refused); a live one is an error that says so. It belongs to `uid` and
+ * `gid` (-1: to this process). `commands` ends with a NULL name and must outlive the control.
  * Limits: 64 clients at once, 4 KiB a line, 10 s for a client to send its line or take the answer.
  * Returns 0 or a negative errno after logging.
  */
-int control_open(struct event_base *base, const char *path, const struct control_command *commands,
-		 void *arg, struct control **ret);
-/* Gives the socket's file to somebody, -1: as it is. 0 or a negative errno. */
-int control_chown(const struct control *c, uid_t uid, gid_t gid);
-/* Closes and unlinks the socket; requests not yet answered are dropped. NULL is allowed. */
+int control_open(struct event_base *base, struct link *link, const char *path, uid_t uid, gid_t gid,
+		 const struct control_command *commands, void *arg, struct control **ret);
+/* Its server: accepting is begun and stopped there. NULL for a NULL control. */
+struct oneshot *control_server(const struct control *c);
+/* Closes the socket, and unlinks it where it has no parent; requests not yet answered are dropped.
+ * NULL is allowed. */
 void control_close(struct control *c);
 
 /* Answers and takes the reference to `answer`; NULL: there was no memory for one, which is told. A

@@ -333,6 +333,28 @@ struct oneshot *oneshot_open(struct event_base *base, int fd, const char *name,
 	return o;
 }
 
+void oneshot_wait(struct oneshot *o)
+{
+	if (o)
+		(void)evconnlistener_disable(o->listener); /* fails: then it accepts, and answers */
+}
+
+void oneshot_accept(struct oneshot *o)
+{
+	if (o && o->listener)
+		on_accept_again(-1, 0, o);
+}
+
+void oneshot_stop(struct oneshot *o)
+{
+	if (!o)
+		return;
+	(void)event_del(o->accept_again); /* takes no memory */
+	if (o->listener)
+		evconnlistener_free(o->listener);
+	o->listener = NULL;
+}
+
 /* Whoever runs it has its pointer, and will answer. */
 static void orphan(struct oneshot_request *req)
 {

@@ -41,6 +41,11 @@ struct oneshot_kind {
  */
 struct oneshot *oneshot_open(struct event_base *base, int fd, const char *name,
 			     const struct oneshot_kind *kind, void *arg);
+/* Accepts nobody until it is told to (again); stops for good, and answers who is there. NULL is
+ * allowed. */
+void oneshot_wait(struct oneshot *o);
+void oneshot_accept(struct oneshot *o);
+void oneshot_stop(struct oneshot *o);
 /* Requests that are not answered yet are dropped: their answers go nowhere. NULL is allowed. */
 void oneshot_close(struct oneshot *o);
 

@@ -13,6 +13,7 @@
 #include "../doctor/doctor.h"
 #include "../listener.h"
 #include "../log/sink.h"
+#include "../parent/link.h"
 #include "../protocol.h"
 #include "../session.h"
 #include "../setup.h"
@@ -206,7 +207,10 @@ int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status
 	int err = 0;
 
 	*ret = (struct status_snapshot){
-	    .pid = (int)getpid(),
+	    .pid = link_facts(d->link)->parent,
+	    .worker_pid = (int)getpid(),
+	    .generation = link_facts(d->link)->generation,
+	    .worker_deaths = link_facts(d->link)->deaths,
 	    .uptime_ms = (now_ns() - d->started_ns) / NSEC_PER_MSEC,
 	    .engine = d->maps ? "kernel" : "copy",
 	    .engine_reason = doctor->reason,

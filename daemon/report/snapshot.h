@@ -76,7 +76,9 @@ struct listener_snapshot {
 };
 
 struct status_snapshot {
-	int pid;
+	int pid, worker_pid; /* of the parent, which gets signals, and of this process */
+	unsigned int generation;
+	uint64_t worker_deaths;
 	uint64_t uptime_ms;
 	const char *engine, *engine_reason, *canary, *config;
 	unsigned int workers;

@@ -14,6 +14,7 @@
 #include "../http/parse.h"
 #include "../log.h"
 #include "../memory.h"
+#include "../parent/link.h"
 #include "../tally.h"
 #include "../worker.h"
 #include "metrics.h"
@@ -332,18 +333,27 @@ static const struct oneshot_kind status_kind = {
 /* ---- the socket ------------------------------------------------------------------------- */
 
 /* On success the caller owns *ret_fd. */
-static int listen_at(struct addr *where, int *ret_fd)
+static int listen_at(struct link *link, struct addr *where, int *ret_fd)
 {
-	_cleanup_close_ int fd =
-	    socket(where->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int one = 1;
+	struct bind_request r = {.addr = *where, .stays = true};
+	char text[ADDR_STR_MAX];
+	struct message_held held;
+	struct bound bound;
+	const char *call;
+	int one = 1, err;
 
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
-	    bind(fd, &where->sa, where->len) < 0 || listen(fd, BACKLOG) < 0 ||
-	    getsockname(fd, &where->sa, &where->len) < 0)
-		return -errno;
-	*ret_fd = TAKE_FD(fd);
+	(void)snprintf(r.name, sizeof(r.name), "status %s", addr_format(where, text));
+	err = link_hold(link, &r, &bound, &held, &call);
+	if (err)
+		return err;
+	if (setsockopt(bound.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
+	    listen(bound.fd, BACKLOG) < 0) {
+		err = -errno;
+		bound_close(&bound);
+		return err;
+	}
+	*where = bound.addr;
+	*ret_fd = bound.fd;
 	return 0;
 }
 
@@ -357,7 +367,7 @@ int status_open(struct event_base *base, const struct addr *where, const char *f
 
 	if (s) {
 		*s = (struct status){.from = *sources, .where = *where};
-		err = listen_at(&s->where, &fd);
+		err = listen_at(sources->daemon->link, &s->where, &fd);
 	}
 	if (!err) {
 		(void)addr_format(&s->where, s->name);
@@ -371,6 +381,11 @@ int status_open(struct event_base *base, const struct addr *where, const char *f
 	(void)TAKE_FD(fd);
 	*ret = s;
 	return 0;
+}
+
+struct oneshot *status_server(const struct status *s)
+{
+	return s ? s->server : NULL;
 }
 
 const struct addr *status_address(const struct status *s)

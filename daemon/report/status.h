@@ -11,7 +11,9 @@
 struct daemon;
 struct doctor;
 struct event_base;
+struct link;
 struct metrics;
+struct oneshot;
 struct status;
 struct tally;
 
@@ -26,6 +28,8 @@ struct status_sources {
  * negative errno after logging. */
 int status_open(struct event_base *base, const struct addr *where, const char *from,
 		const struct status_sources *sources, struct status **ret);
+/* Its server: accepting is begun and stopped there. NULL for a NULL status. */
+struct oneshot *status_server(const struct status *s);
 /* Where it listens. */
 const struct addr *status_address(const struct status *s);
 void status_close(struct status *s); /* NULL is allowed */

@@ -279,6 +279,11 @@ int maps_own(const struct maps *m, int fd)
 	return bpf_map_update_elem(m->owned_fd, &fd, &marked, BPF_ANY) < 0 ? -errno : 0;
 }
 
+int maps_disown(const struct maps *m, int fd)
+{
+	return bpf_map_delete_elem(m->owned_fd, &fd) < 0 ? -errno : 0;
+}
+
 int maps_socket_add(const struct maps *m, uint64_t cookie, int fd)
 {
 	uint64_t value = (uint64_t)fd;

@@ -49,6 +49,8 @@ void maps_close(struct maps *m); /* NULL is allowed */
  * calls connect() or listen(), and can take them out of `engaged`.
  */
 int maps_own(const struct maps *m, int fd);
+/* Takes the mark away; -ENOENT: there was none. */
+int maps_disown(const struct maps *m, int fd);
 
 /* The entries of the lane protocol. All return 0 or a negative errno; removing what is not
  * there is -ENOENT. `fd` must be ESTABLISHED to be added (kernel: sock_map_sk_state_allowed). */

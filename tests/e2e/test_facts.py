@@ -366,8 +366,8 @@ def test_no_marks(env):
 def sleeps(daemon):
     """How often each thread has slept: its voluntary context switches."""
     found = {}
-    for task in os.listdir(f"/proc/{daemon.pid}/task"):
-        with open(f"/proc/{daemon.pid}/task/{task}/status", encoding="ascii") as status:
+    for task in os.listdir(f"/proc/{daemon.worker_pid}/task"):
+        with open(f"/proc/{daemon.worker_pid}/task/{task}/status", encoding="ascii") as status:
             fields = dict(line.split(":", 1) for line in status)
         found[f"{fields['Name'].strip()}/{task}"] = int(fields["voluntary_ctxt_switches"])
     return found

@@ -357,7 +357,7 @@ def test_congestion_control_of_the_loopback(env):
 def descriptors_for(daemon, sessions):
     """Leaves the daemon descriptors for about that many more sessions."""
     limit = daemon.fds() + 2 * sessions
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    resource.prlimit(daemon.worker_pid, resource.RLIMIT_NOFILE, (limit, limit))
 
 
 def pauses(daemon):

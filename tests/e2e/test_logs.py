@@ -44,7 +44,7 @@ def wait_lines(path, number, seconds=5):
 def test_json_is_all_there_is_on_the_stream(env):
     daemon = env.spliced(env.backend().address, spliced={"access_log_format": "json"})
     echo(env, daemon.address())
-    daemon.signal(signal.SIGUSR2)
+    daemon.signal(signal.SIGALRM)
     daemon.signal(signal.SIGHUP)
     wait_until(lambda: any("reload" in line for line in daemon.log()), 5, "reloaded")
     wait_until(lambda: any('"session"' in line for line in daemon.log()), 5, "an access line")
@@ -58,7 +58,7 @@ def test_json_is_all_there_is_on_the_stream(env):
     assert list(session)[:4] == ["time", "level", "kind", "id"] and session["end"] == "done", session
     messages = [line["message"] for line in lines if line["kind"] == "message"]
     assert any(message.startswith("ready: ") for message in messages), messages
-    assert any("SIGUSR2" in message for message in messages), messages
+    assert any("SIGALRM" in message for message in messages), messages
     assert messages[-1] == "ended", messages
 
 
@@ -238,7 +238,7 @@ def test_syslog_unix(env):
         echo(env, daemon.address())
         line = receive(log)
         assert re.fullmatch(r"<190>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d web\[%d\]: session id=1 .* "
-                            r"end=done" % daemon.pid, line), line
+                            r"end=done" % daemon.worker_pid, line), line
         # Started again: a new socket under the same name.
         log.close()
         os.unlink(env.tmp / "log")
@@ -258,7 +258,7 @@ def test_syslog_udp(env):
             echo(env, daemon.address())
             line = receive(log)
             head, _, text = line.partition(" - - ")
-            assert re.fullmatch(r"<30>1 %s \S+ spliced %d" % (TIME, daemon.pid), head), line
+            assert re.fullmatch(r"<30>1 %s \S+ spliced %d" % (TIME, daemon.worker_pid), head), line
             assert json.loads(text)["end"] == "done", line
             daemon.stop()
 
@@ -356,7 +356,7 @@ def test_no_standard_descriptors(env):
         "sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"))
     echo(env, daemon.address())
     for fd in range(3):
-        assert os.readlink(f"/proc/{daemon.pid}/fd/{fd}") == "/dev/null"
+        assert os.readlink(f"/proc/{daemon.worker_pid}/fd/{fd}") == "/dev/null"
     daemon.stop()
 
 

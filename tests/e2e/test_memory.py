@@ -18,7 +18,7 @@ def stop_and_resume(env, *options, direction, limit, offered, **config):
     Returns how many bytes the senders had got rid of.
     """
     load, daemon = start(env, *options, timeout=env.pick(100, 300), **config)
-    growth = Growth(daemon.pid)
+    growth = Growth(daemon.worker_pid)
     progress = wait_stalled(load, direction, seconds=60)
     sent = progress[direction]["sent"]
     grown = growth.settle(limit)
@@ -96,7 +96,7 @@ def test_memory_comes_back(env):
     """What a stopped session held is free again once both its peers have gone."""
     load, daemon = start(env, "--sessions", 50, "--never-read", "client", "--bytes-down", "64M",
                          *DOWNLOAD)
-    growth = Growth(daemon.pid)
+    growth = Growth(daemon.worker_pid)
     sent = wait_stalled(load, "down")["down"]["sent"]
     held = growth.bytes()
     assert held > sent / 2, f"{sent} bytes wait somewhere, and only {held} are seen: a bad measure"

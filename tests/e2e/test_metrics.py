@@ -494,8 +494,8 @@ def ptrace(call, thread):
 
 
 def thread_of(daemon, name):
-    for thread in os.listdir(f"/proc/{daemon.pid}/task"):
-        with open(f"/proc/{daemon.pid}/task/{thread}/comm", encoding="ascii") as comm:
+    for thread in os.listdir(f"/proc/{daemon.worker_pid}/task"):
+        with open(f"/proc/{daemon.worker_pid}/task/{thread}/comm", encoding="ascii") as comm:
             if comm.read().strip() == name:
                 return int(thread)
     raise AssertionError(f"no thread {name}")
@@ -581,7 +581,7 @@ def test_no_descriptors(env):
     daemon = env.spliced(env.backend().address, spliced=STATUS)
     proxy, where = daemon.address(), address(daemon)
     limit = daemon.fds() + 10
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    resource.prlimit(daemon.worker_pid, resource.RLIMIT_NOFILE, (limit, limit))
     clients = [env.keep(connect(proxy)) for _ in range(30)]
     wait_until(lambda: [line for line in daemon.log() if "accepting is paused" in line], 10,
                "there are no descriptors left")

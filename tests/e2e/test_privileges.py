@@ -31,7 +31,7 @@ def test_no_program_is_held(env):
     echo(env, daemon.address())
     wait_until(lambda: daemon.stats()["sessions_kernel"] == 1, 5, "the kernel has the session")
     links = []
-    for fd, (what, info) in descriptors(daemon.pid).items():
+    for fd, (what, info) in descriptors(daemon.worker_pid).items():
         assert what != "anon_inode:bpf-prog", f"descriptor {fd} is a program: {info}"
         assert what != "anon_inode:btf", f"descriptor {fd} is BTF: {info}"
         if "bpf" in what and "map_id" not in info:
@@ -50,8 +50,8 @@ def test_no_way_back(env):
     """Started by hand: every thread without a capability, and without a way to get one."""
     daemon = env.spliced(env.backend().address)
     echo(env, daemon.address())
-    for task in os.listdir(f"/proc/{daemon.pid}/task"):
-        fields = status(f"{daemon.pid}/task/{task}")
+    for task in os.listdir(f"/proc/{daemon.worker_pid}/task"):
+        fields = status(f"{daemon.worker_pid}/task/{task}")
         sets = {name: int(fields[name], 16)
                 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
         assert not any(sets.values()), (task, sets)
@@ -63,7 +63,7 @@ def test_bounding_set_that_cannot_be_dropped(env):
     daemon = env.spliced(env.backend().address,
                          prefix=("setpriv", "--bounding-set=-setpcap", "--inh-caps=-setpcap"))
     echo(env, daemon.address())
-    assert int(status(daemon.pid)["CapEff"], 16) == 0
+    assert int(status(daemon.worker_pid)["CapEff"], 16) == 0
 
 
 # ---- system calls ------------------------------------------------------------------------------
@@ -74,8 +74,8 @@ def test_seccomp_filter(env):
         env.skip("not in a sanitised build")
     daemon = env.spliced(env.backend().address)
     echo(env, daemon.address())
-    for task in os.listdir(f"/proc/{daemon.pid}/task"):
-        assert status(f"{daemon.pid}/task/{task}")["Seccomp"] == "2", task
+    for task in os.listdir(f"/proc/{daemon.worker_pid}/task"):
+        assert status(f"{daemon.worker_pid}/task/{task}")["Seccomp"] == "2", task
     without = env.spliced(env.backend().address, spliced={"seccomp": "no"})
     echo(env, without.address())
-    assert status(without.pid)["Seccomp"] == "0"
+    assert status(without.worker_pid)["Seccomp"] == "0"

@@ -215,7 +215,7 @@ def leave_meanwhile(env, daemon, data, after):
     """A client that has sent data and left before the daemon looks at it."""
     daemon.signal(signal.SIGSTOP)
     try:
-        wait_until(lambda: stopped(daemon.pid), 5, "the daemon is stopped")
+        wait_until(lambda: stopped(daemon.worker_pid), 5, "the daemon is stopped")
         client = env.keep(connected(daemon.address_before))
         client.sendall(data)
         after(client)

@@ -131,7 +131,7 @@ def busy(daemon, number):
         status["pools"] = server("down", "Connection refused\x1b[31m")
         stats["denied"] = 5
     if number == 4:
-        status.update(pid=8, uptime_ms=10, engine="copy")
+        status.update(worker_pid=8, uptime_ms=10, engine="copy")
         stats.update(sessions_total=1, bytes_redirected=0, denied=0)
 
 
@@ -147,7 +147,7 @@ def test_watch_tells_rates_and_changes(env):
                        ["4", "0.0", "0.0", "0", "B/s", "0", "B/s", "0", "B/s", "0.0"]], lines
     changes = [re.sub(f"^{clock}  ", "", line) for line in lines if "*" in line]
     assert changes == ["* denied: +5, 5 now", "* server p/a: up -> down (Connection refused?[31m)",
-                       "* server p/a: down -> up", "* another daemon: process 8",
+                       "* server p/a: down -> up", "* another worker: process 8",
                        "* engine: kernel -> copy"], lines
     assert lines.index(next(line for line in lines if "denied" in line)) == 2
 
@@ -174,8 +174,8 @@ def test_watch_goes_on_when_the_daemon_is_back(env):
         said = watch.stderr.readline().decode()
         assert "; trying again" in said, said
         daemon = Fake(path)
-        daemon.answers["status"]["pid"] = 9
-        while "another daemon: process 9" not in watch.stdout.readline().decode():
+        daemon.answers["status"]["worker_pid"] = 9
+        while "another worker: process 9" not in watch.stdout.readline().decode():
             assert watch.poll() is None
         watch.terminate()
         assert watch.wait(10) == -signal.SIGTERM

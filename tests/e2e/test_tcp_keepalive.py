@@ -19,13 +19,13 @@ SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
 def descriptors(daemon):
     """Copies of all sockets of the daemon, as Python's."""
     libc = ctypes.CDLL(None, use_errno=True)
-    pidfd = libc.syscall(SYS_PIDFD_OPEN, daemon.pid, 0)
+    pidfd = libc.syscall(SYS_PIDFD_OPEN, daemon.worker_pid, 0)
     assert pidfd >= 0, os.strerror(ctypes.get_errno())
     socks = []
     try:
-        for name in os.listdir(f"/proc/{daemon.pid}/fd"):
+        for name in os.listdir(f"/proc/{daemon.worker_pid}/fd"):
             try:
-                if not os.readlink(f"/proc/{daemon.pid}/fd/{name}").startswith("socket:"):
+                if not os.readlink(f"/proc/{daemon.worker_pid}/fd/{name}").startswith("socket:"):
                     continue
             except FileNotFoundError:
                 continue

@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 
-NOTHING = {"status": {"version": "1.2", "pid": 7, "uptime_ms": 1000, "engine": "kernel", "canary": "passed",
+NOTHING = {"status": {"version": "1.2", "worker_pid": 7, "uptime_ms": 1000, "engine": "kernel", "canary": "passed",
                       "sessions_active": 0, "max_sessions": 100, "memory_used": 0, "memory_max": 0,
                       "draining": False, "listeners": [], "pools": []},
            "stats": {"sessions_total": 0, "http_requests": 0, "bytes_redirected": 0, "bytes_copied": 0,

@@ -38,6 +38,36 @@ def stat_fields(pid):
         return None
 
 
+def name(pid):
+    """What the kernel calls it; "" if the process is gone."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as comm:
+            return comm.read().rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def is_gone(pid):
+    """Whether it has ended, collected by its parent or not: all of its threads, for each of them
+    keeps what the process has open."""
+    fields = stat_fields(pid)
+    if fields and fields[0] not in "ZX":
+        return False
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) <= 1
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def kill_and_wait(pid, seconds=5):
+    """SIGKILL, and until the process is no more; it need not be a child."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    wait.wait_until(lambda: is_gone(pid), seconds, f"process {pid} is gone", poll=0.005)
+
+
 def descendants(pid):
     """Every living descendant of a process, parents first."""
     children = {}

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The daemon under test."""
+"""The daemon under test: a parent, which a test starts and sends signals to, and its worker process."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -71,7 +72,24 @@ class Spliced:
 
     @property
     def pid(self):
+        """Of the parent."""
         return self.process.pid
+
+    def worker_pids(self):
+        """Of the worker processes, the newest last: there are several in an upgrade."""
+        found = []
+        for pid in process.descendants(self.pid):
+            fields = process.stat_fields(pid)
+            if fields and process.name(pid) == "spliced-worker":
+                found.append((int(fields[19]), pid))
+        return [pid for _, pid in sorted(found)]
+
+    @property
+    def worker_pid(self):
+        """Of the process that has the sessions."""
+        pids = self.worker_pids()
+        assert pids, f"there is no worker process:\n{self.log_tail()}"
+        return pids[-1]
 
     @property
     def running(self):
@@ -142,22 +160,26 @@ class Spliced:
                    f"{number} sessions open", poll=0.05)
 
     def fds(self):
-        return host.fd_count(self.pid)
+        return host.fd_count(self.worker_pid)
 
     def rss(self):
-        return host.rss(self.pid)
+        return host.rss(self.worker_pid)
 
     def cpu_seconds(self):
-        return host.cpu_seconds(self.pid)
+        return host.cpu_seconds(self.worker_pid)
 
     def map_entries(self):
         """{map: entries} of the maps that hold something per session."""
-        maps = host.bpf_maps(self.pid)
+        maps = host.bpf_maps(self.worker_pid)
         return {name: host.map_entries(maps[name])
                 for name in ("sockets", "engaged", "lane_of", "joined", "bypass_of")
                 if name in maps}
 
     def signal(self, number):
+        """To the parent; what stops a process is for all of the daemon."""
+        if number in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in self.worker_pids():
+                os.kill(pid, number)
         self.process.send_signal(number)
 
     def wait_exit(self, seconds):
@@ -172,10 +194,13 @@ class Spliced:
         assert status == 0, f"spliced ended with {status} after SIGTERM:\n{self.log_tail()}"
 
     def kill(self):
-        """SIGKILL, as a test's deed."""
+        """SIGKILL for all of it, as a test's deed."""
         self.may_be_killed = True
+        workers = self.worker_pids()
         self.signal(signal.SIGKILL)
         self.process.wait()
+        for pid in workers:
+            process.kill_and_wait(pid)
 
     def check_and_end(self):
         """What must hold at the end of every test; the daemon is gone afterwards."""
@@ -189,8 +214,7 @@ class Spliced:
                 self._check_exit(self.process.returncode)
         finally:
             if self.running:
-                self.process.kill()
-                self.process.wait()
+                self.kill()
         self._check_log()
 
     def _end(self):

@@ -83,7 +83,9 @@ static int set_up(void **state)
 	assert_non_null(mkdtemp(f->dir));
 	(void)snprintf(f->path, sizeof(f->path), "%s/control.sock", f->dir);
 	f->base = event_base_new();
-	assert_int_equal(control_open(f->base, f->path, commands, f, &f->control), 0);
+	assert_int_equal(
+	    control_open(f->base, NULL, f->path, (uid_t)-1, (gid_t)-1, commands, f, &f->control),
+	    0);
 	*state = f;
 	return 0;
 }
@@ -366,7 +368,9 @@ static void test_file(void **state)
 	assert_int_equal(st.st_mode & 07777, 0660);
 
 	/* Somebody answers there. */
-	assert_int_equal(control_open(f->base, f->path, commands, f, &second), -EADDRINUSE);
+	assert_int_equal(
+	    control_open(f->base, NULL, f->path, (uid_t)-1, (gid_t)-1, commands, f, &second),
+	    -EADDRINUSE);
 	assert_ask(f, "args\n", "[\"args\"]\n");
 
 	/* A socket that nobody listens on any more is replaced, whatever the umask. */
@@ -380,7 +384,8 @@ static void test_file(void **state)
 		(void)close(fd);
 	}
 	(void)umask(0077);
-	assert_int_equal(control_open(f->base, path, commands, f, &second), 0);
+	assert_int_equal(
+	    control_open(f->base, NULL, path, (uid_t)-1, (gid_t)-1, commands, f, &second), 0);
 	(void)umask(0022);
 	assert_int_equal(lstat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0660);
@@ -393,13 +398,19 @@ static void test_file(void **state)
 	assert_int_equal(lstat(path, &st), 0);
 
 	/* And no file that is not a socket is replaced. */
-	assert_int_equal(control_open(f->base, path, commands, f, &second), -ENOTSOCK);
+	assert_int_equal(
+	    control_open(f->base, NULL, path, (uid_t)-1, (gid_t)-1, commands, f, &second),
+	    -ENOTSOCK);
 	assert_int_equal(unlink(path), 0);
 
 	memset(path, 'x', sizeof(path) - 1);
 	path[sizeof(path) - 1] = '\0';
-	assert_int_equal(control_open(f->base, path, commands, f, &second), -ENAMETOOLONG);
-	assert_int_equal(control_open(f->base, "/no/such/dir", commands, f, &second), -ENOENT);
+	assert_int_equal(
+	    control_open(f->base, NULL, path, (uid_t)-1, (gid_t)-1, commands, f, &second),
+	    -ENAMETOOLONG);
+	assert_int_equal(
+	    control_open(f->base, NULL, "/no/such/dir", (uid_t)-1, (gid_t)-1, commands, f, &second),
+	    -ENOENT);
 	control_close(NULL);
 }
 

@@ -29,7 +29,7 @@ function sampleOf(older, { status, stats }, first) {
 function remember(answer) {
 	const at = answer.status.uptime_ms;
 
-	if (before && (before.status.pid !== answer.status.pid || before.status.uptime_ms > at)) {
+	if (before && (before.status.worker_pid !== answer.status.worker_pid || before.status.uptime_ms > at)) {
 		past.length = 0;        /* another daemon, with a clock of its own */
 		gap = true;
 	}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "obey.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "log.h"
+#include "reload.h"
+#include "report/control.h"
+#include "report/oneshot.h"
+#include "report/status.h"
+#include "runstate.h"
+#include "worker.h"
+
+/* ---- shutting down ---------------------------------------------------------------------- */
+
+static void on_worker_drained(void *owner, void *arg _unused_)
+{
+	struct run *r = owner;
+
+	if (--r->busy_workers == 0)
+		(void)event_base_loopbreak(r->base);
+}
+
+/* In the worker's thread. */
+void obey_drained(struct worker *w)
+{
+	struct run *r = container_of(w->daemon, struct run, daemon);
+
+	mailbox_post(&r->mail, &w->letters.drained, on_worker_drained, NULL);
+}
+
+static void drain_letter(void *owner, void *arg _unused_)
+{
+	worker_drain(owner);
+}
+
+static void end_letter(void *owner, void *arg _unused_)
+{
+	worker_end_all(owner, END_SHUTDOWN);
+}
+
+static void drain_workers(struct run *r)
+{
+	for (unsigned int i = 0; i < r->daemon.n_workers; i++) {
+		struct worker *w = &r->daemon.workers[i];
+
+		mailbox_post(&w->mail, &w->letters.drain, drain_letter, NULL);
+	}
+}
+
+static void end_sessions(struct run *r)
+{
+	for (unsigned int i = 0; i < r->daemon.n_workers; i++) {
+		struct worker *w = &r->daemon.workers[i];
+
+		mailbox_post(&w->mail, &w->letters.end, end_letter, NULL);
+	}
+}
+
+void obey_grace(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct run *r = arg;
+
+	log_warn("shutdown_grace is over: ending %u sessions", slots_used(&r->daemon.slots));
+	end_sessions(r);
+}
+
+/* No new sessions; the others may end within shutdown_grace. */
+static void begin_drain(struct run *r)
+{
+	uint64_t grace = r->daemon.config->shutdown_grace;
+	struct timeval tv = {.tv_sec = (time_t)(grace / NSEC_PER_SEC),
+			     .tv_usec = (suseconds_t)(grace % NSEC_PER_SEC / 1000)};
+
+	atomic_store(&r->daemon.draining, true);
+	/* It cannot fail: open_base() has reserved its place in the heap. */
+	(void)evtimer_add(r->grace, &tv);
+	drain_workers(r);
+}
+
+/* First: the sessions may end. Second: the end. More: nothing. */
+static void terminate(struct run *r, int sig)
+{
+	if (r->hurried)
+		return; /* no number of signals makes it faster, so none may make it slower */
+	if (r->retiring) {
+		r->retiring = false; /* what the first one asks for is under way */
+		return;
+	}
+	if (atomic_load(&r->daemon.draining)) {
+		r->hurried = true;
+		log_warn("signal %d again: ending %u sessions at once", sig,
+			 slots_used(&r->daemon.slots));
+		end_sessions(r);
+		return;
+	}
+	log_info("signal %d: draining %u sessions", sig, slots_used(&r->daemon.slots));
+	begin_drain(r);
+}
+
+/* ---- another process serves ------------------------------------------------------------- */
+
+/* For what a processor is in the midst of: a connection that was made with the marks of this
+ * process is in the queue then. */
+static const struct timeval handover_pause = {.tv_usec = 10000};
+
+/* Home again: all workers have stopped accepting, each before it read this letter. */
+static void on_retired(void *owner, void *arg _unused_)
+{
+	struct message m = {.kind = MESSAGE_RETIRED};
+	struct run *r = owner;
+
+	link_tell(r->link, &m);
+}
+
+/* Behind the letter that has it drain. */
+static void retired_letter(void *owner, void *arg)
+{
+	const struct worker *w = owner;
+	struct run *r = arg;
+
+	if (w->home.draining && atomic_fetch_sub(&r->accepting, 1) == 1)
+		mailbox_post(&r->mail, &r->retired, on_retired, NULL);
+}
+
+void obey_handover(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct run *r = arg;
+
+	atomic_store(&r->accepting, r->daemon.n_workers);
+	begin_drain(r);
+	for (unsigned int i = 0; i < r->daemon.n_workers; i++) {
+		struct worker *w = &r->daemon.workers[i];
+
+		mailbox_post(&w->mail, &w->letters.retired, retired_letter, r);
+	}
+}
+
+/* What is not marked any more belongs to the process that accepts it. */
+static void retire(struct run *r)
+{
+	if (atomic_load(&r->daemon.draining))
+		return;
+	log_info("another worker is ready: draining %u sessions", slots_used(&r->daemon.slots));
+	r->retiring = true;
+	r->daemon.handing_over = true;
+	oneshot_stop(control_server(r->commands.control));
+	oneshot_stop(status_server(r->status));
+	/* Its place is reserved, too. */
+	if (!daemon_disown(&r->daemon) || evtimer_add(r->handover, &handover_pause) < 0)
+		obey_handover(-1, 0, r);
+}
+
+/* ---- the parent ------------------------------------------------------------------------- */
+
+static void heed(struct run *r, int sig)
+{
+	switch (sig) {
+	case SIGHUP:
+		reload_ask(&r->reload, NULL);
+		break;
+	case SIGUSR1:
+		if (!log_reopen())
+			log_info("signal %d: no log file is open", sig);
+		break;
+	default:
+		terminate(r, sig);
+	}
+}
+
+static void serve(struct run *r)
+{
+	daemon_serve(&r->daemon);
+	oneshot_accept(control_server(r->commands.control));
+	oneshot_accept(status_server(r->status));
+}
+
+static void on_parent_says(const struct message *m, void *arg)
+{
+	struct run *r = arg;
+
+	switch (m->kind) {
+	case MESSAGE_SIGNAL:
+		heed(r, m->signal);
+		break;
+	case MESSAGE_SERVE:
+		serve(r);
+		break;
+	case MESSAGE_RETIRE:
+		retire(r);
+		break;
+	case MESSAGE_UPGRADED:
+		commands_upgraded(&r->commands, &m->upgraded);
+		break;
+	default:
+		log_error("the parent says what this worker does not know (%u)", m->kind);
+	}
+}
+
+/* However this process hangs: its sockets are to be free for the next parent. */
+#define ORPHAN_SECONDS 3
+
+static void *end_orphan(void *arg _unused_)
+{
+	(void)sleep(ORPHAN_SECONDS);
+	_exit(1);
+}
+
+static void on_parent_gone(void *arg)
+{
+	struct run *r = arg;
+	pthread_t thread;
+
+	log_error("the parent process is gone: ending %u sessions at once",
+		  slots_used(&r->daemon.slots));
+	r->orphan = true;
+	if (pthread_create(&thread, NULL, end_orphan, NULL) != 0)
+		_exit(1);
+	(void)pthread_detach(thread); /* cannot fail: it is there */
+	r->hurried = true;
+	atomic_store(&r->daemon.draining, true);
+	drain_workers(r);
+	end_sessions(r);
+}
+
+const struct link_events obey_parent = {.message = on_parent_says, .gone = on_parent_gone};
+
+void obey_signal(enum signal_action action, int sig, void *arg _unused_)
+{
+	if (action != SIGNAL_CHILD)
+		log_info("signal %d is for the parent, process %d", sig, (int)getppid());
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "bound.h"
+
+#include <errno.h>
+
+static int set_ipv6_only(int fd, const struct bind_request *r)
+{
+	int value = r->ipv6_only;
+
+	if (r->addr.sa.sa_family != AF_INET6)
+		return 0;
+	return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, sizeof(value));
+}
+
+/* A socket without SO_REUSEPORT says whether somebody listens there. */
+static int check_unused(const struct bind_request *r, const char **call)
+{
+	_cleanup_close_ int fd = -1;
+	int one = 1;
+
+	*call = "socket";
+	fd = socket(r->addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	*call = "SO_REUSEADDR, IPV6_V6ONLY";
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    set_ipv6_only(fd, r) < 0)
+		return -errno;
+	*call = "bind";
+	return bind(fd, &r->addr.sa, r->addr.len) < 0 ? -errno : 0;
+}
+
+static int bind_tcp(int fd, const struct bind_request *r, struct bound *b, const char **call)
+{
+	int one = 1;
+
+	*call = r->shared ? "SO_REUSEPORT" : "SO_REUSEADDR";
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    (r->shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0))
+		return -errno;
+	*call = "IPV6_V6ONLY";
+	if (set_ipv6_only(fd, r) < 0)
+		return -errno;
+	*call = "bind";
+	if (bind(fd, &r->addr.sa, r->addr.len) < 0)
+		return -errno;
+	*call = "getsockname";
+	return getsockname(fd, &b->addr.sa, &b->addr.len) < 0 ? -errno : 0;
+}
+
+int bound_open(const struct bind_request *r, bool unused, struct bound *ret, const char **call)
+{
+	bool tcp = r->addr.sa.sa_family != AF_UNIX;
+	struct bound b = {.fd = -1, .addr = r->addr};
+	_cleanup_close_ int fd = -1;
+	int err = tcp && unused ? check_unused(r, call) : 0;
+
+	if (err)
+		return err;
+	*call = "socket";
+	fd = socket(r->addr.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (tcp) {
+		err = bind_tcp(fd, r, &b, call);
+	} else {
+		*call = "bind";
+		err = unix_file_bind(fd, &b.addr, &r->access, &b.file);
+	}
+	if (err)
+		return err;
+	b.fd = TAKE_FD(fd);
+	*ret = b;
+	return 0;
+}
+
+void bound_close(struct bound *b)
+{
+	closep_(&b->fd);
+	b->fd = -1;
+	unix_file_remove(&b->addr, &b->file);
+}

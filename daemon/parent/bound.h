@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A socket that is bound to an address, for whoever will listen on it. The parent binds the
+ * worker's sockets, for it keeps the privilege; a daemon that has no parent (the canary's) binds
+ * its own.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../addr.h"
+#include "../unixfile.h"
+
+#define BIND_NAME_MAX 256
+
+/* Plain data: it goes from process to process as it is. */
+struct bind_request {
+	char name[BIND_NAME_MAX]; /* what a later worker asks for to get the same sockets */
+	struct addr addr;
+	struct unix_access access; /* of a unix socket's file */
+	uint32_t index;            /* among the sockets of this name */
+	bool shared;               /* one of several of this address: SO_REUSEPORT */
+	bool ipv6_only;
+	bool stays; /* while the daemon drains: it is not for clients */
+};
+
+struct bound {
+	int fd;
+	struct addr addr;      /* with the port that the kernel chose */
+	struct unix_file file; /* of a unix socket */
+};
+
+/*
+ * Makes the socket (non-blocking, close-on-exec) and binds it. `unused`: fails with -EADDRINUSE
+ * where somebody listens there already; with SO_REUSEPORT alone a second daemon would share the
+ * port with the first without a word, each getting a part of the clients. 0, or a negative errno
+ * and *call is the call that failed.
+ */
+int bound_open(const struct bind_request *r, bool unused, struct bound *ret, const char **call);
+/* Closes it, and removes the file. One with fd -1 is fine. */
+void bound_close(struct bound *b);

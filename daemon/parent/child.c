@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "child.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "../log.h"
+
+const char *const child_state_str[_CHILD_STATE_MAX] = {
+    [CHILD_NONE] = "none",       [CHILD_STARTING] = "starting", [CHILD_READY] = "ready",
+    [CHILD_SERVING] = "serving", [CHILD_RETIRING] = "retiring", [CHILD_DRAINING] = "draining",
+};
+
+/* All may become none: a process can end at any time. */
+static const bool legal[_CHILD_STATE_MAX][_CHILD_STATE_MAX] = {
+    [CHILD_NONE] = {[CHILD_STARTING] = true},
+    [CHILD_STARTING] = {[CHILD_NONE] = true, [CHILD_READY] = true},
+    [CHILD_READY] = {[CHILD_NONE] = true, [CHILD_SERVING] = true},
+    [CHILD_SERVING] = {[CHILD_NONE] = true, [CHILD_RETIRING] = true, [CHILD_DRAINING] = true},
+    [CHILD_RETIRING] = {[CHILD_NONE] = true, [CHILD_DRAINING] = true},
+    [CHILD_DRAINING] = {[CHILD_NONE] = true},
+};
+
+void child_become(struct child *c, enum child_state state)
+{
+	assert(legal[c->state][state]);
+	c->state = state;
+	c->since_ns = now_ns();
+}
+
+int child_start(struct child *c, const struct program *program, bool from_disk,
+		unsigned int generation)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	pid = program_fork(program);
+	if (pid == 0) {
+		(void)close(ends[0]);
+		program_be_worker(program, ends[1], from_disk);
+	}
+	(void)close(ends[1]);
+	if (pid < 0) {
+		(void)close(ends[0]);
+		return pid;
+	}
+	*c = (struct child){
+	    .pid = pid, .generation = generation, .from_disk = from_disk, .channel = ends[0]};
+	child_become(c, CHILD_STARTING);
+	return 0;
+}
+
+static void close_channel(struct child *c)
+{
+	if (c->event)
+		event_free(c->event);
+	c->event = NULL;
+	closep_(&c->channel);
+	c->channel = -1;
+}
+
+static void on_channel(evutil_socket_t fd, short what _unused_, void *arg)
+{
+	struct child *c = arg;
+	struct message m;
+	int passed, got = message_receive(fd, &m, &passed);
+
+	closep_(&passed); /* none is expected */
+	if (got > 0) {
+		c->events->message(c, &m);
+	} else if (got != -EAGAIN) {
+		if (got == -EPROTO)
+			log_error("worker %d speaks another version than its parent", (int)c->pid);
+		close_channel(c);
+	}
+}
+
+static void on_deadline(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct child *c = arg;
+
+	c->events->late(c);
+}
+
+int child_watch(struct child *c, struct event_base *base, const struct child_events *events,
+		void *owner)
+{
+	c->events = events;
+	c->owner = owner;
+	c->event = event_new(base, c->channel, EV_READ | EV_PERSIST, on_channel, c);
+	c->deadline = evtimer_new(base, on_deadline, c);
+	return !c->event || !c->deadline || event_add(c->event, NULL) < 0 ? -ENOMEM : 0;
+}
+
+void child_tell(struct child *c, struct message *m, int fd)
+{
+	int err = c->channel < 0 ? -EPIPE : message_send_surely(c->channel, m, fd);
+
+	if (err && err != -EPIPE) /* that it ends is told anyway */
+		log_error("telling worker %d: %s", (int)c->pid, strerror(-err));
+}
+
+void child_hear_failure(struct child *c)
+{
+	struct message m;
+	int passed;
+
+	while (c->channel >= 0 && message_receive(c->channel, &m, &passed) > 0) {
+		closep_(&passed);
+		if (m.kind == MESSAGE_FAILED)
+			(void)snprintf(c->failure, sizeof(c->failure), "%.*s",
+				       (int)sizeof(m.failure) - 1, m.failure);
+	}
+}
+
+void child_set_deadline(struct child *c, uint64_t ns)
+{
+	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
+
+	if (!ns)
+		(void)event_del(c->deadline); /* takes no memory */
+	else if (event_add(c->deadline, &tv) < 0)
+		log_error("no memory for a timer: worker %d may take as long as it likes",
+			  (int)c->pid);
+}
+
+void child_kill(const struct child *c)
+{
+	if (kill(c->pid, SIGKILL) < 0 && errno != ESRCH)
+		log_error("killing worker %d: %s", (int)c->pid, strerror(errno));
+}
+
+void child_gone(struct child *c)
+{
+	close_channel(c);
+	if (c->deadline)
+		event_free(c->deadline);
+	child_become(c, CHILD_NONE);
+	*c = (struct child){.channel = -1};
+}
+
+/* ---- for the program that this process becomes ------------------------------------------ */
+
+int child_write(const struct child *c, FILE *f)
+{
+	return fprintf(f, "child pid=%d channel=%d generation=%u since=%llu drain=%llu state=%s\n",
+		       (int)c->pid, c->channel, c->generation, (unsigned long long)c->since_ns,
+		       (unsigned long long)c->drain_ns, child_state_str[c->state]) < 0
+		   ? -ENOMEM
+		   : 0;
+}
+
+int child_read(struct child *c, const char *line)
+{
+	unsigned long long since, drain;
+	unsigned int generation;
+	char state[16];
+	int pid, channel;
+
+	if (sscanf(line, "child pid=%d channel=%d generation=%u since=%llu drain=%llu state=%15s",
+		   &pid, &channel, &generation, &since, &drain, state) != 6)
+		return -EINVAL;
+	*c = (struct child){.pid = pid,
+			    .channel = channel,
+			    .generation = generation,
+			    .since_ns = since,
+			    .drain_ns = drain};
+	for (int i = CHILD_SERVING; i < _CHILD_STATE_MAX; i++)
+		if (strcmp(state, child_state_str[i]) == 0)
+			c->state = (enum child_state)i;
+	return c->state == CHILD_NONE ? -EINVAL : 0;
+}

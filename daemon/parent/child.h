@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parent knows of a worker process. */
+#pragma once
+
+#include <event2/event.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "message.h"
+#include "program.h"
+
+/*
+ *   none       no process
+ *   starting   it loads, proves and asks for its sockets
+ *   ready      it can serve as soon as it is told to
+ *   serving    it accepts
+ *   retiring   it was told to stop accepting, and has not said that it has
+ *   draining   it has only the sessions that it had
+ */
+enum child_state {
+	CHILD_NONE,
+	CHILD_STARTING,
+	CHILD_READY,
+	CHILD_SERVING,
+	CHILD_RETIRING,
+	CHILD_DRAINING,
+	_CHILD_STATE_MAX,
+};
+
+extern const char *const child_state_str[_CHILD_STATE_MAX];
+
+struct child_events;
+
+struct child {
+	enum child_state state;
+	pid_t pid;
+	unsigned int generation;
+	bool from_disk;         /* it was started for an upgrade */
+	bool abandoned;         /* nobody waits for it any more */
+	int channel;            /* -1: it has closed its end */
+	struct event *event;    /* of the channel */
+	struct event *deadline; /* for what it is to do next */
+	uint64_t since_ns;      /* of its state */
+	uint64_t drain_ns;      /* how long it drains at most, as it said */
+	const struct child_events *events;
+	void *owner;
+	char failure[MESSAGE_TEXT_MAX]; /* why it will end, as it said */
+};
+
+struct child_events {
+	void (*message)(struct child *c, const struct message *m);
+	void (*late)(struct child *c); /* the deadline is over */
+};
+
+/* Starts one. 0 or a negative errno; then it is `none` as before. */
+int child_start(struct child *c, const struct program *program, bool from_disk,
+		unsigned int generation);
+/* Has what it says told. 0 or a negative errno. */
+int child_watch(struct child *c, struct event_base *base, const struct child_events *events,
+		void *owner);
+/* The only place where its state changes. */
+void child_become(struct child *c, enum child_state state);
+/* Tells it; what fails is logged. */
+void child_tell(struct child *c, struct message *m, int fd);
+/* It has ended: what it still said of why is kept in `failure`. */
+void child_hear_failure(struct child *c);
+/* Has `late` called after so many ns, instead of at an earlier time; 0: never. */
+void child_set_deadline(struct child *c, uint64_t ns);
+/* SIGKILL, which it cannot put off; its end is told by SIGCHLD. */
+void child_kill(const struct child *c);
+/* It has ended, or will not be watched any more: frees what there is, and is `none`. */
+void child_gone(struct child *c);
+
+/* For the program that this process becomes: as in holder.h. */
+int child_write(const struct child *c, FILE *f);
+int child_read(struct child *c, const char *line);

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "holder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../log.h"
+
+/* The first with that name and, unless it is ANY, that index. */
+#define ANY UINT32_MAX
+static struct held *find(const struct holder *h, const char *name, uint32_t index)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (strcmp(h->items[i].name, name) == 0 &&
+		    (index == ANY || h->items[i].index == index))
+			return &h->items[i];
+	return NULL;
+}
+
+static uint32_t count(const struct holder *h, const char *name)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < h->n; i++)
+		n += strcmp(h->items[i].name, name) == 0;
+	return n;
+}
+
+/*
+ * Whether the port is our own already, under whatever name: then the question who else listens
+ * there cannot be asked, for the answer would be we.
+ */
+static bool has_port(const struct holder *h, const struct addr *a)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (h->items[i].tcp && addr_port(&h->items[i].bound.addr) == addr_port(a))
+			return true;
+	return false;
+}
+
+/* What a worker says is checked as far as memory and the kernel depend on it. */
+static bool is_sound(const struct bind_request *r)
+{
+	if (!memchr(r->name, '\0', sizeof(r->name)) || !r->name[0] || strchr(r->name, '\n'))
+		return false;
+	switch (r->addr.sa.sa_family) {
+	case AF_INET:
+		return r->addr.len == sizeof(r->addr.in4);
+	case AF_INET6:
+		return r->addr.len == sizeof(r->addr.in6);
+	case AF_UNIX:
+		return r->addr.len > sizeof(sa_family_t) && r->addr.len <= sizeof(r->addr.un) &&
+		       (!r->addr.un.sun_path[0] ||
+			memchr(r->addr.un.sun_path, '\0', sizeof(r->addr.un.sun_path)));
+	default:
+		return false;
+	}
+}
+
+static struct held *add(struct holder *h)
+{
+	size_t space = h->space ? 2 * h->space : 16;
+	struct held *items;
+
+	if (h->n == h->space) {
+		items = reallocarray(h->items, space, sizeof(*items));
+		if (!items)
+			return NULL;
+		h->items = items;
+		h->space = space;
+	}
+	h->items[h->n] = (struct held){.bound.fd = -1};
+	return &h->items[h->n++];
+}
+
+static void drop(struct holder *h, size_t i)
+{
+	bound_close(&h->items[i].bound);
+	h->items[i] = h->items[--h->n];
+}
+
+static int open_new(struct holder *h, const struct bind_request *asked, unsigned int generation,
+		    struct held **ret, const char **call)
+{
+	const struct held *first = find(h, asked->name, ANY);
+	struct bind_request r = *asked;
+	bool unused = r.shared && addr_port(&r.addr) && !has_port(h, &r.addr);
+	struct bound bound;
+	struct held *item;
+	int err;
+
+	if (first)
+		r.addr = first->bound.addr; /* with the port that the kernel chose for the first */
+	err = bound_open(&r, unused, &bound, call);
+	if (err)
+		return err;
+	item = add(h);
+	if (!item) {
+		bound_close(&bound);
+		*call = "memory";
+		return -ENOMEM;
+	}
+	*item = (struct held){.index = r.index,
+			      .stays = r.stays,
+			      .tcp = r.addr.sa.sa_family != AF_UNIX,
+			      .bound = bound,
+			      .born = generation};
+	memcpy(item->name, r.name, sizeof(item->name));
+	*ret = item;
+	return 0;
+}
+
+/* The file of a unix socket is as the newest worker wants it, as far as this process may see to it.
+ */
+static void renew_file(const struct held *item, const struct unix_access *want)
+{
+	int err = unix_file_change(&item->bound.file, want);
+
+	if (err)
+		log_warn("%s: its owner and mode stay as they are: %s", item->name, strerror(-err));
+}
+
+/* One that somebody has removed or replaced is none. */
+static bool is_there(const struct held *item)
+{
+	return !item->bound.file.ours || unix_file_is_there(&item->bound.addr, &item->bound.file);
+}
+
+/* ---- who wants it ----------------------------------------------------------------------- */
+
+/* One that serves and one that is to: what older ones wanted is nobody's any more. */
+static void want(struct held *item, unsigned int generation)
+{
+	unsigned int *oldest = &item->wanted[item->wanted[1] < item->wanted[0]];
+
+	if (item->wanted[0] != generation && item->wanted[1] != generation)
+		*oldest = generation;
+}
+
+/* Those generations want it no more; if nobody is left it is closed. */
+static void unwant(struct holder *h, size_t i, unsigned int from, unsigned int to)
+{
+	struct held *item = &h->items[i];
+
+	for (size_t k = 0; k < ARRAY_SIZE(item->wanted); k++)
+		if (item->wanted[k] >= from && item->wanted[k] <= to)
+			item->wanted[k] = 0;
+	if (!item->wanted[0] && !item->wanted[1])
+		drop(h, i);
+}
+
+int holder_hold(struct holder *h, const struct bind_request *r, unsigned int generation,
+		struct message_held *ret)
+{
+	const char *call = "request";
+	struct held *item = NULL;
+	const struct held *first;
+	int err = -EINVAL;
+
+	*ret = (struct message_held){0};
+	if (is_sound(r)) {
+		err = 0;
+		item = find(h, r->name, r->index);
+		/* A worker that is not proven yet has it: that would be a third state. */
+		if (item && item->born > generation) {
+			call = "an upgrade has it";
+			err = -EBUSY;
+		} else if (item && !is_there(item)) {
+			drop(h, (size_t)(item - h->items));
+			item = NULL;
+		}
+		if (item && !err)
+			renew_file(item, &r->access);
+		else if (!err)
+			err = open_new(h, r, generation, &item, &call);
+	}
+	if (err) {
+		ret->error = err;
+		(void)snprintf(ret->call, sizeof(ret->call), "%s", call);
+		return -1;
+	}
+	want(item, generation);
+	first = find(h, r->name, ANY);
+	ret->addr = item->bound.addr;
+	ret->n = count(h, r->name);
+	ret->old = first->born != generation;
+	return item->bound.fd;
+}
+
+void holder_keep(struct holder *h, unsigned int generation)
+{
+	for (size_t i = h->n; i-- > 0;)
+		unwant(h, i, 0, generation - 1);
+}
+
+void holder_forget(struct holder *h, unsigned int generation)
+{
+	for (size_t i = h->n; i-- > 0;)
+		unwant(h, i, generation, generation);
+}
+
+void holder_release(struct holder *h, const char *name, unsigned int generation)
+{
+	for (size_t i = h->n; i-- > 0;)
+		if (strcmp(h->items[i].name, name) == 0)
+			unwant(h, i, generation, generation);
+}
+
+void holder_close_doors(struct holder *h)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		struct held *item = &h->items[i];
+
+		if (item->stays)
+			continue;
+		closep_(&item->bound.fd);
+		item->bound.fd = -1;
+	}
+}
+
+void holder_close(struct holder *h)
+{
+	while (h->n)
+		drop(h, h->n - 1);
+	free(h->items);
+	*h = (struct holder){0};
+}
+
+void holder_leave(struct holder *h)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		closep_(&h->items[i].bound.fd);
+		unix_file_leave(&h->items[i].bound.file);
+	}
+	free(h->items);
+	*h = (struct holder){0};
+}
+
+/* ---- for the program that this process becomes ------------------------------------------ */
+
+int holder_write(const struct holder *h, FILE *f)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		const struct held *item = &h->items[i];
+		const struct unix_file *file = &item->bound.file;
+
+		if (fprintf(f,
+			    "held fd=%d index=%u stays=%d born=%u wanted=%u,%u file=%d dir=%d "
+			    "pin=%d dev=%" PRIuMAX " ino=%" PRIuMAX " name=%s\n",
+			    item->bound.fd, item->index, item->stays, item->born, item->wanted[0],
+			    item->wanted[1], file->ours, file->dir, file->pin, (uintmax_t)file->dev,
+			    (uintmax_t)file->ino, item->name) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int set_survives(int fd, bool survive)
+{
+	return fcntl(fd, F_SETFD, survive ? 0 : FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
+int holder_survive(const struct holder *h, bool survive)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < h->n; i++) {
+		const struct bound *b = &h->items[i].bound;
+
+		err = set_survives(b->fd, survive);
+		if (!err && b->file.ours)
+			err = set_survives(b->file.dir, survive);
+		if (!err && b->file.ours)
+			err = set_survives(b->file.pin, survive);
+	}
+	return err;
+}
+
+int holder_read(struct holder *h, const char *line)
+{
+	int fd, stays, ours, dir, pin, at = 0;
+	uintmax_t dev, ino;
+	struct held item = {0}, *place;
+
+	if (sscanf(line,
+		   "held fd=%d index=%u stays=%d born=%u wanted=%u,%u file=%d dir=%d pin=%d "
+		   "dev=%" SCNuMAX " ino=%" SCNuMAX " name=%n",
+		   &fd, &item.index, &stays, &item.born, &item.wanted[0], &item.wanted[1], &ours,
+		   &dir, &pin, &dev, &ino, &at) != 11 ||
+	    !at || strlen(line + at) >= sizeof(item.name))
+		return -EINVAL;
+	memcpy(item.name, line + at, strlen(line + at) + 1);
+	item.stays = stays;
+	item.bound.fd = fd;
+	if (ours)
+		item.bound.file = (struct unix_file){
+		    .ours = true, .dev = (dev_t)dev, .ino = (ino_t)ino, .dir = dir, .pin = pin};
+	item.bound.addr.len = sizeof(item.bound.addr.un);
+	if (getsockname(fd, &item.bound.addr.sa, &item.bound.addr.len) < 0)
+		return -EINVAL;
+	item.tcp = item.bound.addr.sa.sa_family != AF_UNIX;
+	place = add(h);
+	if (!place)
+		return -ENOMEM;
+	*place = item;
+	return 0;
+}

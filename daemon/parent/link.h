@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A worker process's link to its parent. Used in the main thread alone. */
+#pragma once
+
+#include <event2/event.h>
+
+#include "message.h"
+
+/* The name of the environment's variable with the descriptor's number. */
+#define LINK_VARIABLE "SPLICED_CHANNEL"
+
+struct link;
+
+struct link_events {
+	void (*message)(const struct message *m, void *arg);
+	void (*gone)(void *arg); /* the parent is; called once */
+};
+
+/* Whether this program was started as a worker's; *ret is NULL if not. 0 or a negative errno. */
+int link_open(struct link **ret);
+/* Takes the channel, also when it fails: NULL, for want of memory. */
+struct link *link_new(int channel);
+/* Has what the parent says told in the loop of `base`. 0 or a negative errno. */
+int link_watch(struct link *l, struct event_base *base, const struct link_events *events,
+	       void *arg);
+void link_close(struct link *l); /* NULL is allowed */
+
+/*
+ * A bound socket, from the parent, or bound here where `l` is NULL: then there is none of that name
+ * before. Waits for the answer. On success the caller owns ret->fd, and the file of a unix socket
+ * only where it was bound here. 0, or a negative errno and *call is the call that failed.
+ */
+int link_hold(struct link *l, const struct bind_request *r, struct bound *ret,
+	      struct message_held *held, const char **call);
+/* Nobody here has the sockets of that name any more, and when this returns the parent has closed
+ * its own. `l` may be NULL. What fails is logged: then they are open until the next upgrade. */
+void link_release(struct link *l, const char *name);
+/* Tells it; what fails is logged. */
+void link_tell(struct link *l, struct message *m);
+/* What it has said of the family so far. `l` may be NULL. */
+const struct message_facts *link_facts(const struct link *l);

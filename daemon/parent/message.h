@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the parent and a worker process tell each other: packets of one struct over a pair of
+ * sockets, with at most one descriptor. A parent may have a worker of another version, once in an
+ * upgrade: whoever changes the struct counts MESSAGE_VERSION up.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../addr.h"
+#include "../log.h"
+#include "bound.h"
+
+#define MESSAGE_VERSION  1
+#define MESSAGE_TEXT_MAX 1024
+
+enum message_kind {
+	/* from the worker */
+	MESSAGE_HOLD = 1,  /* a socket is wanted: answered by MESSAGE_HELD */
+	MESSAGE_RELEASE,   /* those of a name are not, any more: answered so, too */
+	MESSAGE_READY,     /* everything is loaded and proven; nothing is accepted yet */
+	MESSAGE_RELOADING, /* it reads its file again */
+	MESSAGE_RELOADED,  /* ... and that is over */
+	MESSAGE_FAILED,    /* why it will end */
+	MESSAGE_RETIRED,   /* it accepts nothing any more */
+	MESSAGE_UPGRADE,   /* somebody asks for one: answered by MESSAGE_UPGRADED */
+	/* from the parent */
+	MESSAGE_HELD = 101, /* with the socket, if there was no error */
+	MESSAGE_FACTS,      /* what it should know of its family */
+	MESSAGE_SIGNAL,     /* the parent got one that is the worker's to heed */
+	MESSAGE_SERVE,      /* accept from now on */
+	MESSAGE_RETIRE,     /* another one will: accept what has come, then drain */
+	MESSAGE_UPGRADED,   /* how it went */
+};
+
+struct message_held {
+	int32_t error; /* a negative errno */
+	char call[40]; /* the one that failed */
+	uint32_t n;    /* the sockets of this name, this one included */
+	bool old;      /* an earlier worker had sockets of this name: they may be listening */
+	struct addr addr;
+};
+
+struct message_ready {
+	struct log_manner manner;
+	uint64_t drain_ns; /* shutdown_grace */
+	char status[128];  /* for systemd */
+	uint32_t heritage; /* the HERITAGE_VERSION that this program understands */
+};
+
+/* What is the parent's business of a file that was read again; where nothing was changed it is as
+ * before. */
+struct message_reloaded {
+	struct log_manner manner;
+	uint64_t drain_ns;
+	char status[128];
+};
+
+struct message_facts {
+	int32_t parent;      /* its pid */
+	uint32_t generation; /* of this worker: the first is 1 */
+	uint64_t deaths;     /* of workers that should not have died */
+};
+
+struct message_upgraded {
+	bool failed;
+	char text[MESSAGE_TEXT_MAX]; /* why */
+};
+
+struct message {
+	uint32_t version; /* message_send() fills it in */
+	uint32_t kind;
+	union {
+		struct bind_request hold;
+		char release[BIND_NAME_MAX];
+		struct message_held held;
+		struct message_ready ready;
+		uint64_t reloading; /* when it began, of CLOCK_MONOTONIC, in us */
+		struct message_reloaded reloaded;
+		struct message_facts facts;
+		struct message_upgraded upgraded;
+		int32_t signal;
+		char failure[MESSAGE_TEXT_MAX];
+	};
+};
+
+/* Never waits. `fd` stays the caller's; -1: none. 0 or a negative errno. */
+int message_send(int socket, struct message *m, int fd);
+/* The same, but it waits up to a second where memory is short: what is told here is not told
+ * again. */
+int message_send_surely(int socket, struct message *m, int fd);
+/*
+ * Never waits. 1, or 0 at the end of the stream, or a negative errno: -EAGAIN when nothing is
+ * there, -EPROTO when it was sent by another version. A descriptor that came with it is the
+ * caller's, or -1.
+ */
+int message_receive(int socket, struct message *ret, int *ret_fd);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The parent: the process that is started, and stays. It holds the listening sockets, starts a
+ * worker process, which is the proxy, replaces one that dies, and starts a newer one beside it in
+ * an upgrade. It reads no configuration and nothing from the network, and knows nothing of
+ * sessions.
+ */
+#pragma once
+
+#include "../signals.h"
+#include "child.h"
+#include "holder.h"
+#include "link.h"
+#include "program.h"
+
+/* One that serves, one that will, and those that still drain. */
+#define CHILDREN_MAX 16
+
+/*
+ *   none        there is no upgrade
+ *   checking    the program on disk reads the file on disk (-t)
+ *   starting    a worker of it is on its way to be ready
+ *   handing     it is, and the one before it was told to stop accepting
+ */
+enum upgrade_state { UPGRADE_NONE, UPGRADE_CHECKING, UPGRADE_STARTING, UPGRADE_HANDING };
+
+/* A worker process's whole life; the link is its own. The exit code. */
+typedef int (*worker_fn)(struct link *link, const void *arg);
+
+struct upgrade {
+	enum upgrade_state state;
+	pid_t asker;   /* the worker that is to be answered; 0: a signal asked */
+	pid_t checker; /* 0: none */
+	int said_fd;   /* what it says; -1: nothing more */
+	struct event *said_event, *deadline;
+	size_t said;
+	char text[MESSAGE_TEXT_MAX];
+};
+
+struct parent {
+	struct program program;
+	struct event_base *base;
+	struct signals signals;
+	struct holder holder;
+	struct child children[CHILDREN_MAX];
+	struct child *serving;   /* NULL: none */
+	struct child *next;      /* the one that will; NULL: none */
+	unsigned int generation; /* of the newest worker */
+	uint64_t deaths;         /* of workers that should not have died */
+	unsigned int failures;   /* workers in a row that died before they were ready */
+	unsigned int crashes;    /* in a row, of workers that had just begun to serve */
+	struct event *again;     /* another try after one of these */
+	struct event *become;    /* the new program: not in the midst of anything else */
+	uint64_t start_ns;       /* how long a worker may take to be ready */
+	struct upgrade upgrade;
+	struct log_manner manner; /* how the workers log */
+	bool served;              /* a worker was ready once */
+	bool stopping;
+	int exit_code;
+	worker_fn worker;
+	const void *worker_arg;
+};
+
+/* The parent's whole life with this command line; `worker` is that of a worker process, which is
+ * forked off. The exit code. */
+int parent_run(char **argv, worker_fn worker, const void *arg);
+
+/* ---- between the files of the parent ---------------------------------------------------- */
+
+/* Starts a worker, from the program that runs or the one on disk. When it fails, another try is
+ * made, or the upgrade comes to nothing. */
+void workers_start(struct parent *p, bool from_disk);
+/* Starts one if nobody serves, or is about to. */
+void workers_ensure(struct parent *p);
+/* The worker of an upgrade that has failed is not waited for. */
+void workers_abandon_next(struct parent *p);
+/* A child that is a worker has ended, with a status as waitpid() has it. False: it is none. */
+bool workers_ended(struct parent *p, pid_t pid, int status);
+/* SIGTERM and its like, the first and later ones. */
+void workers_stop(struct parent *p, int sig);
+/* Hands a signal on: SIGHUP to who serves or will, SIGUSR1 to all. */
+void workers_signal(struct parent *p, int sig);
+/* Watches those that this program's predecessor has started. 0 or a negative errno. */
+int workers_watch(struct parent *p, struct child *c);
+/* Everybody who should know has died, or nobody is left to serve. */
+void parent_end(struct parent *p, int exit_code);
+
+/* Begins one; `asker`: see struct upgrade. What is wrong is answered. */
+void upgrade_begin(struct parent *p, pid_t asker);
+/* The checker, perhaps, has ended. False: it is another process. */
+bool upgrade_ended(struct parent *p, pid_t pid, int status);
+/* The new worker is ready / has come to nothing, for this reason. */
+void upgrade_succeeded(struct parent *p);
+void upgrade_failed(struct parent *p, const char *why);
+/* Nothing is left of it. */
+void upgrade_clear(struct parent *p);
+/* In a process that was forked off: frees what it has of it. */
+void upgrade_leave(struct parent *p);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../util.h"
+#include "link.h"
+
+#define SELF "/proc/self/exe"
+
+/* Of a child that could not become the program, as a shell has it. */
+#define EXIT_NO_PROGRAM 127
+
+int program_init(struct program *p, char **argv)
+{
+	ssize_t n = readlink(SELF, p->path, sizeof(p->path) - 1);
+	struct rlimit all;
+
+	if (n < 0)
+		return -errno;
+	p->path[n] = '\0';
+	p->argv = argv;
+	if (getrlimit(RLIMIT_NOFILE, &p->nofile) < 0)
+		return -errno;
+	all = (struct rlimit){.rlim_cur = p->nofile.rlim_max, .rlim_max = p->nofile.rlim_max};
+	/* Some for each address and worker thread. If it may not: then as many as there are. */
+	(void)setrlimit(RLIMIT_NOFILE, &all);
+	return 0;
+}
+
+static void _noreturn_ say_and_exit(const char *what, const char *path)
+{
+	(void)dprintf(STDERR_FILENO, "spliced: %s: %s: %s\n", path, what, strerror(errno));
+	_exit(EXIT_NO_PROGRAM);
+}
+
+/* This process has one thread: everything is allowed in its children. */
+pid_t program_fork(const struct program *p)
+{
+	pid_t pid = fork();
+
+	if (pid == 0 && (setpgid(0, 0) < 0 || setrlimit(RLIMIT_NOFILE, &p->nofile) < 0))
+		say_and_exit("starting a process", p->path);
+	return pid < 0 ? -errno : pid;
+}
+
+void program_be_worker(const struct program *p, int channel, bool from_disk)
+{
+	char number[16];
+
+	if (!from_disk)
+		exit(p->work(channel, p->arg));
+	(void)snprintf(number, sizeof(number), "%d", channel);
+	if (fcntl(channel, F_SETFD, 0) < 0 || setenv(LINK_VARIABLE, number, 1) < 0)
+		say_and_exit("starting a worker", p->path);
+	(void)execv(p->path, p->argv);
+	say_and_exit("exec", p->path);
+}
+
+pid_t program_start_check(const struct program *p, int out)
+{
+	static char check[] = "-t";
+	size_t n = 0;
+	char **argv;
+	pid_t pid;
+
+	while (p->argv[n])
+		n++;
+	argv = calloc(n + 2, sizeof(*argv));
+	if (!argv)
+		return -ENOMEM;
+	argv[0] = p->argv[0];
+	argv[1] = check;
+	memcpy(&argv[2], &p->argv[1], n * sizeof(*argv)); /* with the NULL at the end */
+	pid = program_fork(p);
+	if (pid == 0) {
+		if (dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0)
+			say_and_exit("starting a check", p->path);
+		(void)execv(p->path, argv);
+		say_and_exit("exec", p->path);
+	}
+	free(argv);
+	return pid;
+}
+
+int program_become(const struct program *p, const char *variable, const char *value)
+{
+	struct rlimit now;
+	int err;
+
+	if (setenv(variable, value, 1) < 0)
+		return -errno;
+	if (getrlimit(RLIMIT_NOFILE, &now) == 0)
+		(void)setrlimit(RLIMIT_NOFILE, &p->nofile); /* what it will find and restore */
+	(void)execv(p->path, p->argv);
+	err = -errno;
+	(void)setrlimit(RLIMIT_NOFILE, &now);
+	(void)unsetenv(variable);
+	return err;
+}

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The workers' births and deaths, and what they ask of their parent. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+
+#include "../log.h"
+#include "heritage.h"
+#include "parent.h"
+
+/* A worker that does not stop accepting is not waited for: nobody accepts meanwhile. */
+#define RETIRE_NS (1500 * NSEC_PER_MSEC)
+/* Beyond shutdown_grace. */
+#define DRAIN_NS (10 * NSEC_PER_SEC)
+/* For a process that has closed its end of the channel to be gone. */
+#define END_NS (5 * NSEC_PER_SEC)
+/* Between tries, which double, and how many there are. */
+#define AGAIN_NS     (100 * NSEC_PER_MSEC)
+#define AGAIN_MAX_NS (5 * NSEC_PER_SEC)
+/* A worker that crashed so soon after it began to serve, and how often that is nothing. */
+#define SOON_NS      (5 * NSEC_PER_SEC)
+#define CRASHES_FREE 2
+#define FAILURES_MAX 8
+
+static struct child *free_place(struct parent *p)
+{
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (p->children[i].state == CHILD_NONE)
+			return &p->children[i];
+	return NULL;
+}
+
+static bool any_left(const struct parent *p)
+{
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (p->children[i].state != CHILD_NONE)
+			return true;
+	return false;
+}
+
+static void tell_facts(struct parent *p, struct child *c)
+{
+	struct message m = {.kind = MESSAGE_FACTS,
+			    .facts = {.parent = (int32_t)getpid(),
+				      .generation = c->generation,
+				      .deaths = p->deaths}};
+
+	child_tell(c, &m, -1);
+}
+
+/* ---- handing over ----------------------------------------------------------------------- */
+
+/* Nobody else accepts any more. */
+static void serve(struct parent *p, struct child *c)
+{
+	struct message m = {.kind = MESSAGE_SERVE};
+	bool upgraded = p->upgrade.state == UPGRADE_HANDING;
+
+	child_become(c, CHILD_SERVING);
+	child_set_deadline(c, 0);
+	p->serving = c;
+	p->next = NULL;
+	tell_facts(p, c);
+	child_tell(c, &m, -1);
+	holder_keep(&p->holder, c->generation);
+	if (upgraded) {
+		upgrade_clear(p);
+		event_active(p->become, EV_TIMEOUT, 0);
+	}
+}
+
+static void drain(struct child *c)
+{
+	child_become(c, CHILD_DRAINING);
+	child_set_deadline(c, c->drain_ns + DRAIN_NS);
+}
+
+static void retired(struct parent *p, struct child *c)
+{
+	if (c->state != CHILD_RETIRING)
+		return;
+	drain(c);
+	p->serving = NULL;
+	if (p->next && p->next->state == CHILD_READY && !p->stopping)
+		serve(p, p->next);
+	else
+		workers_ensure(p); /* it has died meanwhile */
+}
+
+static void ready(struct parent *p, struct child *c, const struct message_ready *r)
+{
+	struct message retire = {.kind = MESSAGE_RETIRE};
+
+	if (c->state != CHILD_STARTING)
+		return;
+	if (c->from_disk && r->heritage != HERITAGE_VERSION) {
+		(void)snprintf(c->failure, sizeof(c->failure),
+			       "the program on disk cannot take over from this one: a restart is "
+			       "needed");
+		child_kill(c);
+		return;
+	}
+	child_become(c, CHILD_READY);
+	child_set_deadline(c, 0);
+	c->drain_ns = r->drain_ns;
+	p->failures = 0;
+	p->served = true;
+	p->manner = r->manner;
+	log_set_manner(&p->manner);
+	(void)sd_notifyf(0, "READY=1\nSTATUS=%.*s", (int)sizeof(r->status) - 1, r->status);
+	if (c->from_disk)
+		upgrade_succeeded(p);
+	if (!p->serving) {
+		serve(p, c);
+		return;
+	}
+	child_become(p->serving, CHILD_RETIRING);
+	child_set_deadline(p->serving, RETIRE_NS);
+	child_tell(p->serving, &retire, -1);
+}
+
+/* ---- what a worker says ----------------------------------------------------------------- */
+
+static void hold(struct parent *p, struct child *c, const struct bind_request *r)
+{
+	struct message m = {.kind = MESSAGE_HELD};
+	int fd = holder_hold(&p->holder, r, c->generation, &m.held);
+
+	child_tell(c, &m, fd);
+}
+
+static void release(struct parent *p, struct child *c, const char name[BIND_NAME_MAX])
+{
+	struct message m = {.kind = MESSAGE_HELD};
+
+	if (memchr(name, '\0', BIND_NAME_MAX))
+		holder_release(&p->holder, name, c->generation);
+	child_tell(c, &m, -1);
+}
+
+static void reloaded(struct parent *p, struct child *c, const struct message_reloaded *r)
+{
+	c->drain_ns = r->drain_ns;
+	p->manner = r->manner;
+	log_set_manner(&p->manner);
+	if (!p->stopping)
+		(void)sd_notifyf(0, "READY=1\nSTATUS=%.*s", (int)sizeof(r->status) - 1, r->status);
+}
+
+static void on_message(struct child *c, const struct message *m)
+{
+	struct parent *p = c->owner;
+
+	switch (m->kind) {
+	case MESSAGE_HOLD:
+		hold(p, c, &m->hold);
+		break;
+	case MESSAGE_READY:
+		ready(p, c, &m->ready);
+		break;
+	case MESSAGE_RELEASE:
+		release(p, c, m->release);
+		break;
+	case MESSAGE_RELOADING:
+		(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, m->reloading);
+		break;
+	case MESSAGE_RELOADED:
+		reloaded(p, c, &m->reloaded);
+		break;
+	case MESSAGE_FAILED:
+		(void)snprintf(c->failure, sizeof(c->failure), "%.*s", (int)sizeof(m->failure) - 1,
+			       m->failure);
+		break;
+	case MESSAGE_RETIRED:
+		retired(p, c);
+		break;
+	case MESSAGE_UPGRADE:
+		upgrade_begin(p, c->pid);
+		break;
+	default:
+		log_error("worker %d says what its parent does not know (%u)", (int)c->pid,
+			  m->kind);
+	}
+}
+
+static void on_late(struct child *c)
+{
+	struct parent *p = c->owner;
+
+	switch (c->state) {
+	case CHILD_RETIRING:
+		log_warn("worker %d does not stop accepting: not waiting for it", (int)c->pid);
+		retired(p, c);
+		return;
+	case CHILD_STARTING:
+		(void)snprintf(c->failure, sizeof(c->failure), "it was not ready within %llu s",
+			       (unsigned long long)(p->start_ns / NSEC_PER_SEC));
+		break;
+	default:
+		log_warn("worker %d (%s) takes too long: killing it", (int)c->pid,
+			 child_state_str[c->state]);
+	}
+	child_kill(c);
+	child_set_deadline(c, END_NS); /* and again, should that be necessary */
+}
+
+static const struct child_events child_events = {.message = on_message, .late = on_late};
+
+int workers_watch(struct parent *p, struct child *c)
+{
+	int err = child_watch(c, p->base, &child_events, p);
+
+	if (!err && c->state == CHILD_DRAINING) {
+		uint64_t end = c->since_ns + c->drain_ns + DRAIN_NS, now = now_ns();
+
+		child_set_deadline(c, now < end ? end - now : 1);
+	}
+	return err;
+}
+
+/* ---- birth ------------------------------------------------------------------------------ */
+
+/* The nth time in a row, n from 1 on. */
+static void start_later(struct parent *p, unsigned int n)
+{
+	uint64_t ns = n < 7 ? MIN(AGAIN_NS << (n - 1), AGAIN_MAX_NS) : AGAIN_MAX_NS;
+	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
+
+	if (evtimer_add(p->again, &tv) == 0)
+		return;
+	log_error("no memory to start another worker");
+	parent_end(p, 1);
+}
+
+/* Nobody serves, and the last worker came to nothing. */
+static void try_again(struct parent *p)
+{
+	if (p->failures < FAILURES_MAX) {
+		start_later(p, p->failures);
+		return;
+	}
+	log_error("%u workers in a row died before they were ready: giving up", p->failures);
+	parent_end(p, 1);
+}
+
+void workers_start(struct parent *p, bool from_disk)
+{
+	struct child *c = free_place(p);
+	int err = -EAGAIN;
+
+	if (c)
+		err = child_start(c, &p->program, from_disk, p->generation + 1);
+	if (!err) {
+		p->generation++;
+		p->next = c;
+		err = workers_watch(p, c);
+		if (!err) {
+			child_set_deadline(c, p->start_ns);
+			tell_facts(p, c);
+			return;
+		}
+		child_kill(c); /* and its end is the failure */
+		return;
+	}
+	log_error("starting a worker: %s", strerror(-err));
+	if (from_disk) {
+		upgrade_failed(p, strerror(-err));
+	} else {
+		p->failures++;
+		try_again(p);
+	}
+}
+
+void workers_ensure(struct parent *p)
+{
+	if (p->served && !p->stopping && !p->serving && !p->next &&
+	    p->upgrade.state == UPGRADE_NONE && !evtimer_pending(p->again, NULL))
+		workers_start(p, false);
+}
+
+void workers_abandon_next(struct parent *p)
+{
+	if (!p->next || !p->next->from_disk || p->next->state != CHILD_STARTING)
+		return;
+	p->next->abandoned = true;
+	child_kill(p->next);
+	p->next = NULL;
+}
+
+/* ---- death ------------------------------------------------------------------------------ */
+
+static const char *how(int status, char buf[64])
+{
+	const char *name = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
+
+	if (name)
+		(void)snprintf(buf, 64, "was killed by SIG%s", name);
+	else if (WIFSIGNALED(status))
+		(void)snprintf(buf, 64, "was killed by signal %d", WTERMSIG(status));
+	else
+		(void)snprintf(buf, 64, "ended with exit code %d", WEXITSTATUS(status));
+	return buf;
+}
+
+/* Ours: usage and configuration, or anything else. */
+static int code_of(int status)
+{
+	return WIFEXITED(status) && WEXITSTATUS(status) == 2 ? 2 : 1;
+}
+
+/* One that was never ready. */
+static void stillborn(struct parent *p, const struct child *c, int status)
+{
+	char buf[64], why[MESSAGE_TEXT_MAX + 128];
+
+	(void)snprintf(why, sizeof(why), "the worker %s%s%s", how(status, buf),
+		       c->failure[0] ? ": " : "", c->failure);
+	holder_forget(&p->holder, c->generation);
+	if (c->abandoned)
+		return;
+	p->next = NULL;
+	if (c->from_disk) {
+		upgrade_failed(p, why);
+	} else if (!p->served) {
+		/* The first. It has said why, but where it could not. */
+		if (WIFSIGNALED(status))
+			log_error("%s", why);
+		parent_end(p, code_of(status));
+	} else {
+		p->failures++;
+		log_error("%s before it was ready (%u in a row)", why, p->failures);
+		try_again(p);
+	}
+}
+
+/* It was not asked to end. */
+static void died(struct parent *p, const struct child *c, int status)
+{
+	char buf[64];
+
+	p->deaths++;
+	log_error("worker %d (generation %u) %s%s: its sessions are lost", (int)c->pid,
+		  c->generation, how(status, buf),
+		  WIFSIGNALED(status) && WCOREDUMP(status) ? " (core dumped)" : "");
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (p->children[i].state != CHILD_NONE && &p->children[i] != c)
+			tell_facts(p, &p->children[i]);
+}
+
+static void log_ended(const struct child *c)
+{
+	log_info("worker %d (generation %u) has ended", (int)c->pid, c->generation);
+}
+
+/* What crashes as soon as it serves will again: the first few times it is replaced at once. */
+static void count_crash(struct parent *p, const struct child *c, int status)
+{
+	bool crashed = !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
+
+	p->crashes = crashed && now_ns() - c->since_ns < SOON_NS ? p->crashes + 1 : 0;
+	if (p->crashes > CRASHES_FREE && !p->stopping)
+		start_later(p, p->crashes - CRASHES_FREE);
+}
+
+static void ended(struct parent *p, struct child *c, int status)
+{
+	enum child_state was = c->state;
+	bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+	child_hear_failure(c);
+	if (p->stopping) {
+		if (!well && was != CHILD_STARTING && was != CHILD_READY) {
+			died(p, c, status);
+			p->exit_code = 1;
+		}
+		return;
+	}
+	switch (was) {
+	case CHILD_STARTING:
+		stillborn(p, c, status);
+		break;
+	case CHILD_READY:
+		/* Its predecessor is about to stop. */
+		p->next = NULL;
+		died(p, c, status);
+		upgrade_clear(p);
+		break;
+	case CHILD_SERVING:
+	case CHILD_RETIRING:
+		/* One that had no sessions left ends at once: that it had stopped is not read yet.
+		 */
+		if (was == CHILD_RETIRING && well) {
+			log_ended(c);
+		} else {
+			died(p, c, status);
+			count_crash(p, c, status);
+		}
+		p->serving = NULL;
+		upgrade_failed(p, "the worker that serves has died meanwhile");
+		if (p->next && p->next->state == CHILD_READY)
+			serve(p, p->next);
+		break;
+	case CHILD_DRAINING:
+		if (well)
+			log_ended(c);
+		else
+			died(p, c, status);
+		break;
+	case CHILD_NONE:
+	case _CHILD_STATE_MAX:
+		break;
+	}
+}
+
+bool workers_ended(struct parent *p, pid_t pid, int status)
+{
+	struct child *c = NULL;
+
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (p->children[i].state != CHILD_NONE && p->children[i].pid == pid)
+			c = &p->children[i];
+	if (!c)
+		return false;
+	ended(p, c, status);
+	if (p->serving == c)
+		p->serving = NULL;
+	if (p->next == c)
+		p->next = NULL;
+	child_gone(c);
+	if (p->stopping && !any_left(p))
+		parent_end(p, p->exit_code);
+	workers_ensure(p);
+	return true;
+}
+
+/* ---- signals ---------------------------------------------------------------------------- */
+
+void workers_signal(struct parent *p, int sig)
+{
+	struct message m = {.kind = MESSAGE_SIGNAL, .signal = sig};
+
+	/* One that drains writes to its log still; one that starts may have read the file before it
+	 * was changed, and heeds this when it is ready. */
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (p->children[i].state != CHILD_NONE &&
+		    (p->children[i].state != CHILD_DRAINING || sig == SIGUSR1))
+			child_tell(&p->children[i], &m, -1);
+}
+
+void workers_stop(struct parent *p, int sig)
+{
+	struct message m = {.kind = MESSAGE_SIGNAL, .signal = sig};
+
+	if (!p->stopping) {
+		(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
+		(void)event_del(p->again); /* takes no memory */
+		p->stopping = true;
+		upgrade_failed(p, "the daemon is ending");
+	}
+	for (size_t i = 0; i < CHILDREN_MAX; i++) {
+		struct child *c = &p->children[i];
+
+		if (c->state == CHILD_STARTING || c->state == CHILD_READY) {
+			child_kill(c); /* it has no sessions */
+		} else if (c->state != CHILD_NONE) {
+			child_tell(c, &m, -1);
+			if (c->state == CHILD_SERVING)
+				drain(c);
+		}
+	}
+	/* Each worker has them open until it stops accepting. */
+	holder_close_doors(&p->holder);
+	if (!any_left(p))
+		parent_end(p, p->exit_code);
+}

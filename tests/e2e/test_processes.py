@@ -1,0 +1,730 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The parent and its worker processes: a worker that dies, and upgrades."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import threading
+
+from lib import case, connect, process, read_exactly, wait_until
+from lib.http import Client, Origin, request
+from lib.tcp import free_port
+from lib.wait import Deadline, stays
+
+LONG = "60s"
+
+
+def echo(client, data=b"still there?"):
+    client.sendall(data)
+    assert read_exactly(client, len(data)) == data
+
+
+def open_session(env, proxy):
+    client = env.keep(connect(proxy))
+    echo(client)
+    return client
+
+
+def ends(client):
+    """What came before the connection's end, however it ended."""
+    parts = []
+    try:
+        while data := client.recv(1 << 16):
+            parts.append(data)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
+
+
+def kill_worker(daemon):
+    """SIGKILL for the one that serves; its pid."""
+    pid = daemon.status()["worker_pid"]
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def wait_generation(daemon, number, seconds=20):
+    def served():
+        status = daemon.control("status", check=False)
+        return status if status and status["generation"] == number else None
+    return wait_until(served, seconds, f"generation {number} serves", poll=0.02)
+
+
+def upgrade(daemon, check=True):
+    """What splicectl prints."""
+    done = process.run(daemon.control_tool, "-s", daemon.control_path, "upgrade", check=False,
+                       timeout=60)
+    if check:
+        assert done.returncode == 0, done.stderr + daemon.log_tail()
+        wait_until(lambda: any("upgraded: spliced " in line for line in daemon.log()), 10,
+                   "the parent is the new program")
+    return done
+
+
+def own_binary(env):
+    """A copy of the program that a test may replace, and a function that starts a daemon of it."""
+    path = env.tmp / "spliced-binary"
+    shutil.copy(env.binary("spliced"), path)
+
+    def start(*arguments, **options):
+        daemon = env.spliced(*arguments, start=False, **options)
+        daemon.binary = str(path)
+        daemon.start()
+        env.check_engine(daemon)
+        return daemon
+    return path, start
+
+
+def replace(path, text=None, source=None):
+    """As a package manager does it: under another name first."""
+    fresh = path.with_suffix(".new")
+    if source:
+        shutil.copy(source, fresh)
+    else:
+        fresh.write_text(text, encoding="utf-8")
+    fresh.chmod(0o755)
+    fresh.replace(path)
+
+
+class Clients:
+    """Clients one after the other, in some threads, for as long as the with statement lasts. Each
+    connects, says something and wants it back."""
+
+    def __init__(self, address, threads=4):
+        self.address = address
+        self.served, self.lost, self.refused = 0, [], []
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=self._run) for _ in range(threads)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _run(self):
+        while not self.stop.is_set():
+            self._one()
+
+    def _one(self):
+        try:
+            client = connect(self.address, timeout=20)
+        except OSError as error:
+            self.refused.append(error)
+            return
+        with client:
+            try:
+                echo(client, os.urandom(3000))
+                self.served += 1
+            except (OSError, AssertionError) as error:
+                self.lost.append(error)
+
+    def wait_served(self, more, seconds=20):
+        """Until so many more were served."""
+        enough = self.served + more
+        wait_until(lambda: self.served >= enough, seconds, f"{more} more clients are served")
+
+
+# ---- a worker's death -------------------------------------------------------------------------
+
+def test_worker_that_dies_is_replaced(env):
+    daemon = env.spliced(env.backend().address)
+    proxy = daemon.address()
+    before = daemon.status()
+    assert (before["pid"], before["generation"], before["worker_deaths"]) == (daemon.pid, 1, 0)
+    client = open_session(env, proxy)
+    dead = kill_worker(daemon)
+    open_session(env, proxy)        # waits for the new one, and is not refused
+    assert ends(client) == b""
+    after = wait_generation(daemon, 2)
+    assert after["pid"] == daemon.pid and after["worker_pid"] not in (dead, daemon.pid)
+    assert after["worker_deaths"] == 1 and after["engine"] == before["engine"], after
+    assert daemon.address() == proxy
+    assert any(f"worker {dead} (generation 1) was killed by SIGKILL" in line
+               for line in daemon.log()), daemon.log_tail()
+    shown = process.run(daemon.control_tool, "-s", daemon.control_path, "status").stdout
+    assert re.search(r"^Worker +process \d+, generation 2, 1 died$", shown, re.MULTILINE), shown
+
+
+def test_workers_die_under_load(env):
+    """No connection is refused; the sessions that a worker had are lost with it, and no others."""
+    daemon = env.spliced(env.backend().address)
+    deaths = env.pick(6, 2)
+    with Clients(daemon.address()) as clients:
+        for number in range(1, deaths + 1):
+            clients.wait_served(20)
+            wait_generation(daemon, number)
+            kill_worker(daemon)
+        clients.wait_served(20)
+    assert not clients.refused, clients.refused
+    assert len(clients.lost) <= deaths * len(clients.threads), clients.lost
+    assert wait_generation(daemon, deaths + 1)["worker_deaths"] == deaths
+
+
+@case(engines=("copy",))
+def test_unix_listener_outlives_its_worker(env):
+    daemon = env.spliced(env.backend().address, listener={"bind": f"unix:{env.tmp}/front.sock"})
+    inode = os.stat(env.tmp / "front.sock").st_ino
+    kill_worker(daemon)
+    open_session(env, daemon.address()).close()
+    assert os.stat(env.tmp / "front.sock").st_ino == inode
+    daemon.stop()
+    assert not (env.tmp / "front.sock").exists() and not daemon.control_path.exists()
+
+
+@case(engines=("copy",), timeout=120)
+def test_no_worker_can_start(env):
+    """Tries, slower and slower, and gives up."""
+    daemon = env.spliced(env.backend().address)
+    daemon.write_config("[spliced]\nnonsense = 1\n")
+    kill_worker(daemon)
+    assert daemon.wait_exit(40) == 1
+    daemon.process = None
+    log = daemon.log()
+    assert any("8 workers in a row died before they were ready: giving up" in line for line in log)
+    assert sum(f"{daemon.config_path}:2:" in line for line in log) == 8, daemon.log_tail()
+
+
+@case(engines=("copy",))
+def test_a_worker_can_start_after_all(env):
+    """Clients wait for it."""
+    daemon = env.spliced(env.backend().address)
+    proxy, text = daemon.address(), daemon.config_path.read_text()
+    daemon.write_config("[spliced]\nnonsense = 1\n")
+    kill_worker(daemon)
+    client = env.keep(connect(proxy))
+    wait_until(lambda: any("(3 in a row)" in line for line in daemon.log()), 10, "three failures")
+    daemon.write_config(text)
+    echo(client)
+
+
+@case(engines=("copy",))
+def test_a_crashing_worker_is_not_replaced_in_a_circle(env):
+    """One that crashes as soon as it serves is given time after a while."""
+    daemon = env.spliced(env.backend().address)
+    for number in range(1, 5):
+        os.kill(wait_generation(daemon, number)["worker_pid"], signal.SIGSEGV)
+    assert wait_generation(daemon, 5)["worker_deaths"] == 4
+    open_session(env, daemon.address())
+
+
+def test_signals_are_for_the_parent(env):
+    """Whoever sends one to all that are called so ends the daemon once."""
+    daemon = env.spliced(env.backend().address, spliced={"shutdown_grace": LONG})
+    client = open_session(env, daemon.address())
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP):
+        os.kill(daemon.worker_pid, number)
+    wait_until(lambda: any("is for the parent" in line for line in daemon.log()), 5, "it says so")
+    echo(client)
+    status = daemon.status()
+    assert not status["draining"] and status["generation"] == 1, status
+
+
+# ---- the parent's death -----------------------------------------------------------------------
+
+def test_parent_dies(env):
+    """Its worker goes, and the addresses are free."""
+    daemon = env.spliced(env.backend().address)
+    proxy, worker = daemon.address(), daemon.worker_pid
+    client = open_session(env, proxy)
+    daemon.may_be_killed = True
+    daemon.signal(signal.SIGKILL)
+    daemon.process.wait()
+    assert ends(client) == b""
+    wait_until(lambda: process.is_gone(worker), 10, "the worker is gone")
+    assert any("the parent process is gone" in line for line in daemon.log()), daemon.log_tail()
+    again = env.sections(env.backend().address, listener={"bind": proxy})
+    again["spliced"]["control"] = daemon.control_path
+    daemon.write_config(again)
+    daemon.start()
+    open_session(env, proxy)
+
+
+@case(engines=("copy",))
+def test_parent_of_a_stopped_worker_dies(env):
+    """The worker cannot notice, and does as soon as it can."""
+    daemon = env.spliced(env.backend().address)
+    worker = daemon.worker_pid
+    os.kill(worker, signal.SIGSTOP)
+    daemon.may_be_killed = True
+    daemon.process.kill()
+    daemon.process.wait()
+    os.kill(worker, signal.SIGCONT)
+    wait_until(lambda: process.is_gone(worker), 10, "the worker is gone")
+
+
+@case(engines=("copy",))
+def test_process_1(env):
+    """As in a container: what others leave behind is collected, and it ends when it is told to."""
+    daemon = env.spliced(env.backend().address, prefix=(
+        "unshare", "--pid", "--fork", "--kill-child", "sh", "-c", "(sleep 0.2 &); exec \"$@\"", "sh"))
+    def parent():
+        return process.descendants(daemon.process.pid)[0]
+    assert daemon.status()["pid"] == 1
+    wait_until(lambda: not any(fields and fields[1] == str(parent()) and fields[0] == "Z"
+                               for fields in map(process.stat_fields,
+                                                 filter(str.isdigit, os.listdir("/proc")))),
+               5, "no zombies")
+    os.kill(daemon.worker_pid, signal.SIGKILL)
+    open_session(env, wait_generation(daemon, 2)["listeners"][0]["bind"][0]).close()
+    os.kill(parent(), signal.SIGTERM)
+    assert daemon.wait_exit(10) == 0
+
+
+# ---- reloads ----------------------------------------------------------------------------------
+
+def reload(daemon, config):
+    daemon.write_config(config)
+    answer = daemon.control("reload")
+    assert answer["reloaded"] is True, answer
+
+
+PRIVILEGED = range(512, 1024)
+# Of these the kernel gives no client one, whoever else runs.
+CHOSEN = range(10000, 32768)
+
+
+def free_of(ports):
+    """An address with one of these ports, where nobody listens."""
+    for port in random.sample(ports, 500):
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return f"127.0.0.1:{port}"
+    raise AssertionError(f"none of the ports {ports} is free")
+
+
+def is_free(address):
+    """Whether another program may listen there, which shares it with nobody."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)     # sessions go on there
+        try:
+            sock.bind((host, int(port)))
+            sock.listen()
+        except OSError:
+            return False
+    return True
+
+
+def refuses(address):
+    try:
+        connect(address, timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@case(core=True)
+def test_reload_binds_a_low_port(env):
+    """The parent does it: the worker has no capability left."""
+    daemon = env.spliced(env.backend().address)
+    proxy, text, low = daemon.address(), daemon.config_path.read_text(), free_of(PRIVILEGED)
+    with open(f"/proc/{daemon.worker_pid}/status", encoding="ascii") as lines:
+        assert "CapPrm:\t0000000000000000\n" in lines, "the worker is privileged"
+    reload(daemon, text + f"\n[listener low]\nbind = {low}\npool = main\n")
+    open_session(env, low)
+    reload(daemon, text)
+    assert refuses(low) and is_free(low)
+    open_session(env, proxy)
+
+
+def test_upgrade_after_reloads(env):
+    """The parent holds what the newest file says, whatever it executes."""
+    daemon = env.spliced(env.backend().address)
+    proxy, text = daemon.address(), daemon.config_path.read_text()
+    first, second = free_of(CHOSEN), free_of(CHOSEN)
+    with_first, with_second = (text + f"\n[listener more]\nbind = {address}\npool = main\n"
+                               for address in (first, second))
+    reload(daemon, with_first)
+    reload(daemon, with_second)
+    upgrade(daemon)
+    wait_generation(daemon, 2)
+    assert daemon.address() == proxy
+    open_session(env, second)
+    assert refuses(first) and is_free(first)
+    reload(daemon, with_first)      # as if it had never been there
+    open_session(env, first)
+    assert refuses(second) and is_free(second)
+    kill_worker(daemon)
+    open_session(env, first)
+    wait_generation(daemon, 3)
+    reload(daemon, text)
+    assert refuses(first) and is_free(first)
+    open_session(env, proxy)
+
+
+@case(engines=("copy",))
+def test_a_reload_that_fails_leaves_nothing_open(env):
+    """What the parent has bound for it is closed again."""
+    daemon = env.spliced(env.backend().address)
+    text, fresh = daemon.config_path.read_text(), free_of(CHOSEN)
+    taken = env.keep(socket.create_server(("127.0.0.1", 0)))
+    daemon.write_config(text + f"\n[listener more]\nbind = {fresh}, "
+                        f"127.0.0.1:{taken.getsockname()[1]}\npool = main\n")
+    assert daemon.control("reload", check=False) is None
+    assert refuses(fresh) and is_free(fresh)
+    open_session(env, daemon.address())
+
+
+@case(engines=("copy",))
+def test_ports_of_the_kernels_choice(env):
+    """Each keeps its own, wherever it stands in the list, over reloads and upgrades."""
+    daemon = env.spliced(env.backend().address, listener={"bind": "127.0.0.2:0, 127.0.0.1:0"})
+    text = daemon.config_path.read_text()
+    _, kept = daemon.address(), daemon.address(index=1)
+    reload(daemon, text.replace("127.0.0.2:0, 127.0.0.1:0", "127.0.0.1:0"))
+    assert daemon.address() == kept
+    reload(daemon, text.replace("127.0.0.2:0, 127.0.0.1:0", "127.0.0.1:0, 127.0.0.1:0"))
+    both = daemon.address(), daemon.address(index=1)
+    assert both[0] == kept and both[1] != kept, both
+    upgrade(daemon)
+    wait_generation(daemon, 2)
+    assert (daemon.address(), daemon.address(index=1)) == both
+    for address in both:
+        open_session(env, address)
+
+
+@case(engines=("copy",))
+def test_a_worker_that_drains_opens_its_log_again(env):
+    """As logrotate wants it of everybody who has the file open."""
+    log = env.tmp / "access.log"
+    daemon = env.spliced(env.backend().address,
+                         spliced={"access_log": log, "shutdown_grace": LONG})
+    client = open_session(env, daemon.address())
+    upgrade(daemon)
+    wait_generation(daemon, 2)
+    log.rename(env.tmp / "access.log.1")
+    daemon.signal(signal.SIGUSR1)
+    wait_until(lambda: sum("opened again" in line for line in daemon.log()) == 2, 5,
+               "both workers have it open again")
+    client.close()
+    wait_until(lambda: "end=done" in log.read_text(), 5, "the session is in the new file")
+    assert "session" not in (env.tmp / "access.log.1").read_text()
+
+
+@case(engines=("copy",))
+def test_a_file_that_changes_while_an_upgrade_is_tried(env):
+    """SIGHUP is for the worker that starts, too: it may have read the old one."""
+    path, start = own_binary(env)
+    daemon = start(env.backend().address)
+    text = daemon.config_path.read_text()
+    slow = f"#!/bin/sh\nfor word; do [ \"$word\" = -t ] && exit 0; done; " \
+        f"exec '{env.binary('spliced')}' \"$@\"\n"
+    replace(path, slow)
+    daemon.signal(signal.SIGUSR2)
+    wait_until(lambda: len(process.descendants(daemon.pid)) == 2, 5, "the new program runs")
+    daemon.write_config(text + "\n[listener more]\nbind = 127.0.0.1:0\npool = main\n")
+    daemon.signal(signal.SIGHUP)
+    wait_generation(daemon, 2)
+    wait_until(lambda: len(daemon.status()["listeners"]) == 2, 5, "the new file is in effect")
+    open_session(env, daemon.address("more"))
+
+
+# ---- upgrades ---------------------------------------------------------------------------------
+
+def test_upgrade(env):
+    """A new program under the same process id; sessions go on where they are."""
+    path, start = own_binary(env)
+    daemon = start(env.backend().address, spliced={"shutdown_grace": LONG},
+                   listener={"bind": f"127.0.0.1:0, unix:{env.tmp}/front.sock"})
+    proxy, old = daemon.address(), daemon.worker_pid
+    clients = [open_session(env, proxy), open_session(env, daemon.address(index=1))]
+    replace(path, source=env.binary("spliced"))
+    program = os.stat(path).st_ino
+    assert os.stat(f"/proc/{daemon.pid}/exe").st_ino != program
+    assert "a new worker serves" in upgrade(daemon).stdout
+    status = wait_generation(daemon, 2)
+    assert status["pid"] == daemon.pid and status["worker_pid"] != old
+    assert status["worker_deaths"] == 0 and status["draining"] is False, status
+    for pid in (daemon.pid, status["worker_pid"]):
+        assert os.stat(f"/proc/{pid}/exe").st_ino == program, pid
+    assert daemon.address() == proxy
+    open_session(env, proxy).close()
+    open_session(env, daemon.address(index=1)).close()
+    for client in clients:
+        echo(client, os.urandom(100_000))
+        client.close()
+    wait_until(lambda: process.is_gone(old), 10, "the old worker ends with its last session")
+    daemon.stop()
+    assert not (env.tmp / "front.sock").exists() and not daemon.control_path.exists()
+
+
+@case(timeout=120)
+def test_upgrades_under_load(env):
+    """Every byte of every session, and no session that is refused or reset."""
+    load = env.load("--sessions", env.pick(3000, 200), "--concurrency", 20, "--bytes-up", "64K",
+                    "--bytes-down", "64K", timeout=env.pick(90, 300))
+    daemon = env.spliced(load.backend, spliced={"shutdown_grace": LONG})
+    load.go(daemon.address())
+    n = 0
+    while load.process.poll() is None and n < env.pick(5, 1):
+        daemon.signal(signal.SIGUSR2)
+        n += 1
+        wait_generation(daemon, n + 1)
+        wait_until(lambda: sum("upgraded: spliced " in line for line in daemon.log()) == n, 10,
+                   "the parent is the new program")
+    load.ok()
+    assert n > 0
+    for line in daemon.access_log():
+        assert line["end"] == "done", line
+    assert daemon.status()["worker_deaths"] == 0
+
+
+@case(timeout=120)
+def test_upgrades_of_sessions_that_the_kernel_has_at_once(env):
+    """With engage_after = 0 sockets are marked for one worker's programs as they connect."""
+    load = env.load("--sessions", env.pick(2000, 100), "--concurrency", 10, "--bytes-up", "20K",
+                    "--bytes-down", "20K", "--early-data", timeout=env.pick(90, 300))
+    daemon = env.spliced(load.backend, spliced={"shutdown_grace": LONG, "engage_after": 0})
+    load.go(daemon.address())
+    n = 0
+    while load.process.poll() is None and n < env.pick(5, 1):
+        upgrade(daemon)
+        n += 1
+        wait_generation(daemon, n + 1)
+    load.ok()
+    stats = daemon.stats()
+    assert stats["integrity_aborts"] == 0 and daemon.status()["worker_deaths"] == 0
+
+
+def test_http_over_an_upgrade(env):
+    """A client's connection ends between two requests, and the next one is the new worker's."""
+    origin = Origin(env)
+    daemon = env.spliced(origin.address, listener={"protocol": "http"},
+                         spliced={"shutdown_grace": LONG})
+    with Client(daemon.address()) as client:
+        client.send(request("GET", "/"))
+        assert client.response().status == 200
+        upgrade(daemon)
+        wait_generation(daemon, 2)
+        assert client.ending() == (b"", "eof")
+    with Client(daemon.address()) as client:
+        client.send(request("GET", "/"))
+        assert client.response().status == 200
+
+
+def check_nothing_changed(env, daemon, client, before, done, *words):
+    assert done.returncode == 1, done
+    for word in words:
+        assert word in done.stderr, done.stderr
+        assert any(f"upgrade: " in line and word in line for line in daemon.log()), daemon.log_tail()
+    assert any("upgrade: nothing is changed" in line for line in daemon.log()), daemon.log_tail()
+    after = daemon.status()
+    for key in ("pid", "worker_pid", "generation", "worker_deaths", "draining"):
+        assert after[key] == before[key], (key, before[key], after[key])
+    assert daemon.worker_pids() == [before["worker_pid"]]
+    echo(client)
+    open_session(env, daemon.address())
+
+
+def test_upgrade_to_a_broken_file(env):
+    daemon = env.spliced(env.backend().address)
+    client, before = open_session(env, daemon.address()), daemon.status()
+    daemon.write_config("[spliced]\nengine = fast\n")
+    done = upgrade(daemon, check=False)
+    check_nothing_changed(env, daemon, client, before, done, f"{daemon.config_path}:2:", "fast")
+
+
+@case(engines=("copy",))
+def test_upgrade_to_an_address_that_is_taken(env):
+    """The file is right, and yet the new worker cannot start."""
+    daemon = env.spliced(env.backend().address)
+    client, before, text = open_session(env, daemon.address()), daemon.status(), \
+        daemon.config_path.read_text()
+    taken = env.keep(socket.create_server(("127.0.0.1", 0)))
+    daemon.write_config(text + f"\n[listener more]\nbind = 127.0.0.1:{taken.getsockname()[1]}\n"
+                        "pool = main\n" if "[pool main]" in text else
+                        text.replace("bind = ", f"bind = 127.0.0.1:{taken.getsockname()[1]}, "))
+    done = upgrade(daemon, check=False)
+    check_nothing_changed(env, daemon, client, before, done, "in use")
+    daemon.write_config(text)
+    upgrade(daemon)
+    assert wait_generation(daemon, 3)["worker_deaths"] == 0
+
+
+@case(engines=("copy",))
+def test_upgrade_to_a_program_that_fails(env):
+    path, start = own_binary(env)
+    daemon = start(env.backend().address)
+    client, before = open_session(env, daemon.address()), daemon.status()
+    replace(path, "#!/bin/sh\necho it is not to be; exit 3\n")
+    check_nothing_changed(env, daemon, client, before, upgrade(daemon, check=False),
+                          "it is not to be")
+    replace(path, "#!/bin/sh\nfor word; do [ \"$word\" = -t ] && exit 0; done; exit 3\n")
+    check_nothing_changed(env, daemon, client, before, upgrade(daemon, check=False),
+                          "ended with exit code 3")
+    path.unlink()
+    check_nothing_changed(env, daemon, client, before, upgrade(daemon, check=False),
+                          "No such file")
+    kill_worker(daemon)     # the one that replaces it is of the program that runs
+    open_session(env, daemon.address())
+
+
+HANGS = "#!/bin/sh\nfor word; do [ \"$word\" = -t ] && exit 0; done; exec sleep 1000\n"
+
+
+@case(engines=("copy",))
+def test_upgrade_to_a_program_that_hangs(env):
+    path, start = own_binary(env)
+    daemon = start(env.backend().address, environment={"SPLICED_START_SECONDS": "2"})
+    client, before = open_session(env, daemon.address()), daemon.status()
+    replace(path, HANGS)
+    check_nothing_changed(env, daemon, client, before, upgrade(daemon, check=False),
+                          "not ready within 2 s")
+    replace(path, "#!/bin/sh\nexec sleep 1000\n")
+    check_nothing_changed(env, daemon, client, before, upgrade(daemon, check=False),
+                          "takes too long")
+
+
+@case(engines=("copy",))
+def test_sigterm_while_an_upgrade_is_tried(env):
+    path, start = own_binary(env)
+    daemon = start(env.backend().address)
+    client = open_session(env, daemon.address())
+    replace(path, HANGS)
+    daemon.signal(signal.SIGUSR2)
+    wait_until(lambda: len(process.descendants(daemon.pid)) == 2, 5, "the new program runs")
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: any("the daemon is ending" in line for line in daemon.log()), 5, "it says so")
+    stays(lambda: daemon.running, 0.2, "it waits for the session")
+    echo(client)
+    client.close()
+    assert daemon.wait_exit(5) == 0
+
+
+def test_sigterm_after_an_upgrade(env):
+    """The first signal is the first for both workers, the second ends what is left."""
+    daemon = env.spliced(env.backend().address, spliced={"shutdown_grace": LONG})
+    old = open_session(env, daemon.address())
+    upgrade(daemon)
+    wait_generation(daemon, 2)
+    new = open_session(env, daemon.address())
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: daemon.status()["draining"], 5, "draining")
+    for client in (old, new):
+        echo(client)
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_exit(5) == 0
+    assert ends(old) == ends(new) == b""
+
+
+def test_worker_dies_after_an_upgrade(env):
+    """The parent is another program by then, and knows its workers."""
+    daemon = env.spliced(env.backend().address, spliced={"shutdown_grace": LONG})
+    proxy = daemon.address()
+    old = open_session(env, proxy)
+    upgrade(daemon)
+    kill_worker(daemon)
+    open_session(env, proxy)
+    assert wait_generation(daemon, 3)["worker_deaths"] == 1
+    echo(old)
+    old.close()
+
+
+@case(timeout=120)
+def test_upgrade_to_another_number_of_workers(env):
+    """Every socket of an address is somebody's."""
+    daemon = env.spliced(env.backend().address, spliced={"workers": 4})
+    proxy = daemon.address()
+    for generation, workers in enumerate((1, 3, 2), 2):
+        text = re.sub(r"workers = \d+", f"workers = {workers}", daemon.config_path.read_text())
+        daemon.write_config(text)
+        with Clients(proxy) as clients:
+            upgrade(daemon)
+            assert wait_generation(daemon, generation)["workers"] == workers
+            clients.wait_served(100)
+        assert not clients.refused and not clients.lost, (clients.refused, clients.lost)
+
+
+def test_upgrade_to_other_listeners(env):
+    """Those that are new accept, those that are gone refuse."""
+    first, holder = free_port()
+    second, other = free_port()
+    holder.close()
+    other.close()
+    daemon = env.spliced(env.backend().address, listener={"bind": first})
+    client = open_session(env, first)
+    text = daemon.config_path.read_text()
+    daemon.write_config(text.replace(first, second))
+    upgrade(daemon)
+    wait_generation(daemon, 2)
+    open_session(env, second)
+    echo(client)
+
+    def refused():
+        try:
+            connect(first, timeout=1).close()
+        except (ConnectionRefusedError, ConnectionResetError):
+            return True
+        return False
+    wait_until(refused, 5, "the old address refuses")
+
+
+@case(engines=("copy",))
+def test_upgrade_from_an_address_to_all(env):
+    """The port is its own: nobody else can be said to have it."""
+    address, holder = free_port()
+    holder.close()
+    daemon = env.spliced(env.backend().address, listener={"bind": address})
+    text = daemon.config_path.read_text()
+    daemon.write_config(text.replace(address, "0.0.0.0:" + address.rpartition(":")[2]))
+    with Clients(address) as clients:
+        upgrade(daemon)
+        wait_generation(daemon, 2)
+        clients.wait_served(20)
+    assert not clients.refused, clients.refused
+
+
+@case(engines=("copy",))
+def test_only_one_upgrade_at_a_time(env):
+    path, start = own_binary(env)
+    daemon = start(env.backend().address, environment={"SPLICED_START_SECONDS": "5"})
+    replace(path, HANGS)
+    daemon.signal(signal.SIGUSR2)
+    wait_until(lambda: any("upgrade: trying" in line for line in daemon.log()), 5, "it begins")
+    assert "under way" in upgrade(daemon, check=False).stderr
+    wait_until(lambda: any("nothing is changed" in line for line in daemon.log()), 10, "it fails")
+
+
+@case(engines=("copy",))
+def test_a_stopped_worker_does_not_stop_an_upgrade(env):
+    """It is not waited for, and ends when it can."""
+    daemon = env.spliced(env.backend().address)
+    old = daemon.worker_pid
+    os.kill(old, signal.SIGSTOP)
+    daemon.signal(signal.SIGUSR2)
+    wait_generation(daemon, 2)
+    over = Deadline(10)
+    open_session(env, daemon.address())
+    assert not over.passed()
+    os.kill(old, signal.SIGCONT)
+    wait_until(lambda: process.is_gone(old), 10, "the old worker is gone")
+
+
+@case(engines=("copy",))
+def test_descriptors_of_an_upgraded_daemon(env):
+    """None is left behind, in the parent or in a worker."""
+    daemon = env.spliced(env.backend().address)
+
+    def counts():
+        return len(os.listdir(f"/proc/{daemon.pid}/fd")), daemon.fds()
+    open_session(env, daemon.address()).close()
+    upgrade(daemon)
+    wait_until(lambda: len(daemon.worker_pids()) == 1, 10, "one worker")
+    before = counts()
+    for generation in range(3, 7):
+        done = process.run(daemon.control_tool, "-s", daemon.control_path, "upgrade", timeout=60)
+        assert done.returncode == 0
+        wait_generation(daemon, generation)
+        wait_until(lambda: len(daemon.worker_pids()) == 1, 10, "one worker")
+    wait_until(lambda: counts() == before, 5, f"descriptors as before: {before}")

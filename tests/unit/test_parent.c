@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the parent knows of a worker, and whose sockets it holds. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../daemon/parent/child.h"
+#include "../../daemon/parent/holder.h"
+
+static void test_child(void **state _unused_)
+{
+	const struct child was = {.pid = 4711,
+				  .channel = 17,
+				  .generation = 3,
+				  .since_ns = 123456789012345,
+				  .drain_ns = 60 * NSEC_PER_SEC,
+				  .state = CHILD_DRAINING};
+	struct child is;
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	assert_non_null(f);
+	assert_int_equal(child_write(&was, f), 0);
+	assert_int_equal(fclose(f), 0);
+	text[strcspn(text, "\n")] = '\0';
+	assert_int_equal(child_read(&is, text), 0);
+	assert_int_equal(is.pid, was.pid);
+	assert_int_equal(is.channel, was.channel);
+	assert_int_equal(is.generation, was.generation);
+	assert_int_equal(is.since_ns, was.since_ns);
+	assert_int_equal(is.drain_ns, was.drain_ns);
+	assert_int_equal(is.state, was.state);
+	free(text);
+}
+
+static void ask(struct holder *h, const char *name, unsigned int generation, int error)
+{
+	struct bind_request r = {
+	    .addr = {.len = sizeof(struct sockaddr_in), .in4 = {.sin_family = AF_INET}},
+	    .shared = true};
+	struct message_held held;
+
+	(void)snprintf(r.name, sizeof(r.name), "%s", name);
+	(void)holder_hold(h, &r, generation, &held);
+	assert_int_equal(held.error, error);
+}
+
+/* Which of the names a and b are held. */
+static const char *names(const struct holder *h)
+{
+	bool a = false, b = false;
+
+	for (size_t i = 0; i < h->n; i++) {
+		a |= strcmp(h->items[i].name, "a") == 0;
+		b |= strcmp(h->items[i].name, "b") == 0;
+	}
+	return a ? (b ? "ab" : "a") : (b ? "b" : "");
+}
+
+static void test_wanted(void **state _unused_)
+{
+	struct holder h = {0};
+
+	ask(&h, "a", 1, 0);
+	ask(&h, "b", 1, 0);
+	holder_keep(&h, 1);
+	holder_release(&h, "b", 1);
+	assert_string_equal(names(&h), "a");
+	/* The next one wants what the one that serves gives up meanwhile, and comes to nothing. */
+	ask(&h, "a", 2, 0);
+	holder_release(&h, "a", 1);
+	assert_string_equal(names(&h), "a");
+	holder_forget(&h, 2);
+	assert_string_equal(names(&h), "");
+	/* It comes to nothing, and the one that serves wants it still. */
+	ask(&h, "a", 1, 0);
+	ask(&h, "a", 3, 0);
+	ask(&h, "b", 3, 0);
+	ask(&h, "b", 1, -EBUSY); /* nobody has proven yet what has it */
+	holder_forget(&h, 3);
+	assert_string_equal(names(&h), "a");
+	/* It dies, and those that are to replace it do at first. */
+	ask(&h, "a", 4, 0);
+	holder_forget(&h, 4);
+	assert_string_equal(names(&h), "a");
+	/* The one that drains has no say any more. */
+	ask(&h, "a", 5, 0);
+	ask(&h, "b", 5, 0);
+	holder_keep(&h, 5);
+	holder_release(&h, "a", 1);
+	assert_string_equal(names(&h), "ab");
+	/* The one that serves asks for what it has given up, and the next one has. */
+	ask(&h, "a", 6, 0);
+	holder_release(&h, "a", 5);
+	ask(&h, "a", 5, 0);
+	holder_keep(&h, 6);
+	assert_string_equal(names(&h), "a");
+	holder_close(&h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_child),
+	    cmocka_unit_test(test_wanted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
