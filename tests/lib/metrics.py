@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the daemon tells Prometheus: asked for as Prometheus does, and read strictly."""
 
+import json
 import re
 
+from .env import ROOT
 from .http import BadMessage, Client, request
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
@@ -96,3 +98,19 @@ def scrape(daemon):
     assert answer.status == 200, answer.raw
     assert answer.get("Content-Type") == "text/plain; version=0.0.4; charset=utf-8", answer.raw
     return Metrics(answer.body.decode())
+
+
+# ---- who reads it -----------------------------------------------------------------------------
+
+def expressions():
+    """[(where, expression of PromQL)] of the dashboard and of the rules in conf/."""
+    with open(ROOT / "conf/grafana-dashboard.json", encoding="utf-8") as file:
+        board = json.load(file)
+    found = [(panel["title"], target["expr"]) for panel in board["panels"]
+             for target in panel.get("targets", ())]
+    found += [(one["name"], one["query"]["query"]) for one in board["templating"]["list"]
+              if one["type"] == "query"]
+    rules = (ROOT / "conf/prometheus-rules.yml").read_text(encoding="utf-8")
+    for name, body in re.findall(r"- alert: (\w+)\n((?: {8}.*\n)+)", rules):
+        found.append((name, re.search(r"expr:((?: [^|\n].*)| \|\n(?: {10}.*\n)+)", body)[1].lstrip(" |\n")))
+    return found
