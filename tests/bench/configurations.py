@@ -11,8 +11,11 @@ from probes import HOST
 
 # What the proxies are configured for in each group of measurements.
 PROTOCOLS = {"tcp": "tcp", "http": "http", "tls": "tls",
-             "local": "tcp", "local-redis": "tcp", "local-pgbench": "tcp"}
+             "local": "tcp", "local-redis": "tcp", "local-pgbench": "tcp",
+             "observe-http": "http", "observe-tcp": "tcp"}
 LOCAL = tuple(group for group in PROTOCOLS if group.startswith("local"))
+OBSERVE = tuple(group for group in PROTOCOLS if group.startswith("observe"))
+PLAIN = tuple(group for group in PROTOCOLS if group not in OBSERVE)
 
 _HAPROXY_GLOBAL = """\
 global
@@ -109,6 +112,33 @@ http {{{{
 }}}}
 """,
 }
+
+# ---- with a log line for each session or request, and figures to be fetched --------------------
+
+# To its standard output, which is a file: what costs it least.
+HAPROXY_LOG = {"tcp": "    log stdout format raw local0\n    option tcplog",
+               "http": "    log stdout format raw local0\n    option httplog"}
+HAPROXY_METRICS = """
+frontend metrics
+    mode http
+    bind 127.0.0.1:{port}
+    no log
+    http-request use-service prometheus-exporter if {{ path /metrics }}
+"""
+NGINX_LOG = {
+    "tcp": """log_format line '$remote_addr [$time_local] $protocol $status $bytes_sent '
+                   '$bytes_received $session_time "$upstream_addr"';
+    access_log {directory}/access.log line;""",
+    "http": "access_log {directory}/access.log combined;"}
+NGINX_METRICS = """
+http {{
+    access_log off;
+    server {{
+        listen 127.0.0.1:{port};
+        location /metrics {{ stub_status; }}
+    }}
+}}
+"""
 
 SNIPROXY = f"""\
 user root

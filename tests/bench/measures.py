@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass, field
 
 import clients
-from configurations import LOCAL, PROTOCOLS
+from configurations import LOCAL, OBSERVE, PROTOCOLS
 from processes import Failure, child_setup, family, machine_available, memory
+from scraper import Scraper
 
 
 GROUPS = tuple(PROTOCOLS)
@@ -67,12 +68,14 @@ MEASURES = (
       for depth in (1, 16) for count in (1, 50)),
     *(Measure(f"local-pgbench-{count}", "pgbench", count, group="local-pgbench")
       for count in (1, 16)),
+    *(Measure(f"observe-get-{count}", "get", count, 64, "observe-http") for count in (16, 256)),
+    Measure("observe-connrate", "connrate", 32, group="observe-tcp"),
 )
 
 
 def rounds(group, quick):
     """How many samples of each measurement are enough."""
-    return 3 if quick else 7 if group in LOCAL else 5
+    return 3 if quick else 7 if group in LOCAL + OBSERVE else 5
 
 
 @dataclass
@@ -120,7 +123,9 @@ def take(load, measure, target):
         options += ["--write", measure.write]
     if target.process:
         options += ["--watch", ",".join(map(str, family(target.process.pid)))]
-    sample = json.loads(load.run(load.command(measure.role, target.port, *options)))
+    with Scraper(target.metrics_port):
+        text = load.run(load.command(measure.role, target.port, *options))
+    sample = json.loads(text)
     derive(sample, measure, load.idle_cost)
     return sample
 

@@ -62,7 +62,7 @@ def _postgres(port):
 
 
 _PROBES = {"tcp": _echoes, "local": _echoes, "local-redis": _redis, "local-pgbench": _postgres,
-           "http": _answers,
+           "http": _answers, "observe-http": _answers, "observe-tcp": _echoes,
            "tls": lambda port: _echoes(port, client_hello())}
 
 

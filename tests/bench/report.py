@@ -3,8 +3,9 @@
 
 import statistics
 
-from sections import (BASE, BODIES, DIRECT, GETS, LOCAL_ECHO, LOCAL_STREAMS, PGBENCH, REDIS,
-                      SECTIONS, STREAMS, TLS_STREAMS)
+from sections import (BASE, BODIES, DIRECT, GETS, LOCAL_ECHO, LOCAL_STREAMS, OBSERVED,
+                      OBSERVED_CONNRATE, OBSERVED_GETS, PGBENCH, REDIS, SECTIONS, STREAMS,
+                      TLS_STREAMS)
 
 
 class Results:
@@ -171,10 +172,24 @@ def _local_goals():
     ]
 
 
+def _observed_goals():
+    peers = ("haproxy-observed", "nginx-observed")
+    rows = [*((f"HTTP requests/s, {label}", measure) for label, measure in OBSERVED_GETS),
+            *(("connections/s", measure) for _, measure in OBSERVED_CONNRATE)]
+    return [_goal(f"{what}, {how}", target, base, measure, "per_s", ">=", bound)
+            for what, measure in rows
+            for how, target, base, bound in (
+                ("with the log", "spliced-log", OBSERVED, 0.98),
+                ("with metrics", "spliced-metrics", OBSERVED, 0.98),
+                ("with both", "spliced-observed", OBSERVED, 0.98),
+                ("all with both", "spliced-observed", peers, 1.0))]
+
+
 GOALS = [*_kernel_goals(),
          _goal("Rss bytes per idle session", "spliced-kernel", None, "idle", "rss_per_session",
                "<=", 2048),
-         *_copy_goals(), *_http_goals(), *_tls_goals(), *_local_goals()]
+         *_copy_goals(), *_http_goals(), *_tls_goals(), *_local_goals(),
+         *_observed_goals()]
 
 
 def judge(results):

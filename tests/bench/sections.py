@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 BASE = "haproxy-splice"
 DIRECT = "direct"
+OBSERVED = "spliced-kernel"  # without being observed
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ REDIS = [(f"{count} client{'s' if count > 1 else ''}{depth}", f"local-redis-{cou
          for name, depth in (("p1", ""), ("p16", ", -P 16")) for count in (1, 50)]
 PGBENCH = [(f"{count} client{'s' if count > 1 else ''}", f"local-pgbench-{count}")
            for count in (1, 16)]
+OBSERVED_GETS = [(f"{count} connections", f"observe-get-{count}") for count in (16, 256)]
+OBSERVED_CONNRATE = [("connect, 64 B, close", "observe-connrate")]
 
 SECTIONS = (
     Section("requests-64", "64 B echo", "requests/s", "more", "per_s", _echo_rows("echo64")),
@@ -116,4 +119,12 @@ SECTIONS = (
             PGBENCH, DIRECT),
     Section("local-pgbench-mean", "pgbench, prepared SELECT, mean latency", "µs", "less",
             "mean_us", PGBENCH, DIRECT),
+    Section("observed-requests", "HTTP GET of 64 B, with access log and metrics", "requests/s",
+            "more", "per_s", OBSERVED_GETS, OBSERVED),
+    Section("observed-requests-cpu", "HTTP GET of 64 B, with access log and metrics, CPU",
+            "CPU s per 100 k requests", "less", "cpu_s_per_100k", OBSERVED_GETS, OBSERVED),
+    Section("observed-connections", "New connections, with access log and metrics",
+            "connections/s", "more", "per_s", OBSERVED_CONNRATE, OBSERVED),
+    Section("observed-connections-cpu", "New connections, with access log and metrics, CPU",
+            "CPU s per 100 k connections", "less", "cpu_s_per_100k", OBSERVED_CONNRATE, OBSERVED),
 )

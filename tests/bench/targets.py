@@ -8,7 +8,7 @@ import time
 
 import configurations
 import probes
-from configurations import LOCAL, PROTOCOLS
+from configurations import LOCAL, OBSERVE, PLAIN, PROTOCOLS
 from peers import MACHINE
 from processes import Failure, free_port
 
@@ -31,7 +31,7 @@ class Target:
     """One running way to the backend. Start as many instances as wanted."""
 
     name = ""
-    groups = tuple(PROTOCOLS)  # of measurements, in which it takes part
+    groups = PLAIN  # of measurements, in which it takes part
     sessions = 10000  # what every proxy is configured to hold
 
     def __init__(self, group, processes, directory, backend, cgroup=None):
@@ -43,6 +43,7 @@ class Target:
         self.backend = backend
         self.process = None
         self.port = None
+        self.metrics_port = None  # whose /metrics is fetched meanwhile
 
     @classmethod
     def version(cls):
@@ -113,6 +114,7 @@ class Direct(Target):
     """No proxy at all: the upper bound."""
 
     name = "direct"
+    groups = (*PLAIN, *OBSERVE)
 
     @classmethod
     def version(cls):
@@ -141,9 +143,13 @@ class Peer(Target):
     def version(cls):
         return f"{cls.ask('-v').partition(chr(10))[0]}; {cls.place.title}"
 
+    def adapt(self, text):
+        """The configuration, with what a target adds to it."""
+        return text
+
     def run_with(self, text, *options):
         """Starts the program with the options, the last of which takes the configuration."""
-        path = pathlib.Path(self.write_conf(text))
+        path = pathlib.Path(self.write_conf(self.adapt(text)))
         self.run(self.place.command(self.directory, self.place.find(self.program), *options,
                                     f"{self.home}/{path.name}"))
 
@@ -181,9 +187,24 @@ class Haproxy(HaproxySplice):
     """HAProxy copying through its buffers."""
 
     name = "haproxy"
-    groups = ("tcp", "http", "tls")
+    groups = ("tcp", "http", "tls", *OBSERVE)
     option = ""
     tuning = "    tune.bufsize 65536"
+
+
+class HaproxyObserved(Haproxy):
+    """... with its log, and its figures for Prometheus, which are fetched."""
+
+    name = "haproxy-observed"
+    groups = OBSERVE
+
+    def launch(self):
+        self.option = configurations.HAPROXY_LOG[self.protocol]
+        self.metrics_port = free_port()
+        super().launch()
+
+    def adapt(self, text):
+        return text + configurations.HAPROXY_METRICS.format(port=self.metrics_port)
 
 
 class Nginx(Peer):
@@ -191,7 +212,7 @@ class Nginx(Peer):
 
     name = "nginx"
     program = "nginx"
-    groups = ("tcp", "http", *LOCAL)
+    groups = ("tcp", "http", *LOCAL, *OBSERVE)
 
     @classmethod
     def version(cls):
@@ -206,6 +227,28 @@ class Nginx(Peer):
             module=f"load_module {module};" if self.place.has(module) else "", port=self.port,
             backend=self.backend, directory=self.home,
             connections=2 * self.sessions + 64), "-p", self.home, "-e", "stderr", "-c")
+
+
+class NginxObserved(Nginx):
+    """... with its log; of its few figures those are fetched that there are."""
+
+    name = "nginx-observed"
+    groups = OBSERVE
+
+    def launch(self):
+        self.metrics_port = free_port()
+        super().launch()
+
+    def adapt(self, text):
+        log = configurations.NGINX_LOG[self.protocol].format(directory=self.home)
+        text = text.replace("access_log off;", log, 1)
+        metrics = configurations.NGINX_METRICS.format(port=self.metrics_port)
+        if self.protocol == "tcp":
+            return text + metrics
+        # One section of that name is all that there may be.
+        server = metrics[metrics.index("    server"):metrics.rindex("}")]
+        server = server.replace("location", "access_log off;\n        location")
+        return text[:text.rindex("}")] + server + "}\n"
 
 
 class Sniproxy(Peer):
@@ -231,6 +274,8 @@ class Spliced(Target):
     engine = ""
     options = ""  # of the daemon; {cgroup} is the applications'
     listener = ""
+    log = False  # whether it writes its access log
+    metrics = False  # ... and is asked for its metrics
     build = pathlib.Path("build")
 
     @classmethod
@@ -243,10 +288,16 @@ class Spliced(Target):
     def launch(self):
         if "{cgroup}" in self.options and not (self.cgroup and self.cgroup.path):
             raise Failure("no cgroup can be made for the applications")
-        conf = self.write_conf(configurations.SPLICED[self.protocol].format(
+        options = [self.options.format(cgroup=self.cgroup and self.cgroup.path)]
+        if self.metrics:
+            self.metrics_port = free_port()
+            options.append(f"status = 127.0.0.1:{self.metrics_port}")
+        text = configurations.SPLICED[self.protocol].format(
             engine=self.engine, backend=self.backend, directory=self.directory,
-            sessions=self.sessions, listener=self.listener,
-            options=self.options.format(cgroup=self.cgroup and self.cgroup.path)))
+            sessions=self.sessions, listener=self.listener, options="\n".join(options))
+        if self.log:
+            text = text.replace("access_log = no", f"access_log = {self.directory}/access.log")
+        conf = self.write_conf(text)
         self.run([str(self.build / "spliced"), "-c", conf])
         self.port = self.find_port()
 
@@ -281,13 +332,19 @@ def spliced(name, **attributes):
     return type(name, (Spliced,), {"name": name, **attributes})
 
 
-SplicedKernel = spliced("spliced-kernel", engine="kernel")
+SplicedKernel = spliced("spliced-kernel", engine="kernel", groups=(*PLAIN, *OBSERVE))
 SplicedCopy = spliced("spliced-copy", engine="copy")
 SplicedBypass = spliced("spliced-bypass", engine="kernel", groups=LOCAL,
                         options="bypass_cgroup = {cgroup}", listener="local_bypass = both")
 
-# Those that are taken from a newer Debian where there is one.
-MODERN = (HaproxySplice, Haproxy, Nginx)
+SplicedLog = spliced("spliced-log", engine="kernel", groups=OBSERVE, log=True)
+SplicedMetrics = spliced("spliced-metrics", engine="kernel", groups=OBSERVE, metrics=True)
+SplicedObserved = spliced("spliced-observed", engine="kernel", groups=OBSERVE, log=True,
+                          metrics=True)
 
-ALL = [Direct, HaproxySplice, HaproxySpliceOwn, Haproxy, Nginx, Sniproxy, SplicedKernel,
-       SplicedCopy, SplicedBypass]
+# Those that are taken from a newer Debian where there is one.
+MODERN = (HaproxySplice, Haproxy, HaproxyObserved, Nginx, NginxObserved)
+
+ALL = [Direct, HaproxySplice, HaproxySpliceOwn, Haproxy, HaproxyObserved, Nginx, NginxObserved,
+       Sniproxy, SplicedKernel, SplicedCopy, SplicedBypass, SplicedLog, SplicedMetrics,
+       SplicedObserved]
