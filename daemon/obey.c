@@ -178,6 +178,39 @@ static void serve(struct run *r)
 	oneshot_accept(status_server(r->status));
 }
 
+/* ---- whether all threads turn ----------------------------------------------------------- */
+
+/* Home again: the last one answers the parent. */
+static void on_beaten(void *owner, void *arg _unused_)
+{
+	struct message m = {.kind = MESSAGE_ALIVE};
+	struct run *r = owner;
+
+	if (--r->beating == 0)
+		link_tell(r->link, &m);
+}
+
+/* In the worker's thread, between two turns. */
+static void beat_letter(void *owner, void *arg)
+{
+	struct worker *w = owner;
+	struct run *r = arg;
+
+	mailbox_post(&r->mail, &w->letters.beaten, on_beaten, NULL);
+}
+
+static void beat(struct run *r)
+{
+	if (r->beating)
+		return; /* it is asked already; and a thread that hangs is one without an answer */
+	r->beating = r->daemon.n_workers;
+	for (unsigned int i = 0; i < r->daemon.n_workers; i++) {
+		struct worker *w = &r->daemon.workers[i];
+
+		mailbox_post(&w->mail, &w->letters.beat, beat_letter, r);
+	}
+}
+
 static void on_parent_says(const struct message *m, void *arg)
 {
 	struct run *r = arg;
@@ -191,6 +224,9 @@ static void on_parent_says(const struct message *m, void *arg)
 		break;
 	case MESSAGE_RETIRE:
 		retire(r);
+		break;
+	case MESSAGE_BEAT:
+		beat(r);
 		break;
 	case MESSAGE_UPGRADED:
 		commands_upgraded(&r->commands, &m->upgraded);

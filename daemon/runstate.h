@@ -43,6 +43,7 @@ struct run {
 	unsigned int busy_workers; /* that still have sessions while draining */
 	atomic_uint accepting;     /* workers that have not stopped, while retiring */
 	struct letter retired;     /* from the last of them */
+	unsigned int beating;      /* workers that have not said that they are alive */
 	bool orphan;               /* the parent is gone */
 	bool hurried;              /* sessions were told to end at once */
 	bool retiring;             /* draining because another process serves */

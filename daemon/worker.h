@@ -53,6 +53,7 @@ struct worker {
 		    check_kept;                 /* to the worker, from the main thread */
 		struct letter setup, adopted;   /* to the worker, and back: see reload.h */
 		struct letter drained, retired; /* from the worker */
+		struct letter beat, beaten;     /* to the worker, and back: see obey.c */
 	} letters;
 	struct stats stats; /* those of listeners and servers are theirs */
 };

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "../log.h"
 
@@ -135,6 +136,19 @@ void child_kill(const struct child *c)
 {
 	if (kill(c->pid, SIGKILL) < 0 && errno != ESRCH)
 		log_error("killing worker %d: %s", (int)c->pid, strerror(errno));
+}
+
+const char *child_how(int status, char buf[64])
+{
+	const char *name = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
+
+	if (name)
+		(void)snprintf(buf, 64, "was killed by SIG%s", name);
+	else if (WIFSIGNALED(status))
+		(void)snprintf(buf, 64, "was killed by signal %d", WTERMSIG(status));
+	else
+		(void)snprintf(buf, 64, "ended with exit code %d", WEXITSTATUS(status));
+	return buf;
 }
 
 void child_gone(struct child *c)

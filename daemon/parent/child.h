@@ -37,6 +37,7 @@ struct child {
 	unsigned int generation;
 	bool from_disk;         /* it was started for an upgrade */
 	bool abandoned;         /* nobody waits for it any more */
+	bool asked;             /* whether it is alive, and has not said so yet */
 	int channel;            /* -1: it has closed its end */
 	struct event *event;    /* of the channel */
 	struct event *deadline; /* for what it is to do next */
@@ -62,6 +63,8 @@ int child_watch(struct child *c, struct event_base *base, const struct child_eve
 void child_become(struct child *c, enum child_state state);
 /* Tells it; what fails is logged. */
 void child_tell(struct child *c, struct message *m, int fd);
+/* How it ended, as waitpid() has it. Returns buf. */
+const char *child_how(int status, char buf[64]);
 /* It has ended: what it still said of why is kept in `failure`. */
 void child_hear_failure(struct child *c);
 /* Has `late` called after so many ns, instead of at an earlier time; 0: never. */

@@ -15,6 +15,7 @@
 
 #define MESSAGE_VERSION  1
 #define MESSAGE_TEXT_MAX 1024
+#define STATUS_MAX       256
 
 enum message_kind {
 	/* from the worker */
@@ -26,6 +27,7 @@ enum message_kind {
 	MESSAGE_FAILED,    /* why it will end */
 	MESSAGE_RETIRED,   /* it accepts nothing any more */
 	MESSAGE_UPGRADE,   /* somebody asks for one: answered by MESSAGE_UPGRADED */
+	MESSAGE_ALIVE,     /* each of its threads' loops has turned since it was asked */
 	/* from the parent */
 	MESSAGE_HELD = 101, /* with the socket, if there was no error */
 	MESSAGE_FACTS,      /* what it should know of its family */
@@ -33,6 +35,7 @@ enum message_kind {
 	MESSAGE_SERVE,      /* accept from now on */
 	MESSAGE_RETIRE,     /* another one will: accept what has come, then drain */
 	MESSAGE_UPGRADED,   /* how it went */
+	MESSAGE_BEAT,       /* answered by MESSAGE_ALIVE, by a worker that is */
 };
 
 struct message_held {
@@ -45,9 +48,9 @@ struct message_held {
 
 struct message_ready {
 	struct log_manner manner;
-	uint64_t drain_ns; /* shutdown_grace */
-	char status[128];  /* for systemd */
-	uint32_t heritage; /* the HERITAGE_VERSION that this program understands */
+	uint64_t drain_ns;       /* shutdown_grace */
+	char status[STATUS_MAX]; /* for systemd */
+	uint32_t heritage;       /* the HERITAGE_VERSION that this program understands */
 };
 
 /* What is the parent's business of a file that was read again; where nothing was changed it is as
@@ -55,7 +58,7 @@ struct message_ready {
 struct message_reloaded {
 	struct log_manner manner;
 	uint64_t drain_ns;
-	char status[128];
+	char status[STATUS_MAX];
 };
 
 struct message_facts {

@@ -60,6 +60,11 @@ static void on_become(evutil_socket_t fd _unused_, short what _unused_, void *ar
 		heritage_hand_over(p);
 }
 
+static void on_due(void *arg)
+{
+	workers_beat(arg);
+}
+
 void parent_end(struct parent *p, int exit_code)
 {
 	p->exit_code = exit_code;
@@ -93,6 +98,8 @@ static int set_up(struct parent *p, char **argv)
 	p->again = evtimer_new(p->base, on_again, p);
 	p->become = evtimer_new(p->base, on_become, p);
 	err = p->again && p->become ? signals_open(&p->signals, p->base, on_signal, p) : -ENOMEM;
+	if (!err)
+		err = manager_open(&p->manager, p->base, on_due, p);
 	return err ? log_errno(err, "signals") : 0;
 }
 
@@ -102,6 +109,7 @@ static void free_rest(struct parent *p)
 		if (p->children[i].state != CHILD_NONE)
 			child_gone(&p->children[i]);
 	signals_close(&p->signals);
+	manager_close(&p->manager);
 	if (p->again)
 		event_free(p->again);
 	if (p->become)

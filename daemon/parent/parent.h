@@ -11,6 +11,7 @@
 #include "child.h"
 #include "holder.h"
 #include "link.h"
+#include "manager.h"
 #include "program.h"
 
 /* One that serves, one that will, and those that still drain. */
@@ -41,6 +42,7 @@ struct parent {
 	struct program program;
 	struct event_base *base;
 	struct signals signals;
+	struct manager manager;
 	struct holder holder;
 	struct child children[CHILDREN_MAX];
 	struct child *serving;   /* NULL: none */
@@ -80,6 +82,8 @@ bool workers_ended(struct parent *p, pid_t pid, int status);
 void workers_stop(struct parent *p, int sig);
 /* Hands a signal on: SIGHUP to who serves or will, SIGUSR1 to all. */
 void workers_signal(struct parent *p, int sig);
+/* The watchdog is to be fed, if who serves is alive. */
+void workers_beat(struct parent *p);
 /* Watches those that this program's predecessor has started. 0 or a negative errno. */
 int workers_watch(struct parent *p, struct child *c);
 /* Everybody who should know has died, or nobody is left to serve. */

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The workers' births and deaths, and what they ask of their parent. */
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <systemd/sd-daemon.h>
 
 #include "../log.h"
 #include "heritage.h"
@@ -90,6 +88,14 @@ static void retired(struct parent *p, struct child *c)
 		workers_ensure(p); /* it has died meanwhile */
 }
 
+static void say_ready(const char text[STATUS_MAX])
+{
+	char line[STATUS_MAX];
+
+	(void)snprintf(line, sizeof(line), "%.*s", STATUS_MAX - 1, text);
+	manager_ready(line);
+}
+
 static void ready(struct parent *p, struct child *c, const struct message_ready *r)
 {
 	struct message retire = {.kind = MESSAGE_RETIRE};
@@ -110,7 +116,7 @@ static void ready(struct parent *p, struct child *c, const struct message_ready 
 	p->served = true;
 	p->manner = r->manner;
 	log_set_manner(&p->manner);
-	(void)sd_notifyf(0, "READY=1\nSTATUS=%.*s", (int)sizeof(r->status) - 1, r->status);
+	say_ready(r->status);
 	if (c->from_disk)
 		upgrade_succeeded(p);
 	if (!p->serving) {
@@ -147,7 +153,7 @@ static void reloaded(struct parent *p, struct child *c, const struct message_rel
 	p->manner = r->manner;
 	log_set_manner(&p->manner);
 	if (!p->stopping)
-		(void)sd_notifyf(0, "READY=1\nSTATUS=%.*s", (int)sizeof(r->status) - 1, r->status);
+		say_ready(r->status);
 }
 
 static void on_message(struct child *c, const struct message *m)
@@ -165,7 +171,7 @@ static void on_message(struct child *c, const struct message *m)
 		release(p, c, m->release);
 		break;
 	case MESSAGE_RELOADING:
-		(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, m->reloading);
+		manager_reloading(m->reloading);
 		break;
 	case MESSAGE_RELOADED:
 		reloaded(p, c, &m->reloaded);
@@ -176,6 +182,11 @@ static void on_message(struct child *c, const struct message *m)
 		break;
 	case MESSAGE_RETIRED:
 		retired(p, c);
+		break;
+	case MESSAGE_ALIVE:
+		c->asked = false;
+		if (c == p->serving)
+			manager_feed();
 		break;
 	case MESSAGE_UPGRADE:
 		upgrade_begin(p, c->pid);
@@ -219,6 +230,20 @@ int workers_watch(struct parent *p, struct child *c)
 		child_set_deadline(c, now < end ? end - now : 1);
 	}
 	return err;
+}
+
+/* While nobody serves, how long that may take is watched here, and so is the end. */
+void workers_beat(struct parent *p)
+{
+	struct message m = {.kind = MESSAGE_BEAT};
+	struct child *c = p->serving;
+
+	if (!c || p->stopping) {
+		manager_feed();
+	} else if (!c->asked) {
+		c->asked = true;
+		child_tell(c, &m, -1);
+	}
 }
 
 /* ---- birth ------------------------------------------------------------------------------ */
@@ -293,19 +318,6 @@ void workers_abandon_next(struct parent *p)
 
 /* ---- death ------------------------------------------------------------------------------ */
 
-static const char *how(int status, char buf[64])
-{
-	const char *name = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
-
-	if (name)
-		(void)snprintf(buf, 64, "was killed by SIG%s", name);
-	else if (WIFSIGNALED(status))
-		(void)snprintf(buf, 64, "was killed by signal %d", WTERMSIG(status));
-	else
-		(void)snprintf(buf, 64, "ended with exit code %d", WEXITSTATUS(status));
-	return buf;
-}
-
 /* Ours: usage and configuration, or anything else. */
 static int code_of(int status)
 {
@@ -317,7 +329,7 @@ static void stillborn(struct parent *p, const struct child *c, int status)
 {
 	char buf[64], why[MESSAGE_TEXT_MAX + 128];
 
-	(void)snprintf(why, sizeof(why), "the worker %s%s%s", how(status, buf),
+	(void)snprintf(why, sizeof(why), "the worker %s%s%s", child_how(status, buf),
 		       c->failure[0] ? ": " : "", c->failure);
 	holder_forget(&p->holder, c->generation);
 	if (c->abandoned)
@@ -344,7 +356,7 @@ static void died(struct parent *p, const struct child *c, int status)
 
 	p->deaths++;
 	log_error("worker %d (generation %u) %s%s: its sessions are lost", (int)c->pid,
-		  c->generation, how(status, buf),
+		  c->generation, child_how(status, buf),
 		  WIFSIGNALED(status) && WCOREDUMP(status) ? " (core dumped)" : "");
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
 		if (p->children[i].state != CHILD_NONE && &p->children[i] != c)
@@ -456,7 +468,7 @@ void workers_stop(struct parent *p, int sig)
 	struct message m = {.kind = MESSAGE_SIGNAL, .signal = sig};
 
 	if (!p->stopping) {
-		(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
+		manager_stopping();
 		(void)event_del(p->again); /* takes no memory */
 		p->stopping = true;
 		upgrade_failed(p, "the daemon is ending");

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manager.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "../util.h"
+
+/* What cannot be told is not: sd_notify() fails where the socket is gone, and nothing depends on it
+ * but the manager's view. */
+
+static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	const struct manager *m = arg;
+
+	m->due(m->arg);
+}
+
+int manager_open(struct manager *m, struct event_base *base, void (*due)(void *arg), void *arg)
+{
+	uint64_t usec;
+	struct timeval tv;
+
+	*m = (struct manager){.due = due, .arg = arg};
+	/* The variables stay for the program that this process may become. */
+	if (sd_watchdog_enabled(0, &usec) <= 0)
+		return 0;
+	usec = MAX(usec / 4, (uint64_t)1);
+	tv = (struct timeval){.tv_sec = (time_t)(usec / 1000000),
+			      .tv_usec = (suseconds_t)(usec % 1000000)};
+	m->timer = event_new(base, -1, EV_PERSIST, on_timer, m);
+	return !m->timer || event_add(m->timer, &tv) < 0 ? -ENOMEM : 0;
+}
+
+void manager_close(struct manager *m)
+{
+	if (m->timer)
+		event_free(m->timer);
+	m->timer = NULL;
+}
+
+void manager_ready(const char *status)
+{
+	(void)sd_notifyf(0, "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), status);
+}
+
+void manager_reloading(uint64_t since)
+{
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading", since);
+}
+
+void manager_stopping(void)
+{
+	(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
+}
+
+void manager_feed(void)
+{
+	(void)sd_notify(0, "WATCHDOG=1");
+}

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What systemd is told, by whom, and when its watchdog is fed."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+
+from lib import case, connect, process, read_exactly, wait_until
+from lib.wait import stays
+
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+WALL = 0x40000000
+
+
+class Manager:
+    """Stands for systemd: the socket, and what has come, as (process, {key: value})."""
+
+    def __init__(self, env):
+        self.path = env.tmp / "notify"
+        self.socket = env.keep(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.socket.bind(str(self.path))
+        self.told = []
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while True:
+            try:
+                data, control, _, _ = self.socket.recvmsg(1 << 16, 1024)
+            except OSError:
+                return
+            pid = next(struct.unpack("3i", value)[0] for _, kind, value in control
+                       if kind == socket.SCM_CREDENTIALS)
+            fields = dict(line.split("=", 1) for line in data.decode().splitlines())
+            self.told.append((pid, fields))
+
+    def of(self, key):
+        return [fields for _, fields in self.told if key in fields]
+
+    def wait(self, key, number=1, seconds=10):
+        """What was told with the key the nth time."""
+        return wait_until(lambda: len(self.of(key)) >= number and self.of(key)[number - 1], seconds,
+                          f"{key} is told {number} times")
+
+
+def echo(client, data=b"still there?"):
+    client.sendall(data)
+    assert read_exactly(client, len(data)) == data
+
+
+def start(env, manager, environment=None, **options):
+    return env.spliced(env.backend().address,
+                       environment={"NOTIFY_SOCKET": str(manager.path), **(environment or {})},
+                       **options)
+
+
+def test_ready_and_stopping(env):
+    manager = Manager(env)
+    daemon = start(env, manager)
+    ready = manager.wait("READY")
+    assert ready["MAINPID"] == str(daemon.pid), ready
+    assert ready["STATUS"] == f"engine {daemon.status()['engine']}", ready
+    daemon.stop()
+    assert manager.wait("STOPPING")["STATUS"] == "draining"
+    assert {pid for pid, _ in manager.told} == {daemon.pid}, manager.told
+    assert not manager.of("WATCHDOG"), "nobody has asked for it"
+
+
+@case(engines=("copy",))
+def test_reload_is_told(env):
+    """Its beginning, by systemd's clock, and what became of it; whoever has asked."""
+    manager = Manager(env)
+    daemon = start(env, manager)
+    text = daemon.config_path.read_text()
+    manager.wait("READY")
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    daemon.control("reload")
+    began = int(manager.wait("RELOADING")["MONOTONIC_USEC"])
+    assert before <= began <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    assert manager.wait("READY", 2)["STATUS"] == "engine copy"
+    daemon.write_config("[spliced]\nengine = fast\n")
+    daemon.signal(signal.SIGHUP)
+    manager.wait("RELOADING", 2)
+    failed = manager.wait("READY", 3)["STATUS"]
+    assert failed.startswith("engine copy; the last reload failed: "), failed
+    assert f"{daemon.config_path}:2:" in failed, failed
+    daemon.write_config(text)
+    daemon.signal(signal.SIGHUP)
+    assert manager.wait("READY", 4)["STATUS"] == "engine copy"
+    kinds = [next(iter(fields)) for _, fields in manager.told]
+    assert kinds == ["READY"] + 3 * ["RELOADING", "READY"], kinds
+    assert {pid for pid, _ in manager.told} == {daemon.pid}, manager.told
+
+
+def test_upgrade_is_told(env):
+    """The process id stays, and so does who tells."""
+    manager = Manager(env)
+    daemon = start(env, manager)
+    manager.wait("READY")
+    assert daemon.control("upgrade")["upgraded"] is True
+    assert manager.wait("READY", 2)["MAINPID"] == str(daemon.pid)
+    os.kill(wait_until(lambda: any("upgraded: " in line for line in daemon.log())
+                       and daemon.worker_pid, 10, "upgraded"), signal.SIGKILL)
+    manager.wait("READY", 3)
+    assert {pid for pid, _ in manager.told} == {daemon.pid}, manager.told
+
+
+# ---- the watchdog -----------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def stopped(tid):
+    """One thread of another process stands still, as in a call that does not come back."""
+    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+    ptrace.argtypes = [ctypes.c_long] * 4
+    assert ptrace(PTRACE_SEIZE, tid, 0, 0) == 0, os.strerror(ctypes.get_errno())
+    try:
+        assert ptrace(PTRACE_INTERRUPT, tid, 0, 0) == 0, os.strerror(ctypes.get_errno())
+        assert os.waitpid(tid, WALL)[0] == tid
+        yield
+    finally:
+        assert ptrace(PTRACE_DETACH, tid, 0, 0) == 0, os.strerror(ctypes.get_errno())
+
+
+def threads(pid):
+    """{name: tid}"""
+    found = {}
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{tid}/comm", encoding="ascii") as comm:
+            found[comm.read().rstrip("\n")] = int(tid)
+    return found
+
+
+def fed(manager, more=3, seconds=10):
+    """It is, from now on."""
+    n = len(manager.of("WATCHDOG"))
+    wait_until(lambda: len(manager.of("WATCHDOG")) >= n + more, seconds, "the watchdog is fed")
+
+
+def starves(manager, seconds):
+    """It is not, but for an answer that was on its way."""
+    n = len(manager.of("WATCHDOG"))
+    stays(lambda: len(manager.of("WATCHDOG")) <= n + 1, seconds, "the watchdog is not fed")
+
+
+def with_watchdog(env, manager, usec=400_000, **options):
+    daemon = start(env, manager, environment={"WATCHDOG_USEC": str(usec)}, **options)
+    manager.wait("READY")
+    fed(manager)
+    return daemon
+
+
+def test_a_stopped_thread_starves_the_watchdog(env):
+    """Each of those that clients depend on; and it is fed again when the thread goes on."""
+    manager = Manager(env)
+    daemon = with_watchdog(env, manager, spliced={"workers": 2})
+    names = threads(daemon.worker_pid)
+    for name in ("spliced-worker", "worker/0", "worker/1"):
+        with stopped(names[name]):
+            starves(manager, 1)
+        fed(manager)
+    with connect(daemon.address()) as client:
+        echo(client)
+
+
+@case(engines=("copy",))
+def test_a_stopped_parent_starves_the_watchdog(env):
+    manager = Manager(env)
+    daemon = with_watchdog(env, manager)
+    with stopped(daemon.pid):
+        starves(manager, 1)
+    fed(manager)
+
+
+@case(engines=("copy",))
+def test_the_watchdog_is_fed_while_workers_change(env):
+    manager = Manager(env)
+    daemon = with_watchdog(env, manager, usec=2_000_000)
+    os.kill(daemon.worker_pid, signal.SIGKILL)
+    fed(manager)
+    wait_until(lambda: (daemon.control("status", check=False) or {}).get("generation") == 2, 10,
+               "another worker serves")
+    assert daemon.control("upgrade")["upgraded"] is True
+    fed(manager)
+    wait_until(lambda: (daemon.control("status", check=False) or {}).get("generation") == 3, 10,
+               "the new program's worker serves")
+    fed(manager)
+
+
+@case(engines=("copy",))
+def test_the_watchdog_is_fed_while_the_daemon_drains(env):
+    manager = Manager(env)
+    daemon = with_watchdog(env, manager, spliced={"shutdown_grace": "60s"})
+    client = env.keep(connect(daemon.address()))
+    echo(client)
+    daemon.signal(signal.SIGTERM)
+    manager.wait("STOPPING")
+    fed(manager)
+    echo(client)
+    client.close()
+    assert daemon.wait_exit(10) == 0
