@@ -79,7 +79,7 @@ DEPS := gcc make clang llvm pkg-config bpftool libbpf-dev libevent-dev libinih-d
 DEPS_TEST := libcmocka-dev python3 iproute2 procps util-linux openssl redis-server postgresql \
 	postgresql-contrib pgbouncer nginx-light libnginx-mod-stream iperf3 ethtool haproxy socat clang-format clang-tidy \
 	qemu-system-x86 busybox-static cpio xz-utils kmod libclang-rt-14-dev mandoc nghttp2-client \
-	nghttp2-server wrk prometheus openssh-server chromium nodejs sniproxy python3-grpcio
+	nghttp2-server wrk prometheus openssh-server chromium nodejs sniproxy python3-grpcio systemd
 DEPS_BENCH := mmdebstrap
 
 deps:

@@ -31,9 +31,11 @@ static int fail(const struct opening *o, const char *call)
 	char text[ADDR_STR_MAX], from[CONFIG_WHERE_MAX];
 	int err = -errno, place = c->bind_lines ? c->bind_lines[o->bind] : c->where.line;
 
-	(void)fprintf(o->binder->errors, "%s: listener %s: %s: %s: %s\n",
+	(void)fprintf(o->binder->errors, "%s: listener %s: %s: %s: %s%s\n",
 		      config_where(o->listener->setup->config, place, from), c->name,
-		      addr_format(&o->binding->bound, text), call, strerror(-err));
+		      addr_format(&o->binding->bound, text), call, strerror(-err),
+		      strcmp(call, "bind") == 0 ? privileges_for_bind(&o->binding->bound, err)
+						: "");
 	return err;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -13,6 +14,62 @@
 
 /* Descriptors beside the sessions' own: listeners, maps, control, resolver, log. */
 #define NOFILE_EXTRA 1024
+
+static bool has(cap_value_t capability)
+{
+	cap_flag_value_t set = CAP_CLEAR;
+	cap_t caps = cap_get_proc();
+
+	/* Without memory it is not known, and not blamed. */
+	if (!caps || cap_get_flag(caps, capability, CAP_EFFECTIVE, &set) < 0)
+		set = CAP_SET;
+	if (caps)
+		(void)cap_free(caps);
+	return set == CAP_SET;
+}
+
+const char *privileges_missing(int capability)
+{
+	if (has(capability))
+		return "";
+	switch (capability) {
+	case CAP_CHOWN:
+		return ": CAP_CHOWN is missing";
+	case CAP_SETUID:
+		return ": CAP_SETUID is missing";
+	case CAP_SETGID:
+		return ": CAP_SETGID is missing";
+	default:
+		return ": a capability is missing";
+	}
+}
+
+const char *privileges_for_bind(const struct addr *a, int err)
+{
+	bool local = a->sa.sa_family == AF_UNIX;
+
+	if (err == -EACCES && !local)
+		return ": this port needs CAP_NET_BIND_SERVICE";
+	if (err == -EPERM && local)
+		return ": unix_user and unix_group need CAP_CHOWN, but for a group of one's own";
+	return "";
+}
+
+bool privileges_may_change(void)
+{
+	return has(CAP_SETUID) && has(CAP_SETGID);
+}
+
+const char *privileges_own_name(char buf[64])
+{
+	const struct passwd *pw = getpwuid(geteuid());
+
+	if (pw)
+		(void)snprintf(buf, 64, "%s", pw->pw_name);
+	else
+		(void)snprintf(buf, 64, "user %u", (unsigned int)geteuid());
+	return buf;
+}
 
 int privileges_lookup(const char *name, struct identity *ret)
 {
@@ -83,6 +140,14 @@ static int drop_bounding_set(void)
 	return 0;
 }
 
+/* The negative errno. */
+static int change_failed(const char *name, const char *call, int capability)
+{
+	int err = -errno;
+
+	return log_errno(err, "user %s: %s%s", name, call, privileges_missing(capability));
+}
+
 int privileges_drop(const struct identity *who, const char *name)
 {
 	int err = drop_bounding_set();
@@ -91,11 +156,11 @@ int privileges_drop(const struct identity *who, const char *name)
 		return log_errno(err, "dropping the capability bounding set");
 	if (who->change) {
 		if (initgroups(name, who->gid) < 0)
-			return log_errno(-errno, "user %s: initgroups", name);
+			return change_failed(name, "initgroups", CAP_SETGID);
 		if (setresgid(who->gid, who->gid, who->gid) < 0)
-			return log_errno(-errno, "user %s: setresgid", name);
+			return change_failed(name, "setresgid", CAP_SETGID);
 		if (setresuid(who->uid, who->uid, who->uid) < 0)
-			return log_errno(-errno, "user %s: setresuid", name);
+			return change_failed(name, "setresuid", CAP_SETUID);
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return log_errno(-errno, "prctl(PR_SET_NO_NEW_PRIVS)");

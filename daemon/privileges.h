@@ -6,17 +6,28 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "addr.h"
+
 struct identity {
 	bool change; /* false: stay who we are */
 	uid_t uid;
 	gid_t gid;
 };
 
+/* For messages, from <linux/capability.h>: ": CAP_CHOWN is missing" where that capability is not
+ * effective here, else "". Of those that this file speaks of. */
+const char *privileges_missing(int capability);
+/* The same for a bind() that failed with this negative errno: what it takes, or "". */
+const char *privileges_for_bind(const struct addr *a, int err);
 /*
  * Whom `user = name` means. "" is nobody else. A name that does not exist is -ENOENT; a process
  * that is not root stays who it is. 0 or a negative errno.
  */
 int privileges_lookup(const char *name, struct identity *ret);
+/* Whether this process may become another user. */
+bool privileges_may_change(void);
+/* The name of the user that this process is, or its number. */
+const char *privileges_own_name(char buf[64]);
 /* The ids of a file's owner by name; a name that is empty is -1, and the group of a user that has
  * none of its own is that user's. -ENOENT: there is no such name. 0 or a negative errno. */
 int privileges_owner(const char *user, const char *group, uid_t *uid, gid_t *gid);

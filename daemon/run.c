@@ -3,6 +3,7 @@
 #include "run.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <string.h>
 
@@ -66,16 +67,35 @@ static int find_identity(struct run *r)
 	const struct config *c = r->daemon.config;
 	int err = privileges_lookup(c->user, &r->identity);
 
-	if (err == -ENOENT && !c->user_where.line) {
+	if (err == -ENOENT && !c->user_where.line)
 		return 0; /* the file's warnings say that root stays root */
+	if (err)
+		return log_errno(err, "user %s", c->user);
+	/* A container's root may have less than it takes. */
+	if (r->identity.change && !c->user_where.line && !privileges_may_change()) {
+		log_warn("user %s (the default)%s%s: the daemon stays root, without capabilities",
+			 c->user, privileges_missing(CAP_SETUID), privileges_missing(CAP_SETGID));
+		r->identity.change = false;
 	}
-	return err ? log_errno(err, "user %s", c->user) : 0;
+	return 0;
+}
+
+/* Only root becomes another user; whoever wrote one may have meant it. */
+static void say_who_it_stays(const struct config *c)
+{
+	char own[64];
+
+	if (geteuid() != 0 && c->user_where.line && *c->user &&
+	    strcmp(c->user, privileges_own_name(own)) != 0)
+		log_warn("user = %s: only root becomes another user, and it was started by %s: it "
+			 "stays that",
+			 c->user, own);
 }
 
 /*
  * Opened by root where root may, and made over to the user the daemon becomes: it is that user who
- * opens it again later. A root without CAP_DAC_OVERRIDE may not write to that user's folder: then
- * the user opens it.
+ * opens it again later. A root without CAP_DAC_OVERRIDE may not write to that user's folder, one
+ * without CAP_CHOWN not make the file over: then the user opens it.
  */
 static int open_access_log(struct run *r, bool dropped)
 {
@@ -85,7 +105,7 @@ static int open_access_log(struct run *r, bool dropped)
 	int err = log_access_setup(c->access_log, c->access_log_format, give ? who->uid : (uid_t)-1,
 				   give ? who->gid : (gid_t)-1);
 
-	if (err == -EACCES && give) {
+	if ((err == -EACCES || err == -EPERM) && give) {
 		r->log_later = true;
 		return 0;
 	}
@@ -198,6 +218,7 @@ static int set_up(struct run *r)
 	if (err)
 		return err;
 	reload_say_warnings(c);
+	say_who_it_stays(c);
 	err = open_base(r);
 	if (err)
 		return err;

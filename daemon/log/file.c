@@ -43,6 +43,8 @@ int log_file_open(const char *path, uid_t uid, gid_t gid)
 		    fchown(fd, uid, gid) < 0) {
 			int err = errno;
 
+			/* It would be in that user's way. */
+			(void)unlink(path);
 			(void)close(fd);
 			errno = err;
 			return -1;

@@ -48,6 +48,18 @@ static int bind_tcp(int fd, const struct bind_request *r, struct bound *b, const
 	return getsockname(fd, &b->addr.sa, &b->addr.len) < 0 ? -errno : 0;
 }
 
+/* A socket that is not for clients serves root all the same where it cannot be given away: who
+ * asked for it finds out whose it is. */
+static int bind_unix(int fd, const struct bind_request *r, struct bound *b)
+{
+	const struct unix_access own = {.mode = r->access.mode, .uid = (uid_t)-1, .gid = (gid_t)-1};
+	int err = unix_file_bind(fd, &b->addr, r->stays ? &own : &r->access, &b->file);
+
+	if (!err && r->stays)
+		(void)unix_file_chown(&b->file, r->access.uid, r->access.gid);
+	return err;
+}
+
 int bound_open(const struct bind_request *r, bool unused, struct bound *ret, const char **call)
 {
 	bool tcp = r->addr.sa.sa_family != AF_UNIX;
@@ -65,7 +77,7 @@ int bound_open(const struct bind_request *r, bool unused, struct bound *ret, con
 		err = bind_tcp(fd, r, &b, call);
 	} else {
 		*call = "bind";
-		err = unix_file_bind(fd, &b.addr, &r->access, &b.file);
+		err = bind_unix(fd, r, &b);
 	}
 	if (err)
 		return err;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -296,6 +297,13 @@ static const struct control_command commands[] = {
 
 /* ---- the socket ------------------------------------------------------------------------- */
 
+/* It serves whoever may connect to it all the same. */
+static void say_not_given(const char *what, int err)
+{
+	log_warn("control: %s stays root's, and only root may use splicectl: chown: %s%s", what,
+		 strerror(-err), privileges_missing(CAP_CHOWN));
+}
+
 /*
  * /run/spliced is made by systemd or tmpfiles.d; a daemon started by hand makes it itself. It is
  * given away through a descriptor: by then the name may be another folder's.
@@ -322,7 +330,7 @@ static int make_directory(const char *path, const struct identity *owner)
 	if (st.st_uid != geteuid())
 		return log_errno(-ESTALE, "control %s: %s was replaced", path, dir);
 	if (fchown(fd, owner->uid, owner->gid) < 0)
-		return log_errno(-errno, "control %s: chown %s", path, dir);
+		say_not_given(dir, -errno);
 	return 0;
 }
 
@@ -330,10 +338,13 @@ int commands_open(struct commands *c, struct event_base *base, const char *path,
 		  const struct identity *owner)
 {
 	int err = make_directory(path, owner);
+	struct stat st;
 
 	if (!err)
 		err = control_open(base, c->daemon->link, path, owner ? owner->uid : (uid_t)-1,
 				   owner ? owner->gid : (gid_t)-1, commands, c, &c->control);
+	if (!err && owner && stat(path, &st) == 0 && st.st_uid != owner->uid)
+		say_not_given(path, -EPERM);
 	return err;
 }
 

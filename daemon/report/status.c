@@ -15,6 +15,7 @@
 #include "../log.h"
 #include "../memory.h"
 #include "../parent/link.h"
+#include "../privileges.h"
 #include "../tally.h"
 #include "../worker.h"
 #include "metrics.h"
@@ -376,7 +377,8 @@ int status_open(struct event_base *base, const struct addr *where, const char *f
 	}
 	if (err) {
 		free(s);
-		return log_errno(err, "%s: status = %s", from, addr_format(where, text));
+		return log_errno(err, "%s: status = %s%s", from, addr_format(where, text),
+				 privileges_for_bind(where, err));
 	}
 	(void)TAKE_FD(fd);
 	*ret = s;

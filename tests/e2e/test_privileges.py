@@ -2,8 +2,13 @@
 """What the running daemon still can do, and what it holds."""
 
 import os
+import pwd
+import re
+import shutil
+import socket
 
-from lib import case, connect, read_exactly, wait_until
+from lib import case, connect, process, read_exactly, wait_until
+from lib.env import ROOT
 
 
 def echo(env, proxy, data=b"hello"):
@@ -79,3 +84,209 @@ def test_seccomp_filter(env):
     without = env.spliced(env.backend().address, spliced={"seccomp": "no"})
     echo(env, without.address())
     assert status(without.worker_pid)["Seccomp"] == "0"
+
+
+# ---- as the unit starts it -----------------------------------------------------------------------
+
+UNIT = ROOT / "systemd" / "spliced.service"
+CAPABILITIES = ("bpf", "net_admin", "perfmon", "net_bind_service")
+KERNEL = CAPABILITIES[:3]
+
+
+def unit_values(key):
+    """What the unit says for a key, words of all its lines."""
+    lines = UNIT.read_text(encoding="ascii").splitlines()
+    return [word for line in lines if line.startswith(f"{key}=")
+            for word in line.partition("=")[2].split()]
+
+
+def numbers(names):
+    """The set of capabilities as /proc has it."""
+    known = {"net_bind_service": 10, "net_admin": 12, "perfmon": 38, "bpf": 39}
+    return sum(1 << known[name] for name in names)
+
+
+def ambient(*names, user="nobody", bounding=None):
+    """What starts a program as systemd does with User= and AmbientCapabilities=."""
+    gid = str(pwd.getpwnam(user).pw_gid)
+    wanted = ",".join(["-all", *(f"+{name}" for name in names)])
+    bound = ",".join(["-all", *(f"+{name}" for name in (bounding or names))])
+    return ("setpriv", "--reuid", user, "--regid", gid, "--clear-groups", "--inh-caps", wanted,
+            "--ambient-caps", wanted, "--bounding-set", bound, "--no-new-privs")
+
+
+def only_root(env):
+    if os.geteuid() != 0:
+        env.skip("only root starts something as another user")
+    env.tmp.chmod(0o777)
+    for log in env.tmp.glob("*.log"):
+        log.chmod(0o666)
+
+
+def low_port():
+    """One below 1024 that is free."""
+    for port in range(600, 1000):
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port below 1024")
+
+
+def workers(daemon):
+    """The pids of the daemon's processes that serve clients."""
+    return [daemon.worker_pid]
+
+
+def test_capabilities_of_the_unit(env):
+    """What the tests below use is what the unit says."""
+    for key in ("AmbientCapabilities", "CapabilityBoundingSet"):
+        assert unit_values(key) == [f"CAP_{name.upper()}" for name in CAPABILITIES], key
+    env.note(" ".join(unit_values("User")))
+
+
+@case(core=True)
+def test_ambient_capabilities(env):
+    """As User= and AmbientCapabilities= start it: both engines work, a port below 1024 is bound,
+    and afterwards nothing is left but the bounding set, which only CAP_SETPCAP can empty."""
+    only_root(env)
+    port = low_port()
+    daemon = env.spliced(env.backend().address, prefix=ambient(*CAPABILITIES),
+                         listener={"bind": f"127.0.0.1:{port}"}, spliced={"user": None})
+    echo(env, f"127.0.0.1:{port}")
+    if env.engine == "kernel":
+        wait_until(lambda: daemon.stats()["sessions_kernel"] == 1, 5, "the kernel has the session")
+    for pid in workers(daemon):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            fields = status(f"{pid}/task/{task}")
+            sets = {name: int(fields[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")}
+            assert not any(sets.values()), (task, sets)
+            assert int(fields["CapBnd"], 16) == numbers(CAPABILITIES), fields["CapBnd"]
+            assert fields["NoNewPrivs"] == "1", fields
+    socket_file = os.stat(daemon.control_path)
+    assert socket_file.st_uid == pwd.getpwnam("nobody").pw_uid, socket_file
+    assert socket_file.st_mode & 0o777 == 0o660, oct(socket_file.st_mode)
+    assert not any(" warning " in line for line in daemon.log()), daemon.log_tail()
+
+
+def test_limits_of_the_unit(env):
+    """The soft limit of descriptors is raised without CAP_SYS_RESOURCE; locked memory is not
+    needed."""
+    only_root(env)
+    daemon = env.spliced(env.backend().address, spliced={"user": None, "max_sessions": 1000},
+                         prefix=("prlimit", "--nofile=100:5000", "--memlock=0",
+                                 *ambient(*CAPABILITIES)))
+    echo(env, daemon.address())
+    for pid in workers(daemon):
+        with open(f"/proc/{pid}/limits", encoding="ascii") as limits:
+            assert re.search(r"^Max open files +3024 +5000 ", limits.read(), re.M)
+
+
+@case(engines=("kernel",))
+def test_a_missing_capability_is_named(env):
+    """Each of the three, one line; and all three in one."""
+    only_root(env)
+    for missing in (*((name,) for name in KERNEL), KERNEL):
+        held = [name for name in CAPABILITIES if name not in missing]
+        daemon = env.spliced(env.backend().address, spliced={"engine": "auto", "user": None},
+                             start=False, prefix=ambient(*held, bounding=CAPABILITIES))
+        daemon.start()
+        with connect(daemon.address()) as client:
+            client.sendall(b"x")
+            assert read_exactly(client, 1) == b"x"
+        lines = [line for line in daemon.log() if "is missing" in line]
+        assert len(lines) == 1 and " warning engine copy: the kernel engine is off: " in lines[0], lines
+        for name in KERNEL:
+            assert (f"CAP_{name.upper()} is missing" in lines[0]) == (name in missing), lines
+        daemon.stop()
+
+
+def test_a_port_that_needs_a_capability(env):
+    only_root(env)
+    port = low_port()
+    for where in ({"listener": {"bind": f"127.0.0.1:{port}"}},
+                  {"spliced": {"user": None, "status": f"127.0.0.1:{port}"}}):
+        daemon = env.spliced(env.backend().address, prefix=ambient(*KERNEL), start=False,
+                             **{"spliced": {"user": None}, **where})
+        assert start_and_fail(daemon) == 1
+        lines = [line for line in daemon.log() if "this port needs CAP_NET_BIND_SERVICE" in line]
+        assert len(lines) == 1 and f"127.0.0.1:{port}" in lines[0], daemon.log_tail()
+        assert not any("killed by" in line for line in daemon.log()), daemon.log_tail()
+
+
+def start_and_fail(daemon):
+    """The exit status of a start that cannot succeed."""
+    try:
+        daemon.start()
+    except AssertionError as error:
+        assert "ended at start" in str(error), error
+        code, daemon.process = daemon.process.returncode, None
+        return code
+    raise AssertionError("it started")
+
+
+def test_user_that_it_cannot_become(env):
+    """Another one than it was started as: it stays, and says so. The same one: nothing to say."""
+    only_root(env)
+    for user, said in (("daemon", True), ("nobody", False)):
+        daemon = env.spliced(env.backend().address, spliced={"user": user},
+                             prefix=ambient(*CAPABILITIES))
+        echo(env, daemon.address())
+        assert os.stat(daemon.control_path).st_uid == pwd.getpwnam("nobody").pw_uid
+        lines = [line for line in daemon.log() if "user = " in line]
+        assert len(lines) == said, daemon.log_tail()
+        if said:
+            assert lines[0].endswith(" warning user = daemon: only root becomes another user, and it "
+                                     "was started by nobody: it stays that"), lines
+
+
+def test_root_that_may_not_change(env):
+    """A container's root with three capabilities: a user that was written is a failure that names
+    what is missing."""
+    only_root(env)
+    held = ",".join(["-all", *(f"+{name}" for name in KERNEL)])
+    daemon = env.spliced(env.backend().address, spliced={"user": "nobody"}, start=False,
+                         prefix=("setpriv", "--bounding-set", held, "--inh-caps", held))
+    assert start_and_fail(daemon) == 1
+    assert any("user nobody: initgroups: CAP_SETGID is missing: " in line for line in daemon.log()), \
+        daemon.log_tail()
+
+
+def test_root_without_chown(env):
+    """The control socket stays root's, which is a warning."""
+    only_root(env)
+    held = ",".join(["-all", *(f"+{name}" for name in (*KERNEL, "setuid", "setgid"))])
+    daemon = env.spliced(env.backend().address, spliced={"user": "nobody"},
+                         prefix=("setpriv", "--bounding-set", held, "--inh-caps", held))
+    echo(env, daemon.address())
+    assert os.stat(daemon.control_path).st_uid == 0
+    lines = [line for line in daemon.log() if "CAP_CHOWN" in line]
+    assert len(lines) == 1, daemon.log_tail()
+    assert lines[0].endswith(f" warning control: {daemon.control_path} stays root's, and only root may "
+                             "use splicectl: chown: Operation not permitted: CAP_CHOWN is missing")
+
+
+def test_access_log_that_cannot_be_given_away(env):
+    """Without CAP_CHOWN the new user makes the file."""
+    only_root(env)
+    held = ",".join(["-all", *(f"+{name}" for name in (*KERNEL, "setuid", "setgid", "dac_override"))])
+    path = env.tmp / "access.log"
+    daemon = env.spliced(env.backend().address, spliced={"user": "nobody", "access_log": path},
+                         prefix=("setpriv", "--bounding-set", held, "--inh-caps", held))
+    with connect(daemon.address()) as client:
+        client.sendall(b"x")
+        assert read_exactly(client, 1) == b"x"
+    wait_until(lambda: path.read_text(encoding="utf-8").count("\n") == 1, 5, "a line in the file")
+    assert os.stat(path).st_uid == pwd.getpwnam("nobody").pw_uid
+
+
+def test_score_of_the_unit(env):
+    """systemd's own judgement: 1.7 at most."""
+    if not shutil.which("systemd-analyze"):
+        env.skip("systemd-analyze is not installed")
+    found = process.run("systemd-analyze", "security", "--offline=yes", UNIT).stdout
+    score = re.search(r"Overall exposure level for spliced.service: ([\d.]+)", found)
+    assert score and float(score[1]) <= 1.7, found
+    env.note(f"score {score[1]}")
