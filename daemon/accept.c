@@ -333,5 +333,9 @@ void accept_serve(struct worker *w, struct setup *s)
 
 void accept_stop(struct worker *w, struct setup *s)
 {
+	/* One that was never set up, because something before it failed, accepts nothing; whose the
+	 * sockets are closes them. */
+	if (!w->daemon)
+		return;
 	each_of_setup(w, s, stop);
 }

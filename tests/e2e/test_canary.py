@@ -41,3 +41,14 @@ def test_nothing_is_run_after_what_settles_it(env):
     assert done.returncode == 1, done
     names = [check["name"] for check in json.loads(done.stdout)["checks"]]
     assert "programs" in names and "canary_burst" not in names, names
+
+
+@case(engines=("kernel",))
+def test_no_fallback(env):
+    """engine = kernel, and the canary fails: an error, and an end in good order."""
+    daemon = env.spliced(env.backend().address, start=False, environment={"SPLICED_DEBUG": "no-trim"})
+    done = process.run(daemon.binary, "-c", daemon.config_path, check=False,
+                       env=daemon.environment)
+    assert done.returncode == 1, done
+    assert "engine = kernel: the kernel engine is off: canary_" in done.stderr, done.stderr
+    assert "killed by" not in done.stderr, done.stderr
