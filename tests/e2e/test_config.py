@@ -227,3 +227,80 @@ def test_user_that_does_not_exist(env):
     path.write_text(config_text(sections), encoding="utf-8")
     done = spliced(env, "-c", path)
     assert done.returncode != 0 and "nobody-of-that-name" in done.stderr, done
+
+
+# ---- what the guides show ------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def fragments(path):
+    """Indented blocks of a page that begin with a section of a configuration."""
+    text = path.read_text(encoding="utf-8")
+    for block in re.findall(r"(?:^(?: {4}.*)?\n)+", text, re.M):
+        lines = [line[4:] for line in block.splitlines()]
+        for start, line in enumerate(lines):
+            if re.match(r"\[(spliced|listener [\w-]+|pool [\w-]+)\]$", line):
+                yield "\n".join(lines[start:]) + "\n"
+                break
+
+
+def completed(fragment):
+    """The same with what a fragment leaves out: addresses, pools, and who uses a pool."""
+    pools = re.findall(r"^\[pool (.*)\]", fragment, re.M)
+    used = re.findall(r"^pool = (.*)|-> (.*)$", fragment, re.M)
+    used = [a or b for a, b in used]
+    if not re.search(r"^bind = ", fragment, re.M):
+        fragment = re.sub(r"^(\[listener .*\])$", r"\1\nbind = 127.0.0.1:0", fragment, flags=re.M)
+    if "[listener" in fragment and not used:
+        fragment = re.sub(r"^(\[listener .*\])$", r"\1\npool = rest", fragment, flags=re.M)
+        used.append("rest")
+    for pool in sorted(set(used) - set(pools)):
+        fragment += f"\n[pool {pool}]\nserver = a 127.0.0.1:1\n"
+    for number, pool in enumerate(pools):
+        if pool not in used:
+            fragment += f"\n[listener of{number}]\nprotocol = http\nbind = 127.0.0.1:0\npool = {pool}\n"
+    if "[listener" not in fragment:
+        fragment += ("\n[listener rest]\nbind = 127.0.0.1:0\npool = rest\n"
+                     "\n[pool rest]\nserver = a 127.0.0.1:1\n")
+    return fragment
+
+
+@case(engines=())
+def test_configurations_in_the_guides_are_valid(env):
+    number = 0
+    for page in (*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"):
+        for fragment in fragments(page):
+            number += 1
+            path = env.tmp / f"{page.stem}{number}.conf"
+            path.write_text(completed(fragment), encoding="utf-8")
+            done = spliced(env, "-t", "-o", "spliced.user=", "-c", path)
+            assert done.returncode == 0 and "does nothing" not in done.stderr, \
+                f"{page.name}:\n{completed(fragment)}\n{done.stderr}"
+    assert number >= 5, number
+    env.note(f"{number} configurations")
+
+
+@case(engines=())
+def test_what_others_are_called_here(env):
+    """The tables for those who come from elsewhere name options, values and commands that exist."""
+    guide = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    known = "".join(run(*command, timeout=10).stdout for command in (
+        (env.binary("spliced"), "--print-sample"), (env.binary("spliced"), "--help"),
+        (env.binary("splicectl"), "--help")))
+    options = set(re.findall(r"^[;# ]*([a-z_0-9]+) =", known, re.M))
+    options |= set(re.findall(r"^# - ([a-z_]+):", known, re.M))
+    checked = 0
+    for name in ("HAProxy", "nginx"):
+        section = guide.split(f"\n## Coming from {name}\n")[1].split("\n## ")[0]
+        for row in re.findall(r"^\| (?!---).* \|$", section, re.M)[1:]:
+            for span in re.findall(r"`([^`]+)`", row.strip("| ").split(" | ")[-1]):
+                key = re.match(r"([a-z_0-9]+) =", span)
+                if key:
+                    assert key[1] in options, f"{name}: {span}"
+                elif re.fullmatch(r"[a-z0-9_]+", span):
+                    assert re.search(rf"\b{span}\b", known), f"{name}: {span}"
+                else:
+                    continue
+                checked += 1
+    assert checked > 60, checked
