@@ -94,6 +94,7 @@ BPF_ARCH := $(shell uname -m)-linux-gnu
 
 $(BUILD)/splice.bpf.o: bpf/lane-math.h bpf/splice-api.h
 $(BUILD)/bypass.bpf.o: $(wildcard bpf/bypass-*.h)
+$(BUILD)/intercept.bpf.o $(BUILD)/mark.bpf.o: bpf/intercept-api.h
 
 $(BUILD)/%.bpf.o: bpf/%.bpf.c bpf/kernel-types.h
 	@mkdir -p $(@D)
@@ -109,6 +110,8 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 
 $(BUILD)/daemon/splice/maps.o: $(BUILD)/splice.skel.h
 $(BUILD)/daemon/bypass/maps.o: $(BUILD)/bypass.skel.h
+$(BUILD)/daemon/intercept/programs.o: $(BUILD)/intercept.skel.h
+$(BUILD)/daemon/intercept/mark.o: $(BUILD)/mark.skel.h
 
 # The status page, one file of its parts, as a text in C.
 PAGE := daemon/report/page
@@ -164,6 +167,8 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(DAEMON_OBJ) $(filter-out %/main
 
 $(FUZZ)/daemon/splice/maps.o: $(BUILD)/splice.skel.h
 $(FUZZ)/daemon/bypass/maps.o: $(BUILD)/bypass.skel.h
+$(FUZZ)/daemon/intercept/programs.o: $(BUILD)/intercept.skel.h
+$(FUZZ)/daemon/intercept/mark.o: $(BUILD)/mark.skel.h
 $(FUZZ)/daemon/report/page.o: $(BUILD)/page.inc
 
 $(FUZZ)/%.o: %.c
@@ -262,7 +267,7 @@ empty    :=
 CALLS     = $(subst $(empty) $(empty),;,$(addprefix ::,$(FALLIBLE) $(OURS)))
 TIDY_ARGS = -std=gnu17 $(CPPFLAGS) $(shell pkg-config --cflags $(PKGS))
 
-lint: $(BUILD)/splice.skel.h $(BUILD)/bypass.skel.h $(DAEMON_OBJ) $(CTL_OBJ)
+lint: $(addprefix $(BUILD)/,splice.skel.h bypass.skel.h intercept.skel.h mark.skel.h) $(DAEMON_OBJ) $(CTL_OBJ)
 	SPLICED_BUILD=$(BUILD) tests/unit/test_layers
 	clang-format --dry-run -Werror $(C_FILES)
 	clang-tidy --quiet --checks='-*,bugprone-unused-return-value' --config="{WarningsAsErrors: '*', \

@@ -10,6 +10,7 @@
 #include "binding.h"
 #include "conn.h"
 #include "daemon.h"
+#include "interception.h"
 #include "listener.h"
 #include "log.h"
 #include "session.h"
@@ -167,12 +168,18 @@ static void refuse_for_memory(struct worker *w, struct listener *l, int fd, uint
 void accept_session(struct worker *w, struct listener *l, int fd, uint32_t slot,
 		    const struct addr *client, bool denied)
 {
+	struct addr *original =
+	    l->intercepts ? interception_original(w->daemon->interception, fd, client) : NULL;
+
 	atomic_fetch_add(&l->account->total, 1);
 	stat_inc(&w->stats.sessions_total);
-	if (memory_refuses(&w->daemon->memory) && !listener_tells(l))
+	if (memory_refuses(&w->daemon->memory) && !listener_tells(l)) {
 		refuse_for_memory(w, l, fd, slot, client);
-	else if (!session_start(&w->home, l, fd, slot, client, denied, sniff_start))
+		free(original);
+	} else if (!session_start(&w->home, l, fd, slot, client, original, denied, sniff_start)) {
 		no_memory(w, l, fd, slot, client);
+		free(original);
+	}
 }
 
 /* One connection. False: stop for this turn. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "util.h"
 
@@ -62,4 +63,15 @@ int cgroup_own_path(char *buf, size_t size)
 	if (stat(buf, &st) < 0 && snprintf(buf, size, "%s", mount) >= (int)size)
 		return -ENAMETOOLONG;
 	return 0;
+}
+
+bool cgroup_is_root(const char *path)
+{
+	char file[4200];
+
+	(void)snprintf(file, sizeof(file), "%s/cgroup.controllers", path);
+	if (access(file, F_OK) < 0)
+		return false;
+	(void)snprintf(file, sizeof(file), "%s/cgroup.type", path);
+	return access(file, F_OK) < 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -10,3 +11,5 @@
  * or another negative errno.
  */
 int cgroup_own_path(char *buf, size_t size);
+/* Whether the folder is the root of all cgroups: the one that has no type. */
+bool cgroup_is_root(const char *path);

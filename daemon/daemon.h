@@ -16,8 +16,10 @@
 struct bypass_maps;
 struct checks;
 struct config;
+struct interception;
 struct link;
 struct maps;
+struct mark;
 struct session;
 struct tally;
 struct worker;
@@ -30,6 +32,8 @@ struct daemon {
 	struct link *link;          /* to the parent; NULL: there is none */
 	struct maps *maps;          /* NULL: the kernel engine is off */
 	struct bypass_maps *bypass; /* NULL: there is no bypass */
+	struct interception *interception; /* NULL: nothing is to be intercepted */
+	struct mark *mark;                 /* of its sockets; NULL: others may intercept them */
 	struct worker *workers;
 	unsigned int n_workers;
 	struct slots slots;

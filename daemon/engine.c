@@ -7,6 +7,8 @@
 #include "config/config.h"
 #include "daemon.h"
 #include "doctor/doctor.h"
+#include "intercept/mark.h"
+#include "interception.h"
 #include "log.h"
 #include "splice/maps.h"
 
@@ -30,6 +32,22 @@ static void open_bypass(struct daemon *d, struct doctor *doctor, unsigned int wo
 		doctor_load_bypass(doctor, &o, &d->bypass);
 }
 
+/* It concerns who intercepts, this daemon or another one. Where it may not be had, nobody is told
+ * who did not ask for it. */
+static void open_mark(struct daemon *d)
+{
+	char why[256];
+
+	if (mark_open(&d->mark, why) == 0)
+		return;
+	if (d->config->n_intercepts)
+		log_warn("the daemon's sockets have no mark, by which interception would leave "
+			 "them alone: %s",
+			 why);
+	else
+		log_debug("the daemon's sockets have no mark: %s", why);
+}
+
 int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers)
 {
 	const struct config *c = d->config;
@@ -40,6 +58,7 @@ int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers)
 				 .collecting = !c->engage_after};
 
 	doctor_begin(doctor, c->engine);
+	open_mark(d);
 	open_bypass(d, doctor, workers);
 	if (c->engine == ENGINE_COPY)
 		return 0;
@@ -79,4 +98,16 @@ int engine_prove(struct daemon *d, struct doctor *doctor)
 	maps_close(d->maps);
 	d->maps = NULL;
 	return 0;
+}
+
+int engine_intercept(struct daemon *d, struct doctor *doctor)
+{
+	const struct config *c = d->config;
+	char why[256];
+
+	if (!c->n_intercepts)
+		return 0;
+	if (d->debug & SPLICE_DEBUG_NO_CANARY || doctor_try_interception(doctor, why))
+		return interception_open(c, d->mark, &d->interception);
+	return interception_refuse(c, why);
 }

@@ -15,5 +15,11 @@ bool engine_wants_bypass(const struct config *c);
 /* Loads the programs, unless they are not wanted: d->maps stays NULL where they cannot be had.
  * Needs privileges. 0, or a negative errno after logging that `engine = kernel` cannot be. */
 int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers);
+/*
+ * Tries interception, if any is wanted, and loads what it takes: see interception_open(). Needs
+ * privileges, and the listeners' sockets. 0, or a negative errno after logging that it cannot be
+ * had and is required.
+ */
+int engine_intercept(struct daemon *d, struct doctor *doctor);
 /* Tries them, and unloads them if they fail. The same, without privileges. */
 int engine_prove(struct daemon *d, struct doctor *doctor);

@@ -55,6 +55,16 @@ static void account_unref(struct listener_account *a)
 	free(a);
 }
 
+static bool asks_destination(const struct listener_config *c)
+{
+	for (size_t i = 0; i < c->n_routes; i++)
+		for (size_t j = 0; j < c->routes[i].n_matches; j++)
+			if (c->routes[i].matches[j].kind == MATCH_DESTINATION ||
+			    c->routes[i].matches[j].kind == MATCH_PORT)
+				return true;
+	return false;
+}
+
 int listener_init(struct listener *l, struct setup *setup, struct pool **pools,
 		  const struct listener_config *config, unsigned int n_workers,
 		  const struct listener *was)
@@ -64,6 +74,7 @@ int listener_init(struct listener *l, struct setup *setup, struct pool **pools,
 	if (config->pool_index != SIZE_MAX)
 		l->pool = pools[config->pool_index];
 	l->tunnels_h2 = listener_config_tunnels_h2(config);
+	l->asks_destination = asks_destination(config);
 	l->account = was ? was->account : account_new(config->name, n_workers);
 	if (was)
 		l->account->refs++;

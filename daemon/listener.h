@@ -45,6 +45,8 @@ struct listener {
 	struct pool *pool;   /* where no route matches; NULL: refuse */
 	struct routes *routes;
 	bool tunnels_h2;           /* HTTP/2 is forwarded, not refused */
+	bool asks_destination;     /* some route looks at where clients wanted to go */
+	bool intercepts;           /* connects of other programs come here; set by the setup */
 	struct binding **bindings; /* n_binds: where its clients connect to; binding.h fills them
 				      in, and they may be gone when the setup is not the newest */
 	uint64_t silence; /* ns for which its sessions may be silent; UINT64_MAX: for ever */

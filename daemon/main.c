@@ -185,6 +185,7 @@ static bool try_engine(bool json)
 	    .max_sessions = 16, .workers = 1, .numa_node = -1, .collecting = true};
 	struct maps *maps = NULL;
 	struct doctor d;
+	char why[256];
 	json_t *answer;
 	bool works;
 
@@ -195,6 +196,7 @@ static bool try_engine(bool json)
 		doctor_canary(&d, maps);
 	maps_close(maps);
 	try_bypass(&d);
+	(void)doctor_try_interception(&d, why);
 	answer = doctor_json(&d);
 	if (json && answer)
 		(void)json_dumpf(answer, stdout, JSON_INDENT(2));

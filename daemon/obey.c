@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "interception.h"
 #include "log.h"
 #include "reload.h"
 #include "report/control.h"
@@ -76,6 +77,7 @@ static void begin_drain(struct run *r)
 			     .tv_usec = (suseconds_t)(grace % NSEC_PER_SEC / 1000)};
 
 	atomic_store(&r->daemon.draining, true);
+	interception_ready(r->daemon.interception, false);
 	/* It cannot fail: open_base() has reserved its place in the heap. */
 	(void)evtimer_add(r->grace, &tv);
 	drain_workers(r);
@@ -147,6 +149,7 @@ static void retire(struct run *r)
 	log_info("another worker is ready: draining %u sessions", slots_used(&r->daemon.slots));
 	r->retiring = true;
 	r->daemon.handing_over = true;
+	interception_ready(r->daemon.interception, false);
 	oneshot_stop(control_server(r->commands.control));
 	oneshot_stop(status_server(r->status));
 	/* Its place is reserved, too. */
@@ -174,6 +177,7 @@ static void heed(struct run *r, int sig)
 static void serve(struct run *r)
 {
 	daemon_serve(&r->daemon);
+	interception_ready(r->daemon.interception, true);
 	oneshot_accept(control_server(r->commands.control));
 	oneshot_accept(status_server(r->status));
 }
@@ -253,6 +257,7 @@ static void on_parent_gone(void *arg)
 	log_error("the parent process is gone: ending %u sessions at once",
 		  slots_used(&r->daemon.slots));
 	r->orphan = true;
+	interception_ready(r->daemon.interception, false);
 	if (pthread_create(&thread, NULL, end_orphan, NULL) != 0)
 		_exit(1);
 	(void)pthread_detach(thread); /* cannot fail: it is there */

@@ -12,6 +12,7 @@
 #include "daemon.h"
 #include "engine.h"
 #include "health/checks.h"
+#include "interception.h"
 #include "log.h"
 #include "parent/link.h"
 #include "setup.h"
@@ -147,6 +148,7 @@ static void commit(struct reload *r, struct setup *s)
 	d->retiring = d->setup;
 	d->setup = s;
 	d->config = c;
+	interception_aim(d->interception, s);
 	addresses_retire(r->addresses);
 	/* Who is not checked for want of memory is told there, and used all the same. */
 	if (d->checks)

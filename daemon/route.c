@@ -163,6 +163,11 @@ static bool alpn_holds(const struct route_match *m, const struct route_query *q)
 	return false;
 }
 
+static bool is_port(const struct route_match *m, uint16_t port)
+{
+	return port >= m->first && port <= m->last;
+}
+
 static bool holds(const struct route_match *m, const struct route_query *q)
 {
 	size_t len;
@@ -183,7 +188,11 @@ static bool holds(const struct route_match *m, const struct route_query *q)
 	case MATCH_HEADER:
 		return q->header && q->header(q->arg, m->text, m->value);
 	case MATCH_SOURCE:
-		return q->src && cidr_match(&m->source, q->src);
+		return q->src && cidr_match(&m->network, q->src);
+	case MATCH_DESTINATION:
+		return q->dst && cidr_match(&m->network, q->dst);
+	case MATCH_PORT:
+		return q->dst && is_port(m, addr_port(q->dst));
 	default:
 		return false;
 	}

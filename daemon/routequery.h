@@ -16,6 +16,7 @@ struct route_query {
 	const char *alpn; /* names as on the wire, each after its length */
 	uint16_t alpn_len;
 	const struct addr *src;
+	const struct addr *dst; /* where the client wanted to go */
 	/* Whether there is such a header field, with this value unless it is NULL. */
 	bool (*header)(void *arg, const char *name, const char *value);
 	void *arg;

@@ -13,6 +13,8 @@
 #include "conn.h"
 #include "engine.h"
 #include "health/checks.h"
+#include "intercept/mark.h"
+#include "interception.h"
 #include "log.h"
 #include "obey.h"
 #include "parent/heritage.h"
@@ -232,6 +234,8 @@ static int set_up(struct run *r)
 	if (!err)
 		err = daemon_listen(&r->daemon);
 	if (!err)
+		err = engine_intercept(&r->daemon, &r->doctor);
+	if (!err)
 		err = open_status(r);
 	if (!err && c->control)
 		err = open_control(r);
@@ -248,12 +252,13 @@ static int set_up(struct run *r)
 	return err;
 }
 
-static void say_ready(const struct run *r)
+static void say_ready(struct run *r)
 {
 	const struct doctor *doctor = &r->doctor;
 	char text[ADDR_STR_MAX];
 
 	bindings_say(r->daemon.setup);
+	interception_aim(r->daemon.interception, r->daemon.setup);
 	if (r->status)
 		log_info("status: http://%s/ (metrics, healthz, readyz)",
 			 addr_format(status_address(r->status), text));
@@ -289,6 +294,7 @@ static void tear_down(struct run *r)
 {
 	struct maps *maps = r->daemon.maps;
 	struct bypass_maps *bypass = r->daemon.bypass;
+	struct mark *mark = r->daemon.mark;
 
 	reload_fini(&r->reload);
 	commands_close(&r->commands);
@@ -296,7 +302,9 @@ static void tear_down(struct run *r)
 	tally_fini(&r->tally);
 	metrics_free(r->metrics);
 	checks_stop(&r->checks);
+	interception_close(r->daemon.interception);
 	daemon_fini(&r->daemon);
+	mark_close(mark);
 	addresses_stop(&r->addresses);
 	maps_close(maps);
 	bypass_maps_close(bypass);

@@ -182,6 +182,19 @@ struct session_about *session_about(struct session *s)
 	return s->about;
 }
 
+const struct addr *session_destination(const struct session *s, struct addr *buf)
+{
+	if (s->about && s->about->dst.len)
+		return &s->about->dst;
+	if (s->original)
+		return s->original;
+	*buf = (struct addr){.len = sizeof(buf->un)};
+	if (getsockname(s->client_conn.fd, &buf->sa, &buf->len) < 0)
+		return NULL;
+	addr_unmap(buf);
+	return buf;
+}
+
 bool session_finds_no_room(struct session *s)
 {
 	struct home *h = s->home;
@@ -194,7 +207,8 @@ bool session_finds_no_room(struct session *s)
 }
 
 bool session_start(struct home *home, struct listener *l, int fd, uint32_t slot,
-		   const struct addr *client, bool denied, void (*begin)(struct session *s))
+		   const struct addr *client, struct addr *original, bool denied,
+		   void (*begin)(struct session *s))
 {
 	struct session *s = calloc(1, sizeof(*s));
 
@@ -205,6 +219,7 @@ bool session_start(struct home *home, struct listener *l, int fd, uint32_t slot,
 	setup_join(l->setup, home);
 	s->id = atomic_fetch_add(home->last_id, 1) + 1;
 	s->splice.slot = slot;
+	s->original = original;
 	s->denied = denied;
 	s->began_ns = home->loop->now;
 	init_streams(s);
@@ -408,6 +423,7 @@ void session_free(struct session *s)
 	if (s->about)
 		free(s->about->tlvs);
 	free(s->about);
+	free(s->original);
 	conn_free(s->conns[SIDE_BACKEND]);
 	slots_give(s->home->slots, s->splice.slot);
 	listener_session_ended(s->listener);

@@ -56,6 +56,8 @@ struct session {
 	struct pool *pool;           /* NULL: not routed yet, or refused */
 	struct http *http;           /* requests, or the one that has become a tunnel */
 	struct session_about *about; /* NULL: nothing was sniffed */
+	struct addr *original;       /* where its client wanted to go when its connect was
+					intercepted; NULL: it was not */
 	struct dial *dial;           /* a server is being connected; NULL: none */
 	struct server *server;       /* the one connected, counted in there; NULL: none */
 	struct conn *conns[2];       /* by enum side; the backend's is NULL when there is none */
@@ -94,12 +96,14 @@ static inline struct session *session_of(const struct stream *s)
 }
 
 /*
- * Begins a session with an accepted socket and a slot, both of which it owns from now on; `begin`
- * has it speak its first protocol. The listener has counted it in already. A `denied` client of
+ * Begins a session with an accepted socket, a slot, and where its client wanted to go (malloc'ed;
+ * NULL: its connect was not intercepted), all of which it owns from now on; `begin` has it speak
+ * its first protocol. The listener has counted it in already. A `denied` client of
  * HTTP gets a response that says so. False: out of memory, and nothing was taken.
  */
 bool session_start(struct home *home, struct listener *l, int fd, uint32_t slot,
-		   const struct addr *client, bool denied, void (*begin)(struct session *s));
+		   const struct addr *client, struct addr *original, bool denied,
+		   void (*begin)(struct session *s));
 /* Whether memory_max is so near that a client of HTTP, or of what may be HTTP, which has not been
  * served yet is refused. Then it is counted and noted as that. */
 bool session_finds_no_room(struct session *s);
@@ -112,6 +116,11 @@ void session_speak(struct session *s, const struct protocol *next);
 void session_move(struct session *s, struct listener *l);
 /* What the first bytes said; allocates it. NULL: out of memory, and the session has ended. */
 struct session_about *session_about(struct session *s);
+/*
+ * Where its client wanted to go: as a PROXY header says it, or an intercepted connect, or else the
+ * address that the client has connected to. Found at `buf`, or elsewhere. NULL: nobody knows.
+ */
+const struct addr *session_destination(const struct session *s, struct addr *buf);
 /* Has it connected to a server: its protocol is told `connected`, or `dial_failed`. */
 void session_dial(struct session *s, const struct dial_plan *plan);
 /* It needs the server that is connected, or being connected, no more. */

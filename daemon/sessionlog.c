@@ -31,7 +31,7 @@ static void add_alpn(struct access_entry *e, const struct session_about *about, 
 
 static void write_line(const struct session *s)
 {
-	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX], alpn[256];
+	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX], original[ADDR_STR_MAX], alpn[256];
 	const struct stream *up = &s->streams[UP], *down = &s->streams[DOWN];
 	const struct server *server = session_server(s);
 	const struct addr *where = session_backend(s);
@@ -57,6 +57,8 @@ static void write_line(const struct session *s)
 		access_text(&e, "sni", *s->about->sni ? s->about->sni : NULL);
 		add_alpn(&e, s->about, alpn);
 	}
+	if (s->original)
+		access_text(&e, "original", addr_format(s->original, original));
 	if (s->no_room)
 		access_text(&e, "reason", "memory");
 	access_text(&e, "end", session_end_str[s->end]);

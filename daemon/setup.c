@@ -91,6 +91,8 @@ static int make_listeners(struct setup *s, unsigned int n_workers, const struct 
 		if (listener_init(&s->listeners[s->n_listeners++], s, s->pools, c, n_workers,
 				  at == SIZE_MAX ? NULL : &was->listeners[at]) < 0)
 			return -1;
+		s->listeners[s->n_listeners - 1].intercepts =
+		    config_intercepts_to(s->config, c->name);
 	}
 	return 0;
 }

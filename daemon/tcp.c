@@ -70,7 +70,8 @@ void tcp_dial(struct session *s, struct pool *pool)
 {
 	struct dial_plan plan = {.pool = pool,
 				 .silence = s->listener->silence,
-				 .bypass = listener_bypasses(s->listener)};
+				 .bypass = listener_bypasses(s->listener),
+				 .original = s->original};
 
 	s->pool = pool;
 	plan.speaks = has_spoken(s);

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "../cgroup.h"
+#include "../netns.h"
 #include "../util.h"
 #include "bypass.skel.h"
 
@@ -102,18 +103,6 @@ static int attach(struct bypass_maps *m, const struct bypass_maps_options *o, ch
 	return err;
 }
 
-/* The cookie of the daemon's network namespace; 0: unknown. */
-static uint64_t own_netns(void)
-{
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
-		return 0;
-	return cookie;
-}
-
 /*
  * A program that sleeps in a blocking recv() of plain TCP would not be woken by what is sent to it
  * directly: where such programs are bypassed, their sockets are in `joined` from the beginning.
@@ -126,7 +115,7 @@ static int load(struct bypass_maps *m, const struct bypass_maps_options *o, char
 	m->skeleton = bypass_bpf__open();
 	err = m->skeleton ? set_sizes(m->skeleton, o) : -errno;
 	if (!err && !o->blocking)
-		m->skeleton->rodata->late_netns = own_netns();
+		m->skeleton->rodata->late_netns = netns_cookie();
 	if (!err) {
 		step = "loading the bypass's programs";
 		err = bypass_bpf__load(m->skeleton);

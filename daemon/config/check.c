@@ -2,13 +2,13 @@
 /* What only the whole file shows to be wrong. */
 #include <errno.h>
 #include <grp.h>
-#include <limits.h>
 #include <pwd.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "../cgroup.h"
 #include "check.h"
 #include "file.h"
+#include "intercepts.h"
 #include "matchers.h"
 #include "text.h"
 #include "units.h"
@@ -59,6 +59,9 @@ static void check_names(struct config_file *f)
 	check_unique(f, &(struct named){"listener", c->listeners, c->n_listeners,
 					sizeof(*c->listeners),
 					offsetof(struct listener_config, where)});
+	check_unique(f, &(struct named){"intercept", c->intercepts, c->n_intercepts,
+					sizeof(*c->intercepts),
+					offsetof(struct intercept_config, where)});
 	check_unique(f, &(struct named){"pool", c->pools, c->n_pools, sizeof(*c->pools),
 					offsetof(struct pool_config, where)});
 	for (size_t i = 0; i < c->n_pools; i++)
@@ -97,11 +100,13 @@ static void check_routes(struct config_file *f, struct listener_config *l)
 		if (r->pool_index == SIZE_MAX)
 			unknown_pool(f, "route", r->pool, r->where.line);
 		if (m)
-			file_error(f, r->where.line,
-				   "route: %s: is not seen with protocol = %s; allowed: src with "
-				   "any protocol, sni and alpn with tls or auto, the others with "
-				   "http or auto",
-				   match_kind_str[m->kind], protocol_str[l->protocol]);
+			file_error(
+			    f, r->where.line,
+			    "route: %s: is not seen with protocol = %s; allowed: src, dst and "
+			    "dport with any protocol, sni and alpn with tls or auto, the others "
+			    "with "
+			    "http or auto",
+			    match_kind_str[m->kind], protocol_str[l->protocol]);
 	}
 }
 
@@ -343,21 +348,14 @@ static void check_owners(struct config_file *f)
 	}
 }
 
-/* The root of all cgroups holds every program of the host: no slip may choose it. It is the one
- * that has no type. */
+/* The root of all cgroups holds every program of the host: no slip may choose it. */
 static void check_bypass_cgroup(struct config_file *f)
 {
 	const char *path = f->config->bypass_cgroup;
 	int line = f->lines[OPTION_ID_SPLICED_bypass_cgroup];
-	char file[PATH_MAX];
 
-	if (!path || !*path || line <= 0 || f->lines[OPTION_ID_SPLICED_bypass_trust] > 0)
-		return;
-	(void)snprintf(file, sizeof(file), "%s/cgroup.controllers", path);
-	if (access(file, F_OK) < 0)
-		return;
-	(void)snprintf(file, sizeof(file), "%s/cgroup.type", path);
-	if (access(file, F_OK) == 0)
+	if (!path || !*path || line <= 0 || f->lines[OPTION_ID_SPLICED_bypass_trust] > 0 ||
+	    !cgroup_is_root(path))
 		return;
 	file_error(f, line,
 		   "bypass_cgroup: %s is the root, with every program of this host; allowed: one "
@@ -378,6 +376,7 @@ void check_file(struct config_file *f)
 	check_order(f, OPTION_ID_SPLICED_bypass_low, OPTION_ID_SPLICED_bypass_high,
 		    "bypass_low < bypass_high");
 	check_bypass_cgroup(f);
+	check_intercepts(f);
 	check_owners(f);
 
 	/* A listener whose section was not understood has been blamed. */

@@ -14,6 +14,7 @@
 #include "../addr.h"
 #include "../log.h"
 #include "accept.h"
+#include "destination.h"
 #include "statuses.h"
 
 enum engine_choice { ENGINE_AUTO, ENGINE_KERNEL, ENGINE_COPY, _ENGINE_CHOICE_MAX };
@@ -71,6 +72,11 @@ enum traceparent_mode {
 };
 extern const char *const traceparent_mode_str[_TRACEPARENT_MODE_MAX];
 
+/* What becomes of connects that cannot be intercepted: they go where they were to go, or are
+ * refused. */
+enum intercept_mode { INTERCEPT_WHILE_READY, INTERCEPT_REQUIRE, _INTERCEPT_MODE_MAX };
+extern const char *const intercept_mode_str[_INTERCEPT_MODE_MAX];
+
 /* What is done with clients that speak HTTP/2 without being asked. */
 enum h2_mode { H2_AUTO, H2_NO, H2_TUNNEL, _H2_MODE_MAX };
 extern const char *const h2_mode_str[_H2_MODE_MAX];
@@ -114,6 +120,7 @@ enum endpoint_kind {
 	ENDPOINT_ADDR,     /* a literal address */
 	ENDPOINT_NAME,     /* host:port, resolved at run time */
 	ENDPOINT_INTERNAL, /* internal:hello */
+	ENDPOINT_ORIGINAL, /* where the client wanted to go: original: */
 };
 
 /* Something that is valid and yet hardly meant. */
@@ -147,6 +154,8 @@ enum match_kind {
 	MATCH_PATH,
 	MATCH_METHOD,
 	MATCH_SOURCE,
+	MATCH_DESTINATION,
+	MATCH_PORT,
 	MATCH_HEADER,
 	_MATCH_KIND_MAX,
 };
@@ -159,7 +168,8 @@ struct route_match {
 	enum match_host host; /* of MATCH_SNI and MATCH_HOST */
 	char *text;           /* lower case for hosts; ".suffix" for HOST_SUFFIX */
 	char *value;          /* MATCH_HEADER: NULL if the field only has to be there */
-	struct cidr source;   /* MATCH_SOURCE */
+	struct cidr network;  /* MATCH_SOURCE, MATCH_DESTINATION */
+	uint16_t first, last; /* MATCH_PORT */
 };
 
 struct route_config {
@@ -246,6 +256,20 @@ struct listener_config {
 	unsigned int traceparent_sample; /* percent */
 };
 
+/* Connects of other programs that go to a listener. */
+struct intercept_config {
+	char *name;
+	int *written; /* as in struct config */
+	struct config_where where;
+	char *cgroup; /* its folder, or "self" */
+	bool whole_host;
+	struct destination *outbound, *except;
+	size_t n_outbound, n_except;
+	char *listener;
+	struct config_where listener_where;
+	enum intercept_mode intercept;
+};
+
 /* What a configuration is made of. Who loads one keeps this as long as there is such a one. */
 struct config_input {
 	const char *path;
@@ -305,6 +329,8 @@ struct config {
 	size_t n_listeners;
 	struct pool_config *pools;
 	size_t n_pools;
+	struct intercept_config *intercepts;
+	size_t n_intercepts;
 };
 
 /*
@@ -332,6 +358,12 @@ static inline void config_freep_(struct config **c)
  * host is known, and nothing in it is looked at, changed or counted.
  */
 bool listener_config_tunnels_h2(const struct listener_config *c);
+
+/* Takes n new [intercept NAME] sections, in an array that is to be freed; the old ones are freed.
+ */
+void intercepts_replace(struct config *c, struct intercept_config *all, size_t n);
+/* Whether an [intercept NAME] section sends connects to the listener of that name. */
+bool config_intercepts_to(const struct config *c, const char *listener);
 
 /* The options that differ and take effect at a restart only are in `fresh` what they are in `old`
  * afterwards: it is what is in effect. Writes their names, with commas between. 0 or -ENOMEM. */

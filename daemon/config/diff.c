@@ -119,6 +119,60 @@ static void keep_listeners(struct diff *d, const struct config *old, struct conf
 	free(all);
 }
 
+/* Whether it says what it said before. */
+static bool is_kept(struct diff *d, const struct intercept_config *old,
+		    const struct intercept_config *fresh)
+{
+	bool same = strcmp(old->name, fresh->name) == 0;
+
+	for (const struct option *o = option_next(SECTION_INTERCEPT, NULL); same && o;
+	     o = option_next(SECTION_INTERCEPT, o)) {
+		_cleanup_free_ char *a = values_of(o, old), *b = values_of(o, fresh);
+
+		if (!a || !b)
+			d->err = -ENOMEM;
+		same = a && b && strcmp(a, b) == 0;
+	}
+	return same;
+}
+
+static int copy_intercept(const struct intercept_config *old, struct intercept_config *to)
+{
+	int err = value_set_defaults(SECTION_INTERCEPT, to);
+
+	to->name = strdup(old->name);
+	to->written = calloc(_OPTION_ID_MAX, sizeof(*to->written));
+	if (!err && (!to->name || !to->written))
+		err = -ENOMEM;
+	for (const struct option *o = option_next(SECTION_INTERCEPT, NULL); !err && o;
+	     o = option_next(SECTION_INTERCEPT, o)) {
+		_cleanup_free_ char *values = values_of(o, old);
+
+		err = values ? set_values(o, to, values) : -ENOMEM;
+	}
+	return err;
+}
+
+/* If anything of these sections has changed, they are as they were before. */
+static void keep_intercepts(struct diff *d, const struct config *old, struct config *fresh)
+{
+	struct intercept_config *all;
+	size_t n = old->n_intercepts;
+	bool same = n == fresh->n_intercepts;
+
+	for (size_t i = 0; same && i < n; i++)
+		same = is_kept(d, &old->intercepts[i], &fresh->intercepts[i]);
+	if (same || d->err)
+		return;
+	name(d, "[intercept NAME]");
+	all = calloc(n + 1, sizeof(*all));
+	if (!all)
+		d->err = -ENOMEM;
+	for (size_t i = 0; !d->err && i < n; i++)
+		d->err = copy_intercept(&old->intercepts[i], &all[i]);
+	intercepts_replace(fresh, all, n);
+}
+
 int config_keep(const struct config *old, struct config *fresh, FILE *out)
 {
 	struct diff d = {.out = out};
@@ -128,5 +182,6 @@ int config_keep(const struct config *old, struct config *fresh, FILE *out)
 		fresh->engine = old->engine;
 	keep_section(&d, SECTION_SPLICED, old, fresh, NULL);
 	keep_listeners(&d, old, fresh);
+	keep_intercepts(&d, old, fresh);
 	return d.err;
 }

@@ -84,7 +84,8 @@ static void sample_option(const struct option *o, FILE *out)
 		sample_matchers(out);
 
 	if (o->example)
-		fprintf(out, "%s = %s\n", o->key, o->example);
+		fprintf(out, "%s%s = %s\n", sections[o->section].optional ? "#" : "", o->key,
+			o->example);
 	else
 		fprintf(out, "#%s =%s%s\n", o->key, *o->def ? " " : "", o->def);
 }
@@ -104,8 +105,8 @@ void config_print_sample(FILE *out)
 
 		fputc('\n', out);
 		print_comment(info->help, out);
-		fprintf(out, "[%s%s%s]\n", info->name, info->named ? " " : "",
-			info->named ? info->example : "");
+		fprintf(out, "%s[%s%s%s]\n", info->optional ? "#" : "", info->name,
+			info->named ? " " : "", info->named ? info->example : "");
 		for (const struct option *o = option_next(s, NULL); o; o = option_next(s, o))
 			sample_option(o, out);
 	}

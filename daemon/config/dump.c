@@ -89,4 +89,7 @@ void config_dump(const struct config *c, FILE *out)
 	for (size_t i = 0; i < c->n_pools; i++)
 		dump_section(c, SECTION_POOL, c->pools[i].name, &c->pools[i], c->pools[i].written,
 			     out);
+	for (size_t i = 0; i < c->n_intercepts; i++)
+		dump_section(c, SECTION_INTERCEPT, c->intercepts[i].name, &c->intercepts[i],
+			     c->intercepts[i].written, out);
 }

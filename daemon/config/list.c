@@ -60,6 +60,11 @@ static int parse_cidr(const char *text, void *item, struct text *why)
 	return cidr_parse(text, item, &problem) < 0 ? invalid(why, text, problem) : 0;
 }
 
+static int parse_destination(const char *text, void *item, struct text *why)
+{
+	return destination_parse(text, item, why);
+}
+
 static int parse_server(const char *text, void *item, struct text *why)
 {
 	return server_parse(text, item, why);
@@ -87,6 +92,7 @@ static const struct item {
     [OPTION_BINDS] = {parse_bind, sizeof(struct addr), false},
     [OPTION_NAMESERVERS] = {parse_nameserver, sizeof(struct addr), false},
     [OPTION_CIDRS] = {parse_cidr, sizeof(struct cidr), false},
+    [OPTION_DESTINATIONS] = {parse_destination, sizeof(struct destination), false},
     [OPTION_SERVERS] = {parse_server, sizeof(struct server_config), true},
     [OPTION_ROUTES] = {parse_route, sizeof(struct route_config), true},
     [OPTION_INCLUDES] = {parse_include, sizeof(struct include_config), false},
@@ -173,6 +179,9 @@ void list_format(const struct option *o, const void *base, size_t i, FILE *out)
 		break;
 	case OPTION_CIDRS:
 		fputs(cidr_format(item, buf), out);
+		break;
+	case OPTION_DESTINATIONS:
+		destination_format(item, out);
 		break;
 	case OPTION_ROUTES:
 		route_format(item, out);

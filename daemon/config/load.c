@@ -43,6 +43,25 @@ static void listener_clear(struct listener_config *l)
 	free(l->routes);
 }
 
+static void intercept_clear(struct intercept_config *i)
+{
+	free(i->name);
+	free(i->written);
+	free(i->cgroup);
+	free(i->outbound);
+	free(i->except);
+	free(i->listener);
+}
+
+void intercepts_replace(struct config *c, struct intercept_config *all, size_t n)
+{
+	for (size_t i = 0; i < c->n_intercepts; i++)
+		intercept_clear(&c->intercepts[i]);
+	free(c->intercepts);
+	c->intercepts = all;
+	c->n_intercepts = all ? n : 0;
+}
+
 struct config *config_new(void)
 {
 	_cleanup_config_ struct config *c = calloc(1, sizeof(*c));
@@ -61,6 +80,7 @@ void config_free(struct config *c)
 		listener_clear(&c->listeners[i]);
 	for (size_t i = 0; i < c->n_pools; i++)
 		pool_clear(&c->pools[i]);
+	intercepts_replace(c, NULL, 0);
 	for (size_t i = 0; i < c->n_warnings; i++) {
 		free(c->warnings[i].where);
 		free(c->warnings[i].text);

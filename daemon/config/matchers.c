@@ -18,9 +18,9 @@
 #define PATH_BYTES   1000
 
 const char *const match_kind_str[_MATCH_KIND_MAX] = {
-    [MATCH_SNI] = "sni",       [MATCH_ALPN] = "alpn",     [MATCH_HOST] = "host",
-    [MATCH_PATH] = "path",     [MATCH_METHOD] = "method", [MATCH_SOURCE] = "src",
-    [MATCH_HEADER] = "header",
+    [MATCH_SNI] = "sni",         [MATCH_ALPN] = "alpn",     [MATCH_HOST] = "host",
+    [MATCH_PATH] = "path",       [MATCH_METHOD] = "method", [MATCH_SOURCE] = "src",
+    [MATCH_DESTINATION] = "dst", [MATCH_PORT] = "dport",    [MATCH_HEADER] = "header",
 };
 
 const struct match_info match_infos[_MATCH_KIND_MAX] = {
@@ -34,6 +34,11 @@ const struct match_info match_infos[_MATCH_KIND_MAX] = {
     [MATCH_METHOD] = {"method:NAME", "the method of an HTTP request, in the same case. CONNECT is "
 				     "taken only by routes with method:CONNECT"},
     [MATCH_SOURCE] = {"src:NETWORK", "where the client is: 10.0.0.0/8, ::1 or unix, for example"},
+    [MATCH_DESTINATION] = {"dst:NETWORK",
+			   "where the client wanted to go: what a PROXY header says, "
+			   "or the destination of an intercepted connect, or "
+			   "else the address of this host that it connected to"},
+    [MATCH_PORT] = {"dport:PORT", "the port there, or ports: 8000-8999"},
     [MATCH_HEADER] = {"header:NAME[=VALUE]",
 		      "a field of an HTTP request's head, with exactly this value if one is "
 		      "written. May be written several times"},
@@ -156,8 +161,13 @@ static int parse_value(char *value, struct route_match *m, struct text *why, con
 			return wrong(why, word, "not the beginning of a path, which is a /");
 		return keep(m, value);
 	case MATCH_SOURCE:
-		if (cidr_parse(value, &m->source, &problem) < 0)
+	case MATCH_DESTINATION:
+		if (cidr_parse(value, &m->network, &problem) < 0)
 			return wrong(why, word, problem);
+		return 0;
+	case MATCH_PORT:
+		if (ports_parse(value, &m->first, &m->last) < 0)
+			return wrong(why, word, "not a port or FIRST-LAST, from 1 to 65535");
 		return 0;
 	default:
 		return -EINVAL;
@@ -212,10 +222,14 @@ static int compare_matches(const void *a, const void *b)
 	if (!order)
 		order = compare_text(x->value, y->value);
 	if (!order)
-		order = compare_number(x->source.family, y->source.family);
+		order = compare_number(x->first, y->first);
 	if (!order)
-		order = compare_number(x->source.prefix, y->source.prefix);
-	return order ? order : memcmp(x->source.bytes, y->source.bytes, sizeof(x->source.bytes));
+		order = compare_number(x->last, y->last);
+	if (!order)
+		order = compare_number(x->network.family, y->network.family);
+	if (!order)
+		order = compare_number(x->network.prefix, y->network.prefix);
+	return order ? order : memcmp(x->network.bytes, y->network.bytes, sizeof(x->network.bytes));
 }
 
 int route_compare(const struct route_config *a, const struct route_config *b)
@@ -338,6 +352,8 @@ static bool is_seen(enum match_kind kind, enum listener_protocol protocol)
 {
 	switch (kind) {
 	case MATCH_SOURCE:
+	case MATCH_DESTINATION:
+	case MATCH_PORT:
 		return true;
 	case MATCH_SNI:
 	case MATCH_ALPN:

@@ -29,8 +29,8 @@ static void add_server_syntax(struct text *t)
 		else
 			text_add(t, " [%s=%" PRIu64 "-%" PRIu64 "]", o->key, o->min, o->max);
 	}
-	text_add(t, ", where ADDRESS is IPV4:PORT, [IPV6]:PORT, HOST:PORT, unix:/PATH, unix:@NAME "
-		    "or internal:hello");
+	text_add(t, ", where ADDRESS is IPV4:PORT, [IPV6]:PORT, HOST:PORT, unix:/PATH, unix:@NAME, "
+		    "internal:hello or original:");
 }
 
 #define KEEPALIVE_ALLOWED \
@@ -47,6 +47,7 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_LOG] = log_place_allowed,
     [OPTION_KEEPALIVE] = KEEPALIVE_ALLOWED,
     [OPTION_NAME] = "the NAME of a [pool NAME] section",
+    [OPTION_LISTENER] = "the NAME of a [listener NAME] section",
     [OPTION_TOKEN] = "1 to 63 letters, digits or any of !#$%&'*+-.^_`|~",
     [OPTION_FIELD] = "the name of a field that HTTP and the other options do not use",
     [OPTION_TARGET] = "a path that starts with /, of at most 1024 printable bytes without blanks",
@@ -55,6 +56,7 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_BINDS] = "IPV4:PORT, [IPV6]:PORT, unix:/PATH or unix:@NAME",
     [OPTION_NAMESERVERS] = "IPV4, IPV4:PORT, IPV6 or [IPV6]:PORT",
     [OPTION_INCLUDES] = "paths of files, or patterns with *, ? or [...]",
+    [OPTION_DESTINATIONS] = DESTINATION_ALLOWED,
     [OPTION_CIDRS] = "networks like 10.0.0.0/8 or fd00::/8, addresses, or unix",
 };
 

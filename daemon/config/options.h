@@ -370,6 +370,29 @@ OPTION(POOL, reuse, reuse, ENUM, "safe", RELOAD,
        "if it may be sent again should the server close at that moment. always: all.",
        CHOICES(reuse_str))
 
+OPTION(INTERCEPT, cgroup, cgroup, FOLDER, NULL, RESTART,
+       "The folder of a cgroup (v2): connects of the programs in it, and in those below it, are looked at. "
+       "self: that of the daemon. What spliced itself connects is never intercepted.",
+       .word = "self", .example = "/sys/fs/cgroup/app.slice")
+OPTION_LIST(INTERCEPT, outbound, outbound, DESTINATIONS, NULL, RESTART,
+       "Which TCP connects are intercepted: by port, by network, or by both. Ports alone are those of "
+       "every address, those of this host among them.",
+       .example = "80, 443")
+OPTION_LIST(INTERCEPT, except, except, DESTINATIONS, "", RESTART,
+       "Which are not, even so.",
+       .may_be_empty = true)
+OPTION(INTERCEPT, listener, listener, LISTENER, NULL, RESTART,
+       "Where they go: a listener with an address of IPv4 for connects by IPv4, and one of IPv6 for those "
+       "by IPv6. server = NAME original: is where they were to go.",
+       .example = "web", .where = offsetof(struct intercept_config, listener_where))
+OPTION(INTERCEPT, intercept, intercept, ENUM, "while_ready", RESTART,
+       "What becomes of a connect that cannot be intercepted. while_ready: it goes where it was to go; so it "
+       "does while nobody accepts, and where this host cannot intercept at all. require: it is refused, and "
+       "the daemon does not start without.",
+       CHOICES(intercept_mode_str))
+OPTION(INTERCEPT, whole_host, whole_host, BOOL, "no", RESTART,
+       "Whether cgroup may be the root of all, and thereby every program of this host.")
+
 OPTION(SERVER, weight, weight, UINT, "1", RELOAD,
        "the server's share, relative to the others",
        .min = 1, .max = 256)

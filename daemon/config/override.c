@@ -10,8 +10,10 @@
 #include "names.h"
 #include "section.h"
 
-#define PREFIX  "SPLICED_"
-#define ALLOWED "spliced.KEY=VALUE, listener.NAME.KEY=VALUE or pool.NAME.KEY=VALUE"
+#define PREFIX "SPLICED_"
+#define ALLOWED                                                               \
+	"spliced.KEY=VALUE, listener.NAME.KEY=VALUE, pool.NAME.KEY=VALUE or " \
+	"intercept.NAME.KEY=VALUE"
 
 /* ---- both ------------------------------------------------------------------------------- */
 
@@ -113,8 +115,10 @@ static bool read_variable(const char *text, struct variable *v)
 	static const struct {
 		const char *prefix;
 		enum section section;
-	} prefixes[] = {
-	    {"LISTENER_", SECTION_LISTENER}, {"POOL_", SECTION_POOL}, {"", SECTION_SPLICED}};
+	} prefixes[] = {{"LISTENER_", SECTION_LISTENER},
+			{"POOL_", SECTION_POOL},
+			{"INTERCEPT_", SECTION_INTERCEPT},
+			{"", SECTION_SPLICED}};
 	const char *equals = strchr(text, '='), *rest = text + strlen(PREFIX);
 	size_t i = 0;
 
@@ -162,6 +166,8 @@ static const char *nth_name(const struct config *c, enum section section, size_t
 {
 	if (section == SECTION_LISTENER)
 		return i < c->n_listeners ? c->listeners[i].name : NULL;
+	if (section == SECTION_INTERCEPT)
+		return i < c->n_intercepts ? c->intercepts[i].name : NULL;
 	return i < c->n_pools ? c->pools[i].name : NULL;
 }
 

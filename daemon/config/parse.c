@@ -19,7 +19,7 @@
 #define LINE_BYTES 4096
 #define FILE_BYTES (16u << 20)
 #define BOM        "\xef\xbb\xbf"
-#define SECTIONS   "[spliced], [listener NAME] or [pool NAME]"
+#define SECTIONS   "[spliced], [listener NAME], [pool NAME] or [intercept NAME]"
 
 struct parser {
 	struct config_file *f;

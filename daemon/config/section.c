@@ -43,13 +43,30 @@ static void *new_pool(struct config_file *f, const char *name)
 	return pool->name && pool->written ? pool : NULL;
 }
 
+static void *new_intercept(struct config_file *f, const char *name)
+{
+	struct config *c = f->config;
+	struct intercept_config *i = array_grow(&c->intercepts, c->n_intercepts, sizeof(*i));
+
+	if (!i)
+		return NULL;
+	c->n_intercepts++;
+	i->where.line = f->line;
+	i->name = strdup(name);
+	f->lines = i->written = calloc(_OPTION_ID_MAX, sizeof(*i->written));
+	return i->name && i->written ? i : NULL;
+}
+
 void *section_begin(struct config_file *f, enum section section, const char *name)
 {
 	void *base;
 
 	if (section == SECTION_SPLICED)
 		return section_resume(f, section, NULL);
-	base = section == SECTION_LISTENER ? new_listener(f, name) : new_pool(f, name);
+	if (section == SECTION_LISTENER)
+		base = new_listener(f, name);
+	else
+		base = section == SECTION_POOL ? new_pool(f, name) : new_intercept(f, name);
 	if (base && value_set_defaults(section, base) == 0)
 		return base;
 	f->no_memory = true;
@@ -73,6 +90,11 @@ void *section_resume(struct config_file *f, enum section section, const char *na
 		if (strcmp(c->pools[i].name, name) == 0) {
 			f->lines = c->pools[i].written;
 			return &c->pools[i];
+		}
+	for (size_t i = 0; section == SECTION_INTERCEPT && i < c->n_intercepts; i++)
+		if (strcmp(c->intercepts[i].name, name) == 0) {
+			f->lines = c->intercepts[i].written;
+			return &c->intercepts[i];
 		}
 	return NULL;
 }
@@ -240,6 +262,11 @@ void sections_finish(struct config_file *f)
 		f->lines = p->written;
 		check_needed(f, SECTION_POOL, p->name, p->where.line);
 		warn_of_section(f, SECTION_POOL, p);
+	}
+	for (size_t i = 0; i < c->n_intercepts; i++) {
+		f->lines = c->intercepts[i].written;
+		check_needed(f, SECTION_INTERCEPT, c->intercepts[i].name,
+			     c->intercepts[i].where.line);
 	}
 	f->lines = c->written;
 }

@@ -9,6 +9,7 @@
 
 #define BLANKS   " \t"
 #define INTERNAL "internal:"
+#define ORIGINAL "original:"
 
 static void server_clearp_(struct server_config *s)
 {
@@ -66,6 +67,8 @@ int endpoint_parse(const char *text, struct endpoint *ret, const char **why)
 		e.host = strdup(text + strlen(INTERNAL));
 		if (!e.host)
 			return -ENOMEM;
+	} else if (strcmp(text, ORIGINAL) == 0) {
+		e.kind = ENDPOINT_ORIGINAL;
 	} else if (addr_parse(text, &e.addr, &problem) < 0) {
 		if (strncmp(text, "unix:", 5) == 0)
 			return invalid(why, problem);

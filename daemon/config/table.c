@@ -62,6 +62,11 @@ const char *const all_down_str[_ALL_DOWN_MAX] = {
     [ALL_DOWN_REFUSE] = "refuse",
 };
 
+const char *const intercept_mode_str[_INTERCEPT_MODE_MAX] = {
+    [INTERCEPT_WHILE_READY] = "while_ready",
+    [INTERCEPT_REQUIRE] = "require",
+};
+
 const char *const forward_mode_str[_FORWARD_MODE_MAX] = {
     [FORWARD_NO] = "no",
     [FORWARD_APPEND] = "append",
@@ -75,15 +80,20 @@ const char *const traceparent_mode_str[_TRACEPARENT_MODE_MAX] = {
 };
 
 const struct section_info sections[_SECTION_MAX] = {
-    [SECTION_SPLICED] = {"spliced", false, NULL, "The daemon itself."},
+    [SECTION_SPLICED] = {"spliced", false, NULL, false, "The daemon itself."},
     [SECTION_LISTENER] =
-	{"listener", true, "web",
+	{"listener", true, "web", false,
 	 "Where clients are accepted, and which pool serves them. There may be any "
 	 "number of these sections, each with a name of its own."},
-    [SECTION_POOL] = {"pool", true, "hello",
+    [SECTION_POOL] = {"pool", true, "hello", false,
 		      "Servers that do the same work. There may be any number of these sections, "
 		      "each with a name of its own."},
-    [SECTION_SERVER] = {"server", false, NULL, NULL},
+    [SECTION_INTERCEPT] =
+	{"intercept", true, "outbound", true,
+	 "Connects of other programs of this host that go to a listener instead, without their "
+	 "knowledge: see Interception in operations.md. There may be any number of these sections, "
+	 "and none is needed."},
+    [SECTION_SERVER] = {"server", false, NULL, false, NULL},
 };
 
 #define CHOICES(array) .choices = (array), .n_choices = ARRAY_SIZE(array)
@@ -106,31 +116,33 @@ const struct option options[_OPTION_ID_MAX] = {
 #undef OPTION_LIST
 
 /* What value_set() writes through the field's address must be what the field is. */
-#define C_TYPE_BOOL        bool
-#define C_TYPE_UINT        unsigned int
-#define C_TYPE_DURATION    uint64_t
-#define C_TYPE_SIZE        uint64_t
-#define C_TYPE_MODE        unsigned int
-#define C_TYPE_ENUM        unsigned int
-#define C_TYPE_ADDRESS     struct addr
-#define C_TYPE_PATH        char *
-#define C_TYPE_FOLDER      char *
-#define C_TYPE_USER        char *
-#define C_TYPE_GROUP       char *
-#define C_TYPE_KEEPALIVE   struct tcp_keepalive
-#define C_TYPE_NAME        char *
-#define C_TYPE_LOG         char *
-#define C_TYPE_TOKEN       char *
-#define C_TYPE_FIELD       char *
-#define C_TYPE_TARGET      char *
-#define C_TYPE_AUTHORITY   char *
-#define C_TYPE_STATUSES    struct statuses
-#define C_TYPE_ROUTES      struct route_config *
-#define C_TYPE_BINDS       struct addr *
-#define C_TYPE_NAMESERVERS struct addr *
-#define C_TYPE_CIDRS       struct cidr *
-#define C_TYPE_SERVERS     struct server_config *
-#define C_TYPE_INCLUDES    struct include_config *
+#define C_TYPE_BOOL         bool
+#define C_TYPE_UINT         unsigned int
+#define C_TYPE_DURATION     uint64_t
+#define C_TYPE_SIZE         uint64_t
+#define C_TYPE_MODE         unsigned int
+#define C_TYPE_ENUM         unsigned int
+#define C_TYPE_ADDRESS      struct addr
+#define C_TYPE_PATH         char *
+#define C_TYPE_FOLDER       char *
+#define C_TYPE_USER         char *
+#define C_TYPE_GROUP        char *
+#define C_TYPE_KEEPALIVE    struct tcp_keepalive
+#define C_TYPE_NAME         char *
+#define C_TYPE_LISTENER     char *
+#define C_TYPE_LOG          char *
+#define C_TYPE_TOKEN        char *
+#define C_TYPE_FIELD        char *
+#define C_TYPE_TARGET       char *
+#define C_TYPE_AUTHORITY    char *
+#define C_TYPE_STATUSES     struct statuses
+#define C_TYPE_ROUTES       struct route_config *
+#define C_TYPE_BINDS        struct addr *
+#define C_TYPE_NAMESERVERS  struct addr *
+#define C_TYPE_CIDRS        struct cidr *
+#define C_TYPE_DESTINATIONS struct destination *
+#define C_TYPE_SERVERS      struct server_config *
+#define C_TYPE_INCLUDES     struct include_config *
 #define OPTION(sec, name, member, kind, ...)                                           \
 	static_assert(sizeof(((STRUCT_##sec *)NULL)->member) == sizeof(C_TYPE_##kind), \
 		      #sec "." #name ": the field does not fit the option's type");

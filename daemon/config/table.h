@@ -14,13 +14,21 @@
 #include "config.h"
 
 /* SERVER is not written as a section: its options are the words after NAME ADDRESS in a server. */
-enum section { SECTION_SPLICED, SECTION_LISTENER, SECTION_POOL, SECTION_SERVER, _SECTION_MAX };
+enum section {
+	SECTION_SPLICED,
+	SECTION_LISTENER,
+	SECTION_POOL,
+	SECTION_INTERCEPT,
+	SECTION_SERVER,
+	_SECTION_MAX
+};
 
 /* The struct an option of a section is a field of. */
-#define STRUCT_SPLICED  struct config
-#define STRUCT_LISTENER struct listener_config
-#define STRUCT_POOL     struct pool_config
-#define STRUCT_SERVER   struct server_config
+#define STRUCT_SPLICED   struct config
+#define STRUCT_LISTENER  struct listener_config
+#define STRUCT_POOL      struct pool_config
+#define STRUCT_INTERCEPT struct intercept_config
+#define STRUCT_SERVER    struct server_config
 
 enum option_type {
 	OPTION_BOOL,
@@ -35,7 +43,8 @@ enum option_type {
 	OPTION_USER,
 	OPTION_GROUP,
 	OPTION_KEEPALIVE,
-	OPTION_NAME,
+	OPTION_NAME,     /* of a pool */
+	OPTION_LISTENER, /* the name of one */
 	OPTION_LOG,
 	OPTION_TOKEN,
 	OPTION_FIELD,
@@ -45,6 +54,7 @@ enum option_type {
 	OPTION_BINDS,
 	OPTION_NAMESERVERS,
 	OPTION_CIDRS,
+	OPTION_DESTINATIONS,
 	OPTION_SERVERS,
 	OPTION_ROUTES,
 	OPTION_INCLUDES,
@@ -100,6 +110,7 @@ struct section_info {
 	const char *name;
 	bool named;          /* [listener NAME]; NAME is the first field of its struct */
 	const char *example; /* the name the sample file uses */
+	bool optional;       /* ... as a comment: no such section is needed */
 	const char *help;
 };
 extern const struct section_info sections[_SECTION_MAX];

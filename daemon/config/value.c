@@ -103,7 +103,7 @@ static int parse_path(const struct option *o, const char *text, void *field, str
 
 static int parse_folder(const struct option *o, const char *text, void *field, struct text *why)
 {
-	if (o->may_be_empty && !*text)
+	if ((o->may_be_empty && !*text) || (o->word && strcmp(text, o->word) == 0))
 		return replace_string(field, text);
 	if (text[0] != '/')
 		return text_invalid(why, text, "is not an absolute path");
@@ -256,6 +256,7 @@ static const parse_fn parsers[_OPTION_TYPE_MAX] = {
     [OPTION_ADDRESS] = parse_address,
     [OPTION_USER] = parse_user,
     [OPTION_NAME] = parse_name,
+    [OPTION_LISTENER] = parse_name,
     [OPTION_TOKEN] = parse_token,
     [OPTION_FIELD] = parse_field,
     [OPTION_GROUP] = parse_group,
@@ -361,6 +362,7 @@ void value_format(const struct option *o, const void *base, FILE *out)
 	case OPTION_GROUP:
 	case OPTION_LOG:
 	case OPTION_NAME:
+	case OPTION_LISTENER:
 	case OPTION_TOKEN:
 	case OPTION_FIELD:
 	case OPTION_TARGET:

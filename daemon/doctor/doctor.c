@@ -12,6 +12,7 @@
 #include "../util.h"
 #include "bypasscanary.h"
 #include "canary.h"
+#include "interceptcheck.h"
 
 static void add(struct doctor *d, const char *name, const char *answer, const char *why,
 		const char *fact)
@@ -111,6 +112,14 @@ bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps)
 			log_warn("there is no bypass: %s: %s", bypass_check_name[i], result.why);
 	}
 	return result.ok;
+}
+
+bool doctor_try_interception(struct doctor *d, char why[256])
+{
+	int err = intercept_check_run(why);
+
+	add(d, intercept_check_name, err ? "no" : "yes", err ? why : "", intercept_check_fact);
+	return !err;
 }
 
 /* The first check that fails settles the answer: the others are named, and not run. */

@@ -53,6 +53,7 @@ void http_dial(struct session *s)
 	    .pool = s->pool,
 	    .silence = MAX(s->listener->silence, s->pool->config->keepalive_timeout),
 	    .speaks = true,
+	    .original = s->original,
 	    .own = is_single(s) ? NULL : &s->http->own,
 	    /* Those that are kept began without a header. */
 	    .idle = !is_single(s) && may_share(s) && s->pool->config->send_proxy == PROXY_SEND_NO,

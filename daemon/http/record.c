@@ -117,7 +117,7 @@ void http_record_tunnel(struct session *s)
 static void write_line(const struct session *s, const struct http_request *r, enum http_end end,
 		       const uint64_t bytes[2])
 {
-	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX];
+	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX], original[ADDR_STR_MAX];
 	const struct http *h = s->http;
 	struct access_entry e;
 
@@ -139,6 +139,8 @@ static void write_line(const struct session *s, const struct http_request *r, en
 	access_text(&e, "engine", engine_of(s, r));
 	if (s->splice.wants_bypass)
 		access_text(&e, "bypass", bypass_word(&s->splice));
+	if (s->original)
+		access_text(&e, "original", addr_format(s->original, original));
 	if (h->refused)
 		access_text(&e, "error", http_error_str[h->refused]);
 	if (s->no_room)

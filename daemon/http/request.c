@@ -51,8 +51,11 @@ static struct pool *choose(struct session *s, const struct http_head *head, cons
 	struct head_view view = {head, in};
 	char host[256] = "";
 	struct route_query q = {.src = &s->client_conn.peer, .header = has_field, .arg = &view};
+	struct addr local;
 	struct pool *pool;
 
+	if (s->listener->asks_destination)
+		q.dst = session_destination(s, &local);
 	if (head->has_host) {
 		http_host_name(in + head->host.at, head->host.len, host, sizeof(host));
 		q.host = host;

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "intercept-api.h"
+
 static int set_ipv6_only(int fd, const struct bind_request *r)
 {
 	int value = r->ipv6_only;
@@ -28,6 +30,15 @@ static int check_unused(const struct bind_request *r, const char **call)
 		return -errno;
 	*call = "bind";
 	return bind(fd, &r->addr.sa, r->addr.len) < 0 ? -errno : 0;
+}
+
+/* For who intercepts connects: see the header with INTERCEPT_MARK. It takes a privilege, and
+ * without any nothing is intercepted. */
+static void mark(int fd)
+{
+	int priority = (int)INTERCEPT_MARK;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority));
 }
 
 static int bind_tcp(int fd, const struct bind_request *r, struct bound *b, const char **call)
@@ -74,6 +85,7 @@ int bound_open(const struct bind_request *r, bool unused, struct bound *ret, con
 	if (fd < 0)
 		return -errno;
 	if (tcp) {
+		mark(fd);
 		err = bind_tcp(fd, r, &b, call);
 	} else {
 		*call = "bind";

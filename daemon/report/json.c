@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../config/config.h"
+#include "../interception.h"
 #include "../reload.h"
 #include "../util.h"
 #include "counter.h"
@@ -20,15 +21,16 @@ static void set_int(json_t *object, const char *name, uint64_t value)
 
 static json_t *json_of_session(const struct session_snapshot *s)
 {
-	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX];
+	char client[ADDR_STR_MAX], backend[ADDR_STR_MAX], original[ADDR_STR_MAX];
 
-	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:i, s:s}", "id",
-			 (json_int_t)s->id, "listener", s->listener, "pool", s->pool, "server",
-			 s->server, "client", addr_format(&s->client, client), "backend",
+	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:i, s:s, s:s}",
+			 "id", (json_int_t)s->id, "listener", s->listener, "pool", s->pool,
+			 "server", s->server, "client", addr_format(&s->client, client), "backend",
 			 s->backend.len ? addr_format(&s->backend, backend) : "", "engine",
 			 s->engine, "age_ms", (json_int_t)(s->age_ns / NSEC_PER_MSEC), "bytes_up",
 			 (json_int_t)s->bytes_up, "bytes_down", (json_int_t)s->bytes_down, "state",
-			 s->state, "pauses", (int)s->pauses, "engine_reason", s->engine_reason);
+			 s->state, "pauses", (int)s->pauses, "engine_reason", s->engine_reason,
+			 "original", s->original.len ? addr_format(&s->original, original) : "");
 }
 
 void json_append_sessions(json_t *array, const struct worker_snapshot *w)
@@ -129,6 +131,24 @@ static json_t *json_of_listener(const struct listener_snapshot *l)
 			 (json_int_t)l->sessions_total);
 }
 
+static json_t *json_of_intercepts(const struct interception *all)
+{
+	json_t *array = json_array();
+
+	for (unsigned int i = 0; i < interception_count(all); i++) {
+		struct intercept_figures f;
+
+		interception_figures(all, i, &f);
+		(void)json_array_append_new(
+		    array, json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "name", f.name,
+				     "cgroup", f.cgroup, "listener", f.listener, "active",
+				     (int)f.active, "redirected", (json_int_t)f.redirected,
+				     "unready", (json_int_t)f.unready, "unkept",
+				     (json_int_t)f.unkept, "unfound", (json_int_t)f.unfound));
+	}
+	return array;
+}
+
 json_t *json_of_status(const struct status_snapshot *s)
 {
 	json_t *listeners = json_array();
@@ -138,7 +158,7 @@ json_t *json_of_status(const struct status_snapshot *s)
 		(void)json_array_append_new(listeners, json_of_listener(&s->listeners[i]));
 	return json_pack(
 	    "{s:s, s:i, s:I, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:s, s:i, "
-	    "s:i, s:i, s:I}",
+	    "s:i, s:i, s:I, s:o}",
 	    "version", SPLICED_VERSION, "pid", s->pid, "uptime_ms", (json_int_t)s->uptime_ms,
 	    "engine", s->engine, "engine_reason", s->engine_reason, "canary", s->canary, "workers",
 	    (int)s->workers, "sessions_active", (int)s->sessions_active, "max_sessions",
@@ -147,7 +167,7 @@ json_t *json_of_status(const struct status_snapshot *s)
 	    "listeners", listeners, "pools", json_of_pools(&s->pools), "status_address",
 	    s->status ? addr_format(s->status, where) : "", "setups", (int)s->setups, "worker_pid",
 	    s->worker_pid, "generation", (int)s->generation, "worker_deaths",
-	    (json_int_t)s->worker_deaths);
+	    (json_int_t)s->worker_deaths, "intercepts", json_of_intercepts(s->interception));
 }
 
 /* ---- reload ----------------------------------------------------------------------------- */

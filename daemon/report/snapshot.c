@@ -49,6 +49,8 @@ static void take_session(const struct session *s, uint64_t now, struct session_s
 	};
 	if (backend)
 		ret->backend = *backend;
+	if (s->original)
+		ret->original = *s->original;
 }
 
 void snapshot_worker(const struct worker *w, struct worker_snapshot *ret)
@@ -132,7 +134,7 @@ static int take_server(const struct server *s, uint64_t now, struct server_snaps
 	take_reason(s, ret->reason);
 	if (!ret->targets)
 		return -ENOMEM;
-	for (uint64_t rest = s->used; rest; rest &= rest - 1)
+	for (uint64_t rest = server_is_original(s) ? 0 : s->used; rest; rest &= rest - 1)
 		take_target(&s->targets[__builtin_ctzll(rest)], now,
 			    &ret->targets[ret->n_targets++]);
 	return 0;
@@ -223,6 +225,7 @@ int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status
 	    .memory_max = d->memory.max,
 	    .draining = atomic_load(&d->draining),
 	    .setups = setups_count(&d->setups),
+	    .interception = d->interception,
 	    .listeners = calloc(d->setup->n_listeners + 1, sizeof(*ret->listeners)),
 	};
 	if (!ret->listeners)

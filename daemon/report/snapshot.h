@@ -16,12 +16,14 @@
 
 struct daemon;
 struct doctor;
+struct interception;
 struct worker;
 
 struct session_snapshot {
 	uint64_t id, age_ns, bytes_up, bytes_down;
 	const char *listener, *pool, *server; /* "": none */
 	struct addr client, backend;          /* a backend's len of 0: none */
+	struct addr original; /* where the client wanted to go; its len is 0: nobody asked */
 	uint32_t pauses;
 	const char *engine, *state;
 	const char *engine_reason; /* why it is copied; "": it is not, or nobody asked */
@@ -89,6 +91,7 @@ struct status_snapshot {
 	const struct addr *status; /* where HTTP tells it; NULL: nowhere */
 	struct listener_snapshot *listeners;
 	size_t n_listeners;
+	const struct interception *interception; /* NULL: none */
 	struct pools_snapshot pools;
 };
 

@@ -23,8 +23,6 @@ static void set_about(struct proxy_header *h, const struct session *s)
 {
 	const struct session_about *about = s->about;
 
-	if (about && about->dst.len)
-		h->dst = about->dst;
 	if (about) {
 		memcpy(h->authority, about->sni, sizeof(h->authority));
 		set_alpn(h, about);
@@ -46,14 +44,15 @@ size_t proxy_announce(const struct session *s, uint8_t *buf, size_t size)
 {
 	struct proxy_header h = {.command = PROXY_PROXIED};
 	enum proxy_send send = s->pool->config->send_proxy;
+	const struct addr *dst;
+	struct addr local;
 
 	if (send == PROXY_SEND_NO)
 		return 0;
 	h.src = s->client_conn.peer;
-	h.dst.len = sizeof(struct sockaddr_un);
-	if (getsockname(s->client_conn.fd, &h.dst.sa, &h.dst.len) < 0)
-		h.dst.len = 0;
-	addr_unmap(&h.dst);
+	dst = session_destination(s, &local);
+	if (dst)
+		h.dst = *dst;
 	set_about(&h, s);
 	return proxy_header_build(buf, size, send == PROXY_SEND_V1 ? 1 : 2, &h);
 }

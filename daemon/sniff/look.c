@@ -36,11 +36,14 @@ static void refuse_route(struct session *s)
 /* On its way: nothing more is looked at. */
 static enum step go(struct session *s, struct route_query *query)
 {
+	struct addr local;
 	struct pool *pool;
 
 	sniff_done(s);
 	s->client_conn.readable = s->client_conn.writable = true;
 	query->src = &s->client_conn.peer;
+	if (s->listener->asks_destination)
+		query->dst = session_destination(s, &local);
 	pool = listener_route(s->listener, query);
 	if (session_finds_no_room(s)) {
 		s->pool = pool;

@@ -216,9 +216,9 @@ static bool reuse(struct dial *d)
 
 	if (p->fresh)
 		return false;
-	c = p->own ? own_take(p->own, d->server, p->careful) : NULL;
+	c = p->own ? own_take(p->own, d->server, &d->where, p->careful) : NULL;
 	if (!c && p->idle)
-		c = idle_take(d->dialer->idle, d->server, p->careful);
+		c = idle_take(d->dialer->idle, d->server, &d->where, p->careful);
 	if (c)
 		go_on_with(d, c);
 	return c;
@@ -331,21 +331,44 @@ static unsigned int wish(const struct dial *d)
 	return WISH_OTHERS | WISH_PASSED | (d->retries_left ? WISH_PASSED_OTHERS : 0);
 }
 
+/* A client that has connected to the listener itself has named no other place; nor has this host,
+ * when a client's connect led to that listener after all: what else would be a loop ends here. */
+static void report_unknown(const struct dial *d)
+{
+	static atomic_uint_fast64_t reported_ns;
+	uint64_t now = now_of(d), last = atomic_load(&reported_ns);
+
+	if (d->plan.original || !pool_has_original(d->plan.pool) ||
+	    (last && (int64_t)(now - last) < (int64_t)NSEC_PER_SEC) ||
+	    !atomic_compare_exchange_strong(&reported_ns, &last, now))
+		return;
+	log_warn("pool %s: nobody knows where the client wanted to go: its connect was not "
+		 "intercepted, but made to the listener itself",
+		 config_of(d)->name);
+}
+
 /* False: nobody is left, and the owner was told, or it waits for one. */
 static bool choose(struct dial *d)
 {
 	struct pool *pool = d->plan.pool;
-	const struct wish w = {
-	    .tried = d->tried, .last = d->last, .what = wish(d), .now = now_of(d)};
+	const struct wish w = {.tried = d->tried,
+			       .last = d->last,
+			       .what = wish(d),
+			       .now = now_of(d),
+			       .original = d->plan.original};
 
 	d->server = pool_pick(pool, &w, &d->where, &d->attempt);
 	if (!d->server) {
 		/* A name that is still being looked up is like a server that does not answer yet.
 		 */
-		if (d->last || !pool_is_awaited(pool) || !await(d, 0))
+		if (d->last || !pool_is_awaited(pool) || !await(d, 0)) {
+			report_unknown(d);
 			give_up(d, failure(d));
+		}
 		return false;
 	}
+	if (server_is_original(d->server))
+		d->where = *d->plan.original;
 	if (!d->last)
 		return true;
 	stat_inc(d->dialer->retries);

@@ -48,6 +48,7 @@ struct dial_plan {
 	uint64_t silence; /* ns for which the connection may be silent; UINT64_MAX: for ever */
 	bool bypass;      /* the server may be joined with the client: see bypass/ */
 	bool speaks;      /* the server gets something as soon as it is connected */
+	const struct addr *original; /* where the client wanted to go; NULL: nobody knows */
 	/* Which kept connections will do. */
 	struct own *own; /* these of the client; NULL: none of its own */
 	bool idle;       /* those of the worker */

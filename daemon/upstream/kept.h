@@ -33,6 +33,15 @@ static inline bool kept_is_current(struct kept *k)
 	return server_keeps(k->conn->server, &k->conn->peer, k->conn->identified, &k->where_seen);
 }
 
+/* Whether it will do for that server; of one that is wherever its client wants to go, for that
+ * address. */
+static inline bool kept_goes_to(const struct kept *k, const struct server *s,
+				const struct addr *where)
+{
+	return k->conn->server == s &&
+	       (!server_is_original(s) || addr_equal(&k->conn->peer, where));
+}
+
 /*
  * Takes note that the connection, whose last response is complete, is kept from now on. NULL: it
  * cannot be, for want of memory or because it is useless; it is closed then.

@@ -140,6 +140,8 @@ static uint64_t candidates(const struct pool *p, size_t at, const struct choice 
 {
 	const struct wish *w = c->wish;
 
+	if (server_is_original(p->servers[at]) && !w->original)
+		return 0;
 	/* A session that has waited for one server that hangs is not the one to try others. */
 	return server_candidates(p->servers[at], w->tried ? w->tried[at] : 0, c->step->worst,
 				 !w->last, w->now);
@@ -274,6 +276,14 @@ bool pool_has(const struct pool *p, const struct server *s)
 {
 	for (size_t i = 0; i < p->n_servers; i++)
 		if (p->servers[i] == s)
+			return true;
+	return false;
+}
+
+bool pool_has_original(const struct pool *p)
+{
+	for (size_t i = 0; i < p->n_servers; i++)
+		if (server_is_original(p->servers[i]))
 			return true;
 	return false;
 }

@@ -47,6 +47,7 @@ struct wish {
 	struct server *last;   /* the one that failed last: its other addresses come first; NULL */
 	unsigned int what;     /* WISH_* */
 	uint64_t now;          /* monotonic ns */
+	bool original;         /* it is known where the client wanted to go */
 };
 
 /*
@@ -61,6 +62,8 @@ struct server *pool_pick(struct pool *p, const struct wish *wish, struct addr *w
 			 struct attempt *attempt);
 /* Whether the server is one of the pool's. */
 bool pool_has(const struct pool *p, const struct server *s);
+/* Whether one of them is wherever the client wants to go. */
+bool pool_has_original(const struct pool *p);
 /* Of one server, at one moment. */
 struct server_figures {
 	const char *state; /* see server_state() */

@@ -49,6 +49,8 @@ static void take_config(struct server *s, const struct server_config *config,
 	s->pool.servers = NULL;
 	s->pool.health_path = s->pool.health_host = NULL;
 	s->pool.n_servers = 0;
+	if (server_is_original(s))
+		s->pool.health_check = HEALTH_CHECK_NONE;
 }
 
 static int alloc_parts(struct server *s, unsigned int n_workers)
@@ -85,9 +87,10 @@ struct server *server_new(const struct server_config *config, const struct pool_
 	}
 	take_config(s, config, pool);
 	for (unsigned int i = 0; i < s->n_slots; i++)
-		health_reset(&s->targets[i].health, pool);
-	if (e->kind == ENDPOINT_ADDR) {
+		health_reset(&s->targets[i].health, &s->pool);
+	if (e->kind == ENDPOINT_ADDR)
 		s->targets[0].addr = e->addr;
+	if (e->kind == ENDPOINT_ADDR || server_is_original(s)) {
 		s->n_addrs = 1;
 		s->used = 1;
 	}
@@ -133,7 +136,7 @@ void server_update(struct server *s, const struct server_config *config,
 	take_config(s, config, pool);
 	/* What the last checks have said would stay for ever. */
 	for (unsigned int i = 0; checked && i < s->n_slots; i++)
-		if (pool->health_check == HEALTH_CHECK_NONE)
+		if (s->pool.health_check == HEALTH_CHECK_NONE)
 			health_restart(&s->targets[i].health, pool);
 	unlock(s);
 }
@@ -154,6 +157,8 @@ uint64_t server_candidates(const struct server *s, uint64_t tried, enum health_r
 {
 	uint64_t slots = 0;
 
+	if (server_is_original(s))
+		return s->used & ~tried;
 	for (uint64_t rest = s->used & ~tried; rest; rest &= rest - 1) {
 		unsigned int slot = (unsigned int)__builtin_ctzll(rest);
 
@@ -189,7 +194,7 @@ void server_take(struct server *s, uint64_t candidates, uint64_t now, struct add
 	    .began_ns = now,
 	    .slot = (uint8_t)slot,
 	    .others = (uint8_t)(__builtin_popcountll(candidates) - 1),
-	    .probe = health_asked(&t->health, now),
+	    .probe = !server_is_original(s) && health_asked(&t->health, now),
 	    .open = true,
 	};
 }
@@ -237,6 +242,8 @@ void attempt_connected(struct server *s, const struct addr *where, struct attemp
 	struct target *t;
 
 	attempt->open = false;
+	if (server_is_original(s))
+		return;
 	/* The usual case needs no lock. (Should the slot have another address by now, it is taken
 	 * for one that answers, until it is asked the next time.) */
 	if (!attempt->probe && health_answered(&s->targets[attempt->slot].health, now))
@@ -276,6 +283,8 @@ void attempt_spare(struct server *s, const struct addr *where, struct attempt *a
 	if (!attempt->open)
 		return;
 	attempt->open = false;
+	if (server_is_original(s))
+		return;
 	/* As above: only what was passed over needs the lock. */
 	if (!attempt->probe) {
 		health_abandoned(&s->targets[attempt->slot].health, false, attempt->began_ns, now);
@@ -351,7 +360,7 @@ bool server_set_addrs(struct server *s, const struct addr *addrs, size_t n)
 
 static bool is_worth_keeping(const struct server *s, const struct addr *where, bool bound)
 {
-	int slot = slot_of(s, where);
+	int slot = server_is_original(s) ? 0 : slot_of(s, where);
 	enum health_state state;
 
 	if (s->removed || slot < 0 || s->mode == MODE_MAINT || (s->mode == MODE_DRAIN && !bound))
@@ -395,7 +404,7 @@ bool server_next_check(struct server *s, uint64_t busy, unsigned int last, struc
 	uint64_t fresh = 0, all;
 
 	lock(s);
-	all = s->mode == MODE_MAINT ? 0 : s->used & ~busy;
+	all = s->mode == MODE_MAINT || server_is_original(s) ? 0 : s->used & ~busy;
 	for (uint64_t rest = all; rest; rest &= rest - 1) {
 		unsigned int slot = (unsigned int)__builtin_ctzll(rest);
 

@@ -100,6 +100,15 @@ struct attempt {
 	bool open;      /* what became of it is not known yet */
 };
 
+/*
+ * Whether it is wherever the client of the moment wanted to go. It has one slot without an address,
+ * nothing that happens at one destination says anything of another one, and it is never checked.
+ */
+static inline bool server_is_original(const struct server *s)
+{
+	return s->kind == ENDPOINT_ORIGINAL;
+}
+
 /* These in the main thread, or where there is no other. */
 struct pool_lock *pool_lock_new(void); /* with one reference; NULL: out of memory */
 struct pool_lock *pool_lock_ref(struct pool_lock *l);

@@ -22,8 +22,8 @@ def unified():
 class Cgroup:
     """Made with a name of its own; its programs are killed when it is closed."""
 
-    def __init__(self, name):
-        root = unified()
+    def __init__(self, name, parent=None):
+        root = parent.path if parent else unified()
         if not root:
             raise Skip("no cgroup2 is mounted")
         self.path = root / f"spliced-test-{os.getpid()}-{name}"

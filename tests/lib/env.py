@@ -142,9 +142,9 @@ class Env:
         self.sockets.append(sock)
         return sock
 
-    def cgroup(self):
-        """A cgroup of this test's own."""
-        self.cgroups.append(Cgroup(len(self.cgroups)))
+    def cgroup(self, parent=None):
+        """A cgroup of this test's own, or one in such a one."""
+        self.cgroups.append(Cgroup(len(self.cgroups), parent))
         return self.cgroups[-1]
 
     def deaf(self, host="127.0.0.1", port=0):
@@ -201,7 +201,7 @@ class Env:
                 errors.append(error)
         for backend in self.backends:
             backend.close()
-        for cgroup in self.cgroups:
+        for cgroup in reversed(self.cgroups):
             cgroup.close()
         if check and errors:
             raise errors[0]

@@ -390,7 +390,7 @@ static void dump_of_defaults(void **state _unused_)
 	_cleanup_free_ char *text = dumped(c), *text_again = NULL;
 
 	for (const struct option *o = options; o < options + _OPTION_ID_MAX; o++)
-		assert_true(strstr(text, o->key) || o->section == SECTION_SERVER);
+		assert_true(strstr(text, o->key) || o->section >= SECTION_INTERCEPT);
 	again = loaded(text);
 	assert_default_spliced(again);
 	assert_default_listener(&again->listeners[0]);
@@ -458,7 +458,10 @@ static void sample_shows_the_defaults(void **state _unused_)
 			line[0] = ' ';
 	}
 	for (const struct option *o = options; o < options + _OPTION_ID_MAX; o++)
-		expected += !o->example && o->section != SECTION_SERVER;
+		expected +=
+		    (!o->example || sections[o->section].optional) && o->section != SECTION_SERVER;
+	for (enum section s = SECTION_SPLICED; s < SECTION_SERVER; s++)
+		expected += sections[s].optional; /* its heading */
 	assert_int_equal(shown, expected);
 
 	c = loaded(text);
@@ -503,7 +506,7 @@ static void table_is_complete(void **state _unused_)
 			    o->type == OPTION_TOKEN || o->type == OPTION_FIELD ||
 			    o->type == OPTION_TARGET || o->type == OPTION_AUTHORITY ||
 			    o->type == OPTION_STATUSES || o->type == OPTION_KEEPALIVE ||
-			    o->type == OPTION_ADDRESS);
+			    o->type == OPTION_ADDRESS || o->type == OPTION_LISTENER);
 		assert_ptr_equal(option_find(o->section, o->key), o);
 		/* -t warns of it where there is no HTTP. */
 		if (o->section == SECTION_LISTENER && strncmp(o->help, "http: ", 6) == 0)
@@ -925,8 +928,8 @@ static void bad_sections(void **state _unused_)
 	char text[256] = LISTEN POOL "[listener ";
 
 	assert_error(LISTEN POOL "[server x]\nq = 1\n", "t.conf:6: unknown section [server x]; "
-							"allowed: [spliced], [listener NAME] or "
-							"[pool NAME]\n");
+							"allowed: [spliced], [listener NAME], "
+							"[pool NAME] or [intercept NAME]\n");
 	assert_error(LISTEN POOL "[Spliced]\n", "t.conf:6: unknown section [Spliced]; allowed");
 	assert_error(LISTEN POOL "[]\n", "t.conf:6: unknown section []; allowed");
 	assert_error(LISTEN POOL "[pool]\n",
@@ -974,7 +977,7 @@ static void missing_options(void **state _unused_)
 	    "MATCHERS -> POOL\n"
 	    "t.conf:2: [pool p] has no server; needed: server = NAME ADDRESS "
 	    "[weight=1-256] [max_sessions=0-1048576] [backup], where ADDRESS is IPV4:PORT, "
-	    "[IPV6]:PORT, HOST:PORT, unix:/PATH, unix:@NAME or internal:hello\n");
+	    "[IPV6]:PORT, HOST:PORT, unix:/PATH, unix:@NAME, internal:hello or original:\n");
 	assert_error(POOL,
 		     "t.conf:2: no listener; allowed: at least one [listener NAME] section\n");
 	assert_error("", "t.conf:1: no listener; allowed: ");
@@ -1034,14 +1037,14 @@ static void errors_are_collected(void **state _unused_)
 	    "threads\n"
 	    "t.conf:3: engine: \"y\" is not one of the choices; allowed: auto, kernel or "
 	    "copy\n"
-	    "t.conf:4: unknown section [nope]; allowed: [spliced], [listener NAME] or "
-	    "[pool NAME]\n"
+	    "t.conf:4: unknown section [nope]; allowed: [spliced], [listener NAME], "
+	    "[pool NAME] or [intercept NAME]\n"
 	    "t.conf:9: unix_mode: \"9\" is not an octal number; allowed: octal, 0000 to "
 	    "0777\n"
 	    "t.conf:11: retries: \"17\" is out of range; allowed: 0 to 16 attempts\n"
 	    "t.conf:10: [pool p] has no server; needed: server = NAME ADDRESS "
 	    "[weight=1-256] [max_sessions=0-1048576] [backup], where ADDRESS is IPV4:PORT, "
-	    "[IPV6]:PORT, HOST:PORT, unix:/PATH, unix:@NAME or internal:hello\n");
+	    "[IPV6]:PORT, HOST:PORT, unix:/PATH, unix:@NAME, internal:hello or original:\n");
 }
 
 static void errors_are_limited(void **state _unused_)

@@ -244,7 +244,7 @@ static void assert_full_routes(const struct listener_config *l)
 	assert_int_equal(m[0].kind, MATCH_METHOD);
 	assert_string_equal(m[0].text, "GET");
 	assert_int_equal(m[1].kind, MATCH_SOURCE);
-	assert_int_equal(m[1].source.prefix, 8);
+	assert_int_equal(m[1].network.prefix, 8);
 	assert_int_equal(m[2].kind, MATCH_HEADER);
 	assert_string_equal(m[2].text, "X-A");
 	assert_string_equal(m[2].value, "b=c");
@@ -429,11 +429,13 @@ static void bad_matchers(void **state _unused_)
 {
 	char path[1100] = "path:/", alpn[300] = "alpn:";
 
-	route_error("a.example -> p", "\"a.example\": not a matcher, which is KIND:VALUE; allowed: "
-				      "MATCHERS -> POOL, where MATCHERS are none or more of "
-				      "sni:HOST, alpn:NAME, host:HOST, path:/PREFIX, method:NAME, "
-				      "src:NETWORK, header:NAME[=VALUE], with blanks between, or "
-				      "empty\n");
+	route_error(
+	    "a.example -> p",
+	    "\"a.example\": not a matcher, which is KIND:VALUE; allowed: "
+	    "MATCHERS -> POOL, where MATCHERS are none or more of "
+	    "sni:HOST, alpn:NAME, host:HOST, path:/PREFIX, method:NAME, "
+	    "src:NETWORK, dst:NETWORK, dport:PORT, header:NAME[=VALUE], with blanks between, or "
+	    "empty\n");
 	route_error("Host:a -> p", "\"Host:a\": there is no such matcher; allowed: ");
 	route_error(":a -> p", "\":a\": there is no such matcher; allowed: ");
 	route_error("path:a -> p", "\"path:a\": not the beginning of a path, which is a /");
@@ -547,7 +549,8 @@ static void matchers_that_see_nothing(void **state _unused_)
 				       all[i].matcher, protocol_str[j]);
 			(void)snprintf(message, sizeof(message),
 				       "t.conf:3: route: %.*s: is not seen with protocol = %s; "
-				       "allowed: src with any protocol, sni and alpn with tls or "
+				       "allowed: src, dst and dport with any protocol, sni and "
+				       "alpn with tls or "
 				       "auto, the others with http or auto\n",
 				       (int)strcspn(all[i].matcher, ":"), all[i].matcher,
 				       protocol_str[j]);

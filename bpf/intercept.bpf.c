@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Outbound interception: programs of the cgroup whose connects go to a listener. See
+ * intercept-api.h for what becomes of where they were to go. One object for each [intercept NAME].
+ */
+/* No type of the kernel is looked into: loading it would take the time to read them all. */
+#include <linux/bpf.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "intercept-api.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define SOCK_STREAM      1
+#define IPPROTO_TCP      6
+#define AF_INET          2
+#define AF_INET6         10
+#define SOL_IP           0
+#define SOL_IPV6         41
+#define SO_ORIGINAL_DST  80 /* and IP6T_SO_ORIGINAL_DST */
+#define ECONNREFUSED     111
+#define LOOPBACK4        bpf_htonl(0x7f000001)
+#define LOOPBACK4_MASK   bpf_htonl(0xff000000)
+#define MAPPED           bpf_htonl(0xffff)
+#define LINK_LOCAL6      bpf_htonl(0xfe800000)
+#define LINK_LOCAL6_MASK bpf_htonl(0xffc00000)
+#define ALLOW            1
+#define DENY             0
+
+/* Fixed before load. */
+const volatile __u64 netns = 0;      /* the daemon's: what listens elsewhere is not its */
+const volatile __u64 generation = 0; /* unlike that of every other object */
+const volatile __u32 trial = 0;      /* see orders.tried */
+const volatile __s32 page_size = 4096;
+const volatile __u32 required = 0; /* a connect that cannot be redirected is refused */
+const volatile __u32 n_outbound = 0, n_except = 0;
+const volatile struct intercept_rule outbound[INTERCEPT_RULES] = {};
+const volatile struct intercept_rule except[INTERCEPT_RULES] = {};
+
+volatile struct intercept_orders orders = {};
+volatile struct intercept_counts counts = {};
+
+/* Of an application's socket. */
+struct origin {
+	struct intercept_place original;
+	struct intercept_key key; /* of its entry in `flows`, if it has one */
+	__u64 generation;         /* of the object that redirected it */
+	__u32 pending;            /* its connect() has not got as far as its SYN */
+	__u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct origin);
+} origins SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct intercept_key);
+	__type(value, struct intercept_flow);
+} flows SEC(".maps");
+
+/* ---- addresses ----------------------------------------------------------------------------- */
+
+static __always_inline int is_ipv4(const __u32 addr[4])
+{
+	return !addr[0] && !addr[1] && addr[2] == MAPPED;
+}
+
+static __always_inline int is_loopback(const __u32 addr[4])
+{
+	if (is_ipv4(addr))
+		return (addr[3] & LOOPBACK4_MASK) == (LOOPBACK4 & LOOPBACK4_MASK);
+	return !addr[0] && !addr[1] && !addr[2] && addr[3] == bpf_htonl(1);
+}
+
+static __always_inline void write_ipv4(__u32 to[4], __u32 addr)
+{
+	to[0] = to[1] = 0;
+	to[2] = MAPPED;
+	to[3] = addr;
+}
+
+static __always_inline int is_same(const struct intercept_place *a,
+				   const volatile struct intercept_place *b)
+{
+	return a->port == b->port && a->addr[0] == b->addr[0] && a->addr[1] == b->addr[1] &&
+	       a->addr[2] == b->addr[2] && a->addr[3] == b->addr[3];
+}
+
+/* ---- which connects ------------------------------------------------------------------------ */
+
+static __always_inline int holds(const volatile struct intercept_rule *r,
+				 const struct intercept_place *p)
+{
+	__u16 port = bpf_ntohs(p->port);
+
+	if (port < r->first || port > r->last)
+		return 0;
+	for (int i = 0; i < 4; i++)
+		if ((p->addr[i] & r->mask[i]) != r->addr[i])
+			return 0;
+	return 1;
+}
+
+static __always_inline int any_holds(const volatile struct intercept_rule *rules, __u32 n,
+				     const struct intercept_place *p)
+{
+	for (__u32 i = 0; i < INTERCEPT_RULES; i++) {
+		if (i >= n)
+			return 0;
+		if (holds(&rules[i], p))
+			return 1;
+	}
+	return 0;
+}
+
+/* An address that means this host, and none in particular, is what the kernel makes of it next. */
+static __always_inline void settle(struct intercept_place *to)
+{
+	if (is_ipv4(to->addr) && !to->addr[3])
+		to->addr[3] = LOOPBACK4;
+	else if (!to->addr[0] && !to->addr[1] && !to->addr[2] && !to->addr[3])
+		to->addr[3] = bpf_htonl(1);
+}
+
+/* What is on the same link has a scope besides its address, which would be lost. */
+static __always_inline int is_on_link(const struct intercept_place *to)
+{
+	return (to->addr[0] & LINK_LOCAL6_MASK) == LINK_LOCAL6;
+}
+
+/* Whether a daemon of this kind listens there, this one or another: then somebody wants that
+ * daemon, or another one's programs have sent the connect there. */
+static __always_inline int is_a_daemons(struct bpf_sock_addr *ctx, const struct intercept_place *to)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+	__u32 size, found;
+
+	if (!is_loopback(to->addr))
+		return 0;
+	if (is_ipv4(to->addr)) {
+		tuple.ipv4.daddr = to->addr[3];
+		tuple.ipv4.dport = to->port;
+		size = sizeof(tuple.ipv4);
+	} else {
+		tuple.ipv6.daddr[3] = to->addr[3];
+		tuple.ipv6.dport = to->port;
+		size = sizeof(tuple.ipv6);
+	}
+	sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	found = sk->priority == INTERCEPT_MARK;
+	bpf_sk_release(sk);
+	return found;
+}
+
+/* ---- connect() ----------------------------------------------------------------------------- */
+
+enum answer { LEAVE, REDIRECT, REFUSE };
+
+/* It goes where it was to go. What an earlier connect() of the socket has left is not true any
+ * more. */
+static __always_inline enum answer leave(struct bpf_sock *sk)
+{
+	(void)bpf_sk_storage_delete(&origins, sk);
+	return LEAVE;
+}
+
+/* A connect that is wanted, and cannot be had. */
+static __always_inline enum answer miss(struct bpf_sock *sk, volatile __u64 *count)
+{
+	__sync_fetch_and_add(count, 1);
+	(void)bpf_sk_storage_delete(&origins, sk);
+	return required ? REFUSE : LEAVE;
+}
+
+/*
+ * It goes to the listener already. Either the program of a newer or older process of the daemon has
+ * just redirected it; or the application knows the listener, and what is kept of an earlier
+ * connect() that failed is none of it.
+ */
+static __always_inline enum answer at_the_listener(struct bpf_sock *sk)
+{
+	struct origin *o = bpf_sk_storage_get(&origins, sk, 0, 0);
+
+	return o && o->pending && o->generation != generation ? LEAVE : leave(sk);
+}
+
+/* The listener's address of that family. 0: it has none, or it is being changed. */
+static __always_inline int read_target(int ipv4, struct intercept_place *ret)
+{
+	volatile struct intercept_place *t = ipv4 ? &orders.targets[0] : &orders.targets[1];
+	__u32 version = orders.version;
+
+	barrier();
+	for (int i = 0; i < 4; i++)
+		ret->addr[i] = t->addr[i];
+	ret->port = t->port;
+	barrier();
+	return ret->port && !(version & 1) && version == orders.version;
+}
+
+static __always_inline enum answer decide(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					  struct intercept_place *to,
+					  struct intercept_place *target)
+{
+	struct origin *o;
+
+	settle(to);
+	if (is_same(to, &orders.targets[0]) || is_same(to, &orders.targets[1]))
+		return at_the_listener(sk);
+	if (any_holds(except, n_except, to) || !any_holds(outbound, n_outbound, to) ||
+	    is_on_link(to) || is_a_daemons(ctx, to))
+		return leave(sk);
+	/* A socket that is bound to a device does not reach what is none of that. */
+	if (!orders.ready || !read_target(is_ipv4(to->addr), target) || sk->bound_dev_if)
+		return miss(sk, &counts.unready);
+	o = bpf_sk_storage_get(&origins, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!o)
+		return miss(sk, &counts.unkept);
+	o->original = *to;
+	o->generation = generation;
+	o->pending = 1;
+	__sync_fetch_and_add(&counts.redirected, 1);
+	return REDIRECT;
+}
+
+static __always_inline int refuse(void)
+{
+	(void)bpf_set_retval(-ECONNREFUSED);
+	return DENY;
+}
+
+/* In a trial that is one socket of the daemon's own, and no other. */
+static __always_inline int may_be_any(struct bpf_sock_addr *ctx, const struct bpf_sock *sk)
+{
+	if (trial)
+		return bpf_get_socket_cookie(ctx) == orders.tried;
+	return sk->priority != INTERCEPT_MARK;
+}
+
+/* A connection of MPTCP has sockets of TCP below its own, which is the one that the application
+ * asks. */
+static __always_inline int concerns(struct bpf_sock_addr *ctx, struct bpf_sock *sk)
+{
+	return ctx->type == SOCK_STREAM && ctx->protocol == IPPROTO_TCP && may_be_any(ctx, sk) &&
+	       bpf_get_netns_cookie(ctx) == netns && !bpf_skc_to_mptcp_sock(sk);
+}
+
+SEC("cgroup/connect4")
+int connect4(struct bpf_sock_addr *ctx)
+{
+	struct intercept_place to = {}, target = {};
+	struct bpf_sock *sk = ctx->sk;
+	enum answer answer;
+
+	if (!sk || !concerns(ctx, sk))
+		return ALLOW;
+	write_ipv4(to.addr, ctx->user_ip4);
+	to.port = ctx->user_port;
+	answer = decide(ctx, sk, &to, &target);
+	if (answer == REFUSE)
+		return refuse();
+	if (answer == REDIRECT) {
+		ctx->user_ip4 = target.addr[3];
+		ctx->user_port = target.port;
+	}
+	return ALLOW;
+}
+
+SEC("cgroup/connect6")
+int connect6(struct bpf_sock_addr *ctx)
+{
+	struct intercept_place to = {}, target = {};
+	struct bpf_sock *sk = ctx->sk;
+	enum answer answer;
+
+	if (!sk || !concerns(ctx, sk))
+		return ALLOW;
+	to.addr[0] = ctx->user_ip6[0];
+	to.addr[1] = ctx->user_ip6[1];
+	to.addr[2] = ctx->user_ip6[2];
+	to.addr[3] = ctx->user_ip6[3];
+	to.port = ctx->user_port;
+	answer = decide(ctx, sk, &to, &target);
+	if (answer == REFUSE)
+		return refuse();
+	if (answer == REDIRECT) {
+		ctx->user_ip6[0] = target.addr[0];
+		ctx->user_ip6[1] = target.addr[1];
+		ctx->user_ip6[2] = target.addr[2];
+		ctx->user_ip6[3] = target.addr[3];
+		ctx->user_port = target.port;
+	}
+	return ALLOW;
+}
+
+/* ---- on its way ---------------------------------------------------------------------------- */
+
+static __always_inline void write_key(struct bpf_sock_ops *ops, struct intercept_key *key)
+{
+	if (ops->family == AF_INET) {
+		write_ipv4(key->source, ops->local_ip4);
+		write_ipv4(key->target, ops->remote_ip4);
+	} else {
+		key->source[0] = ops->local_ip6[0];
+		key->source[1] = ops->local_ip6[1];
+		key->source[2] = ops->local_ip6[2];
+		key->source[3] = ops->local_ip6[3];
+		key->target[0] = ops->remote_ip6[0];
+		key->target[1] = ops->remote_ip6[1];
+		key->target[2] = ops->remote_ip6[2];
+		key->target[3] = ops->remote_ip6[3];
+	}
+	key->source_port = bpf_htons(ops->local_port);
+	key->target_port = bpf_htons(bpf_ntohl(ops->remote_port));
+}
+
+/* The socket has its port, and sends its SYN next. */
+static __always_inline void connecting(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct intercept_flow flow = {};
+	struct origin *o;
+
+	if (!sk)
+		return;
+	o = bpf_sk_storage_get(&origins, sk, 0, 0);
+	if (!o || !o->pending)
+		return;
+	o->pending = 0;
+	__builtin_memset(&o->key, 0, sizeof(o->key));
+	write_key(ops, &o->key);
+	flow.original = o->original;
+	flow.cookie = bpf_get_socket_cookie(ops);
+	if (bpf_map_update_elem(&flows, &o->key, &flow, BPF_ANY))
+		__sync_fetch_and_add(&counts.unfound, 1);
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+/* The socket is closed: the daemon may not have accepted it, and somebody else will have its
+ * addresses. */
+static __always_inline void closed(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct intercept_flow *flow;
+	struct origin *o;
+
+	if (!sk)
+		return;
+	o = bpf_sk_storage_get(&origins, sk, 0, 0);
+	if (!o)
+		return;
+	flow = bpf_map_lookup_elem(&flows, &o->key);
+	if (flow && flow->cookie == bpf_get_socket_cookie(ops))
+		(void)bpf_map_delete_elem(&flows, &o->key);
+}
+
+SEC("sockops")
+int follow(struct bpf_sock_ops *ops)
+{
+	switch (ops->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		connecting(ops);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ops->args[1] == BPF_TCP_CLOSE)
+			closed(ops);
+		break;
+	default:
+		break;
+	}
+	return 1;
+}
+
+/* ---- what the application is told ---------------------------------------------------------- */
+
+static __always_inline struct origin *origin_of(struct bpf_sock *sk)
+{
+	return sk ? bpf_sk_storage_get(&origins, sk, 0, 0) : 0;
+}
+
+SEC("cgroup/getpeername4")
+int getpeername4(struct bpf_sock_addr *ctx)
+{
+	struct origin *o = origin_of(ctx->sk);
+
+	if (o) {
+		ctx->user_ip4 = o->original.addr[3];
+		ctx->user_port = o->original.port;
+	}
+	return 1;
+}
+
+SEC("cgroup/getpeername6")
+int getpeername6(struct bpf_sock_addr *ctx)
+{
+	struct origin *o = origin_of(ctx->sk);
+
+	if (o) {
+		ctx->user_ip6[0] = o->original.addr[0];
+		ctx->user_ip6[1] = o->original.addr[1];
+		ctx->user_ip6[2] = o->original.addr[2];
+		ctx->user_ip6[3] = o->original.addr[3];
+		ctx->user_port = o->original.port;
+	}
+	return 1;
+}
+
+struct sockaddr_ipv4 {
+	__u16 family, port;
+	__u32 addr;
+	__u64 zero;
+};
+
+struct sockaddr_ipv6 {
+	__u16 family, port;
+	__u32 flow;
+	__u32 addr[4];
+	__u32 scope;
+};
+
+/* The compiler must not write two fields of the context at once: the verifier refuses that. */
+static __always_inline void answered(struct bpf_sockopt *ctx, __s32 size)
+{
+	*(volatile __s32 *)&ctx->optlen = size;
+	*(volatile __s32 *)&ctx->retval = 0;
+}
+
+static __always_inline int answer_ipv4(struct bpf_sockopt *ctx, const struct intercept_place *p)
+{
+	struct sockaddr_ipv4 *a = ctx->optval;
+
+	if ((void *)(a + 1) > ctx->optval_end)
+		return 0;
+	a->family = AF_INET;
+	a->port = p->port;
+	a->addr = p->addr[3];
+	a->zero = 0;
+	answered(ctx, sizeof(*a));
+	return 1;
+}
+
+static __always_inline int answer_ipv6(struct bpf_sockopt *ctx, const struct intercept_place *p)
+{
+	struct sockaddr_ipv6 *a = ctx->optval;
+
+	if ((void *)(a + 1) > ctx->optval_end)
+		return 0;
+	a->family = AF_INET6;
+	a->port = p->port;
+	a->flow = 0;
+	a->addr[0] = p->addr[0];
+	a->addr[1] = p->addr[1];
+	a->addr[2] = p->addr[2];
+	a->addr[3] = p->addr[3];
+	a->scope = 0;
+	answered(ctx, sizeof(*a));
+	return 1;
+}
+
+/* As netfilter answers it: each address by the level of its family. */
+SEC("cgroup/getsockopt")
+int getsockopt(struct bpf_sockopt *ctx)
+{
+	struct origin *o = 0;
+
+	if (ctx->optname == SO_ORIGINAL_DST && (ctx->level == SOL_IP || ctx->level == SOL_IPV6))
+		o = origin_of(ctx->sk);
+	if (o && ctx->level == SOL_IP && is_ipv4(o->original.addr) &&
+	    answer_ipv4(ctx, &o->original))
+		return 1;
+	if (o && ctx->level == SOL_IPV6 && !is_ipv4(o->original.addr) &&
+	    answer_ipv6(ctx, &o->original))
+		return 1;
+	/* An answer of more than a page is not here to be seen, and stays as it is. */
+	if (ctx->optlen > page_size)
+		ctx->optlen = 0;
+	return 1;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where connects go: a network and ports of it, as in `outbound =`. */
+#pragma once
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "../addr.h"
+#include "text.h"
+
+struct destination {
+	struct cidr network; /* its family is 0: every address */
+	uint16_t first, last;
+};
+
+#define DESTINATION_ALLOWED                                                                   \
+	"ports like 443, 8000-8999 or *, networks like 10.0.0.0/8 or fd00::/8, or both like " \
+	"10.0.0.0/8:5432, 192.0.2.7:* and [fd00::/8]:80-90"
+
+/* 0, or -EINVAL with the reason added, and *ret is untouched. */
+int destination_parse(const char *text, struct destination *ret, struct text *why);
+/* Writes it so that it can be read again. */
+void destination_format(const struct destination *d, FILE *out);
+/* PORT, FIRST-LAST or *. The same. */
+int ports_parse(const char *text, uint16_t *first, uint16_t *last);

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "mark.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../cgroup.h"
+#include "../util.h"
+#include "mark.skel.h"
+
+struct mark {
+	struct mark_bpf *skeleton;
+};
+
+static int attach(struct mark_bpf *skel, const char **step)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, once);
+	_cleanup_close_ int fd = -1;
+	char path[512];
+	int err = cgroup_own_path(path, sizeof(path));
+
+	*step = "finding the daemon's cgroup";
+	if (err)
+		return err;
+	*step = "opening the daemon's cgroup";
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*step = "telling the mark's program the daemon's process";
+	if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.introduce_marked), &once) < 0)
+		return -errno;
+	*step = "attaching the mark's program to the daemon's cgroup";
+	skel->links.mark = bpf_program__attach_cgroup(skel->progs.mark, fd);
+	return skel->links.mark ? 0 : -errno;
+}
+
+/* As of the other programs: what loading alone needs is nobody's to find. */
+static void drop_programs(const struct mark_bpf *skel)
+{
+	struct btf *btf = bpf_object__btf(skel->obj);
+
+	bpf_program__unload(skel->progs.mark);
+	bpf_program__unload(skel->progs.introduce_marked);
+	if (btf && btf__fd(btf) >= 0) {
+		(void)close(btf__fd(btf));
+		btf__set_fd(btf, -1);
+	}
+}
+
+int mark_open(struct mark **ret, char why[256])
+{
+	const char *step = "opening the mark's program";
+	struct mark *m = calloc(1, sizeof(*m));
+	int err = -ENOMEM;
+
+	if (m) {
+		m->skeleton = mark_bpf__open();
+		err = m->skeleton ? 0 : -errno;
+	}
+	if (!err) {
+		step = "loading the mark's program";
+		err = mark_bpf__load(m->skeleton);
+	}
+	if (!err)
+		err = attach(m->skeleton, &step);
+	if (err) {
+		(void)snprintf(why, 256, "%s: %s", step, strerror(-err));
+		mark_close(m);
+		return err;
+	}
+	drop_programs(m->skeleton);
+	*ret = m;
+	return 0;
+}
+
+void mark_close(struct mark *m)
+{
+	if (!m)
+		return;
+	mark_bpf__destroy(m->skeleton);
+	free(m);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The programs of one [intercept NAME], loaded and attached to its cgroup. They are there as long
+ * as this process is: links, no pins. After programs_open() no call here needs a capability.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../config/destination.h"
+#include "intercept-api.h"
+
+/* The maps that all of them share; -1: there are none yet. */
+struct intercept_maps {
+	int flows_fd, origins_fd;
+};
+
+struct programs_options {
+	const char *cgroup; /* its folder */
+	const struct destination *outbound, *except;
+	uint32_t n_outbound, n_except; /* INTERCEPT_RULES at most, each */
+	uint32_t max_flows;            /* connects that are not accepted yet */
+	bool required;
+	bool trial; /* connects of the socket orders->tried are, and of no other */
+};
+
+struct programs {
+	struct intercept_bpf *skeleton;
+	volatile struct intercept_orders *orders;
+	volatile struct intercept_counts *counts;
+};
+
+/*
+ * Nothing is intercepted until orders->ready. The first one makes the maps, which are the caller's
+ * to close. 0, or a negative errno and a sentence in `why`; programs_close() is right in either
+ * case.
+ */
+int programs_open(struct programs *p, const struct programs_options *o, struct intercept_maps *maps,
+		  char why[256]);
+void programs_close(struct programs *p);
+/* Where connects go from now on: an address of each family, NULL or port 0: those of that family go
+ * where they were to go. */
+void programs_aim(struct programs *p, const struct addr *ipv4, const struct addr *ipv6);

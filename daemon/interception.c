@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "interception.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "binding.h"
+#include "cgroup.h"
+#include "config/config.h"
+#include "intercept/origin.h"
+#include "intercept/programs.h"
+#include "listener.h"
+#include "log.h"
+#include "setup.h"
+
+/* Connects that the daemon has not accepted yet. */
+#define MAX_FLOWS 65536
+
+/* One [intercept NAME]. */
+struct intercept {
+	char *name, *listener;
+	char cgroup[512];
+	struct programs programs;
+	bool open;
+};
+
+struct interception {
+	struct intercept_maps maps;
+	bool ready;
+	unsigned int n;
+	struct intercept items[];
+};
+
+/* ---- opening ---------------------------------------------------------------------------- */
+
+static int find_cgroup(struct intercept *i, const struct intercept_config *c, char why[256])
+{
+	bool self = strcmp(c->cgroup, "self") == 0;
+	int err = 0;
+
+	if (self)
+		err = cgroup_own_path(i->cgroup, sizeof(i->cgroup));
+	else if (snprintf(i->cgroup, sizeof(i->cgroup), "%s", c->cgroup) >= (int)sizeof(i->cgroup))
+		err = -ENAMETOOLONG;
+	if (err)
+		(void)snprintf(why, 256, "finding the cgroup: %s",
+			       err == -ENOENT ? "no cgroup2 is mounted" : strerror(-err));
+	else if (self && !c->whole_host && cgroup_is_root(i->cgroup)) {
+		err = -EPERM;
+		(void)snprintf(why, 256,
+			       "the daemon's cgroup is the root, with every program of this host: "
+			       "that needs whole_host = yes");
+	}
+	return err;
+}
+
+static int open_one(struct interception *all, struct intercept *i, const struct intercept_config *c,
+		    char why[256])
+{
+	struct programs_options o = {.cgroup = i->cgroup,
+				     .outbound = c->outbound,
+				     .n_outbound = (uint32_t)c->n_outbound,
+				     .except = c->except,
+				     .n_except = (uint32_t)c->n_except,
+				     .max_flows = MAX_FLOWS,
+				     .required = c->intercept == INTERCEPT_REQUIRE};
+	int err = find_cgroup(i, c, why);
+
+	if (!err)
+		err = programs_open(&i->programs, &o, &all->maps, why);
+	i->open = !err;
+	if (err)
+		programs_close(&i->programs);
+	return err;
+}
+
+/* Its own connects would come back to it. */
+static int no_mark(char why[256])
+{
+	(void)snprintf(why, 256, "the daemon's own sockets cannot be marked");
+	return -EOPNOTSUPP;
+}
+
+/* True: the daemon is not to be without. */
+static bool tell(const struct intercept_config *c, const char *why)
+{
+	bool required = c->intercept == INTERCEPT_REQUIRE;
+
+	log_write_all(required ? LOG_LVL_ERROR : LOG_LVL_WARNING,
+		      "intercept %s: nothing is intercepted: %s", c->name, why);
+	return required;
+}
+
+int interception_open(const struct config *c, bool marked, struct interception **ret)
+{
+	struct interception *all;
+	int failed = 0;
+
+	if (!c->n_intercepts)
+		return 0;
+	all = calloc(1, sizeof(*all) + c->n_intercepts * sizeof(all->items[0]));
+	if (!all)
+		return log_errno(-ENOMEM, "interception");
+	*ret = all;
+	all->maps = (struct intercept_maps){.flows_fd = -1, .origins_fd = -1};
+	for (; all->n < c->n_intercepts; all->n++) {
+		struct intercept *i = &all->items[all->n];
+		const struct intercept_config *ic = &c->intercepts[all->n];
+		char why[256] = "out of memory";
+		int err = -ENOMEM;
+
+		i->name = strdup(ic->name);
+		i->listener = strdup(ic->listener);
+		if (i->name && i->listener)
+			err = marked ? open_one(all, i, ic, why) : no_mark(why);
+		if (err && tell(ic, why))
+			failed = err;
+	}
+	return failed;
+}
+
+int interception_refuse(const struct config *c, const char *why)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < c->n_intercepts; i++)
+		if (tell(&c->intercepts[i], why))
+			err = -ENOTSUP;
+	return err;
+}
+
+static void close_one(struct intercept *i)
+{
+	if (i->open)
+		programs_close(&i->programs);
+	free(i->name);
+	free(i->listener);
+}
+
+void interception_close(struct interception *i)
+{
+	if (!i)
+		return;
+	for (unsigned int n = 0; n < i->n; n++)
+		close_one(&i->items[n]);
+	closep_(&i->maps.flows_fd);
+	closep_(&i->maps.origins_fd);
+	free(i);
+}
+
+/* ---- where it leads --------------------------------------------------------------------- */
+
+/* Where the applications of this host reach what is bound there. */
+static struct addr reachable(const struct addr *bound, int family)
+{
+	struct addr a = *bound;
+
+	if (a.sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a.in6.sin6_addr)) {
+		if (family == AF_INET) {
+			a = (struct addr){.len = sizeof(a.in4), .in4.sin_family = AF_INET};
+			a.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+			addr_set_port(&a, addr_port(bound));
+		} else {
+			a.in6.sin6_addr = in6addr_loopback;
+		}
+	} else if (a.sa.sa_family == AF_INET && a.in4.sin_addr.s_addr == htonl(INADDR_ANY)) {
+		a.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	}
+	return a;
+}
+
+/* The first address of that family that the listener has. */
+static bool find_address(const struct listener *l, int family, struct addr *ret)
+{
+	for (size_t i = 0; i < l->config->n_binds; i++) {
+		const struct binding *b = l->bindings[i];
+		bool both = b->bound.sa.sa_family == AF_INET6 && !b->ipv6_only &&
+			    IN6_IS_ADDR_UNSPECIFIED(&b->bound.in6.sin6_addr);
+
+		if (b->bound.sa.sa_family != family && !(both && family == AF_INET))
+			continue;
+		*ret = reachable(&b->bound, family);
+		return true;
+	}
+	return false;
+}
+
+static const struct listener *find_listener(const struct setup *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_listeners; i++)
+		if (strcmp(s->listeners[i].config->name, name) == 0)
+			return &s->listeners[i];
+	return NULL;
+}
+
+static void aim_one(struct intercept *i, const struct setup *s)
+{
+	const struct listener *l = find_listener(s, i->listener);
+	char text4[ADDR_STR_MAX], text6[ADDR_STR_MAX];
+	struct addr ipv4, ipv6;
+	bool has4 = l && find_address(l, AF_INET, &ipv4);
+	bool has6 = l && find_address(l, AF_INET6, &ipv6);
+
+	programs_aim(&i->programs, has4 ? &ipv4 : NULL, has6 ? &ipv6 : NULL);
+	if (!l)
+		log_warn("intercept %s: nothing is intercepted: there is no listener %s any more",
+			 i->name, i->listener);
+	else
+		log_info("intercept %s: connects of %s go to listener %s: %s%s%s", i->name,
+			 i->cgroup, i->listener, has4 ? addr_format(&ipv4, text4) : "",
+			 has4 && has6 ? ", " : "", has6 ? addr_format(&ipv6, text6) : "");
+}
+
+void interception_aim(struct interception *i, const struct setup *s)
+{
+	for (unsigned int n = 0; i && n < i->n; n++)
+		if (i->items[n].open)
+			aim_one(&i->items[n], s);
+}
+
+void interception_ready(struct interception *i, bool ready)
+{
+	if (!i || i->ready == ready)
+		return;
+	i->ready = ready;
+	for (unsigned int n = 0; n < i->n; n++)
+		if (i->items[n].open)
+			i->items[n].programs.orders->ready = ready;
+}
+
+/* ---- what came here --------------------------------------------------------------------- */
+
+struct addr *interception_original(const struct interception *i, int fd, const struct addr *client)
+{
+	struct addr original, *ret;
+
+	if (!i || i->maps.flows_fd < 0 || origin_take(i->maps.flows_fd, fd, client, &original) < 0)
+		return NULL;
+	ret = malloc(sizeof(*ret));
+	if (ret)
+		*ret = original;
+	return ret;
+}
+
+/* ---- reports ---------------------------------------------------------------------------- */
+
+unsigned int interception_count(const struct interception *i)
+{
+	return i ? i->n : 0;
+}
+
+void interception_figures(const struct interception *i, unsigned int n,
+			  struct intercept_figures *ret)
+{
+	const struct intercept *one = &i->items[n];
+
+	*ret = (struct intercept_figures){.name = one->name,
+					  .cgroup = one->cgroup,
+					  .listener = one->listener,
+					  .active = one->open && i->ready};
+	if (!one->open)
+		return;
+	ret->redirected = one->programs.counts->redirected;
+	ret->unready = one->programs.counts->unready;
+	ret->unkept = one->programs.counts->unkept;
+	ret->unfound = one->programs.counts->unfound;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the daemon intercepts: its [intercept NAME] sections at run time. They are as the daemon
+ * found them when it started; where they lead follows the listeners over reloads. Main thread only,
+ * but for interception_original().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "addr.h"
+
+struct config;
+struct interception;
+struct setup;
+
+/*
+ * Loads and attaches what the configuration wants; that it works here has been tried. Nothing is
+ * intercepted yet. What cannot be is told in the log. Needs privileges, and the listeners' sockets.
+ * 0, or a negative errno after logging: it is required.
+ */
+int interception_open(const struct config *c, bool marked, struct interception **ret);
+/* Says in the log that nothing is intercepted, and why. -ENOTSUP: it is required; or 0. */
+int interception_refuse(const struct config *c, const char *why);
+void interception_close(struct interception *i); /* NULL is allowed */
+/* Where this setup's listeners are it leads from now on. NULL is allowed. */
+void interception_aim(struct interception *i, const struct setup *s);
+/* Somebody accepts from now on, or nobody does any more. NULL is allowed. */
+void interception_ready(struct interception *i, bool ready);
+/* Where the client of an accepted connection wanted to go; the caller frees it. NULL: it was not
+ * intercepted, or there is no memory to say so. Any thread. */
+struct addr *interception_original(const struct interception *i, int fd, const struct addr *client);
+
+/* One of them, for reports. */
+struct intercept_figures {
+	const char *name, *cgroup, *listener;
+	bool active;
+	uint64_t redirected, unready, unkept, unfound;
+};
+unsigned int interception_count(const struct interception *i);
+void interception_figures(const struct interception *i, unsigned int n,
+			  struct intercept_figures *ret);

@@ -1,0 +1,548 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Connects of unmodified programs that go to a listener, without their knowledge."""
+
+import contextlib
+import ctypes
+import os
+import select
+import socket
+import threading
+
+from lib import Skip, case, tcp
+from lib.host import bpf_maps, map_entries
+from lib.intercepted import (connect, exchange, intercepting, original, peer, port_of, redirected)
+from lib.process import run
+from lib.wait import wait_until
+
+CORE = {"core": True, "timeout": 90}
+
+
+def logged(daemon, number):
+    """The access lines once there are so many, by where their clients wanted to go."""
+    return {line["original"]: line for line in daemon.wait_access(number) if "original" in line}
+
+
+# ---- what the application sees, and the daemon -----------------------------------------------------
+
+@case(**CORE)
+def test_nobody_notices(env):
+    """IPv4, IPv6, and IPv4 by a socket of IPv6."""
+    cgroup = env.cgroup()
+    four, six = env.backend(), env.backend(address="[::1]:0")
+    daemon = intercepting(env, cgroup, [port_of(four.address), port_of(six.address)])
+    for backend, family in ((four, None), (six, None), (four, socket.AF_INET6)):
+        with connect(cgroup, backend.address, family) as sock:
+            mapped = family and backend is four
+            wanted = backend.address
+            if mapped:
+                wanted = f"[::ffff:{wanted.replace(':', ']:')}"
+            assert peer(sock) == wanted, (peer(sock), wanted)
+            if not mapped:
+                assert original(sock) == wanted, (original(sock), wanted)
+            exchange(sock)
+            session, = wait_until(daemon.sessions, 5, "a session")
+            assert session["original"] == session["backend"] == backend.address, session
+            assert session["server"] == "any", session
+        daemon.wait_sessions(0)
+    lines = daemon.wait_access(3)
+    assert [line["original"] for line in lines] == [four.address, six.address, four.address], lines
+    assert all(line["backend"] == line["original"] for line in lines), lines
+    assert redirected(daemon) == 3, daemon.status()["intercepts"]
+    assert four.accepted == 2 and six.accepted == 1
+
+
+@case(**CORE)
+def test_who_is_not_concerned(env):
+    """Programs elsewhere, other ports, exceptions, other protocols."""
+    cgroup = env.cgroup()
+    wanted, other, excepted = env.backend(), env.backend(), env.backend()
+    daemon = intercepting(env, cgroup, ["127.0.0.0/8:" + str(port_of(wanted.address)),
+                                        port_of(excepted.address)],
+                          intercept={"except": f"127.0.0.1:{port_of(excepted.address)}"})
+    for backend in (other, excepted):
+        with connect(cgroup, backend.address) as sock:
+            exchange(sock)
+            assert peer(sock) == backend.address
+            try:
+                original(sock)
+            except OSError:
+                continue
+            raise AssertionError("SO_ORIGINAL_DST is known of a connection that was not redirected")
+    with tcp.connect(wanted.address) as sock:
+        exchange(sock)
+    assert daemon.status()["listeners"][0]["sessions_total"] == 0, daemon.status()
+    with connect(cgroup, wanted.address) as sock:
+        exchange(sock)
+    daemon.wait_access(1)
+    assert redirected(daemon) == 1
+
+
+def test_udp_is_left_alone(env):
+    """Names are looked up as ever."""
+    cgroup = env.cgroup()
+    server = env.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    server.bind(("127.0.0.1", 0))
+    server.settimeout(10)
+    daemon = intercepting(env, cgroup, "*")
+    with cgroup.inside():
+        client = env.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    client.settimeout(10)
+    client.connect(server.getsockname())
+    client.send(b"question")
+    data, sender = server.recvfrom(100)
+    assert data == b"question" and sender == client.getsockname()
+    server.sendto(b"answer", sender)
+    assert client.recv(100) == b"answer" and client.getpeername() == server.getsockname()
+    assert redirected(daemon) == 0
+
+
+def test_mptcp_is_left_alone(env):
+    cgroup = env.cgroup()
+    backend = env.backend()
+    daemon = intercepting(env, cgroup, port_of(backend.address))
+    try:
+        with cgroup.inside():
+            sock = env.keep(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262))
+    except OSError as error:
+        raise Skip(f"no MPTCP: {error}") from None
+    sock.settimeout(10)
+    sock.connect(("127.0.0.1", port_of(backend.address)))
+    exchange(sock)
+    assert redirected(daemon) == 0, daemon.status()["intercepts"]
+    assert daemon.status()["listeners"][0]["sessions_total"] == 0
+
+
+def test_connects_of_every_kind(env):
+    """That block, that do not, that send with their SYN at once or later; a socket used again."""
+    cgroup = env.cgroup()
+    backend = env.backend()
+    where = ("127.0.0.1", port_of(backend.address))
+    daemon = intercepting(env, cgroup, where[1])
+
+    def new(blocking=True):
+        with cgroup.inside():
+            sock = env.keep(socket.socket())
+        sock.settimeout(10)
+        sock.setblocking(blocking)
+        return sock
+
+    sock = new(blocking=False)
+    assert sock.connect_ex(where) in (0, 115)
+    assert select.select([], [sock], [], 10)[1]
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+    sock.settimeout(10)
+    exchange(sock)
+    assert sock.getpeername() == where
+
+    sock = new()
+    sock.sendto(b"first", socket.MSG_FASTOPEN, where)
+    assert tcp.read_exactly(sock, 5) == b"first"
+    assert sock.getpeername() == where and original(sock) == backend.address
+
+    sock = new()
+    sock.setsockopt(socket.IPPROTO_TCP, 30, 1)      # TCP_FASTOPEN_CONNECT
+    sock.connect(where)
+    exchange(sock)
+    assert sock.getpeername() == where
+
+    sock = new()
+    sock.bind(("127.0.0.1", 0))
+    sock.connect(where)
+    exchange(sock)
+    assert redirected(daemon) == 4
+    daemon.wait_sessions(4)
+
+
+def test_a_socket_that_connects_again(env):
+    """Where it goes the second time is what it is told, redirected or not."""
+    cgroup = env.cgroup()
+    backend, other = env.backend(), env.backend()
+    closed, holder = tcp.free_port()
+    env.keep(holder)
+    daemon = intercepting(env, cgroup, [port_of(backend.address), port_of(closed)])
+    with cgroup.inside():
+        sock = env.keep(socket.socket())
+    sock.settimeout(10)
+    libc = ctypes.CDLL(None, use_errno=True)
+    for address in (backend.address, other.address, closed, backend.address, daemon.address(),
+                    other.address):
+        # The reset may be there first.
+        with contextlib.suppress(ConnectionResetError):
+            sock.connect(("127.0.0.1", port_of(address)))
+        if address in (backend.address, other.address):
+            assert peer(sock) == address, (peer(sock), address)
+            exchange(sock)
+        # AF_UNSPEC: it is nobody's.
+        assert libc.connect(sock.fileno(), b"\0" * 16, 16) == 0, os.strerror(ctypes.get_errno())
+    assert redirected(daemon) == 3
+
+
+# ---- what cannot be reached ------------------------------------------------------------------------
+
+def test_a_closed_port(env):
+    """The connect has succeeded by the time that the daemon knows: a reset, before any byte."""
+    cgroup = env.cgroup()
+    closed, holder = tcp.free_port()
+    env.keep(holder)
+    daemon = intercepting(env, cgroup, port_of(closed))
+    with cgroup.inside(), socket.socket() as sock, tcp.must_reset():
+        sock.connect(("127.0.0.1", port_of(closed)))
+        sock.recv(1)
+    line, = daemon.wait_access(1)
+    assert line["end"] == "connect_failed" and line["original"] == closed, line
+
+
+def test_an_unreachable_host(env):
+    """TCP has no way to an address of many: the same."""
+    cgroup = env.cgroup()
+    daemon = intercepting(env, cgroup, "224.0.0.0/4:80")
+    with cgroup.inside(), socket.socket() as sock, tcp.must_reset():
+        sock.connect(("224.0.0.99", 80))
+        sock.recv(1)
+    line, = daemon.wait_access(1)
+    assert line["end"] == "connect_failed", line
+    assert "224.0.0.99:80: Network is unreachable" in "\n".join(daemon.log()), daemon.log_tail()
+
+
+def test_an_answer_that_says_so(env):
+    """A client of HTTP is told."""
+    cgroup = env.cgroup()
+    closed, holder = tcp.free_port()
+    env.keep(holder)
+    intercepting(env, cgroup, port_of(closed), listener={"protocol": "http"})
+    done = run(*cgroup.prefix(), "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
+               f"http://{closed}/")
+    assert done.stdout == "502", done.stdout
+
+
+def test_the_listener_itself(env):
+    """Who connects to it has named no other place: no loop, and a line that says why."""
+    cgroup = env.cgroup()
+    daemon = intercepting(env, cgroup, "*")
+    for where in (contextlib.nullcontext(), cgroup.inside()):
+        with where, socket.socket() as sock, tcp.must_reset():
+            sock.connect(("127.0.0.1", port_of(daemon.address())))
+            sock.recv(1)
+    lines = daemon.wait_access(2)
+    assert [line["end"] for line in lines] == ["no_server", "no_server"], lines
+    assert "nobody knows where the client wanted to go" in "\n".join(daemon.log())
+
+
+def own_address():
+    """An address of this host's that is none of loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))
+        except OSError:
+            raise Skip("this host has no address but those of loopback") from None
+        return sock.getsockname()[0]
+
+
+def test_the_listener_by_another_address(env):
+    """At most it is redirected to the listener, whose server is the listener: once around, and no
+    more."""
+    cgroup = env.cgroup()
+    daemon = intercepting(env, cgroup, "*", listener={"bind": "0.0.0.0:0"})
+    port = port_of(daemon.address())
+    for host, number in (("127.9.9.9", 1), (own_address(), 3)):
+        with cgroup.inside(), socket.socket() as sock:
+            sock.settimeout(10)
+            with contextlib.suppress(ConnectionResetError):
+                sock.connect((host, port))
+                assert sock.recv(1) == b""
+        lines = daemon.wait_access(number)
+        assert len(lines) == number and "no_server" in [line["end"] for line in lines], lines
+
+
+# ---- routing ---------------------------------------------------------------------------------------
+
+def names(sock):
+    """The first line that a server of names says."""
+    return tcp.read_exactly(sock, 2).decode().strip()
+
+
+def test_routes_by_where_it_was_to_go(env):
+    cgroup = env.cgroup()
+    known = {name: env.backend(tcp.serve_name(name)) for name in "abc"}
+    ports = [20000 + os.getpid() % 10000, 31000 + os.getpid() % 1000]
+    daemon = intercepting(
+        env, cgroup, [f"127.8.0.0/16:{ports[0]}-{ports[1]}", f"[::1]:{ports[0]}"],
+        servers=f"a {known['a'].address}",
+        listener={"route": [f"dst:127.8.1.0/24 dport:{ports[1]} -> c", "dst:127.8.1.0/24 -> b",
+                            "dst:::1 -> b"]},
+        more={"pool b": {"server": f"b {known['b'].address}"},
+              "pool c": {"server": f"c {known['c'].address}"}})
+    for address, name in ((f"127.8.2.1:{ports[0]}", "a"), (f"127.8.1.7:{ports[0]}", "b"),
+                          (f"127.8.1.7:{ports[1]}", "c"), (f"127.8.2.1:{ports[1]}", "a"),
+                          (f"[::1]:{ports[0]}", "b")):
+        with connect(cgroup, address) as sock:
+            assert names(sock) == name, (address, name)
+            assert peer(sock) == address
+    assert redirected(daemon) == 5
+
+
+def test_a_destination_without_interception(env):
+    """dst: and dport: are the listener's own address then, or what a PROXY header says."""
+    known = {name: env.backend(tcp.serve_name(name)) for name in "abc"}
+    daemon = env.spliced(f"a {known['a'].address}",
+                         listener={"bind": "0.0.0.0:0", "accept_proxy": "v1",
+                                   "route": ["dst:127.0.0.5 -> b", "dport:77 -> c"]},
+                         more={"pool b": {"server": f"b {known['b'].address}"},
+                               "pool c": {"server": f"c {known['c'].address}"}})
+    port = port_of(daemon.address())
+    for host, header, name in (("127.0.0.1", "UNKNOWN", "a"), ("127.0.0.5", "UNKNOWN", "b"),
+                               ("127.0.0.1", "TCP4 10.0.0.1 10.0.0.2 5 77", "c"),
+                               ("127.0.0.5", "TCP4 10.0.0.1 10.0.0.2 5 78", "a")):
+        with tcp.connect(f"{host}:{port}") as sock:
+            sock.sendall(f"PROXY {header}\r\n".encode())
+            assert names(sock) == name, (host, header, name)
+
+
+def test_kept_connections_go_where_they_went(env):
+    """Two servers by one pool: a connection to one is not for requests to the other."""
+    cgroup = env.cgroup()
+
+    def serve(name):
+        def handle(sock):
+            head = b""
+            while data := sock.recv(4096):
+                head += data
+                while b"\r\n\r\n" in head:
+                    head = head.partition(b"\r\n\r\n")[2]
+                    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + name)
+        return handle
+    a, b = env.backend(serve(b"a")), env.backend(serve(b"b"))
+    daemon = intercepting(env, cgroup, [port_of(a.address), port_of(b.address)],
+                          listener={"protocol": "http"}, pool={"reuse": "always"},
+                          spliced={"workers": 1})
+    for _ in range(10):
+        for backend, name in ((a, b"a"), (b, b"b")):
+            with connect(cgroup, backend.address) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                got = b""
+                while not got.endswith(b"\r\n\r\n" + name) and len(got) < 500:
+                    got += sock.recv(500)
+                assert got.endswith(name), got
+    assert a.accepted == 1 and b.accepted == 1, (a.accepted, b.accepted)
+    assert redirected(daemon) == 20
+
+
+# ---- lives -----------------------------------------------------------------------------------------
+
+def test_the_daemon_is_killed(env):
+    """Its sessions end; new connects go where they are to go, at once."""
+    cgroup = env.cgroup()
+    backend = env.backend()
+    daemon = intercepting(env, cgroup, port_of(backend.address))
+    sock = env.keep(connect(cgroup, backend.address))
+    exchange(sock)
+    daemon.kill()
+    try:
+        assert sock.recv(1) == b""
+    except ConnectionResetError:
+        pass
+
+    def goes_direct():
+        with connect(cgroup, backend.address) as fresh:
+            exchange(fresh)
+            return True
+    assert goes_direct()
+
+
+@case(timeout=90)
+def test_while_it_drains(env):
+    """Nobody accepts any more: new connects go where they are to go, and sessions go on."""
+    cgroup = env.cgroup()
+    backend = env.backend()
+    daemon = intercepting(env, cgroup, port_of(backend.address))
+    sock = env.keep(connect(cgroup, backend.address))
+    exchange(sock)
+    daemon.signal(15)
+    wait_until(lambda: "draining" in daemon.log_tail(), 10, "it drains")
+    before = backend.accepted
+    for i in range(20):
+        with connect(cgroup, backend.address) as fresh:
+            exchange(fresh)
+    assert backend.accepted == before + 20
+    exchange(sock)
+    assert peer(sock) == backend.address
+    sock.close()
+    daemon.wait_exit(10)
+
+
+def test_required(env):
+    """What cannot be intercepted is refused, while nobody accepts."""
+    cgroup = env.cgroup()
+    backend = env.backend()
+    daemon = intercepting(env, cgroup, port_of(backend.address),
+                          intercept={"intercept": "require"})
+    sock = env.keep(connect(cgroup, backend.address))
+    exchange(sock)
+    daemon.signal(15)
+    wait_until(lambda: "draining" in daemon.log_tail(), 10, "it drains")
+    try:
+        connect(cgroup, backend.address).close()
+        raise AssertionError("it was not refused")
+    except ConnectionRefusedError:
+        pass
+    sock.close()
+    daemon.wait_exit(10)
+
+
+def test_what_is_missing_is_named(env):
+    cgroup = env.cgroup()
+    missing = cgroup.path / "nowhere"
+    daemon = intercepting(env, missing, "80")
+    assert any("intercept out: nothing is intercepted: opening the cgroup" in line
+               for line in daemon.log()), daemon.log_tail()
+    assert daemon.status()["intercepts"][0]["active"] is False
+    refused = intercepting(env, missing, "80", intercept={"intercept": "require"}, start=False)
+    done = run(refused.binary, "-c", refused.config_path, check=False)
+    env.daemons.remove(refused)
+    assert done.returncode == 1 and "opening the cgroup" in done.stderr, done
+
+
+def test_a_process_that_moves(env):
+    """Its sockets are those of the cgroup that it made them in."""
+    cgroup, elsewhere = env.cgroup(), env.cgroup()
+    backend = env.backend()
+    daemon = intercepting(env, cgroup, port_of(backend.address))
+    with elsewhere.inside():
+        before = env.keep(socket.socket())
+        with cgroup.inside():
+            within = env.keep(socket.socket())
+        after = env.keep(socket.socket())
+    for sock, wanted in ((before, 0), (within, 1), (after, 1)):
+        sock.settimeout(10)
+        sock.connect(("127.0.0.1", port_of(backend.address)))
+        exchange(sock)
+        assert redirected(daemon) == wanted
+
+
+def test_a_nested_cgroup(env):
+    cgroup = env.cgroup()
+    inner = env.cgroup(cgroup)
+    backend = env.backend()
+    daemon = intercepting(env, cgroup, port_of(backend.address))
+    with connect(inner, backend.address) as sock:
+        exchange(sock)
+    assert logged(daemon, 1).keys() == {backend.address}
+
+
+def test_two_daemons(env):
+    """One in the other's cgroup, with a cgroup of its own in it: each has its own, and neither has
+    what the other connects."""
+    cgroup = env.cgroup()
+    inner = env.cgroup(cgroup)
+    backend = env.backend()
+    outer_daemon = intercepting(env, cgroup, "*")
+    inner_daemon = intercepting(env, inner, "*", prefix=cgroup.prefix())
+    with connect(cgroup, backend.address) as sock:
+        exchange(sock)
+        assert peer(sock) == backend.address
+    assert logged(outer_daemon, 1).keys() == {backend.address}
+    with connect(inner, backend.address) as sock:
+        exchange(sock)
+        assert peer(sock) == backend.address
+    assert logged(inner_daemon, 1).keys() == {backend.address}
+    assert len(outer_daemon.access_log()) == 1, outer_daemon.access_log()
+    # A plain one is reached, and left alone, too.
+    plain = env.spliced(backend.address, prefix=cgroup.prefix())
+    with connect(cgroup, plain.address()) as sock:
+        exchange(sock)
+    plain.wait_access(1)
+    assert len(outer_daemon.access_log()) == 1, outer_daemon.access_log()
+    assert len(inner_daemon.access_log()) == 1, inner_daemon.access_log()
+
+
+def test_its_own_cgroup(env):
+    """self: what the daemon connects does not come back to it."""
+    cgroup = env.cgroup()
+    backend = env.backend()
+    daemon = intercepting(env, "self", port_of(backend.address), prefix=cgroup.prefix())
+    with connect(cgroup, backend.address) as sock:
+        exchange(sock)
+    assert logged(daemon, 1).keys() == {backend.address}
+    assert redirected(daemon) == 1 and backend.accepted == 1
+
+
+def test_after_a_reload(env):
+    """The listener moves, and connects follow; the section itself waits for a restart."""
+    cgroup = env.cgroup()
+    backend, other = env.backend(), env.backend()
+    daemon = intercepting(env, cgroup, port_of(backend.address))
+    text = daemon.config_path.read_text()
+    daemon.write_config(text.replace("bind = 127.0.0.1:0\n", "bind = 127.0.0.2:0\n")
+                        .replace(f"outbound = {port_of(backend.address)}",
+                                 f"outbound = {port_of(other.address)}"))
+    answer = daemon.control("reload")
+    assert "[intercept NAME]" in str(answer), answer
+    with connect(cgroup, backend.address) as sock:
+        exchange(sock)
+    assert logged(daemon, 1).keys() == {backend.address}
+    with connect(cgroup, other.address) as sock:
+        exchange(sock)
+    assert redirected(daemon) == 1
+    assert daemon.address().startswith("127.0.0.2:"), daemon.address()
+
+
+# ---- nothing is left -------------------------------------------------------------------------------
+
+@case(timeout=120)
+def test_ten_thousand_connects(env):
+    cgroup = env.cgroup()
+    backend = env.backend(lambda sock: tcp.read_all(sock))
+    closed, holder = tcp.free_port()
+    env.keep(holder)
+    daemon = intercepting(env, cgroup, [port_of(backend.address), port_of(closed)])
+    flows = bpf_maps(daemon.worker_pid)["flows"]
+    with connect(cgroup, backend.address):
+        daemon.wait_sessions(1)
+    daemon.wait_sessions(0)
+    before = daemon.fds()
+    number = env.pick(10000, 1000)
+
+    def many(address, n):
+        for _ in range(n):
+            with contextlib.suppress(ConnectionResetError):
+                tcp.connect(address).close()
+    with cgroup.inside():
+        threads = [threading.Thread(target=many, args=(address, number // 4))
+                   for address in (backend.address, backend.address, backend.address, closed)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    daemon.wait_sessions(0, 20)
+    wait_until(lambda: daemon.fds() <= before, 10, lambda: f"{daemon.fds()} of {before} fds")
+    wait_until(lambda: map_entries(flows) == 0, 10, lambda: f"{map_entries(flows)} flows")
+    assert redirected(daemon) >= number, daemon.status()["intercepts"]
+    figures = daemon.status()["intercepts"][0]
+    assert figures["unfound"] == figures["unkept"] == 0, figures
+
+
+def test_connects_that_nobody_accepts(env):
+    """Their entries go with their sockets."""
+    cgroup = env.cgroup()
+    backend = env.backend()
+    daemon = intercepting(env, cgroup, port_of(backend.address), spliced={"max_sessions": 1},
+                          listener={"backlog": 16})
+    flows = bpf_maps(daemon.worker_pid)["flows"]
+    first = connect(cgroup, backend.address)
+    exchange(first)
+    waiting = [connect(cgroup, backend.address) for _ in range(4)]
+    assert map_entries(flows) == 4
+    for sock in waiting:
+        tcp.reset(sock)
+    wait_until(lambda: map_entries(flows) == 0, 10, lambda: f"{map_entries(flows)} flows")
+    first.close()
+
+
+def test_nothing_is_held_that_loads(env):
+    """No program and no BTF: who takes the daemon over can attach nothing elsewhere."""
+    cgroup = env.cgroup()
+    daemon = intercepting(env, cgroup, "80")
+    for fd in os.listdir(f"/proc/{daemon.worker_pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            what = os.readlink(f"/proc/{daemon.worker_pid}/fd/{fd}")
+            assert what not in ("anon_inode:bpf-prog", "anon_inode:btf"), what

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Daemons that intercept, and clients that do not know it."""
+
+import socket
+import struct
+
+from . import tcp
+
+SO_ORIGINAL_DST = 80
+
+BINDS = ("127.0.0.1:0", "[::1]:0")
+
+
+def port_of(address):
+    return int(address.rpartition(":")[2])
+
+
+def intercepting(env, cgroup, outbound, servers="any original:", intercept=None, listener=None,
+                 more=None, **options):
+    """A daemon that intercepts what the cgroup connects to `outbound`."""
+    section = {"cgroup": getattr(cgroup, "path", cgroup), "outbound": outbound, "listener": "web",
+               **(intercept or {})}
+    return env.spliced(servers, listener={"bind": BINDS, **(listener or {})},
+                       more={"intercept out": section, **(more or {})}, **options)
+
+
+def connect(cgroup, address, family=None, timeout=tcp.TIMEOUT):
+    """A connected socket of a program in the cgroup. family: to reach IPv4 by IPv6."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = family or (socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if family == socket.AF_INET6 and ":" not in host:
+        host = f"::ffff:{host}"
+    with cgroup.inside():
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.settimeout(timeout)
+    try:
+        sock.connect((host, int(port)))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def original(sock):
+    """What SO_ORIGINAL_DST says, as HOST:PORT."""
+    if sock.family == socket.AF_INET:
+        data = sock.getsockopt(socket.SOL_IP, SO_ORIGINAL_DST, 16)
+        port, = struct.unpack("!H", data[2:4])
+        return f"{socket.inet_ntop(socket.AF_INET, data[4:8])}:{port}"
+    data = sock.getsockopt(socket.IPPROTO_IPV6, SO_ORIGINAL_DST, 28)
+    port, = struct.unpack("!H", data[2:4])
+    return f"[{socket.inet_ntop(socket.AF_INET6, data[8:24])}]:{port}"
+
+
+def peer(sock):
+    host, port = sock.getpeername()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def exchange(sock, data=b"a question"):
+    """It is echoed."""
+    sock.sendall(data)
+    got = tcp.read_exactly(sock, len(data))
+    assert got == data, got
+
+
+def redirected(daemon, name="out"):
+    return next(i for i in daemon.status()["intercepts"] if i["name"] == name)["redirected"]
