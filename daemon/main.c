@@ -124,6 +124,7 @@ static int set_engine(struct config *c, const char *name)
 /* `link`: to the parent, of a worker; it is taken. */
 static int run(const struct arguments *args, struct link *link)
 {
+	_cleanup_link_ struct link *own = link;
 	const char *debug_text = getenv("SPLICED_DEBUG");
 	_cleanup_config_ struct config *config = NULL;
 	uint32_t debug = 0;
@@ -160,7 +161,7 @@ static int run(const struct arguments *args, struct link *link)
 		config_dump(config, stdout);
 		return written();
 	}
-	return run_daemon(TAKE_PTR(config), debug, link);
+	return run_daemon(TAKE_PTR(config), debug, TAKE_PTR(own));
 }
 
 /* The bypass, with sockets of this process alone. Without the kernel engine it is not tried: what

@@ -25,6 +25,12 @@ int link_watch(struct link *l, struct event_base *base, const struct link_events
 	       void *arg);
 void link_close(struct link *l); /* NULL is allowed */
 
+static inline void link_closep(struct link **l)
+{
+	link_close(*l);
+}
+#define _cleanup_link_ _cleanup_(link_closep)
+
 /*
  * A bound socket, from the parent, or bound here where `l` is NULL: then there is none of that name
  * before. Waits for the answer. On success the caller owns ret->fd, and the file of a unix socket
