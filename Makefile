@@ -4,6 +4,7 @@
 #   make check      every test, and the core of them on other kernels
 #   make vmcheck    every test on those kernels, FULL=1: the very long ones, too
 #   make            build/spliced and build/splicectl
+#   make deb        a Debian package, into build/deb
 #   make fuzz       every fuzzer for FUZZ_SECONDS=60; ARGS=NAME for one
 #   make help       the rest
 #
@@ -22,6 +23,8 @@ SYSCONFDIR ?= /etc
 MANDIR     ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 LIBDIR     := $(PREFIX)/lib
+DATADIR    := $(PREFIX)/share/spliced
+DOCDIR     ?= $(PREFIX)/share/doc/spliced
 UNITDIR    ?= $(LIBDIR)/systemd/system
 DESTDIR    ?=
 SAN        ?=
@@ -57,7 +60,8 @@ FUZZ_BIN   := $(patsubst %.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
 TOOLS      := $(BUILD)/tests/spliced-load $(BUILD)/tests/spliced-bench $(BUILD)/tests/shortage.so $(PEER_BIN)
 PROGRAMS   := $(BUILD)/spliced $(BUILD)/splicectl
 
-.PHONY: all tests fuzzers help deps check-deps run check fuzz bench bench-reload bench-scrape vmcheck install clean format lint docs
+.PHONY: all tests fuzzers help deps check-deps run check fuzz bench bench-reload bench-scrape vmcheck \
+	install uninstall dist deb clean format lint docs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -69,7 +73,7 @@ fuzzers: $(FUZZ_BIN)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'fuzzers bench bench-reload bench-scrape docs install clean format lint'
+	@echo 'fuzzers bench bench-reload bench-scrape docs install uninstall dist clean format lint'
 
 # ---- what is needed -------------------------------------------------------------------------
 
@@ -79,14 +83,16 @@ DEPS := gcc make clang llvm pkg-config bpftool libbpf-dev libevent-dev libinih-d
 DEPS_TEST := libcmocka-dev python3 iproute2 procps util-linux openssl redis-server postgresql \
 	postgresql-contrib pgbouncer nginx-light libnginx-mod-stream iperf3 ethtool haproxy socat clang-format clang-tidy \
 	qemu-system-x86 busybox-static cpio xz-utils kmod libclang-rt-14-dev mandoc nghttp2-client \
-	nghttp2-server wrk prometheus openssh-server chromium nodejs sniproxy python3-grpcio systemd
+	nghttp2-server wrk prometheus openssh-server chromium nodejs sniproxy python3-grpcio systemd lintian \
+	mmdebstrap e2fsprogs
+DEPS_DEB := dpkg-dev debhelper
 DEPS_BENCH := mmdebstrap
 
 deps:
 	@./conf/deps "$(APT)" $(DEPS)
 
 check-deps:
-	@./conf/deps "$(APT)" $(DEPS) $(DEPS_TEST)
+	@./conf/deps "$(APT)" $(DEPS) $(DEPS_DEB) $(DEPS_TEST)
 
 # ---- the kernel's half ----------------------------------------------------------------------
 
@@ -198,6 +204,7 @@ run: deps
 
 check: check-deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) tests fuzzers
+	@$(MAKE) --no-print-directory build/deb/done
 	@SPLICED_BUILD=$(BUILD) ./tests/run --debug --kernels core $(ARGS)
 
 fuzz: check-deps
@@ -218,23 +225,85 @@ vmcheck: check-deps
 	@$(MAKE) --no-print-directory tests fuzzers
 	@SPLICED_BUILD=$(BUILD) ./tests/run --kernels all --only vm- $(if $(FULL),--full) $(ARGS)
 
+# ---- installing -----------------------------------------------------------------------------
+
+# What is installed, as SOURCE:TARGET; what may be run there may be run here.
+INSTALLED := \
+	$(BUILD)/spliced:$(PREFIX)/sbin/spliced \
+	$(BUILD)/splicectl:$(PREFIX)/bin/splicectl \
+	systemd/spliced.sysusers:$(LIBDIR)/sysusers.d/spliced.conf \
+	systemd/spliced.tmpfiles:$(LIBDIR)/tmpfiles.d/spliced.conf \
+	conf/bash-completion:$(COMPLETIONDIR)/splicectl \
+	docs/man/splicectl.1:$(MANDIR)/man1/splicectl.1 \
+	docs/man/spliced.conf.5:$(MANDIR)/man5/spliced.conf.5 \
+	docs/man/spliced.8:$(MANDIR)/man8/spliced.8 \
+	conf/grafana-dashboard.json:$(DATADIR)/grafana-dashboard.json \
+	conf/prometheus-rules.yml:$(DATADIR)/prometheus-rules.yml \
+	$(foreach file,$(wildcard conf/examples/*),$(file):$(DOCDIR)/examples/$(notdir $(file)))
+OWN_DIRS := $(DOCDIR)/examples $(DOCDIR) $(DATADIR) $(SYSCONFDIR)/spliced
+CONF     := $(SYSCONFDIR)/spliced/spliced.conf
+
 # A configuration that is there is the administrator's: it is kept. The unit is written for /usr.
 install: all
-	install -D -m 755 $(BUILD)/spliced $(DESTDIR)$(PREFIX)/sbin/spliced
-	install -D -m 755 $(BUILD)/splicectl $(DESTDIR)$(PREFIX)/bin/splicectl
-	test -e $(DESTDIR)$(SYSCONFDIR)/spliced/spliced.conf || \
-		install -D -m 644 conf/spliced.conf $(DESTDIR)$(SYSCONFDIR)/spliced/spliced.conf
-	install -D -m 644 docs/man/splicectl.1 $(DESTDIR)$(MANDIR)/man1/splicectl.1
-	install -D -m 644 docs/man/spliced.conf.5 $(DESTDIR)$(MANDIR)/man5/spliced.conf.5
-	install -D -m 644 docs/man/spliced.8 $(DESTDIR)$(MANDIR)/man8/spliced.8
-	install -D -m 644 conf/bash-completion $(DESTDIR)$(COMPLETIONDIR)/splicectl
-	ln -sf splicectl $(DESTDIR)$(COMPLETIONDIR)/spliced
-	install -D -m 644 systemd/spliced.sysusers $(DESTDIR)$(LIBDIR)/sysusers.d/spliced.conf
-	install -D -m 644 systemd/spliced.tmpfiles $(DESTDIR)$(LIBDIR)/tmpfiles.d/spliced.conf
-	install -d $(DESTDIR)$(UNITDIR)
-	sed 's|/usr/sbin/|$(PREFIX)/sbin/|; s|/etc/spliced/|$(SYSCONFDIR)/spliced/|' \
+	$(Q)for pair in $(INSTALLED); do \
+		mode=644; test ! -x "$${pair%%:*}" || mode=755; \
+		install -D -m $$mode "$${pair%%:*}" "$(DESTDIR)$${pair#*:}" || exit 1; \
+	done
+	$(Q)ln -sf splicectl $(DESTDIR)$(COMPLETIONDIR)/spliced
+	$(Q)test -e $(DESTDIR)$(CONF) || install -D -m 644 conf/spliced.conf $(DESTDIR)$(CONF)
+	$(Q)install -d $(DESTDIR)$(UNITDIR)
+	$(Q)sed 's|/usr/sbin/|$(PREFIX)/sbin/|; s|/etc/spliced/|$(SYSCONFDIR)/spliced/|' \
 		systemd/spliced.service > $(DESTDIR)$(UNITDIR)/spliced.service
-	chmod 644 $(DESTDIR)$(UNITDIR)/spliced.service
+	$(Q)chmod 644 $(DESTDIR)$(UNITDIR)/spliced.service
+
+# With the variables that `install` was given. A configuration that was changed is kept; directories that
+# are not spliced's own are, too.
+uninstall:
+	$(Q)rm -f $(foreach pair,$(INSTALLED),$(DESTDIR)$(lastword $(subst :, ,$(pair)))) \
+		$(DESTDIR)$(COMPLETIONDIR)/spliced $(DESTDIR)$(UNITDIR)/spliced.service
+	$(Q)if cmp -s conf/spliced.conf $(DESTDIR)$(CONF); then rm -f $(DESTDIR)$(CONF); \
+	elif test -e $(DESTDIR)$(CONF); then echo 'kept: $(DESTDIR)$(CONF)'; fi
+	$(Q)for own in $(OWN_DIRS); do \
+		test ! -d "$(DESTDIR)$$own" || rmdir --ignore-fail-on-non-empty "$(DESTDIR)$$own"; \
+	done
+
+# ---- packages -------------------------------------------------------------------------------
+
+# The files as they are here, of what git knows; in an unpacked tarball all but what was built. Who packs
+# them, when and where does not show.
+DIST  := build/spliced-$(VERSION).tar.gz
+EPOCH := $(or $(SOURCE_DATE_EPOCH),$(shell date -d "`sed -n 's/^ -- .*>  //p;T;q' debian/changelog`" +%s))
+
+dist: $(DIST)
+
+# It is as old as what is in it, so that what is made of it is made again when that is another.
+$(DIST): FORCE
+	@mkdir -p $(@D)
+	$(Q){ test -e .git && git ls-files -z --deduplicate || find . -path './build*' -prune -o -name __pycache__ -prune \
+		-o ! -type d -printf '%P\0'; } > $@.files
+	$(Q)LC_ALL=C sort -z $@.files | tar -c -f $@.new --no-recursion --format=ustar --mode=u=rwX,go=rX \
+		--owner=0 --group=0 --numeric-owner --mtime=@$(EPOCH) --transform='s|^|spliced-$(VERSION)/|S' \
+		--null -T -
+	$(Q)gzip -9nf $@.new && rm $@.files
+	$(Q)if cmp -s $@.new.gz $@; then rm $@.new.gz; else mv $@.new.gz $@; fi
+
+FORCE:
+
+# From the tarball, in a directory of its own. DEB_BUILD_OPTIONS and CC are heeded.
+deb: deps
+	@./conf/deps "$(APT)" $(DEPS_DEB)
+	@$(MAKE) -s --no-print-directory build/deb/done
+	@ls build/deb/*.deb
+
+build/deb/done: $(DIST)
+	$(call say,DEB,build/deb)
+	@rm -rf build/deb && mkdir -p build/deb
+	$(Q)tar -xzf $< -C build/deb
+	$(Q)cd build/deb/spliced-$(VERSION) && MAKEFLAGS= dpkg-buildpackage --build=binary --no-sign \
+		>../log 2>&1 || { grep -v '^[a-z ]*gcc\|^[a-z ]*clang' ../log | tail -n 30; exit 1; }
+	@touch $@
+
+# ---- documents ------------------------------------------------------------------------------
 
 # spliced.conf(5): the frame by hand, the options from the table that the daemon reads files with.
 docs: docs/man/spliced.conf.5

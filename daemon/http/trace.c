@@ -73,7 +73,8 @@ static uint64_t random_id(void)
 {
 	uint64_t n = 0;
 
-	(void)getrandom(&n, sizeof(n), 0);
+	if (getrandom(&n, sizeof(n), 0) != (ssize_t)sizeof(n))
+		n = 0;
 	return n ? n : 1;
 }
 

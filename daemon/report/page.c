@@ -18,10 +18,11 @@ static const char page_text[] =
 
 void page_nonce(char ret[PAGE_NONCE_MAX])
 {
-	unsigned char random[(PAGE_NONCE_MAX - 1) / 2] = {0};
+	unsigned char random[(PAGE_NONCE_MAX - 1) / 2];
 
 	/* So few bytes come whole or, before the kernel has any, late: never in part. */
-	(void)getrandom(random, sizeof(random), 0);
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		memset(random, 0, sizeof(random));
 	for (size_t i = 0; i < sizeof(random); i++)
 		(void)snprintf(ret + 2 * i, 3, "%02x", random[i]);
 }
