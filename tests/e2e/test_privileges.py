@@ -290,3 +290,23 @@ def test_score_of_the_unit(env):
     score = re.search(r"Overall exposure level for spliced.service: ([\d.]+)", found)
     assert score and float(score[1]) <= 1.7, found
     env.note(f"score {score[1]}")
+
+
+def test_reload_and_upgrade_without_root(env):
+    """The parent keeps what later workers need: a reload binds a port below 1024, and the worker of
+    an upgrade has the engine."""
+    only_root(env)
+    port = low_port()
+    daemon = env.spliced(env.backend().address, spliced={"user": None},
+                         prefix=ambient(*CAPABILITIES))
+    sections = daemon.config_path.read_text(encoding="utf-8")
+    daemon.write_config(sections.replace("127.0.0.1:0", f"127.0.0.1:{port}"))
+    answer = daemon.control("reload")
+    assert answer["reloaded"], answer
+    echo(env, f"127.0.0.1:{port}")
+    before = daemon.worker_pid
+    daemon.control("upgrade")
+    wait_until(lambda: daemon.worker_pid != before, 20, "another worker serves")
+    env.check_engine(daemon)
+    echo(env, f"127.0.0.1:{port}")
+    assert int(status(daemon.worker_pid)["CapEff"], 16) == 0
