@@ -57,7 +57,8 @@ class Journal:
         self.socket.bind(str(self.path))
         self.path.chmod(0o666)
         self._running.set()
-        threading.Thread(target=self._read, args=(self.socket,), daemon=True).start()
+        self._thread = threading.Thread(target=self._read, args=(self.socket,), daemon=True)
+        self._thread.start()
 
     def _read(self, sock):
         sock.settimeout(0.05)
@@ -79,7 +80,9 @@ class Journal:
 
     def restart(self):
         """Another socket in the place of this one."""
-        self.socket.close()
+        old, self.socket = self.socket, None
+        self._thread.join()     # within its call the old socket would take datagrams
+        old.close()
         self.path.unlink()
         self._open()
 
