@@ -350,16 +350,16 @@ const char *cidr_format(const struct cidr *c, char buf[ADDR_STR_MAX])
 	return buf;
 }
 
-/*
- * A mapped address is an IPv4 client that came through a dual-stack socket. It is matched as
- * IPv4 and as nothing else, so a rule means the same whichever socket accepted the client.
- */
 bool cidr_equal(const struct cidr *a, const struct cidr *b)
 {
 	return a->family == b->family && a->prefix == b->prefix &&
 	       memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
+/*
+ * A mapped address is an IPv4 client that came through a dual-stack socket. It is matched as
+ * IPv4 and as nothing else, so a rule means the same whichever socket accepted the client.
+ */
 bool cidr_match(const struct cidr *c, const struct addr *a)
 {
 	const uint8_t *bytes;
