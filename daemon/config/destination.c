@@ -4,6 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
+const char destination_allowed[] =
+    "ports like 443, 8000-8999 or *, networks like 10.0.0.0/8 or fd00::/8, or both like "
+    "10.0.0.0/8:5432, 192.0.2.7:* and [fd00::/8]:80-90";
+
 static int invalid(struct text *why, const char *text, const char *problem)
 {
 	text_add_quoted(why, text);

@@ -13,9 +13,7 @@ struct destination {
 	uint16_t first, last;
 };
 
-#define DESTINATION_ALLOWED                                                                   \
-	"ports like 443, 8000-8999 or *, networks like 10.0.0.0/8 or fd00::/8, or both like " \
-	"10.0.0.0/8:5432, 192.0.2.7:* and [fd00::/8]:80-90"
+extern const char destination_allowed[];
 
 /* 0, or -EINVAL with the reason added, and *ret is untouched. */
 int destination_parse(const char *text, struct destination *ret, struct text *why);

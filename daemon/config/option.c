@@ -56,7 +56,7 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_BINDS] = "IPV4:PORT, [IPV6]:PORT, unix:/PATH or unix:@NAME",
     [OPTION_NAMESERVERS] = "IPV4, IPV4:PORT, IPV6 or [IPV6]:PORT",
     [OPTION_INCLUDES] = "paths of files, or patterns with *, ? or [...]",
-    [OPTION_DESTINATIONS] = DESTINATION_ALLOWED,
+    [OPTION_DESTINATIONS] = destination_allowed,
     [OPTION_CIDRS] = "networks like 10.0.0.0/8 or fd00::/8, addresses, or unix",
 };
 
