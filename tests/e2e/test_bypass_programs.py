@@ -13,6 +13,8 @@ from lib import case, pattern, programs, wait_until
 from lib.bypassed import Place
 from lib.pattern import MIB
 
+AT_DEBUG = False
+
 
 # ---- redis --------------------------------------------------------------------------------------
 
@@ -40,12 +42,12 @@ def run_redis_benchmark(env, requests, pipeline):
         place.check(0.5, 20)
 
 
-@case(engines=("kernel",), timeout=90, debug=False)
+@case(engines=("kernel",), timeout=90)
 def test_redis_benchmark(env):
     run_redis_benchmark(env, env.pick(40_000, 4000), 1)
 
 
-@case(engines=("kernel",), timeout=90, debug=False)
+@case(engines=("kernel",), timeout=90)
 def test_redis_benchmark_pipelined(env):
     run_redis_benchmark(env, env.pick(200_000, 10_000), 16)
 
@@ -92,7 +94,7 @@ client.on('data', data => {
 """
 
 
-@case(engines=("kernel",), timeout=90, debug=False)
+@case(engines=("kernel",), timeout=90)
 def test_redis_node_client(env):
     node = programs.find("node")
     script, number = env.tmp / "client.js", env.pick(4000, 400)
@@ -128,7 +130,7 @@ end
 """
 
 
-@case(engines=("kernel",), timeout=90, debug=False)
+@case(engines=("kernel",), timeout=90)
 def test_nginx_wrk(env):
     """Each response is compared with the file."""
     wrk = programs.find("wrk")
@@ -153,7 +155,7 @@ def big_size(env):
     return 1024 * MIB if env.full else 256 * MIB
 
 
-@case(engines=("kernel",), timeout=150, debug=False)
+@case(engines=("kernel",), timeout=150)
 def test_curl_download(env):
     curl = programs.find("curl")
     (env.tmp / "www").mkdir()
@@ -168,7 +170,7 @@ def test_curl_download(env):
         assert stats["bytes_bypassed"] + stats["bytes_copied"] >= size, stats
 
 
-@case(engines=("kernel",), timeout=150, debug=False)
+@case(engines=("kernel",), timeout=150)
 def test_curl_upload(env):
     curl = programs.find("curl")
     (env.tmp / "www").mkdir()
@@ -183,7 +185,7 @@ def test_curl_upload(env):
         place.check(0.5)
 
 
-@case(engines=("kernel",), timeout=60, debug=False)
+@case(engines=("kernel",), timeout=60)
 def test_h2load(env):
     """HTTP/2 with prior knowledge, which a tcp listener does not look at."""
     h2load = programs.find("h2load")
@@ -233,7 +235,7 @@ def check_bank(env, place, postgres):
     assert int(rows) == done and len(set(sums)) == 1, (rows, sums)
 
 
-@case(engines=("kernel",), timeout=180, debug=False)
+@case(engines=("kernel",), timeout=180)
 def test_postgres_pgbench(env):
     """Backends and libpq wait in poll(), with sockets that do not block."""
     place = Place(env)
@@ -243,7 +245,7 @@ def test_postgres_pgbench(env):
         place.check(0.5, 8)
 
 
-@case(engines=("kernel",), timeout=180, debug=False)
+@case(engines=("kernel",), timeout=180)
 def test_pgbouncer(env):
     """An event-driven server, which is a client of another one."""
     programs.find("pgbouncer")
@@ -298,7 +300,7 @@ client.on('connect', () => talk());
 """
 
 
-@case(engines=("kernel",), timeout=90, debug=False)
+@case(engines=("kernel",), timeout=90)
 def test_node_to_node(env):
     """A stream and its echo, which ends after the end of the stream."""
     node, script, size = programs.find("node"), env.tmp / "client.js", env.pick(64, 4) * MIB
@@ -321,7 +323,7 @@ listen all
 """
 
 
-@case(engines=("kernel",), timeout=120, debug=False)
+@case(engines=("kernel",), timeout=120)
 def test_haproxy_beside(env):
     """HAProxy in the cgroup, which moves bytes with splice() and talks to others: it is not
     touched, while its neighbours are joined."""
@@ -371,20 +373,20 @@ def tls_lines(env, *options, protocol="tls"):
         server.terminate()
 
 
-@case(engines=("kernel",), timeout=60, debug=False)
+@case(engines=("kernel",), timeout=60)
 def test_openssl(env):
     """As it comes its sockets block, and it is left out."""
     with tls_lines(env) as place:
         place.check_left_out("blocking")
 
 
-@case(engines=("kernel",), timeout=60, debug=False)
+@case(engines=("kernel",), timeout=60)
 def test_openssl_that_does_not_block(env):
     with tls_lines(env, "-nbio") as place:
         place.check(0.5)
 
 
-@case(engines=("kernel",), timeout=60, debug=False)
+@case(engines=("kernel",), timeout=60)
 def test_openssl_through_auto(env):
     with tls_lines(env, "-nbio", protocol="auto") as place:
         place.check(0.5)

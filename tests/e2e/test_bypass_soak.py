@@ -15,6 +15,8 @@ import time
 from lib import case, programs, wait_until
 from lib.host import tcp_memory
 
+AT_DEBUG = False
+
 CLIENTS, CONNECTIONS = 3, 8     # processes, and connections of each at a time
 MIB = 1 << 20
 
@@ -209,11 +211,11 @@ def soak(env, seconds, seed):
         wait_until(lambda: daemon.rss() <= rss + 8 * MIB, 20, "the daemon's memory is back")
 
 
-@case(engines=("kernel",), timeout=120, debug=False)
+@case(engines=("kernel",), timeout=120)
 def test_a_short_one(env):
     soak(env, env.pick(20, 5), 1)
 
 
-@case(engines=("kernel",), full=True, timeout=1200, debug=False)
+@case(engines=("kernel",), full=True, timeout=1200)
 def test_soak(env):
     soak(env, 900, random.randrange(1 << 16))

@@ -11,6 +11,8 @@ from lib.bypassed import Place, echo_server
 from lib.http import wait_requests
 from lib.pattern import MIB
 
+AT_DEBUG = False
+
 
 def check_tunnel(place, number=1, share=0.5):
     """The last of so many requests became a tunnel, of whose bytes that part went directly."""
@@ -64,7 +66,7 @@ def until_direct(daemon, exchange):
 
 # ---- behind what routes it ----------------------------------------------------------------------
 
-@case(engines=("kernel",), debug=False)
+@case(engines=("kernel",))
 def test_proxy_header(env):
     """The server gets more than its client has sent."""
     with echoed(env, {"send_proxy": "v1"}) as (daemon, sock, exchange):
@@ -72,7 +74,7 @@ def test_proxy_header(env):
         until_direct(daemon, lambda: exchange(b"data"))
 
 
-@case(engines=("kernel",), debug=False)
+@case(engines=("kernel",))
 def test_routed_by_server_name(env):
     hello = tls.records(tls.usual("named.test"))
     with echoed(env, protocol="tls", route="sni:named.test -> main") as (daemon, _, exchange):
@@ -180,14 +182,14 @@ def upgraded(env, before):
         yield place
 
 
-@case(engines=("kernel",), timeout=90, debug=False)
+@case(engines=("kernel",), timeout=90)
 def test_upgrade(env):
     for place in upgraded(env, 100):
         line = check_tunnel(place, 3)
         assert int(line["bytes_down"]) == int(line["bytes_up"]) + 5, line
 
 
-@case(engines=("kernel",), timeout=90, debug=False)
+@case(engines=("kernel",), timeout=90)
 def test_upgrade_after_a_large_request(env):
     """The daemon's receive buffer has grown: it is bypassed still, or was too large for that."""
     for place in upgraded(env, 30 * MIB):
@@ -196,7 +198,7 @@ def test_upgrade_after_a_large_request(env):
         env.note(line["bypass"])
 
 
-@case(engines=("kernel",), timeout=60, debug=False)
+@case(engines=("kernel",), timeout=60)
 def test_requests_are_none_of_it(env):
     """Of HTTP only what asks for a tunnel has a server's connection of its own."""
     h2load = programs.find("h2load")
@@ -232,7 +234,7 @@ server.listen(+process.env.PORT, process.env.HOST);
 """
 
 
-@case(engines=("kernel",), timeout=120, debug=False)
+@case(engines=("kernel",), timeout=120)
 def test_connect(env):
     """curl, a forward proxy of Node's behind the daemon, and nginx behind that."""
     curl = programs.find("curl")
@@ -268,17 +270,17 @@ def run_h2load(env, protocol, **listener):
         assert all(line["protocol"] == "h2c" for line in place.daemon.access_log())
 
 
-@case(engines=("kernel",), timeout=60, debug=False)
+@case(engines=("kernel",), timeout=60)
 def test_h2_tunnel(env):
     run_h2load(env, "http", h2="tunnel")
 
 
-@case(engines=("kernel",), timeout=60, debug=False)
+@case(engines=("kernel",), timeout=60)
 def test_h2_auto(env):
     run_h2load(env, "auto")
 
 
-@case(engines=("kernel",), debug=False)
+@case(engines=("kernel",))
 def test_h2_settings(env):
     """A client that waits for SETTINGS gets the daemon's own: joined they are when its
     acknowledgement, which is not for the server, is out of the way."""
@@ -293,7 +295,7 @@ def test_h2_settings(env):
         until_direct(daemon, lambda: exchange(h2.BODY))
 
 
-@case(engines=("kernel",), timeout=120, vm=False, debug=False)
+@case(engines=("kernel",), timeout=120, vm=False)
 def test_grpc(env):
     """Python's has SO_ZEROCOPY, and is left out."""
     client, server, place = grpc.Python(env), grpc.Python(env), Place(env)
@@ -308,7 +310,7 @@ def test_grpc(env):
 
 # ---- auto ---------------------------------------------------------------------------------------
 
-@case(engines=("kernel",), timeout=90, debug=False)
+@case(engines=("kernel",), timeout=90)
 def test_auto_redis(env):
     """What is neither TLS nor HTTP."""
     program, requests = programs.find("redis-benchmark"), env.pick(40_000, 4000)

@@ -11,6 +11,8 @@ from lib import case, programs
 from lib.joined import EVENT_TIME, ending, joined
 from lib.uring import SEND_ZC, Ring
 
+AT_DEBUG = False
+
 SIZE = 3_000_000    # beyond what the bypass lets wait
 
 
@@ -88,7 +90,7 @@ def check_zero_copy(both):
 
 
 def uring_test(check, blocking=False, core=False):
-    @case(engines=("kernel",), core=core, debug=False)
+    @case(engines=("kernel",), core=core)
     def test(env):
         with joined(env, blocking=blocking) as both:
             check(both)

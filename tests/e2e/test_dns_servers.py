@@ -11,6 +11,8 @@ from lib.dns import NameServer
 from lib.http import Client, Origin, proxy, reply, wait_requests
 from lib.tcp import serve_name
 
+AT_DEBUG = False
+
 NAME = "shop.spliced.test"
 
 

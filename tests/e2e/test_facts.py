@@ -17,6 +17,8 @@ from lib.host import sysctl
 from lib.tuntcp import TunHost
 from lib.wait import stays
 
+AT_DEBUG = False
+
 KIB, MIB = 1 << 10, 1 << 20
 
 
@@ -215,7 +217,7 @@ def check_right(name, scenario, stage):
     assert end == "done", f"{name}: end={end}"
 
 
-@case(timeout=90, core=True, debug=False)
+@case(timeout=90, core=True)
 def test_overlapping_retransmissions(env):
     """With the copy engine, the kernel's own reading shows that the peer is right."""
     stage = Stage(env)
@@ -226,7 +228,7 @@ def test_overlapping_retransmissions(env):
     assert env.engine == "copy" or stats["bytes_redirected"] > stats["bytes_copied"], stats
 
 
-@case(engines=("kernel",), timeout=90, core=True, debug=False)
+@case(engines=("kernel",), timeout=90, core=True)
 def test_overlapping_retransmissions_without_trim(env):
     """The same bytes reach the server twice. The kernel also counts them as read twice: streams
     that go on for long are left out, since 6.1 writes a warning when it finds itself ahead."""
@@ -243,7 +245,7 @@ def test_overlapping_retransmissions_without_trim(env):
     assert stage.daemon.stats()["bytes_trimmed"] == 0
 
 
-@case(engines=("kernel",), timeout=60, core=True, debug=False)
+@case(engines=("kernel",), timeout=60, core=True)
 def test_overlap_without_trim_ends_as_integrity(env):
     """What the verdict let through is found at the end: the count is wrong."""
     stage, scenario = Stage(env, "no-trim"), SCENARIOS["overlap"]
@@ -259,7 +261,7 @@ def test_overlap_without_trim_ends_as_integrity(env):
 SMALL_MARKS = {"splice_high": "128K", "splice_low": "64K", "splice_hard": "8M"}
 
 
-@case(engines=("kernel",), timeout=240, core=True, debug=False)
+@case(engines=("kernel",), timeout=240, core=True)
 def test_delete_race(env):
     size = env.pick("200M" if env.quick else "400M", "30M")
     wanted = env.pick(500 if env.quick else 2000, 20)
@@ -272,7 +274,7 @@ def test_delete_race(env):
     assert pauses >= wanted, f"only {pauses} pauses: the race was not provoked often enough"
 
 
-@case(engines=("kernel",), timeout=240, debug=False)
+@case(engines=("kernel",), timeout=240)
 def test_delete_race_without_rcvlowat(env):
     def lost(result, stats):
         return stats["pauses"] and not result["ok"] and \
@@ -293,7 +295,7 @@ def ends(env):
             ("--bytes-up", "4M", "--echo", "--fin-delay", 5, "--sessions", env.pick(100, 20)))
 
 
-@case(engines=("kernel",), timeout=200, core=True, debug=False)
+@case(engines=("kernel",), timeout=200, core=True)
 def test_ends(env):
     """With what waits proved empty before shutdown(), and empty FIN segments dropped."""
     for _ in range(env.pick(1 if env.quick else 3, 1)):
@@ -301,7 +303,7 @@ def test_ends(env):
             protected_load(env, *options)
 
 
-@case(engines=("kernel",), timeout=150, core=True, debug=False)
+@case(engines=("kernel",), timeout=150, core=True)
 def test_ends_without_proof(env):
     def truncated(result, _):
         return any(error["kind"] == "truncated" for error in result["errors"])
@@ -314,7 +316,7 @@ def test_ends_without_proof(env):
         "no stream was truncated by an early shutdown()"
 
 
-@case(engines=("kernel",), timeout=150, debug=False)
+@case(engines=("kernel",), timeout=150)
 def test_ends_with_fin_passed(env):
     """Rare: some sessions of a hundred break in one run of four."""
     def broken(result, stats):
@@ -332,7 +334,7 @@ NEVER_READ = ("--never-read", "client", "--bytes-down", "120M", "--bytes-up", 16
 MARKS = {"splice_high": "512K", "splice_low": "256K", "splice_hard": "1M", "splice_window": "256K"}
 
 
-@case(engines=("kernel",), timeout=90, core=True, debug=False)
+@case(engines=("kernel",), timeout=90, core=True)
 def test_marks(env):
     load = env.load(*NEVER_READ)
     daemon = env.spliced(load.backends, spliced=MARKS)
@@ -351,7 +353,7 @@ def test_marks(env):
     assert daemon.stats()["bytes_redirected"] + daemon.stats()["bytes_copied"] >= 120 * MIB
 
 
-@case(engines=("kernel",), timeout=90, core=True, debug=False)
+@case(engines=("kernel",), timeout=90, core=True)
 def test_no_marks(env):
     load = env.load(*NEVER_READ)
     daemon = unprotected(env, load.backends, "no-marks", spliced=MARKS)
@@ -416,7 +418,7 @@ def settled(daemon):
     return wait_until(same, 5, "the daemon is idle", poll=0.2)
 
 
-@case(timeout=60, core=True, debug=False)
+@case(timeout=60, core=True)
 def test_idle_sessions_wake_nobody(env):
     daemon, _ = open_idle(env, 50)
     before = settled(daemon)
@@ -424,7 +426,7 @@ def test_idle_sessions_wake_nobody(env):
           lambda: f"nobody wakes up, but these did: {woken(daemon, before)}")
 
 
-@case(timeout=60, core=True, debug=False)
+@case(timeout=60, core=True)
 def test_moving_bytes_wakes_nobody(env):
     """The copy engine wakes up for each byte: that shows that wake-ups are counted. On a busy
     machine one wake-up serves many bytes."""

@@ -15,6 +15,8 @@ from lib.sniffing import Recorder, check_refused, connected
 from lib.traffic import check_kernel_share
 from lib.wait import Deadline, wait_until
 
+AT_DEBUG = False
+
 LONG = "60s"
 
 

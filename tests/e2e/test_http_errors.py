@@ -12,6 +12,8 @@ from lib.segments import send_in_pieces
 from lib.tcp import free_port
 from lib.wait import Deadline, stays
 
+AT_DEBUG = False
+
 LONG = "60s"
 
 

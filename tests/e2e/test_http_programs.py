@@ -12,6 +12,8 @@ from lib.pattern import MIB
 from lib.sniffing import Recorder
 from lib.traffic import check_kernel_share
 
+AT_DEBUG = False
+
 
 def curl(*options, timeout=60, input=None):
     """What curl prints; it must succeed."""

@@ -13,6 +13,8 @@ from lib import case, programs
 from lib.http import BadMessage, Client, Origin, chunked, proxy, reply, request, wait_requests
 from lib.segments import send_in_pieces
 
+AT_DEBUG = False
+
 ANY_REFUSAL = (400, 431, 501, 505)
 
 

@@ -13,6 +13,8 @@ from lib.journal import Journal
 from lib.spliced import parse_session
 from lib.tls import records, server_name, usual
 
+AT_DEBUG = False
+
 NAMES = {"id": "SPLICED_SESSION"}
 
 

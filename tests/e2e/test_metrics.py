@@ -22,6 +22,8 @@ from lib.tcp import free_port
 from lib.traffic import through
 from lib.wait import Deadline, stays
 
+AT_DEBUG = False
+
 STATUS = {"status": "127.0.0.1:0"}
 MIB = 1 << 20
 

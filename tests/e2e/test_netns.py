@@ -10,6 +10,8 @@ import time
 from lib import case, connect, process, programs, read_all, read_exactly, tcp, wait_until
 from lib.pattern import MIB, Exchange, Pattern, Stream
 
+AT_DEBUG = False
+
 # Ends a session from the server's side: serves `size` bytes of zeros to the first client, reads
 # what the client sends only if it is told to, and waits to be killed.
 DOOMED_SERVER = """

@@ -12,6 +12,8 @@ from lib.browser import Browser
 from lib.http import Client, Origin
 from lib.metrics import address, get
 
+AT_DEBUG = False
+
 STATUS = {"status": "127.0.0.1:0"}
 WIDE, PHONE = (1200, 900), (390, 844)
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>&amp;"

@@ -11,6 +11,8 @@ from lib.env import ROOT
 from lib.http import Client, Origin
 from lib.metrics import address, expressions, scrape
 
+AT_DEBUG = False
+
 CONFIG = """
 global:
   scrape_interval: 500ms

@@ -8,6 +8,8 @@ from lib import case, programs, wait_until
 from lib.lasting import Repeated, Wrk
 from lib.reloads import reload, setups, text_of
 
+AT_DEBUG = False
+
 MIB = 1 << 20
 
 NGINX = """

@@ -10,6 +10,8 @@ from lib import case, process, programs, wait_until
 from lib.lasting import Repeated, Wrk
 from lib.metrics import scrape
 
+AT_DEBUG = False
+
 NGINX = """
     keepalive_timeout 1h;
     server {{

@@ -36,11 +36,17 @@ def functions(path):
     return sorted(found, key=lambda item: inspect.unwrap(item[1]).__code__.co_firstlineno)
 
 
+def runs_at_debug(function):
+    case = case_of(function)
+    return case.debug and not case.alone \
+        and inspect.unwrap(function).__globals__.get("AT_DEBUG", True)
+
+
 def tests(root, engines, debug=False):
     """The tests of tests/selftest (no engine), then those of tests/e2e for each engine; with
     `debug` once more for the kernel engine at log_level = debug. Those that measure are left out
     there: a log that long is a part of what they would measure. So are those that take long and lead
-    the daemon nowhere that others do not."""
+    the daemon nowhere that others do not: a file that says AT_DEBUG = False, @case(debug=False)."""
     found = []
     for path in sorted((root / "selftest").glob("test_*.py")):
         found += [Test(f"selftest/{path.stem}::{name}", function, None)
@@ -53,6 +59,6 @@ def tests(root, engines, debug=False):
             found += [Test(f"{engine}/{path.stem}::{name}", function, engine)
                       for engine in wanted if engine in engines]
             if debug and "kernel" in wanted and "kernel" in engines \
-                    and case_of(function).debug and not case_of(function).alone:
+                    and runs_at_debug(function):
                 found.append(Test(f"debug/{path.stem}::{name}", function, "kernel", debug=True))
     return found
