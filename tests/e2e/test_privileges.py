@@ -5,9 +5,8 @@ import os
 import pwd
 import re
 import shutil
-import socket
 
-from lib import case, connect, process, read_exactly, wait_until
+from lib import case, connect, process, programs, read_exactly, wait_until
 from lib.env import ROOT
 
 
@@ -123,16 +122,9 @@ def only_root(env):
         log.chmod(0o666)
 
 
-def low_port():
-    """One below 1024 that is free."""
-    for port in range(600, 1000):
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port below 1024")
+def low_address():
+    """One with a port below 1024, where nobody else listens."""
+    return f"{programs.own_address()}:600"
 
 
 def workers(daemon):
@@ -152,10 +144,10 @@ def test_ambient_capabilities(env):
     """As User= and AmbientCapabilities= start it: both engines work, a port below 1024 is bound,
     and afterwards nothing is left but the bounding set, which only CAP_SETPCAP can empty."""
     only_root(env)
-    port = low_port()
+    low = low_address()
     daemon = env.spliced(env.backend().address, prefix=ambient(*CAPABILITIES),
-                         listener={"bind": f"127.0.0.1:{port}"}, spliced={"user": None})
-    echo(env, f"127.0.0.1:{port}")
+                         listener={"bind": low}, spliced={"user": None})
+    echo(env, low)
     if env.engine == "kernel":
         wait_until(lambda: daemon.stats()["sessions_kernel"] == 1, 5, "the kernel has the session")
     for pid in workers(daemon):
@@ -205,14 +197,14 @@ def test_a_missing_capability_is_named(env):
 
 def test_a_port_that_needs_a_capability(env):
     only_root(env)
-    port = low_port()
-    for where in ({"listener": {"bind": f"127.0.0.1:{port}"}},
-                  {"spliced": {"user": None, "status": f"127.0.0.1:{port}"}}):
+    low = low_address()
+    for where in ({"listener": {"bind": low}},
+                  {"spliced": {"user": None, "status": low}}):
         daemon = env.spliced(env.backend().address, prefix=ambient(*KERNEL), start=False,
                              **{"spliced": {"user": None}, **where})
         assert start_and_fail(daemon) == 1
         lines = [line for line in daemon.log() if "this port needs CAP_NET_BIND_SERVICE" in line]
-        assert len(lines) == 1 and f"127.0.0.1:{port}" in lines[0], daemon.log_tail()
+        assert len(lines) == 1 and low in lines[0], daemon.log_tail()
         assert not any("killed by" in line for line in daemon.log()), daemon.log_tail()
 
 
@@ -296,17 +288,17 @@ def test_reload_and_upgrade_without_root(env):
     """The parent keeps what later workers need: a reload binds a port below 1024, and the worker of
     an upgrade has the engine."""
     only_root(env)
-    port = low_port()
+    low = low_address()
     daemon = env.spliced(env.backend().address, spliced={"user": None},
                          prefix=ambient(*CAPABILITIES))
     sections = daemon.config_path.read_text(encoding="utf-8")
-    daemon.write_config(sections.replace("127.0.0.1:0", f"127.0.0.1:{port}"))
+    daemon.write_config(sections.replace("127.0.0.1:0", low))
     answer = daemon.control("reload")
     assert answer["reloaded"], answer
-    echo(env, f"127.0.0.1:{port}")
+    echo(env, low)
     before = daemon.worker_pid
     daemon.control("upgrade")
     wait_until(lambda: daemon.worker_pid != before, 20, "another worker serves")
     env.check_engine(daemon)
-    echo(env, f"127.0.0.1:{port}")
+    echo(env, low)
     assert int(status(daemon.worker_pid)["CapEff"], 16) == 0
