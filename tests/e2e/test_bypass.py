@@ -34,7 +34,7 @@ def bypassed(env, *options, spliced=None, listener=None, **more):
 
 
 def scenario_test(options, core):
-    @case(engines=("kernel",), timeout=90, core=core)
+    @case(engines=("kernel",), timeout=90, core=core, debug=core)
     def test(env):
         _, daemon = bypassed(env, *options)
         stats = daemon.stats()

@@ -11,6 +11,8 @@ from lib import case, connect, process, programs, read_all, read_exactly, wait_u
 from lib.dns import NameServer
 from lib.tcp import free_port, serve_name
 
+AT_DEBUG = False
+
 NAME = "six.spliced.test"
 LONG = "1h"     # for fail_timeout: never in this test
 

@@ -89,7 +89,7 @@ def test_curl_next(env):
 def stored_size(env):
     if env.vm or env.sanitized:
         return 16 * MIB
-    return 128 * MIB if env.quick else 1024 * MIB
+    return 1024 * MIB if env.full else 256 * MIB
 
 
 @case(timeout=120, slow=True)

@@ -14,6 +14,8 @@ from lib.intercepted import (connect, exchange, intercepting, original, peer, po
 from lib.process import run
 from lib.wait import wait_until
 
+AT_DEBUG = False
+
 CORE = {"core": True, "timeout": 90}
 
 

@@ -9,6 +9,8 @@ import shutil
 from lib import case, connect, process, programs, read_exactly, wait_until
 from lib.env import ROOT
 
+AT_DEBUG = False
+
 
 def echo(env, proxy, data=b"hello"):
     client = env.keep(connect(proxy))

@@ -11,6 +11,8 @@ from lib.http import Client, Origin, head, proxy, reply, request, wait_end
 from lib.tcp import connect, read_all, read_exactly
 from lib.wait import Deadline
 
+AT_DEBUG = False
+
 LIMIT = 2.0
 LATE = 1.5      # limits: under two, which is what counting a look as a movement takes
 PIECE = 64 << 10

@@ -18,6 +18,8 @@ from lib.tls import records, usual
 from lib.traffic import check_kernel_share
 from lib.wait import Deadline
 
+AT_DEBUG = False
+
 LONG = "60s"
 A4, B4 = ("192.0.2.1", 40001), ("198.51.100.2", 443)
 A6, B6 = ("2001:db8::1", 40001), ("2001:db8:ffff::2", 443)

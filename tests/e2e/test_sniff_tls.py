@@ -15,6 +15,8 @@ from lib.tls import extension, records, usual, vector
 from lib.traffic import check_kernel_share
 from lib.wait import Deadline
 
+AT_DEBUG = False
+
 LONG = "60s"    # a time that no test waits for
 
 

@@ -11,6 +11,8 @@ import time
 from lib import case, connect, host, process, read_exactly, wait_until
 from lib.tcp import serve_echo
 
+AT_DEBUG = False
+
 SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
 
 

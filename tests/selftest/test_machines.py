@@ -36,7 +36,7 @@ def test_too_few_that_ran_are_a_failure(env):
     assert verdict(0, 0) is None
 
 
-@case(engines=(), timeout=180, vm=False)
+@case(engines=(), timeout=180, vm=False, full=True)
 def test_directory_below_tmp_is_found(env):
     verdict, reason = machines.missing(KERNEL)
     if verdict == SKIP:
