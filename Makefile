@@ -194,7 +194,8 @@ $(FUZZ)/tests/fuzz/%: $(FUZZ)/tests/fuzz/%.o $(FUZZ)/daemon.a
 	$(Q)$(CLANG) -fsanitize=fuzzer,$(FUZZ_SAN) -pthread $^ -o $@ -Wl,--as-needed $(LIBS)
 
 # Not what the benchmark keeps there: a distribution's root has folders of such names.
--include $(shell find $(BUILD) $(FUZZ) -name bench-peers -prune -o -name '*.d' -type f -print 2>/dev/null)
+-include $(shell find $(BUILD) $(FUZZ) \( -name bench-peers -o -path $(BUILD)/vm -o -path $(BUILD)/deb \) -prune \
+	-o -name '*.d' -type f -print 2>/dev/null)
 
 # ---- use ------------------------------------------------------------------------------------
 
