@@ -85,7 +85,7 @@ DEPS_TEST := libcmocka-dev python3 iproute2 procps util-linux openssl redis-serv
 	qemu-system-x86 busybox-static cpio xz-utils kmod libclang-rt-14-dev mandoc nghttp2-client \
 	nghttp2-server wrk prometheus openssh-server chromium nodejs sniproxy python3-grpcio systemd lintian \
 	mmdebstrap e2fsprogs
-DEPS_DEB := dpkg-dev debhelper
+DEPS_DEB := build-essential dpkg-dev debhelper git
 DEPS_BENCH := mmdebstrap
 
 deps:
@@ -224,6 +224,7 @@ bench-reload bench-scrape: tests
 
 vmcheck: check-deps
 	@$(MAKE) --no-print-directory tests fuzzers
+	@$(MAKE) --no-print-directory build/deb/done
 	@SPLICED_BUILD=$(BUILD) ./tests/run --kernels all --only vm- $(if $(FULL),--full) $(ARGS)
 
 # ---- installing -----------------------------------------------------------------------------
@@ -280,8 +281,8 @@ dist: $(DIST)
 # It is as old as what is in it, so that what is made of it is made again when that is another.
 $(DIST): FORCE
 	@mkdir -p $(@D)
-	$(Q){ test -e .git && git ls-files -z --deduplicate || find . -path './build*' -prune -o -name __pycache__ -prune \
-		-o ! -type d -printf '%P\0'; } > $@.files
+	$(Q)if test -e .git; then git ls-files -z --deduplicate >$@.files; else find . -path './build*' -prune \
+		-o -name __pycache__ -prune -o ! -type d -printf '%P\0' >$@.files; fi
 	$(Q)LC_ALL=C sort -z $@.files | tar -c -f $@.new --no-recursion --format=ustar --mode=u=rwX,go=rX \
 		--owner=0 --group=0 --numeric-owner --mtime=@$(EPOCH) --transform='s|^|spliced-$(VERSION)/|S' \
 		--null -T -

@@ -38,6 +38,7 @@ struct intercept_place {
 struct intercept_rule {
 	__u32 addr[4], mask[4];
 	__u16 first, last;
+	__u32 ipv6; /* no address of IPv4 is meant, however short the mask */
 };
 
 /* A connection as the application's socket has it; IPv4 as above, ports as in packets. */
@@ -55,6 +56,8 @@ struct intercept_flow {
 /* What the daemon says, and may change while the programs run. */
 struct intercept_orders {
 	__u32 ready;   /* somebody accepts */
+	__u32 retired; /* another process of the daemon does, and has programs of its own */
+	__u32 reserved;
 	__u32 version; /* of `targets`; odd while they are being written */
 	__u64 tried;   /* in a trial: the cookie of the socket that it is about */
 	struct intercept_place targets[2]; /* the listener's address of IPv4 and of IPv6; port 0: it
@@ -71,6 +74,6 @@ struct intercept_counts {
 
 _Static_assert(sizeof(struct intercept_place) == 20, "no padding: it is a part of keys");
 _Static_assert(sizeof(struct intercept_key) == 36, "no padding: it is a key");
-_Static_assert(sizeof(struct intercept_rule) == 36, "as the daemon writes it");
+_Static_assert(sizeof(struct intercept_rule) == 40, "as the daemon writes it");
 
 #endif

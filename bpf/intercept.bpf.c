@@ -45,9 +45,10 @@ volatile struct intercept_counts counts = {};
 /* Of an application's socket. */
 struct origin {
 	struct intercept_place original;
-	struct intercept_key key; /* of its entry in `flows`, if it has one */
-	__u64 generation;         /* of the object that redirected it */
-	__u32 pending;            /* its connect() has not got as far as its SYN */
+	struct intercept_place target; /* to which it was redirected */
+	struct intercept_key key;      /* of its entry in `flows`, if it has one */
+	__u64 generation;              /* of the object that redirected it */
+	__u32 pending;                 /* its connect() has not got as far as its SYN */
 	__u32 reserved;
 };
 
@@ -101,7 +102,7 @@ static __always_inline int holds(const volatile struct intercept_rule *r,
 {
 	__u16 port = bpf_ntohs(p->port);
 
-	if (port < r->first || port > r->last)
+	if (port < r->first || port > r->last || (r->ipv6 && is_ipv4(p->addr)))
 		return 0;
 	for (int i = 0; i < 4; i++)
 		if ((p->addr[i] & r->mask[i]) != r->addr[i])
@@ -184,15 +185,15 @@ static __always_inline enum answer miss(struct bpf_sock *sk, volatile __u64 *cou
 }
 
 /*
- * It goes to the listener already. Either the program of a newer or older process of the daemon has
- * just redirected it; or the application knows the listener, and what is kept of an earlier
- * connect() that failed is none of it.
+ * Another program has just redirected it: of another section, or of a newer or older process of the
+ * daemon. What is kept of an earlier connect() that failed is not that, unless it went to the same
+ * place.
  */
-static __always_inline enum answer at_the_listener(struct bpf_sock *sk)
+static __always_inline int is_redirected(struct bpf_sock *sk, const struct intercept_place *to)
 {
 	struct origin *o = bpf_sk_storage_get(&origins, sk, 0, 0);
 
-	return o && o->pending && o->generation != generation ? LEAVE : leave(sk);
+	return o && o->pending && o->generation != generation && is_same(to, &o->target);
 }
 
 /* The listener's address of that family. 0: it has none, or it is being changed. */
@@ -216,9 +217,10 @@ static __always_inline enum answer decide(struct bpf_sock_addr *ctx, struct bpf_
 	struct origin *o;
 
 	settle(to);
-	if (is_same(to, &orders.targets[0]) || is_same(to, &orders.targets[1]))
-		return at_the_listener(sk);
-	if (any_holds(except, n_except, to) || !any_holds(outbound, n_outbound, to) ||
+	if (orders.retired || is_redirected(sk, to))
+		return LEAVE;
+	if (is_same(to, &orders.targets[0]) || is_same(to, &orders.targets[1]) ||
+	    any_holds(except, n_except, to) || !any_holds(outbound, n_outbound, to) ||
 	    is_on_link(to) || is_a_daemons(ctx, to))
 		return leave(sk);
 	/* A socket that is bound to a device does not reach what is none of that. */
@@ -228,6 +230,7 @@ static __always_inline enum answer decide(struct bpf_sock_addr *ctx, struct bpf_
 	if (!o)
 		return miss(sk, &counts.unkept);
 	o->original = *to;
+	o->target = *target;
 	o->generation = generation;
 	o->pending = 1;
 	__sync_fetch_and_add(&counts.redirected, 1);

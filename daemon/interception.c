@@ -230,6 +230,14 @@ void interception_ready(struct interception *i, bool ready)
 			i->items[n].programs.orders->ready = ready;
 }
 
+void interception_retire(struct interception *i)
+{
+	interception_ready(i, false);
+	for (unsigned int n = 0; i && n < i->n; n++)
+		if (i->items[n].open)
+			i->items[n].programs.orders->retired = true;
+}
+
 /* ---- what came here --------------------------------------------------------------------- */
 
 struct addr *interception_original(const struct interception *i, int fd, const struct addr *client)

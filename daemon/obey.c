@@ -149,7 +149,7 @@ static void retire(struct run *r)
 	log_info("another worker is ready: draining %u sessions", slots_used(&r->daemon.slots));
 	r->retiring = true;
 	r->daemon.handing_over = true;
-	interception_ready(r->daemon.interception, false);
+	interception_retire(r->daemon.interception);
 	oneshot_stop(control_server(r->commands.control));
 	oneshot_stop(status_server(r->status));
 	/* Its place is reserved, too. */

@@ -2,8 +2,9 @@
 /*
  * A setup: one configuration, and what is made of it for sessions: listeners with their routes, and
  * pools. It does not change once a worker has it; a reload makes another one. A session goes by the
- * one that it began with, and counts as a reference to it; the last reference gone, the main thread
- * frees it.
+ * one that it began with, but for HTTP, which goes on with the newest from request to request
+ * (http/follow.c), and counts as a reference to it; the last reference gone, the main thread frees
+ * it.
  */
 #pragma once
 

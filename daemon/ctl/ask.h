@@ -5,7 +5,8 @@
 #include <jansson.h>
 #include <stddef.h>
 
-#define ASK_WHY_MAX 256
+/* Room for what a parent process passes on of a program that it has tried. */
+#define ASK_WHY_MAX 1280
 
 /*
  * Sends the command and reads the answer up to its end, within ten seconds (an upgrade: 130): JSON,

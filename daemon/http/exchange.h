@@ -124,10 +124,11 @@ struct http {
 	uint16_t status; /* of the proxy's own answer, where there is no request to keep it in */
 	enum http_error refused; /* what was wrong with either message */
 	enum http_phase phase;
-	bool by_silence; /* the deadline is one of silence.h: to be looked at, not the end */
-	bool close;      /* no further request on this connection */
-	bool keep;       /* the server's connection can be kept after the response */
-	bool polite;     /* the client has sent all of the last request */
+	bool by_silence;   /* the deadline is one of silence.h: to be looked at, not the end */
+	bool close;        /* no further request on this connection */
+	bool newly_denied; /* since a reload, and not counted yet */
+	bool keep;         /* the server's connection can be kept after the response */
+	bool polite;       /* the client has sent all of the last request */
 	bool
 	    cut; /* the request ends as cut_end: a reset tells it, when what there is has arrived */
 	bool delivered; /* the server's TCP has taken the whole request */

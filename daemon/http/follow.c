@@ -51,6 +51,10 @@ static struct listener *successor(const struct session *s)
 	const struct listener_config *was = s->listener->config;
 	struct listener *l = s->listener->account->parts[s->home->index].now;
 
+	/* A worker that is about to hear of it may have been given a client of the newest already.
+	 */
+	if (s->listener->setup->number > s->home->setup->number)
+		return s->listener;
 	if (!l || l == s->listener)
 		return l;
 	return speaks_http(l->config) && has_binds_of(l->config, was) && trusts_as(l->config, was)
@@ -64,6 +68,13 @@ static struct listener *successor(const struct session *s)
 static bool is_denied_by(const struct session *s, const struct listener *l)
 {
 	return !(s->about && s->about->for_itself) && !listener_allows(l, &s->client_conn.peer);
+}
+
+/* One of whom the file now says so has been turned away when a request of its is. */
+static void deny(struct session *s, bool denied)
+{
+	s->http->newly_denied = denied && (!s->denied || s->http->newly_denied);
+	s->denied = denied;
 }
 
 static bool same_keepalive(const struct tcp_keepalive *a, const struct tcp_keepalive *b)
@@ -103,9 +114,6 @@ void http_follow(struct session *s)
 	/* Connections to servers that are removed would outlive them. */
 	own_check(&s->http->own);
 	follow_keepalive(s, l);
-	if (!s->denied && is_denied_by(s, l)) {
-		s->denied = true;
-		stat_inc(&s->home->stats->denied);
-	}
+	deny(s, is_denied_by(s, l));
 	session_move(s, l);
 }

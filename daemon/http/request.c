@@ -191,6 +191,15 @@ static enum http_end no_pool(const struct http *h, bool known_host)
 }
 
 /* A head is complete, and nothing is wrong with it. The pool, or NULL: it was answered. */
+/* Who was denied from the beginning is counted already. */
+static void turn_away(struct session *s)
+{
+	if (s->http->newly_denied)
+		stat_inc(&s->home->stats->denied);
+	s->http->newly_denied = false;
+	http_answer(s, HTTP_END_DENIED);
+}
+
 static struct pool *accept_head(struct session *s, const struct http_head *head, const char *in)
 {
 	const struct listener_config *c = s->listener->config;
@@ -217,7 +226,7 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 	h->request->last = !head->keep_alive;
 	pool = choose(s, head, in, &known_host);
 	if (s->denied)
-		http_answer(s, HTTP_END_DENIED);
+		turn_away(s);
 	else if (h->request->method_id == METHOD_CONNECT && !h->body[UP].done)
 		refuse_body(s); /* the bytes behind it would be the tunnel's to one, and the body's
 				   to another */

@@ -36,6 +36,7 @@ static void write_rule(const struct destination *d, volatile struct intercept_ru
 	if (n->family) {
 		bool ipv4 = n->family == AF_INET;
 
+		r.ipv6 = !ipv4;
 		memcpy(addr + (ipv4 ? 12 : 0), n->bytes, ipv4 ? 4 : 16);
 		mask_of(n->prefix + (ipv4 ? 96u : 0u), mask);
 		memcpy(r.addr, addr, sizeof(r.addr));

@@ -132,8 +132,9 @@ void child_set_deadline(struct child *c, uint64_t ns)
 			  (int)c->pid);
 }
 
-void child_kill(const struct child *c)
+void child_kill(struct child *c)
 {
+	c->killed = true;
 	if (kill(c->pid, SIGKILL) < 0 && errno != ESRCH)
 		log_error("killing worker %d: %s", (int)c->pid, strerror(errno));
 }

@@ -37,6 +37,7 @@ struct child {
 	unsigned int generation;
 	bool from_disk;         /* it was started for an upgrade */
 	bool abandoned;         /* nobody waits for it any more */
+	bool killed;            /* by us: what it may have said before is not obeyed */
 	bool asked;             /* whether it is alive, and has not said so yet */
 	int channel;            /* -1: it has closed its end */
 	struct event *event;    /* of the channel */
@@ -70,7 +71,7 @@ void child_hear_failure(struct child *c);
 /* Has `late` called after so many ns, instead of at an earlier time; 0: never. */
 void child_set_deadline(struct child *c, uint64_t ns);
 /* SIGKILL, which it cannot put off; its end is told by SIGCHLD. */
-void child_kill(const struct child *c);
+void child_kill(struct child *c);
 /* It has ended, or will not be watched any more: frees what there is, and is `none`. */
 void child_gone(struct child *c);
 

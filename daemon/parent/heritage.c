@@ -161,6 +161,7 @@ int heritage_take(struct parent *p)
 	if (err)
 		return log_errno(err, "taking over from the program before");
 	p->served = true;
+	p->holder.serving = p->serving ? p->serving->generation : 0;
 	log_set_manner(&p->manner);
 	log_info("upgraded: spliced %s, worker %d (generation %u)", SPLICED_VERSION,
 		 p->serving ? (int)p->serving->pid : 0, p->generation);

@@ -29,16 +29,53 @@ static uint32_t count(const struct holder *h, const char *name)
 	return n;
 }
 
+static bool is_wildcard(const struct addr *a)
+{
+	return a->sa.sa_family == AF_INET ? a->in4.sin_addr.s_addr == htonl(INADDR_ANY)
+					  : IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+}
+
+static bool is_ipv6_only(const struct held *item)
+{
+	socklen_t len = sizeof(int);
+	int value = 0;
+
+	return getsockopt(item->bound.fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, &len) == 0 && value;
+}
+
+/* Whether one's socket is in the way of the other's. */
+static bool overlap(const struct held *item, const struct bind_request *r)
+{
+	const struct addr *a = &item->bound.addr, *b = &r->addr;
+
+	if (addr_port(a) != addr_port(b))
+		return false;
+	if (a->sa.sa_family == b->sa.sa_family)
+		return addr_equal(a, b) || is_wildcard(a) || is_wildcard(b);
+	return a->sa.sa_family == AF_INET6 ? is_wildcard(a) && !is_ipv6_only(item)
+					   : is_wildcard(b) && !r->ipv6_only;
+}
+
 /*
- * Whether the port is our own already, under whatever name: then the question who else listens
+ * Whether the address is our own already, under whatever name: then the question who else listens
  * there cannot be asked, for the answer would be we.
  */
-static bool has_port(const struct holder *h, const struct addr *a)
+static bool has_address(const struct holder *h, const struct bind_request *r)
 {
 	for (size_t i = 0; i < h->n; i++)
-		if (h->items[i].tcp && addr_port(&h->items[i].bound.addr) == addr_port(a))
+		if (h->items[i].tcp && overlap(&h->items[i], r))
 			return true;
 	return false;
+}
+
+/* The kernel binds the path as far as the length goes: one that is cut would be another file than
+ * the one that is looked at then. */
+static bool is_path(const struct addr *a)
+{
+	size_t len = strnlen(a->un.sun_path, sizeof(a->un.sun_path));
+
+	return len < sizeof(a->un.sun_path) &&
+	       len <= a->len - offsetof(struct sockaddr_un, sun_path);
 }
 
 /* What a worker says is checked as far as memory and the kernel depend on it. */
@@ -53,8 +90,7 @@ static bool is_sound(const struct bind_request *r)
 		return r->addr.len == sizeof(r->addr.in6);
 	case AF_UNIX:
 		return r->addr.len > sizeof(sa_family_t) && r->addr.len <= sizeof(r->addr.un) &&
-		       (!r->addr.un.sun_path[0] ||
-			memchr(r->addr.un.sun_path, '\0', sizeof(r->addr.un.sun_path)));
+		       (!r->addr.un.sun_path[0] || is_path(&r->addr));
 	default:
 		return false;
 	}
@@ -87,7 +123,7 @@ static int open_new(struct holder *h, const struct bind_request *asked, unsigned
 {
 	const struct held *first = find(h, asked->name, ANY);
 	struct bind_request r = *asked;
-	bool unused = r.shared && addr_port(&r.addr) && !has_port(h, &r.addr);
+	bool unused = r.shared && addr_port(&r.addr) && !has_address(h, &r);
 	struct bound bound;
 	struct held *item;
 	int err;
@@ -113,12 +149,12 @@ static int open_new(struct holder *h, const struct bind_request *asked, unsigned
 	return 0;
 }
 
-/* The file of a unix socket is as the newest worker wants it, as far as this process may see to it.
- */
-static void renew_file(const struct held *item, const struct unix_access *want)
+/* The file of a unix socket is as who serves wants it, as far as this process may see to it. */
+static void renew_file(struct held *item)
 {
-	int err = unix_file_change(&item->bound.file, want);
+	int err = unix_file_change(&item->bound.file, &item->access);
 
+	item->access_by = 0;
 	if (err)
 		log_warn("%s: its owner and mode stay as they are: %s", item->name, strerror(-err));
 }
@@ -172,10 +208,14 @@ int holder_hold(struct holder *h, const struct bind_request *r, unsigned int gen
 			drop(h, (size_t)(item - h->items));
 			item = NULL;
 		}
-		if (item && !err)
-			renew_file(item, &r->access);
-		else if (!err)
+		if (item && !err) {
+			item->access = r->access;
+			item->access_by = generation;
+			if (generation == h->serving)
+				renew_file(item);
+		} else if (!err) {
 			err = open_new(h, r, generation, &item, &call);
+		}
 	}
 	if (err) {
 		ret->error = err;
@@ -192,6 +232,10 @@ int holder_hold(struct holder *h, const struct bind_request *r, unsigned int gen
 
 void holder_keep(struct holder *h, unsigned int generation)
 {
+	h->serving = generation;
+	for (size_t i = 0; i < h->n; i++)
+		if (h->items[i].access_by == generation)
+			renew_file(&h->items[i]);
 	for (size_t i = h->n; i-- > 0;)
 		unwant(h, i, 0, generation - 1);
 }

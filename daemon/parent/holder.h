@@ -14,13 +14,16 @@ struct held {
 	uint32_t index;
 	bool stays, tcp;
 	struct bound bound;
-	unsigned int born;      /* the generation that asked first */
-	unsigned int wanted[2]; /* the newest ones that want it; 0: none */
+	struct unix_access access; /* what a generation wants of its file */
+	unsigned int access_by;    /* this one, when it serves; 0: it is so already */
+	unsigned int born;         /* the generation that asked first */
+	unsigned int wanted[2];    /* the newest ones that want it; 0: none */
 };
 
 struct holder {
 	struct held *items;
 	size_t n, space;
+	unsigned int serving; /* the generation that does; 0: none yet */
 };
 
 /*

@@ -52,12 +52,21 @@ static void on_again(evutil_socket_t fd _unused_, short what _unused_, void *arg
 	workers_ensure(arg);
 }
 
+static const struct timeval become_later = {.tv_usec = 100000};
+
 static void on_become(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct parent *p = arg;
 
-	if (!p->stopping)
+	if (p->stopping)
+		return;
+	/* A worker that died at once has a successor on its way, or the next upgrade is tried
+	 * already: neither can be handed over in the midst. That has a deadline, so this has an
+	 * end. */
+	if (p->serving && !p->next && p->upgrade.state == UPGRADE_NONE)
 		heritage_hand_over(p);
+	else if (evtimer_add(p->become, &become_later) < 0)
+		log_error("no memory for a timer: the parent goes on with the old program");
 }
 
 static void on_due(void *arg)
@@ -174,6 +183,7 @@ int parent_run(char **argv, worker_fn worker, const void *arg)
 		workers_start(&p, false);
 	/* Children that ended while this process became another program. */
 	reap(&p);
+	workers_ensure(&p);
 	/* A loop that was told to end before it began would not: nothing here does that. */
 	(void)event_base_dispatch(p.base);
 	tear_down(&p);

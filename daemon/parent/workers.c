@@ -149,17 +149,26 @@ static void release(struct parent *p, struct child *c, const char name[BIND_NAME
 
 static void reloaded(struct parent *p, struct child *c, const struct message_reloaded *r)
 {
+	struct message again = {.kind = MESSAGE_SIGNAL, .signal = SIGHUP};
+
 	c->drain_ns = r->drain_ns;
+	if (c != p->serving || c->state != CHILD_SERVING)
+		return; /* one that makes way says nothing of the daemon any more */
 	p->manner = r->manner;
 	log_set_manner(&p->manner);
 	if (!p->stopping)
 		say_ready(r->status);
+	/* The one that is to follow may have read the file before it was changed. */
+	if (p->next)
+		child_tell(p->next, &again, -1);
 }
 
 static void on_message(struct child *c, const struct message *m)
 {
 	struct parent *p = c->owner;
 
+	if (c->killed && m->kind != MESSAGE_FAILED)
+		return;
 	switch (m->kind) {
 	case MESSAGE_HOLD:
 		hold(p, c, &m->hold);
@@ -171,7 +180,8 @@ static void on_message(struct child *c, const struct message *m)
 		release(p, c, m->release);
 		break;
 	case MESSAGE_RELOADING:
-		manager_reloading(m->reloading);
+		if (c == p->serving && c->state == CHILD_SERVING)
+			manager_reloading(m->reloading);
 		break;
 	case MESSAGE_RELOADED:
 		reloaded(p, c, &m->reloaded);
@@ -399,6 +409,8 @@ static void ended(struct parent *p, struct child *c, int status)
 		/* Its predecessor is about to stop. */
 		p->next = NULL;
 		died(p, c, status);
+		if (p->upgrade.state == UPGRADE_HANDING)
+			log_error("upgrade: the new worker has died: the old program goes on");
 		upgrade_clear(p);
 		break;
 	case CHILD_SERVING:

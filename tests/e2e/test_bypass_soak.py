@@ -18,6 +18,7 @@ from lib.host import tcp_memory
 AT_DEBUG = False
 
 CLIENTS, CONNECTIONS = 3, 8     # processes, and connections of each at a time
+PATIENCE = 60       # seconds, after which one hangs
 MIB = 1 << 20
 
 # Says who it is, sends back what comes, and says at its end that it was one: "." after the rest.
@@ -41,10 +42,10 @@ async def main():
 asyncio.run(main())
 """
 
-# Connections one after the other: echoes, then a stream both ways. A line for each: how it went,
-# and whose it was.
+# Connections one after the other, until SIGTERM: echoes, then a stream both ways. A line for each: how
+# it went, and whose it was.
 CLIENT = """
-import asyncio, json, os, random, sys
+import asyncio, json, os, random, signal, sys
 host, port, connections, seed, patience = sys.argv[1], *map(int, sys.argv[2:])
 chance = random.Random(seed)
 def tell(how, server):
@@ -80,7 +81,7 @@ async def session(number, told):
         writer.close()
 async def forever(lane):
     number = 1000 * (100 * seed + lane)
-    while True:
+    while not over:
         told = []
         number += 1
         try:
@@ -95,7 +96,11 @@ async def forever(lane):
         except OSError:
             how = "reset"
         tell(how, told[0] if told else 0)
-asyncio.run(asyncio.wait(map(asyncio.ensure_future, map(forever, range(connections)))))
+async def main():
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.append, True)
+    await asyncio.gather(*map(forever, range(connections)))
+over = []
+asyncio.run(main())
 """
 
 
@@ -133,14 +138,15 @@ class Herd:
 
     def start_client(self):
         process = self.popen(CLIENT, *self.daemon.address().split(":"), CONNECTIONS,
-                             self.chance.randrange(1 << 16), int(programs.scaled(60)))
+                             self.chance.randrange(1 << 16), int(programs.scaled(PATIENCE)))
 
         def listen():
             for line in process.stdout:
                 with contextlib.suppress(ValueError):   # of one that was killed in the middle of it
                     self.told.put(json.loads(line))
-        threading.Thread(target=listen, daemon=True).start()
-        self.clients.append(process)
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        self.clients.append((process, listener))
 
     def disturb(self):
         """One of them dies, or its session; what it was."""
@@ -152,7 +158,7 @@ class Herd:
             self.servers[index].wait()
             self.start_server(index)
         elif what == "client":
-            client = self.clients.pop(self.chance.randrange(len(self.clients)))
+            client, _ = self.clients.pop(self.chance.randrange(len(self.clients)))
             client.kill()
             client.wait()
             self.start_client()
@@ -178,9 +184,13 @@ class Herd:
         return results
 
     def over(self):
-        for process in self.clients:
-            process.kill()
-            process.wait()
+        """The clients end what they are at, or find out that it hangs, and all is told."""
+        for process, _ in self.clients:
+            process.terminate()
+        for process, listener in self.clients:
+            assert process.wait(programs.scaled(PATIENCE + 20)) == 0
+            listener.join(programs.scaled(10))
+            assert not listener.is_alive()
 
 
 def soak(env, seconds, seed):
@@ -211,7 +221,7 @@ def soak(env, seconds, seed):
         wait_until(lambda: daemon.rss() <= rss + 8 * MIB, 20, "the daemon's memory is back")
 
 
-@case(engines=("kernel",), timeout=120)
+@case(engines=("kernel",), timeout=180)
 def test_a_short_one(env):
     soak(env, env.pick(20, 5), 1)
 

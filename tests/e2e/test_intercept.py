@@ -391,6 +391,61 @@ def test_required(env):
     daemon.wait_exit(10)
 
 
+def test_required_over_an_upgrade(env):
+    """The worker that drains, for as long as its session lasts, refuses nobody."""
+    cgroup = env.cgroup()
+    backend = env.backend()
+    daemon = intercepting(env, cgroup, port_of(backend.address),
+                          intercept={"intercept": "require"}, spliced={"shutdown_grace": "60s"})
+    stays = env.keep(connect(cgroup, backend.address))
+    exchange(stays)
+    daemon.control("upgrade")
+    wait_until(lambda: daemon.status()["generation"] == 2, 20, "another worker serves")
+    with wait_until(lambda: try_connect(cgroup, backend.address), 10, "one is served") as sock:
+        exchange(sock)
+    assert redirected(daemon) == 1, daemon.status()["intercepts"]
+    exchange(stays)
+
+
+def try_connect(cgroup, address):
+    try:
+        return connect(cgroup, address)
+    except ConnectionRefusedError:
+        return None
+
+
+def test_two_sections(env):
+    """Of one cgroup, with a listener each: neither takes what the other one has redirected."""
+    cgroup = env.cgroup()
+    first, second = env.backend(), env.backend()
+    daemon = intercepting(
+        env, cgroup, port_of(first.address), more={
+            "intercept rest": {"cgroup": cgroup.path, "outbound": "*", "listener": "rest",
+                               "except": port_of(first.address)},
+            "listener rest": {"bind": "127.0.0.1:0", "pool": "main"}})
+    for backend in (first, second):
+        with connect(cgroup, backend.address) as sock:
+            assert peer(sock) == backend.address
+            exchange(sock)
+    lines = logged(daemon, 2)
+    assert {at: line["listener"] for at, line in lines.items()} == \
+        {first.address: "web", second.address: "rest"}, lines
+
+
+def test_all_of_ipv6(env):
+    """Is not IPv4, in which every address is one of IPv6's for the programs."""
+    cgroup = env.cgroup()
+    four, six = env.backend(), env.backend(address="[::1]:0")
+    daemon = intercepting(env, cgroup, "::/0")
+    with connect(cgroup, four.address) as sock:
+        assert peer(sock) == four.address
+        exchange(sock)
+    assert redirected(daemon) == 0
+    with connect(cgroup, six.address) as sock:
+        exchange(sock)
+    assert redirected(daemon) == 1
+
+
 def test_what_is_missing_is_named(env):
     cgroup = env.cgroup()
     missing = cgroup.path / "nowhere"

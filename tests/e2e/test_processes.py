@@ -405,9 +405,8 @@ def test_a_worker_that_drains_opens_its_log_again(env):
     assert "session" not in (env.tmp / "access.log.1").read_text()
 
 
-@case(engines=("copy",))
-def test_a_file_that_changes_while_an_upgrade_is_tried(env):
-    """SIGHUP is for the worker that starts, too: it may have read the old one."""
+def check_changed_file(env, tell):
+    """It is what counts, though the worker that starts may have read the one before."""
     path, start = own_binary(env)
     daemon = start(env.backend().address)
     text = daemon.config_path.read_text()
@@ -417,10 +416,20 @@ def test_a_file_that_changes_while_an_upgrade_is_tried(env):
     daemon.signal(signal.SIGUSR2)
     wait_until(lambda: len(process.descendants(daemon.pid)) == 2, 5, "the new program runs")
     daemon.write_config(text + "\n[listener more]\nbind = 127.0.0.1:0\npool = main\n")
-    daemon.signal(signal.SIGHUP)
+    tell(daemon)
     wait_generation(daemon, 2)
     wait_until(lambda: len(daemon.status()["listeners"]) == 2, 5, "the new file is in effect")
     open_session(env, daemon.address("more"))
+
+
+@case(engines=("copy",))
+def test_a_signal_while_an_upgrade_is_tried(env):
+    check_changed_file(env, lambda daemon: daemon.signal(signal.SIGHUP))
+
+
+@case(engines=("copy",))
+def test_a_reload_while_an_upgrade_is_tried(env):
+    check_changed_file(env, lambda daemon: daemon.control("reload"))
 
 
 # ---- upgrades ---------------------------------------------------------------------------------
@@ -526,6 +535,23 @@ def test_upgrade_to_a_broken_file(env):
     daemon.write_config("[spliced]\nengine = fast\n")
     done = upgrade(daemon, check=False)
     check_nothing_changed(env, daemon, client, before, done, f"{daemon.config_path}:2:", "fast")
+
+
+@case(engines=("copy",))
+def test_upgrade_that_fails_leaves_files_alone(env):
+    """The mode of a unix socket is the new worker's to change, when it serves."""
+    front = env.tmp / "front.sock"
+    daemon = env.spliced(env.backend().address, listener={"bind": f"127.0.0.1:0, unix:{front}",
+                                                          "unix_mode": "0666"})
+    text, taken = daemon.config_path.read_text(), env.keep(socket.create_server(("127.0.0.1", 0)))
+    changed = text.replace("unix_mode = 0666", "unix_mode = 0600")
+    daemon.write_config(changed + "\n[listener more]\npool = main\n"
+                        f"bind = 127.0.0.1:{taken.getsockname()[1]}\n")
+    assert "in use" in upgrade(daemon, check=False).stderr
+    assert front.stat().st_mode & 0o777 == 0o666
+    daemon.write_config(changed)
+    upgrade(daemon)
+    wait_until(lambda: front.stat().st_mode & 0o777 == 0o600, 5, "its mode is the new one's")
 
 
 @case(engines=("copy",))

@@ -292,6 +292,22 @@ def test_denied_since(env):
 
 
 @case(engines=COPY)
+def test_denied_by_mistake(env):
+    """Who asks nothing until the file is right again was never turned away."""
+    origin, *_ = named(env, "old")
+    daemon = proxy(env, origin.address)
+    text = text_of(daemon)
+    with Client(daemon.address()) as client:
+        client.ask()
+        reload(daemon, text.replace("[listener web]", "[listener web]\ndeny = 127.0.0.0/8"))
+        reload(daemon, text)
+        answer = client.ask()
+        assert answer.status == 200 and not is_last(answer), answer.fields
+    assert daemon.stats()["denied"] == 0
+    wait_setups(daemon)
+
+
+@case(engines=COPY)
 def test_denied_as_announced(env):
     """Of a connection that came by a proxy the client that it announced counts; a proxy that speaks
     for itself is asked nothing."""

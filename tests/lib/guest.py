@@ -2,6 +2,7 @@
 """A virtual machine with systemd as its first process, as `vm boot` makes them: shell scripts are run in it."""
 
 import base64
+import contextlib
 import json
 import os
 import select
@@ -104,7 +105,8 @@ class Guest:
         if self.process.poll() is None:
             self.process.terminate()
         self.process.wait()
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # of what it did not take
+            self.process.stdin.close()
         self.process.stdout.close()
         self.said.close()
 

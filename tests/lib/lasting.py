@@ -10,11 +10,13 @@ from . import programs
 
 
 class Wrk:
-    """wrk, until it is told to stop; then it has seen no error and no other answer than 200."""
+    """wrk, until it is told to stop; then it has seen no error and no other answer than 200. A request
+    may wait as long as a server hangs in a test."""
 
     def __init__(self, address, *options):
         self.process = subprocess.Popen(
-            [programs.find("wrk"), "-t1", "-d1h", "--timeout", "10", *map(str, options),
+            [programs.find("wrk"), "-t1", "-d1h", "--timeout",
+             str(int(programs.scaled(60))), *map(str, options),
              f"http://{address}/"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def check(self):

@@ -2,6 +2,7 @@
 """The package, in machines with systemd: tests/service has steps that build on each other, one machine takes them
 all in order, and each is an outcome of its own, vm-KERNEL/service/FILE::FUNCTION."""
 
+import contextlib
 import shutil
 import subprocess
 import time
@@ -85,7 +86,8 @@ def run_step(guest, name, function):
     except Exception as error:  # whatever it is, it is the step's result
         details = "".join(traceback.format_exception(error))
         if not isinstance(error, Dead):
-            details += guest.ask(f"journalctl --no-pager -o short-monotonic -n {JOURNAL}").text
+            with contextlib.suppress(Dead):
+                details += guest.ask(f"journalctl --no-pager -o short-monotonic -n {JOURNAL}").text
         first, _, more = (str(error) or type(error).__name__).partition("\n")
         return Outcome(name, FAIL, time.monotonic() - started, where(error, function) + first, more + details)
     return Outcome(name, PASS, time.monotonic() - started, note or "")
@@ -128,11 +130,12 @@ def run_machine(kernel, chosen, report):
         return
     started = time.monotonic()
     try:
-        guest = Guest(kernel, disk(package), SECONDS)
-    except AssertionError as error:
+        newer, image = package.newer(), disk(package)
+        guest = Guest(kernel, image, SECONDS)
+    except (AssertionError, OSError, subprocess.CalledProcessError) as error:
         report.add(Outcome(f"{prefix}/service", FAIL, reason=str(error)))
         return
-    guest.package, guest.newer = package.path, package.newer()
+    guest.package, guest.newer = package.path, newer
     report.add(Outcome(f"{prefix}/service/disk", PASS, time.monotonic() - started))
     try:
         run_steps(guest, chosen, report)

@@ -21,7 +21,7 @@ def test_remove(guest):
     said = guest.sh("dpkg -r spliced", 60)
     assert "warning" not in said, said
     assert guest.sh("dpkg-query -W -f '${db:Status-Status}' spliced") == "config-files"
-    assert guest.ask("pgrep -x spliced").text == ""
+    assert guest.ask("pgrep '^spliced'").text == ""
     assert guest.ask("systemctl is-active spliced").text.strip() in ("inactive", "unknown")
     assert guest.sh(f"cat {guestload.CONF}") == guestload.configuration()
 

@@ -30,8 +30,10 @@ def test_upgrade_beside_a_file_with_a_mistake(guest):
 def test_policy_that_forbids_restarts(guest):
     generation = guest.json(STATUS)["generation"]
     guest.sh("printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d")
-    guest.sh(install(guest.package), 60)
-    guest.sh("rm /usr/sbin/policy-rc.d")
+    try:
+        guest.sh(install(guest.package), 60)
+    finally:
+        guest.sh("rm /usr/sbin/policy-rc.d")
     assert guest.json(STATUS)["generation"] == generation
 
 

@@ -105,9 +105,32 @@ static void test_wanted(void **state _unused_)
 	holder_close(&h);
 }
 
+/* What is bound and what is looked at afterwards must be one name. */
+static void test_path_of_another_length(void **state _unused_)
+{
+	struct bind_request r = {.name = "unix", .addr.un.sun_family = AF_UNIX};
+	struct holder h = {0};
+	struct message_held held;
+	size_t len;
+
+	(void)snprintf(r.addr.un.sun_path, sizeof(r.addr.un.sun_path), "/nowhere/%d/sock", 1);
+	len = strlen(r.addr.un.sun_path);
+	for (size_t cut = 0; cut < len + 4; cut++) {
+		r.addr.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + cut);
+		assert_int_equal(holder_hold(&h, &r, 1, &held), -1);
+		assert_int_equal(held.error, cut < len ? -EINVAL : -ENOENT);
+	}
+	memset(r.addr.un.sun_path, 'x', sizeof(r.addr.un.sun_path)); /* no NUL at all */
+	r.addr.len = sizeof(r.addr.un);
+	assert_int_equal(holder_hold(&h, &r, 1, &held), -1);
+	assert_int_equal(held.error, -EINVAL);
+	holder_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_path_of_another_length),
 	    cmocka_unit_test(test_child),
 	    cmocka_unit_test(test_wanted),
 	};
