@@ -62,8 +62,8 @@ class Guest:
         line, _, self.rest = self.rest.partition(b"\n")
         return line.strip()
 
-    def ask(self, script, seconds=SCRIPT):
-        """The Answer of a script, which is ended after these seconds."""
+    def _tell(self, script, seconds):
+        """Hands over a script, which is ended after these seconds."""
         limit = int(seconds * SLOWER)
         guarded = f"exec timeout -k 5 {limit} sh -c \"$(echo {_encoded(script)} | base64 -d)\""
         try:
@@ -71,6 +71,10 @@ class Guest:
             self.process.stdin.flush()
         except BrokenPipeError:
             raise Dead("it has ended") from None
+
+    def ask(self, script, seconds=SCRIPT):
+        """The Answer of a script, which is ended after these seconds."""
+        self._tell(script, seconds)
         status, _, text = self._line(seconds + 30).partition(b" ")
         return Answer(int(status), base64.b64decode(text).decode(errors="replace"))
 
@@ -91,8 +95,9 @@ class Guest:
         self.sh(f"echo {_encoded(text)} | base64 -d >{path}")
 
     def power_off(self):
-        """Ends it; its exit status, see tests/vm/vm."""
-        self.ask("systemctl --no-block poweroff")
+        """Ends it; its exit status, see tests/vm/vm. What takes the scripts is ended too, and may not
+        come to answer."""
+        self._tell("systemctl --no-block poweroff", SCRIPT)
         return self.process.wait(BOOT * SLOWER)
 
     def messages(self):

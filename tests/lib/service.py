@@ -106,19 +106,18 @@ def run_steps(guest, chosen, report):
             guest.process.wait()
 
 
-def how_it_ended(guest, prefix, seconds):
-    """The Outcome of the machine itself."""
-    name = f"{prefix}/service/kernel_log"
-    if guest.process.poll() is not None:
-        status = guest.process.returncode
-    else:
+def how_it_ended(guest, prefix, started):
+    """The Outcome of the machine itself, which is ended if it has not."""
+    name, why, status = f"{prefix}/service/kernel_log", None, guest.process.poll()
+    if status is None:
         try:
             status = guest.power_off()
-        except (Dead, subprocess.TimeoutExpired):
-            return Outcome(name, FAIL, seconds, "it did not end", guest.messages())
+        except (Dead, subprocess.TimeoutExpired) as error:
+            why = f"it did not end: {error}"
+    seconds = time.monotonic() - started
     if status == 0:
         return Outcome(name, PASS, seconds, "no warning")
-    return Outcome(name, FAIL, seconds, machines.WHY.get(status, f"status {status}"), guest.messages())
+    return Outcome(name, FAIL, seconds, why or machines.WHY.get(status, f"status {status}"), guest.messages())
 
 
 def run_machine(kernel, chosen, report):
@@ -139,7 +138,7 @@ def run_machine(kernel, chosen, report):
     report.add(Outcome(f"{prefix}/service/disk", PASS, time.monotonic() - started))
     try:
         run_steps(guest, chosen, report)
-        report.add(how_it_ended(guest, prefix, time.monotonic() - started))
+        report.add(how_it_ended(guest, prefix, started))
     finally:
         guest.end()
 
