@@ -262,14 +262,18 @@ static size_t escape(char *out, size_t size, const char *text)
 /* What comes before the text; json: it says time and level itself. */
 static size_t prefix(char *out, size_t size, enum sink_style style, enum log_level level, bool json)
 {
-	char time[LOG_TIME_MAX];
+	size_t n, width = strlen(log_level_str[level]);
 
 	if (style == SINK_PREFIXED)
 		return (size_t)snprintf(out, size, "<%d>", priorities[level]);
 	if (style == SINK_BARE || style == SINK_RECORD || json)
 		return 0;
-	(void)log_time(time);
-	return (size_t)snprintf(out, size, "%s %s ", time, log_level_str[level]);
+	n = log_time(out);
+	out[n++] = ' ';
+	memcpy(out + n, log_level_str[level], width);
+	n += width;
+	out[n++] = ' ';
+	return n;
 }
 
 /* A line on its way. */

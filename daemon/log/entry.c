@@ -58,22 +58,27 @@ static void put(struct line *l, char c)
 	l->length++;
 }
 
+static void put_bytes(struct line *l, const char *bytes, size_t n)
+{
+	if (l->length < l->size)
+		memcpy(l->buf + l->length, bytes, MIN(n, l->size - l->length));
+	l->length += n;
+}
+
 static void put_plain(struct line *l, const char *text)
 {
-	while (*text)
-		put(l, *text++);
+	put_bytes(l, text, strlen(text));
 }
 
 static void put_number(struct line *l, uint64_t number)
 {
 	char digits[20];
-	size_t n = 0;
+	size_t at = sizeof(digits);
 
 	do
-		digits[n++] = (char)('0' + number % 10);
+		digits[--at] = (char)('0' + number % 10);
 	while (number /= 10);
-	while (n)
-		put(l, digits[--n]);
+	put_bytes(l, digits + at, sizeof(digits) - at);
 }
 
 static bool is_plain(unsigned char c)
@@ -85,23 +90,27 @@ static bool is_plain(unsigned char c)
 static void put_text(struct line *l, const char *text, size_t limit)
 {
 	static const char hex[] = "0123456789ABCDEF";
-	size_t start = l->length;
 
-	for (; *text; text++) {
+	while (*text) {
 		unsigned char c = (unsigned char)*text;
-		size_t width = is_plain(c) ? 1 : 3;
+		size_t n = 0;
 
-		if (l->length - start + width > limit) {
+		while (n < limit && is_plain((unsigned char)text[n]))
+			n++;
+		put_bytes(l, text, n);
+		limit -= n;
+		text += n;
+		if (n)
+			continue;
+		if (limit < 3) {
 			put_plain(l, ellipsis);
 			return;
-		}
-		if (width == 1) {
-			put(l, (char)c);
-			continue;
 		}
 		put(l, '%');
 		put(l, hex[c >> 4]);
 		put(l, hex[c & 15]);
+		limit -= 3;
+		text++;
 	}
 }
 

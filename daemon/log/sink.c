@@ -20,14 +20,17 @@
 
 /* Written with one call: to a pipe no more than PIPE_BUF, up to which writes do not mix. */
 #define CHUNK_BYTES (64u << 10)
-/* How long lines that are in no hurry wait for more. */
-#define GATHER_NS NSEC_PER_MSEC
+/* How long lines that are in no hurry wait for more: to wake up for each millisecond's lines costs
+ * more than to write them. */
+#define GATHER_NS (10 * NSEC_PER_MSEC)
 /* A stuck reader is asked this often, and whoever lost lines is told no more often than that. It is
  * also how long the first line waits for the journal where there is no thread. */
 #define TICK_MS 250
 #define TOLD_NS NSEC_PER_SEC
-/* A datagram is tried so often where room was found and then there was none. */
-#define SEND_TRIES 50
+/* A datagram is tried so often, at such a distance, where room was found and then there was none.
+ */
+#define SEND_TRIES     50
+#define SEND_MOMENT_NS NSEC_PER_MSEC
 /* What is left at the end has this long. */
 #define LINGER_NS (2 * NSEC_PER_SEC)
 
@@ -241,7 +244,7 @@ static void write_stream(struct sink *s, const char *data, size_t len)
  * that was found. */
 static int send_patiently(struct sink *s, const char *data, size_t len)
 {
-	const struct timespec moment = {.tv_nsec = GATHER_NS};
+	const struct timespec moment = {.tv_nsec = SEND_MOMENT_NS};
 
 	for (int i = 0; i < SEND_TRIES; i++) {
 		s->stuck = !await_room(s);
