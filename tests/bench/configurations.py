@@ -12,10 +12,11 @@ from probes import HOST
 # What the proxies are configured for in each group of measurements.
 PROTOCOLS = {"tcp": "tcp", "http": "http", "tls": "tls",
              "local": "tcp", "local-redis": "tcp", "local-pgbench": "tcp",
-             "observe-http": "http", "observe-tcp": "tcp"}
+             "sidecar": "tcp", "observe-http": "http", "observe-tcp": "tcp"}
 LOCAL = tuple(group for group in PROTOCOLS if group.startswith("local"))
 OBSERVE = tuple(group for group in PROTOCOLS if group.startswith("observe"))
-PLAIN = tuple(group for group in PROTOCOLS if group not in OBSERVE)
+SIDECAR = ("sidecar",)
+PLAIN = tuple(group for group in PROTOCOLS if group not in SIDECAR + OBSERVE)
 
 _HAPROXY_GLOBAL = """\
 global
@@ -196,3 +197,16 @@ route = sni:{HOST} -> p
 {{listener}}
 """,
 }
+
+# On the client's side: it asks for the backend, and is intercepted.
+SPLICED_INTERCEPT = SPLICED["tcp"].replace(
+    "server = a 127.0.0.1:{backend}", "server = any original:").replace(
+    "bind = 127.0.0.1:0", "bind = 127.0.0.1:0\nbind = [::1]:0") + """
+[intercept i]
+cgroup = {cgroup}
+outbound = {backend}
+listener = b
+"""
+# On the server's side, at an address where it can be taken for the server.
+SPLICED_SERVER = SPLICED["tcp"].replace(
+    "bind = 127.0.0.1:0", "bind = 0.0.0.0:0\nallow = 127.0.0.1, {host}")

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass, field
 
 import clients
-from configurations import LOCAL, OBSERVE, PROTOCOLS
-from processes import Failure, child_setup, family, machine_available, memory
+from configurations import LOCAL, OBSERVE, PROTOCOLS, SIDECAR
+from processes import Failure, child_setup, machine_available, memory
 from scraper import Scraper
 
 
@@ -68,6 +68,10 @@ MEASURES = (
       for depth in (1, 16) for count in (1, 50)),
     *(Measure(f"local-pgbench-{count}", "pgbench", count, group="local-pgbench")
       for count in (1, 16)),
+    *(Measure(f"sidecar-echo64-{count}", "echo", count, 64, "sidecar")
+      for count in ECHO_CONNECTIONS),
+    *(Measure(f"sidecar-up-{count}", "up", count, group="sidecar") for count in (1, 8)),
+    Measure("sidecar-connrate", "connrate", 32, group="sidecar"),
     *(Measure(f"observe-get-{count}", "get", count, 64, "observe-http") for count in (16, 256)),
     Measure("observe-connrate", "connrate", 32, group="observe-tcp"),
 )
@@ -75,7 +79,7 @@ MEASURES = (
 
 def rounds(group, quick):
     """How many samples of each measurement are enough."""
-    return 3 if quick else 7 if group in LOCAL + OBSERVE else 5
+    return 3 if quick else 7 if group in LOCAL + SIDECAR + OBSERVE else 5
 
 
 @dataclass
@@ -115,14 +119,14 @@ def take(load, measure, target):
     """One sample: what the load generator says, and what follows from it."""
     if measure.role in clients.LOADS:
         return clients.LOADS[measure.role](load, measure, target.port)
-    options = ["--connections", measure.connections, "--size", measure.size,
+    options = ["--host", target.host, "--connections", measure.connections, "--size", measure.size,
                "--warmup", load.warmup, "--seconds", load.seconds]
     if measure.group == "tls":
         options += ["--preface", load.preface]
     if measure.write:
         options += ["--write", measure.write]
-    if target.process:
-        options += ["--watch", ",".join(map(str, family(target.process.pid)))]
+    if target.pids():
+        options += ["--watch", ",".join(map(str, target.pids()))]
     with Scraper(target.metrics_port):
         text = load.run(load.command(measure.role, target.port, *options))
     sample = json.loads(text)

@@ -61,7 +61,7 @@ def _postgres(port):
     return _replies(port, struct.pack("!II", 8, 80877103), (b"S", b"N"))  # SSLRequest
 
 
-_PROBES = {"tcp": _echoes, "local": _echoes, "local-redis": _redis, "local-pgbench": _postgres,
+_PROBES = {"tcp": _echoes, "local": _echoes, "sidecar": _echoes, "local-redis": _redis, "local-pgbench": _postgres,
            "http": _answers, "observe-http": _answers, "observe-tcp": _echoes,
            "tls": lambda port: _echoes(port, client_hello())}
 

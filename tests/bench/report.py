@@ -4,8 +4,8 @@
 import statistics
 
 from sections import (BASE, BODIES, DIRECT, GETS, LOCAL_ECHO, LOCAL_STREAMS, OBSERVED,
-                      OBSERVED_CONNRATE, OBSERVED_GETS, PGBENCH, REDIS, SECTIONS, STREAMS,
-                      TLS_STREAMS)
+                      OBSERVED_CONNRATE, OBSERVED_GETS, PGBENCH, REDIS, SECTIONS, SIDECAR_CONNRATE,
+                      SIDECAR_ECHO, SIDECAR_STREAMS, STREAMS, TLS_STREAMS)
 
 
 class Results:
@@ -172,6 +172,18 @@ def _local_goals():
     ]
 
 
+def _sidecar_goals():
+    """To be intercepted costs next to nothing beside asking the proxy; and HAProxy is asked."""
+    pairs = (("one side", "spliced-client", BASE), ("both sides", "spliced-both", "haproxy-both"))
+    return [
+        *(_goal("sidecar connections/s, intercepted", "spliced-client", "spliced-kernel", measure,
+                "per_s", ">=", 0.95) for _, measure in SIDECAR_CONNRATE),
+        *(_goal(f"sidecar requests/s, {label}, {how}", target, base, measure, "per_s", ">=", 1.0)
+          for label, measure in SIDECAR_ECHO for how, target, base in pairs),
+        *(_goal(f"sidecar Gbit/s, {label}, {how}", target, base, measure, "gbit_s", ">=", 1.0)
+          for label, measure in SIDECAR_STREAMS for how, target, base in pairs)]
+
+
 def _observed_goals():
     peers = ("haproxy-observed", "nginx-observed")
     rows = [*((f"HTTP requests/s, {label}", measure) for label, measure in OBSERVED_GETS),
@@ -189,7 +201,7 @@ GOALS = [*_kernel_goals(),
          _goal("Rss bytes per idle session", "spliced-kernel", None, "idle", "rss_per_session",
                "<=", 2048),
          *_copy_goals(), *_http_goals(), *_tls_goals(), *_local_goals(),
-         *_observed_goals()]
+         *_sidecar_goals(), *_observed_goals()]
 
 
 def judge(results):

@@ -47,6 +47,10 @@ PGBENCH = [(f"{count} client{'s' if count > 1 else ''}", f"local-pgbench-{count}
 OBSERVED_GETS = [(f"{count} connections", f"observe-get-{count}") for count in (16, 256)]
 OBSERVED_CONNRATE = [("connect, 64 B, close", "observe-connrate")]
 
+SIDECAR_ECHO = _echo_rows("sidecar-echo64")
+SIDECAR_STREAMS = [("1 stream up", "sidecar-up-1"), ("8 streams up", "sidecar-up-8")]
+SIDECAR_CONNRATE = [("connect, 64 B, close", "sidecar-connrate")]
+
 SECTIONS = (
     Section("requests-64", "64 B echo", "requests/s", "more", "per_s", _echo_rows("echo64")),
     Section("requests-64-p50", "64 B echo, p50 latency", "µs", "less", "p50_us",
@@ -119,6 +123,20 @@ SECTIONS = (
             PGBENCH, DIRECT),
     Section("local-pgbench-mean", "pgbench, prepared SELECT, mean latency", "µs", "less",
             "mean_us", PGBENCH, DIRECT),
+    Section("sidecar-requests", "Sidecars: 64 B echo", "requests/s", "more", "per_s",
+            SIDECAR_ECHO),
+    Section("sidecar-requests-p50", "Sidecars: 64 B echo, p50 latency", "µs", "less", "p50_us",
+            SIDECAR_ECHO),
+    Section("sidecar-requests-p99", "Sidecars: 64 B echo, p99 latency", "µs", "less", "p99_us",
+            SIDECAR_ECHO),
+    Section("sidecar-requests-cpu", "Sidecars: 64 B echo, CPU", "CPU s per 100 k requests",
+            "less", "cpu_s_per_100k", SIDECAR_ECHO),
+    Section("sidecar-throughput", "Sidecars: streams", "Gbit/s", "more", "gbit_s",
+            SIDECAR_STREAMS),
+    Section("sidecar-throughput-cpu", "Sidecars: streams, CPU", "CPU s per GB", "less",
+            "cpu_s_per_gb", SIDECAR_STREAMS),
+    Section("sidecar-connections", "Sidecars: new connections", "connections/s", "more", "per_s",
+            SIDECAR_CONNRATE),
     Section("observed-requests", "HTTP GET of 64 B, with access log and metrics", "requests/s",
             "more", "per_s", OBSERVED_GETS, OBSERVED),
     Section("observed-requests-cpu", "HTTP GET of 64 B, with access log and metrics, CPU",

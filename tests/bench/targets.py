@@ -8,9 +8,9 @@ import time
 
 import configurations
 import probes
-from configurations import LOCAL, OBSERVE, PLAIN, PROTOCOLS
+from configurations import LOCAL, OBSERVE, PLAIN, PROTOCOLS, SIDECAR
 from peers import MACHINE
-from processes import Failure, free_port
+from processes import Failure, family, free_port
 
 NGINX_STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 START_SECONDS = 10
@@ -33,6 +33,7 @@ class Target:
     name = ""
     groups = PLAIN  # of measurements, in which it takes part
     sessions = 10000  # what every proxy is configured to hold
+    host = "127.0.0.1"  # where clients ask for it
 
     def __init__(self, group, processes, directory, backend, cgroup=None):
         self.group = group
@@ -79,6 +80,10 @@ class Target:
         """Whether the program still runs."""
         return self.process is None or self.process.poll() is None
 
+    def pids(self):
+        """Its processes, whose processor time is the proxy's."""
+        return family(self.process.pid) if self.process else []
+
     def complaint(self):
         """The last line of its log."""
         try:
@@ -109,12 +114,16 @@ class Target:
         """What the program counted itself, if it can tell."""
         return None
 
+    def complaints(self):
+        """What a reader must know about it after its measurements, in words."""
+        return []
+
 
 class Direct(Target):
     """No proxy at all: the upper bound."""
 
     name = "direct"
-    groups = (*PLAIN, *OBSERVE)
+    groups = (*PLAIN, *SIDECAR, *OBSERVE)
 
     @classmethod
     def version(cls):
@@ -158,6 +167,7 @@ class HaproxySplice(Peer):
     """HAProxy with splice(): the one to beat."""
 
     name = "haproxy-splice"
+    groups = (*PLAIN, *SIDECAR)
     program = "haproxy"
     option = "    option splice-auto"
     tuning = "    maxpipes 400\n    tune.bufsize 65536"
@@ -285,16 +295,21 @@ class Spliced(Target):
                 raise Failure(f"{cls.build / program} is not built")
         return first_line([str(cls.build / "spliced"), "--version"])
 
+    def template(self):
+        """The configuration, to be filled in."""
+        return configurations.SPLICED[self.protocol]
+
     def launch(self):
-        if "{cgroup}" in self.options and not (self.cgroup and self.cgroup.path):
+        if "{cgroup}" in self.options + self.template() and not (self.cgroup and self.cgroup.path):
             raise Failure("no cgroup can be made for the applications")
         options = [self.options.format(cgroup=self.cgroup and self.cgroup.path)]
         if self.metrics:
             self.metrics_port = free_port()
             options.append(f"status = 127.0.0.1:{self.metrics_port}")
-        text = configurations.SPLICED[self.protocol].format(
+        text = self.template().format(
             engine=self.engine, backend=self.backend, directory=self.directory,
-            sessions=self.sessions, listener=self.listener, options="\n".join(options))
+            sessions=self.sessions, listener=self.listener, options="\n".join(options),
+            cgroup=self.cgroup and self.cgroup.path)
         if self.log:
             text = text.replace("access_log = no", f"access_log = {self.directory}/access.log")
         conf = self.write_conf(text)
@@ -332,7 +347,8 @@ def spliced(name, **attributes):
     return type(name, (Spliced,), {"name": name, **attributes})
 
 
-SplicedKernel = spliced("spliced-kernel", engine="kernel", groups=(*PLAIN, *OBSERVE))
+SplicedKernel = spliced("spliced-kernel", engine="kernel",
+                        groups=(*PLAIN, *SIDECAR, *OBSERVE))
 SplicedCopy = spliced("spliced-copy", engine="copy")
 SplicedBypass = spliced("spliced-bypass", engine="kernel", groups=LOCAL,
                         options="bypass_cgroup = {cgroup}", listener="local_bypass = both")
@@ -341,10 +357,3 @@ SplicedLog = spliced("spliced-log", engine="kernel", groups=OBSERVE, log=True)
 SplicedMetrics = spliced("spliced-metrics", engine="kernel", groups=OBSERVE, metrics=True)
 SplicedObserved = spliced("spliced-observed", engine="kernel", groups=OBSERVE, log=True,
                           metrics=True)
-
-# Those that are taken from a newer Debian where there is one.
-MODERN = (HaproxySplice, Haproxy, HaproxyObserved, Nginx, NginxObserved)
-
-ALL = [Direct, HaproxySplice, HaproxySpliceOwn, Haproxy, HaproxyObserved, Nginx, NginxObserved,
-       Sniproxy, SplicedKernel, SplicedCopy, SplicedBypass, SplicedLog, SplicedMetrics,
-       SplicedObserved]
