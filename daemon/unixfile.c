@@ -30,12 +30,69 @@ static int open_directory(const struct addr *a)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Whom we trust with a folder: whoever could do what we do anyway. */
+static bool is_trusted(const struct stat *st)
+{
+	return st->st_uid == 0 || st->st_uid == geteuid();
+}
+
+/*
+ * Whether nobody but root and we can lead the path to another folder: no link is in it, and what is
+ * above the folder may be changed by nobody else. From the root on, so that what was looked at
+ * stays as it was seen.
+ */
+static bool is_settled(const struct addr *a)
+{
+	const char *name = name_of(a);
+	char path[sizeof(a->un.sun_path) + 1];
+	bool own = false; /* of what is in this folder only its owner can be renamed */
+	struct stat st;
+
+	if (a->un.sun_path[0] != '/')
+		return false;
+	for (const char *at = a->un.sun_path; at < name; at = strchr(at, '/') + 1) {
+		const char *end = strchr(at, '/');
+		size_t len = (size_t)(end - a->un.sun_path);
+
+		(void)snprintf(path, sizeof(path), "%.*s", (int)MAX(len, (size_t)1),
+			       a->un.sun_path);
+		if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || (own && !is_trusted(&st)))
+			return false;
+		if (end + 1 == name)
+			return true;
+		own = st.st_mode & S_ISVTX;
+		if (!is_trusted(&st) || (!own && (st.st_mode & (S_IWGRP | S_IWOTH))))
+			return false;
+	}
+	return false;
+}
+
+/*
+ * Where the file is to be bound. bind() has no descriptor of a folder, and follows the path once
+ * more: where another user may change that meanwhile, it is led to the folder that was opened. Then
+ * that is what getsockname() says.
+ */
+static int place_of(const struct addr *a, int dir, struct addr *ret)
+{
+	int n;
+
+	*ret = *a;
+	if (is_settled(a))
+		return 0;
+	n = snprintf(ret->un.sun_path, sizeof(ret->un.sun_path), UNIX_FILE_PROC "%d/%s", dir,
+		     name_of(a));
+	ret->len = sizeof(ret->un);
+	return n < (int)sizeof(ret->un.sun_path) ? 0 : -ENAMETOOLONG;
+}
+
 /* Does nobody answer at this socket any more? */
-static bool is_stale(const struct addr *a)
+static bool is_stale(int pin)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct addr a = {.len = sizeof(a.un), .un.sun_family = AF_UNIX};
 
-	return fd >= 0 && connect(fd, &a->sa, a->len) < 0 && errno == ECONNREFUSED;
+	(void)snprintf(a.un.sun_path, sizeof(a.un.sun_path), UNIX_FILE_PROC "%d", pin);
+	return fd >= 0 && connect(fd, &a.sa, a.len) < 0 && errno == ECONNREFUSED;
 }
 
 /* Whether the name in the directory still is the file that `pin` holds. */
@@ -47,9 +104,8 @@ static bool is_same(int dir, const char *name, const struct stat *want)
 	       st.st_ino == want->st_ino;
 }
 
-static int remove_stale(int dir, const struct addr *a)
+static int remove_stale(int dir, const char *name)
 {
-	const char *name = name_of(a);
 	_cleanup_close_ int pin = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
@@ -59,7 +115,7 @@ static int remove_stale(int dir, const struct addr *a)
 		return -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -ENOTSOCK;
-	if (!is_stale(a) || !is_same(dir, name, &st))
+	if (!is_stale(pin) || !is_same(dir, name, &st))
 		return -EADDRINUSE;
 	return unlinkat(dir, name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
@@ -97,7 +153,7 @@ int unix_file_chown(const struct unix_file *f, uid_t uid, gid_t gid)
 
 int unix_file_change(const struct unix_file *f, const struct unix_access *want)
 {
-	char path[sizeof("/proc/self/fd/") + 12];
+	char path[sizeof(UNIX_FILE_PROC) + 12];
 	struct stat st;
 
 	if (!f->ours)
@@ -105,7 +161,7 @@ int unix_file_change(const struct unix_file *f, const struct unix_access *want)
 	if (fstat(f->pin, &st) < 0)
 		return -errno;
 	/* O_PATH descriptors know no fchmod(), and fchmodat() no AT_EMPTY_PATH before 6.6. */
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", f->pin);
+	(void)snprintf(path, sizeof(path), UNIX_FILE_PROC "%d", f->pin);
 	if ((st.st_mode & 0777) != (want->mode & 0777) && chmod(path, want->mode & 0777) < 0)
 		return -errno;
 	if ((want->uid == (uid_t)-1 || want->uid == st.st_uid) &&
@@ -120,6 +176,7 @@ int unix_file_bind(int fd, const struct addr *a, const struct unix_access *acces
 	_cleanup_close_ int dir = -1;
 	const char *name = name_of(a);
 	struct unix_file f = {0};
+	struct addr place;
 	int err;
 
 	if (is_abstract(a))
@@ -127,11 +184,14 @@ int unix_file_bind(int fd, const struct addr *a, const struct unix_access *acces
 	dir = open_directory(a);
 	if (dir < 0)
 		return dir;
-	err = bind_masked(fd, a, access->mode);
+	err = place_of(a, dir, &place);
+	if (err)
+		return err;
+	err = bind_masked(fd, &place, access->mode);
 	if (err == -EADDRINUSE) {
-		err = remove_stale(dir, a);
+		err = remove_stale(dir, name);
 		if (!err)
-			err = bind_masked(fd, a, access->mode);
+			err = bind_masked(fd, &place, access->mode);
 	}
 	if (!err)
 		err = pin_file(dir, name, &f);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The file of a listening unix socket: taking over a stale one, whom it belongs to, and removing
- * only one's own. The directory is opened once, and everything but the bind itself goes through
- * that descriptor and the file's own: whoever may write to the path's folders cannot have another
- * file removed, or given away, in the place of the socket.
+ * only one's own. The directory is opened once, and everything goes through that descriptor and the
+ * file's own: whoever may write to the path's folders cannot have another file made, removed, or
+ * given away, in the place of the socket. It takes /proc.
  */
 #pragma once
 
@@ -11,6 +11,8 @@
 #include <sys/types.h>
 
 #include "addr.h"
+
+#define UNIX_FILE_PROC "/proc/self/fd/"
 
 struct unix_file {
 	bool ours;
@@ -31,7 +33,9 @@ struct unix_access {
  * Binds `fd` to a path, with these permissions from its birth on; the owner is set right after it.
  * A socket file that refuses connections is replaced, a live one is -EADDRINUSE, another kind of
  * file -ENOTSOCK. Abstract names are bound as they are. Call it while the process has one thread:
- * it sets the umask for a moment. 0 or a negative errno; on success *ret tells the file.
+ * it sets the umask for a moment. Where another user than root and our own can change a folder on
+ * the way, getsockname() says UNIX_FILE_PROC instead of the folder, and a name that is too long
+ * for that is -ENAMETOOLONG. 0 or a negative errno; on success *ret tells the file.
  */
 int unix_file_bind(int fd, const struct addr *a, const struct unix_access *access,
 		   struct unix_file *ret);

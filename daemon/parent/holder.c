@@ -224,6 +224,9 @@ int holder_hold(struct holder *h, const struct bind_request *r, unsigned int gen
 	}
 	want(item, generation);
 	first = find(h, r->name, ANY);
+	/* What the program before handed over knows getsockname() alone: see unix_file_bind(). */
+	if (item->bound.file.ours)
+		item->bound.addr = r->addr;
 	ret->addr = item->bound.addr;
 	ret->n = count(h, r->name);
 	ret->old = first->born != generation;

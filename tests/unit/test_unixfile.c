@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "../../daemon/unixfile.h"
 
@@ -23,6 +25,17 @@ struct fixture {
 	struct addr a;
 	int fd;
 };
+
+/* What another process does while bind() is on its way. */
+static void (*meanwhile)(const struct fixture *f);
+static const struct fixture *meanwhile_of;
+
+int bind(int fd, const struct sockaddr *a, socklen_t len)
+{
+	if (meanwhile)
+		meanwhile(meanwhile_of);
+	return (int)syscall(SYS_bind, fd, a, len);
+}
 
 static int set_up(void **state)
 {
@@ -151,6 +164,89 @@ static void test_replaced_folder(void **state)
 	assert_false(exists(inside));
 }
 
+static void lead_elsewhere(const struct fixture *f)
+{
+	char moved[160];
+
+	(void)snprintf(moved, sizeof(moved), "%s/moved", f->base);
+	assert_int_equal(rename(f->dir, moved), 0);
+	assert_int_equal(mkdir(f->other, 0755), 0);
+	assert_int_equal(symlink(f->other, f->dir), 0);
+	meanwhile = NULL;
+}
+
+/* The owner of a folder on the way swaps what comes after it: the file is where it was to be. */
+static void test_swapped_folder(void **state)
+{
+	const struct fixture *f = *state;
+	struct unix_file file = {0};
+	char moved[200], other[200];
+	struct addr is = {.len = sizeof(is.un)};
+
+	if (geteuid() != 0) {
+		print_message("only root can act for another user\n");
+		skip();
+	}
+	(void)snprintf(moved, sizeof(moved), "%s/moved/s", f->base);
+	(void)snprintf(other, sizeof(other), "%s/s", f->other);
+	assert_int_equal(chown(f->base, 12345, 12345), 0);
+	meanwhile_of = f;
+	meanwhile = lead_elsewhere;
+	assert_int_equal(unix_file_bind(f->fd, &f->a, &private, &file), 0);
+	assert_null(meanwhile);
+	assert_true(exists(moved));
+	assert_false(exists(other));
+	assert_true(unix_file_is_there(&f->a, &file));
+	assert_int_equal(getsockname(f->fd, &is.sa, &is.len), 0);
+	assert_true(unix_file_is_there(&is, &file));
+	unix_file_remove(&f->a, &file);
+	assert_false(exists(moved));
+}
+
+/* Everybody who asks a socket for its name is told the one in the configuration; where the folder
+ * could be swapped, one that leads there as well. */
+static void test_name_of_the_socket(void **state)
+{
+	const struct {
+		uid_t owner; /* of the folder above */
+		mode_t mode;
+		bool plain;
+	} cases[] = {
+	    {0, 0755, true},
+	    {0, 0775, false},
+	    {0, 01777, true},
+	    {12345, 0755, false},
+	};
+	const struct fixture *f = *state;
+
+	if (geteuid() != 0) {
+		print_message("only root gives folders away\n");
+		skip();
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		struct unix_file file = {0}, again = {0};
+		struct addr is = {.len = sizeof(is.un)};
+
+		assert_int_equal(chown(f->base, cases[i].owner, 0), 0);
+		assert_int_equal(chmod(f->base, cases[i].mode), 0);
+		assert_int_equal(unix_file_bind(fd, &f->a, &private, &file), 0);
+		assert_int_equal(getsockname(fd, &is.sa, &is.len), 0);
+		assert_int_equal(strcmp(is.un.sun_path, f->path) == 0, cases[i].plain);
+		/* What is left over is found to be so either way. */
+		(void)close(fd);
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(unix_file_bind(fd, &f->a, &private, &again), 0);
+		assert_int_equal(listen(fd, 1), 0);
+		unix_file_remove(&f->a, &file);
+		assert_true(exists(f->path));
+		assert_int_equal(unix_file_bind(f->fd, &f->a, &private, &file), -EADDRINUSE);
+		unix_file_remove(&f->a, &again);
+		(void)close(fd);
+	}
+	assert_int_equal(chown(f->base, 0, 0), 0);
+}
+
 static void test_what_is_replaced(void **state)
 {
 	const struct fixture *f = *state;
@@ -205,10 +301,9 @@ static void test_abstract(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    UNIT(test_mode_and_removal), UNIT(test_owner),
-	    UNIT(test_replaced_file),    UNIT(test_replaced_folder),
-	    UNIT(test_what_is_replaced), UNIT(test_no_folder),
-	    UNIT(test_abstract),
+	    UNIT(test_mode_and_removal), UNIT(test_owner),          UNIT(test_replaced_file),
+	    UNIT(test_replaced_folder),  UNIT(test_swapped_folder), UNIT(test_name_of_the_socket),
+	    UNIT(test_what_is_replaced), UNIT(test_no_folder),      UNIT(test_abstract),
 	};
 
 	return cmocka_run_group_tests_name("unixfile", tests, NULL, NULL);
