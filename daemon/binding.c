@@ -234,21 +234,25 @@ static struct binding *binding_new(const struct binder *by, const struct listene
 
 /* ---- from process to process ------------------------------------------------------------ */
 
-void bindings_serve(const struct binder *by, struct setup *s)
+int bindings_serve(const struct binder *by, struct setup *s)
 {
+	int err = 0;
+
 	for (size_t i = 0; i < s->n_listeners; i++) {
 		struct listener *l = &s->listeners[i];
 
 		for (size_t j = 0; j < l->config->n_binds; j++) {
 			struct binding *b = l->bindings[j];
 			struct opening o = {.binder = by, .listener = l, .bind = j, .binding = b};
+			int failed = 0;
 
-			/* One that was listening does so all the same. */
-			for (unsigned int k = 0; b->old && k < b->n_sockets; k++)
-				(void)make_ready(&o, b->sockets[k].fd);
+			for (unsigned int k = 0; b->old && !failed && k < b->n_sockets; k++)
+				failed = make_ready(&o, b->sockets[k].fd);
 			b->old = false;
+			err = err ? err : failed;
 		}
 	}
+	return err;
 }
 
 bool bindings_disown(const struct binder *by, struct setup *s)

@@ -75,8 +75,9 @@ void bindings_commit(struct setup *s, struct setup *was);
  * parent (link; NULL: there is none) has closed it, too, then. */
 void bindings_retire(struct link *link, struct setup *was);
 /* What clients inherit, and who they belong to, is for one process to say: nobody else accepts any
- * more at the setup's addresses. What fails is logged. */
-void bindings_serve(const struct binder *by, struct setup *s);
+ * more at the setup's addresses. 0, or a negative errno, each mistake being a line in by->errors:
+ * some of the sockets are of no use then. */
+int bindings_serve(const struct binder *by, struct setup *s);
 /* See daemon_disown(). */
 bool bindings_disown(const struct binder *by, struct setup *s);
 /* Closes all of the newest; the workers must not run. */

@@ -84,7 +84,7 @@ COUNTER(memory_refusals, "clients refused because of `memory_max`, those that go
 COUNTER(http_requests, "request heads that were complete, and those refused")
 COUNTER(backend_reused, "requests that were sent on a kept connection")
 COUNTER(log_lost,
-	"log lines that were lost because nobody took them in time, or a write failed")
+	"log lines that were lost because nobody took them in time, or a write failed, those of the parent since the daemon's start included")
 FAMILY(copy_reasons, "reason", copy_reason_str, _COPY_REASON_MAX, "directions that were left to the copy engine")
 FAMILY(bypass_left, "reason", way_why_str, _WAY_WHY_MAX,
        "directions of `local_bypass` listeners that were not bypassed, or no more")

@@ -86,7 +86,8 @@ int daemon_bind(struct daemon *d, struct setup *s, FILE *errors)
 	return bindings_open(&by, s, s == d->setup ? NULL : d->setup);
 }
 
-int daemon_listen(struct daemon *d)
+/* Does one thing with the listeners of the setup, and logs what is written of it, line by line. */
+static int with_errors(struct daemon *d, int (*deed)(struct daemon *d, FILE *errors))
 {
 	char *errors = NULL, *line, *rest;
 	size_t size = 0;
@@ -95,14 +96,26 @@ int daemon_listen(struct daemon *d)
 
 	if (!f)
 		return log_errno(-ENOMEM, "listeners");
-	err = daemon_bind(d, d->setup, f);
-	if (!err)
-		bindings_commit(d->setup, NULL);
+	err = deed(d, f);
 	(void)fclose(f);
 	for (line = strtok_r(errors, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
 		log_write_all(LOG_LVL_ERROR, "%s", line);
 	free(errors);
 	return err;
+}
+
+static int listen_all(struct daemon *d, FILE *errors)
+{
+	int err = daemon_bind(d, d->setup, errors);
+
+	if (!err)
+		bindings_commit(d->setup, NULL);
+	return err;
+}
+
+int daemon_listen(struct daemon *d)
+{
+	return with_errors(d, listen_all);
 }
 
 int daemon_start(struct daemon *d)
@@ -128,22 +141,31 @@ static void serve_letter(void *owner, void *arg _unused_)
 	worker_serve(owner);
 }
 
-void daemon_serve(struct daemon *d)
+static int take_over(struct daemon *d, FILE *errors)
 {
-	const struct binder by = binder_of(d, stderr);
+	const struct binder by = binder_of(d, errors);
 
-	bindings_serve(&by, d->setup);
+	return bindings_serve(&by, d->setup);
+}
+
+int daemon_serve(struct daemon *d)
+{
+	int err = with_errors(d, take_over);
+
+	if (err)
+		return err;
 	atomic_store(&d->serving, true);
 	for (unsigned int i = 0; i < d->n_workers; i++) {
 		struct worker *w = &d->workers[i];
 
 		mailbox_post(&w->mail, &w->letters.serve, serve_letter, NULL);
 	}
+	return 0;
 }
 
 bool daemon_disown(struct daemon *d)
 {
-	const struct binder by = binder_of(d, stderr);
+	const struct binder by = binder_of(d, NULL); /* it has nothing to tell */
 
 	return bindings_disown(&by, d->setup);
 }

@@ -75,8 +75,8 @@ int daemon_bind(struct daemon *d, struct setup *s, FILE *errors);
 int daemon_listen(struct daemon *d);
 /* Sets the workers up and starts their threads. They accept nothing yet. */
 int daemon_start(struct daemon *d);
-/* Has them accept. */
-void daemon_serve(struct daemon *d);
+/* Has them accept, all at once. 0, or a negative errno after logging: then they do not. */
+int daemon_serve(struct daemon *d);
 /*
  * Undoes daemon_own() for the listening sockets, and what marks them for the bypass: clients that
  * connect from now on are another process's. Whether any had such a mark.

@@ -65,13 +65,14 @@ static void on_reopened(const struct sink *s, int err)
 		log_info("log to %s: opened again", sink_name(s));
 }
 
-static void tell_all_left_out(void);
+static void tell_left_out_of_all(bool all);
+static void tell_news(void);
 
 static const struct sink_owner sink_owner = {
     .lost = on_lost,
     .reopened = on_reopened,
     .has_news = limit_has_left_out,
-    .tell_news = tell_all_left_out,
+    .tell_news = tell_news,
 };
 
 /* Puts a sink in the place of another, whose lines are written before it is gone. */
@@ -183,9 +184,36 @@ int log_start(void)
 	return err;
 }
 
+bool log_has_news(void)
+{
+	bool any;
+
+	(void)pthread_rwlock_rdlock(&to.lock);
+	any = limit_has_left_out() || (to.messages && sink_owes(to.messages)) ||
+	      (to.access && sink_owes(to.access));
+	(void)pthread_rwlock_unlock(&to.lock);
+	return any;
+}
+
+void log_tell(bool all)
+{
+	tell_left_out_of_all(all);
+	(void)pthread_rwlock_rdlock(&to.lock);
+	if (to.access)
+		sink_tell_lost(to.access, all);
+	if (to.messages)
+		sink_tell_lost(to.messages, all);
+	(void)pthread_rwlock_unlock(&to.lock);
+}
+
+uint64_t log_lost(void)
+{
+	return sinks_lost();
+}
+
 void log_stop(void)
 {
-	tell_all_left_out();
+	log_tell(true);
 	to.started = false;
 	replace(&to.access, NULL);
 	replace(&to.messages, NULL);
@@ -195,7 +223,7 @@ void log_begin_anew(void)
 {
 	struct left_out out;
 
-	while (limit_take_left_out(&out))
+	while (limit_take_left_out(true, &out))
 		; /* see log.h */
 	replace(&to.access, NULL);
 	replace(&to.messages, NULL);
@@ -376,12 +404,17 @@ static void tell_left_out(enum log_level level, unsigned int n, const char *last
 	(void)emit_message(level, NULL, text); /* what is lost is counted */
 }
 
-static void tell_all_left_out(void)
+static void tell_left_out_of_all(bool all)
 {
 	struct left_out out;
 
-	while (limit_take_left_out(&out))
+	while (limit_take_left_out(all, &out))
 		tell_left_out(out.level, out.n, out.last);
+}
+
+static void tell_news(void)
+{
+	tell_left_out_of_all(false);
 }
 
 static void keep_error(const char *text)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "log/entry.h"
@@ -38,6 +39,13 @@ void log_set_manner(const struct log_manner *m);
 int log_start(void);
 /* Writes what is left, for a bounded time; later lines are written at once. */
 void log_stop(void);
+/* Whether lines were lost or left out that were not told of yet, and telling it, as far as there is
+ * room: for a process without those threads. `all`: also what else would be told with the next line
+ * of its kind, or in a moment, for this is the end. */
+bool log_has_news(void);
+void log_tell(bool all);
+/* Lines that were lost so far, wherever they were to go. */
+uint64_t log_lost(void);
 /* In a process that was forked off: what was left out is the other one's to tell, and this one has
  * logged nothing yet. */
 void log_begin_anew(void);

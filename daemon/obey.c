@@ -17,12 +17,20 @@
 
 /* ---- shutting down ---------------------------------------------------------------------- */
 
+/* Who has asked for the upgrade that ends this process is told how it went: the parent answers in
+ * any case, and kills who drains for too long. */
+static void end_if_over(struct run *r)
+{
+	if (r->busy_workers == 0 && !r->commands.upgrade)
+		(void)event_base_loopbreak(r->base);
+}
+
 static void on_worker_drained(void *owner, void *arg _unused_)
 {
 	struct run *r = owner;
 
-	if (--r->busy_workers == 0)
-		(void)event_base_loopbreak(r->base);
+	r->busy_workers--;
+	end_if_over(r);
 }
 
 /* In the worker's thread. */
@@ -174,12 +182,29 @@ static void heed(struct run *r, int sig)
 	}
 }
 
+void obey_tell_failed(struct run *r)
+{
+	struct message m = {.kind = MESSAGE_FAILED};
+
+	log_last_error(m.failure, sizeof(m.failure));
+	link_tell(r->link, &m);
+}
+
 static void serve(struct run *r)
 {
-	daemon_serve(&r->daemon);
+	struct message m = {.kind = MESSAGE_SERVING};
+
+	if (daemon_serve(&r->daemon) < 0) {
+		/* Nobody accepts: another process must. */
+		r->failed = true;
+		obey_tell_failed(r);
+		(void)event_base_loopbreak(r->base);
+		return;
+	}
 	interception_ready(r->daemon.interception, true);
 	oneshot_accept(control_server(r->commands.control));
 	oneshot_accept(status_server(r->status));
+	link_tell(r->link, &m);
 }
 
 /* ---- whether all threads turn ----------------------------------------------------------- */
@@ -234,6 +259,7 @@ static void on_parent_says(const struct message *m, void *arg)
 		break;
 	case MESSAGE_UPGRADED:
 		commands_upgraded(&r->commands, &m->upgraded);
+		end_if_over(r);
 		break;
 	default:
 		log_error("the parent says what this worker does not know (%u)", m->kind);
@@ -251,12 +277,15 @@ static void *end_orphan(void *arg _unused_)
 
 static void on_parent_gone(void *arg)
 {
+	static const struct message_upgraded gone = {.failed = true,
+						     .text = "the parent process is gone"};
 	struct run *r = arg;
 	pthread_t thread;
 
 	log_error("the parent process is gone: ending %u sessions at once",
 		  slots_used(&r->daemon.slots));
 	r->orphan = true;
+	commands_upgraded(&r->commands, &gone);
 	interception_ready(r->daemon.interception, false);
 	if (pthread_create(&thread, NULL, end_orphan, NULL) != 0)
 		_exit(1);

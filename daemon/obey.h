@@ -16,5 +16,7 @@ void obey_signal(enum signal_action action, int sig, void *arg);
 void obey_grace(evutil_socket_t fd, short what, void *run);
 /* A moment has passed since it was told to make way. */
 void obey_handover(evutil_socket_t fd, short what, void *run);
+/* The parent hears why this process will end: the last error that was logged. */
+void obey_tell_failed(struct run *r);
 /* For struct worker: its last session has ended. */
 void obey_drained(struct worker *w);

@@ -282,14 +282,6 @@ static void tell_ready(struct run *r)
 	link_tell(r->link, &m);
 }
 
-static void tell_failed(struct run *r)
-{
-	struct message m = {.kind = MESSAGE_FAILED};
-
-	log_last_error(m.failure, sizeof(m.failure));
-	link_tell(r->link, &m);
-}
-
 static void tear_down(struct run *r)
 {
 	struct maps *maps = r->daemon.maps;
@@ -360,10 +352,12 @@ int run_daemon(struct config *config, uint32_t debug, struct link *link)
 		say_ready(r);
 		tell_ready(r);
 		(void)event_base_dispatch(r->base);
+		/* Answers that were given a moment ago: splicectl upgrade waits for one. */
+		(void)event_base_loop(r->base, EVLOOP_NONBLOCK);
 		log_info("ended");
-		err = r->orphan;
+		err = r->orphan || r->failed;
 	} else {
-		tell_failed(r);
+		obey_tell_failed(r);
 	}
 	tear_down(r);
 	free(r);

@@ -45,6 +45,7 @@ struct run {
 	struct letter retired;     /* from the last of them */
 	unsigned int beating;      /* workers that have not said that they are alive */
 	bool orphan;               /* the parent is gone */
+	bool failed;               /* it was told to serve, and cannot */
 	bool hurried;              /* sessions were told to end at once */
 	bool retiring;             /* draining because another process serves */
 	bool log_later;            /* the access log is opened after privileges were dropped */

@@ -168,7 +168,8 @@ int canary_stage_open(struct canary_stage *st)
 		d->settings.budget = st->budget;
 	if (daemon_listen(d) < 0 || daemon_start(d) < 0)
 		return canary_fail(st, "the worker did not start, see the log");
-	daemon_serve(d);
+	if (daemon_serve(d) < 0)
+		return canary_fail(st, "the worker does not accept, see the log");
 	return meet(st, listener);
 }
 

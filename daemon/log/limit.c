@@ -89,7 +89,7 @@ bool limit_has_left_out(void)
 	return atomic_load_explicit(&sites_left_out, memory_order_relaxed) != 0;
 }
 
-bool limit_take_left_out(struct left_out *ret)
+bool limit_take_left_out(bool any, struct left_out *ret)
 {
 	uint64_t now = now_ns();
 
@@ -102,7 +102,7 @@ bool limit_take_left_out(struct left_out *ret)
 			continue;
 		refill(&limits[i], now);
 		/* Not quiet yet: a message that is written tells it itself. */
-		if (limits[i].tokens > 1)
+		if (any || limits[i].tokens > 1)
 			take(&limits[i], ret);
 	}
 	(void)pthread_mutex_unlock(&lock);

@@ -22,5 +22,5 @@ bool limit_allows(enum log_level level, const char *fmt, const char *text, struc
 
 /* Whether something is still to be told. */
 bool limit_has_left_out(void);
-/* Takes what is to be told of a place that is quiet now; false: there is none. */
-bool limit_take_left_out(struct left_out *ret);
+/* Takes what is to be told of a place that is quiet now, or of any; false: there is none. */
+bool limit_take_left_out(bool any, struct left_out *ret);

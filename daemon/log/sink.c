@@ -306,7 +306,10 @@ bool sink_put(struct sink *s, const char *line, size_t len, bool hurry)
 
 	(void)pthread_mutex_lock(&s->lock);
 	if (!s->started) {
+		uint64_t lost = atomic_load(&s->lost);
+
 		write_one(s, line, len);
+		taken = atomic_load(&s->lost) == lost;
 	} else if (!line_queue_put(&s->queue, line, len)) {
 		lose(s, 1, 0);
 		taken = false;
@@ -332,6 +335,20 @@ static void tell_lost(struct sink *s)
 	if (s->owner->lost(s, lost - s->told_lost, reason))
 		s->told_lost = lost;
 	s->told_ns = now;
+}
+
+bool sink_owes(const struct sink *s)
+{
+	return !s->started && atomic_load(&s->lost) != s->told_lost;
+}
+
+void sink_tell_lost(struct sink *s, bool now)
+{
+	if (!sink_owes(s) || !await_room(s))
+		return;
+	if (now)
+		s->told_ns = 0;
+	tell_lost(s);
 }
 
 static void open_again(struct sink *s)

@@ -54,6 +54,11 @@ const char *sink_name(const struct sink *s);
  * after a moment in which more may come. False: there is no room for it, and it is lost. */
 bool sink_put(struct sink *s, const char *line, size_t len, bool hurry);
 
+/* Without the thread nobody tells what was lost: whether something was, and telling it if there is
+ * room by now, as `lost` of the owner does. No more often than once a second, but `now`. */
+bool sink_owes(const struct sink *s);
+void sink_tell_lost(struct sink *s, bool now);
+
 /* Starts the thread; 0 or a negative errno, and lines go on being written at once. */
 int sink_start(struct sink *s);
 /* Whether it writes to something that can be opened again. */

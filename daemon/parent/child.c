@@ -107,7 +107,7 @@ void child_tell(struct child *c, struct message *m, int fd)
 		log_error("telling worker %d: %s", (int)c->pid, strerror(-err));
 }
 
-void child_hear_failure(struct child *c)
+void child_hear_last(struct child *c)
 {
 	struct message m;
 	int passed;
@@ -117,6 +117,7 @@ void child_hear_failure(struct child *c)
 		if (m.kind == MESSAGE_FAILED)
 			(void)snprintf(c->failure, sizeof(c->failure), "%.*s",
 				       (int)sizeof(m.failure) - 1, m.failure);
+		c->accepts |= m.kind == MESSAGE_SERVING;
 	}
 }
 
@@ -132,11 +133,21 @@ void child_set_deadline(struct child *c, uint64_t ns)
 			  (int)c->pid);
 }
 
-void child_kill(struct child *c)
+static void end(struct child *c, int sig)
 {
 	c->killed = true;
-	if (kill(c->pid, SIGKILL) < 0 && errno != ESRCH)
+	if (kill(c->pid, sig) < 0 && errno != ESRCH)
 		log_error("killing worker %d: %s", (int)c->pid, strerror(errno));
+}
+
+void child_abort(struct child *c)
+{
+	end(c, SIGABRT);
+}
+
+void child_kill(struct child *c)
+{
+	end(c, SIGKILL);
 }
 
 const char *child_how(int status, char buf[64])
@@ -185,6 +196,7 @@ int child_read(struct child *c, const char *line)
 	*c = (struct child){.pid = pid,
 			    .channel = channel,
 			    .generation = generation,
+			    .accepts = true,
 			    .since_ns = since,
 			    .drain_ns = drain};
 	for (int i = CHILD_SERVING; i < _CHILD_STATE_MAX; i++)

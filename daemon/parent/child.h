@@ -35,12 +35,14 @@ struct child {
 	enum child_state state;
 	pid_t pid;
 	unsigned int generation;
-	bool from_disk;         /* it was started for an upgrade */
-	bool abandoned;         /* nobody waits for it any more */
-	bool killed;            /* by us: what it may have said before is not obeyed */
-	bool asked;             /* whether it is alive, and has not said so yet */
-	int channel;            /* -1: it has closed its end */
-	struct event *event;    /* of the channel */
+	bool from_disk;      /* it was started for an upgrade */
+	bool abandoned;      /* nobody waits for it any more */
+	bool killed;         /* by us: what it may have said before is not obeyed */
+	bool accepts;        /* it has said that it does */
+	uint64_t asked_ns;   /* since when it has not said that it is alive; 0: it is not asked */
+	unsigned int missed; /* how often it should have been asked again since */
+	int channel;         /* -1: it has closed its end */
+	struct event *event; /* of the channel */
 	struct event *deadline; /* for what it is to do next */
 	uint64_t since_ns;      /* of its state */
 	uint64_t drain_ns;      /* how long it drains at most, as it said */
@@ -66,11 +68,12 @@ void child_become(struct child *c, enum child_state state);
 void child_tell(struct child *c, struct message *m, int fd);
 /* How it ended, as waitpid() has it. Returns buf. */
 const char *child_how(int status, char buf[64]);
-/* It has ended: what it still said of why is kept in `failure`. */
-void child_hear_failure(struct child *c);
+/* It has ended: what it still said of why is kept in `failure`, and that it accepted. */
+void child_hear_last(struct child *c);
 /* Has `late` called after so many ns, instead of at an earlier time; 0: never. */
 void child_set_deadline(struct child *c, uint64_t ns);
-/* SIGKILL, which it cannot put off; its end is told by SIGCHLD. */
+/* SIGABRT, for a core, or SIGKILL, which it cannot put off; its end is told by SIGCHLD. */
+void child_abort(struct child *c);
 void child_kill(struct child *c);
 /* It has ended, or will not be watched any more: frees what there is, and is `none`. */
 void child_gone(struct child *c);

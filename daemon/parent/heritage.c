@@ -17,9 +17,12 @@
 static int write_all(const struct parent *p, FILE *f)
 {
 	int err =
-	    fprintf(f, "spliced %d\nself generation=%u deaths=%llu target=%d level=%d json=%d\n",
+	    fprintf(f,
+		    "spliced %d\nself generation=%u deaths=%llu log_lost=%llu target=%d level=%d "
+		    "json=%d\n",
 		    HERITAGE_VERSION, p->generation, (unsigned long long)p->deaths,
-		    (int)p->manner.target, (int)p->manner.level, p->manner.json) < 0
+		    (unsigned long long)(p->log_lost + log_lost()), (int)p->manner.target,
+		    (int)p->manner.level, p->manner.json) < 0
 		? -ENOMEM
 		: 0;
 
@@ -69,10 +72,13 @@ static int survive(const struct parent *p, bool survives)
 
 void heritage_hand_over(struct parent *p)
 {
-	_cleanup_close_ int fd = write_heritage(p);
+	_cleanup_close_ int fd = -1;
 	char number[16];
-	int err = fd < 0 ? fd : survive(p, true);
+	int err;
 
+	log_tell(true); /* it is forgotten otherwise */
+	fd = write_heritage(p);
+	err = fd < 0 ? fd : survive(p, true);
 	(void)snprintf(number, sizeof(number), "%d", fd);
 	if (!err)
 		err = program_become(&p->program, HERITAGE_VARIABLE, number);
@@ -88,13 +94,14 @@ void heritage_hand_over(struct parent *p)
 
 static int read_self(struct parent *p, const char *line)
 {
-	unsigned long long deaths;
+	unsigned long long deaths, lost;
 	int target, level, json;
 
-	if (sscanf(line, "self generation=%u deaths=%llu target=%d level=%d json=%d",
-		   &p->generation, &deaths, &target, &level, &json) != 5)
+	if (sscanf(line, "self generation=%u deaths=%llu log_lost=%llu target=%d level=%d json=%d",
+		   &p->generation, &deaths, &lost, &target, &level, &json) != 6)
 		return -EINVAL;
 	p->deaths = deaths;
+	p->log_lost = lost;
 	p->manner = (struct log_manner){
 	    .target = (enum log_target)target, .level = (enum log_level)level, .json = json};
 	return 0;

@@ -8,6 +8,9 @@
 
 #include "../util.h"
 
+/* As WatchdogSec= of the unit. */
+#define OWN_USEC (30 * UINT64_C(1000000))
+
 /* What cannot be told is not: sd_notify() fails where the socket is gone, and nothing depends on it
  * but the manager's view. */
 
@@ -23,10 +26,10 @@ int manager_open(struct manager *m, struct event_base *base, void (*due)(void *a
 	uint64_t usec;
 	struct timeval tv;
 
-	*m = (struct manager){.due = due, .arg = arg};
 	/* The variables stay for the program that this process may become. */
-	if (sd_watchdog_enabled(0, &usec) <= 0)
-		return 0;
+	*m = (struct manager){.due = due, .arg = arg, .watches = sd_watchdog_enabled(0, &usec) > 0};
+	if (!m->watches)
+		usec = OWN_USEC;
 	usec = MAX(usec / 4, (uint64_t)1);
 	tv = (struct timeval){.tv_sec = (time_t)(usec / 1000000),
 			      .tv_usec = (suseconds_t)(usec % 1000000)};
@@ -56,7 +59,8 @@ void manager_stopping(void)
 	(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
 }
 
-void manager_feed(void)
+void manager_feed(const struct manager *m)
 {
-	(void)sd_notify(0, "WATCHDOG=1");
+	if (m->watches)
+		(void)sd_notify(0, "WATCHDOG=1");
 }

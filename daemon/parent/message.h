@@ -13,7 +13,7 @@
 #include "../log.h"
 #include "bound.h"
 
-#define MESSAGE_VERSION  1
+#define MESSAGE_VERSION  2
 #define MESSAGE_TEXT_MAX 1024
 #define STATUS_MAX       256
 
@@ -25,6 +25,7 @@ enum message_kind {
 	MESSAGE_RELOADING, /* it reads its file again */
 	MESSAGE_RELOADED,  /* ... and that is over */
 	MESSAGE_FAILED,    /* why it will end */
+	MESSAGE_SERVING,   /* it was told to accept, and does */
 	MESSAGE_RETIRED,   /* it accepts nothing any more */
 	MESSAGE_UPGRADE,   /* somebody asks for one: answered by MESSAGE_UPGRADED */
 	MESSAGE_ALIVE,     /* each of its threads' loops has turned since it was asked */
@@ -65,6 +66,7 @@ struct message_facts {
 	int32_t parent;      /* its pid */
 	uint32_t generation; /* of this worker: the first is 1 */
 	uint64_t deaths;     /* of workers that should not have died */
+	uint64_t log_lost;   /* lines of the parent's own log */
 };
 
 struct message_upgraded {

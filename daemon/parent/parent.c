@@ -61,12 +61,35 @@ static void on_become(evutil_socket_t fd _unused_, short what _unused_, void *ar
 	if (p->stopping)
 		return;
 	/* A worker that died at once has a successor on its way, or the next upgrade is tried
-	 * already: neither can be handed over in the midst. That has a deadline, so this has an
+	 * already: neither can be handed over in the midst. They have deadlines, so this has an
 	 * end. */
-	if (p->serving && !p->next && p->upgrade.state == UPGRADE_NONE)
+	if (p->serving && p->serving->accepts && !p->next && p->upgrade.state == UPGRADE_NONE)
 		heritage_hand_over(p);
 	else if (evtimer_add(p->become, &become_later) < 0)
 		log_error("no memory for a timer: the parent goes on with the old program");
+}
+
+static const struct timeval news_later = {.tv_sec = 1};
+
+/* What this process lost or left out of its log: it has no thread that would tell it. */
+static void on_news(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct parent *p = arg;
+
+	log_tell(false);
+	if (log_lost() == p->told_lost)
+		return;
+	p->told_lost = log_lost();
+	workers_tell_facts(p, NULL);
+}
+
+/* Until the loop is broken. */
+static void run(struct parent *p)
+{
+	while (event_base_loop(p->base, EVLOOP_ONCE) == 0 && !event_base_got_break(p->base))
+		/* No memory for it: the next line tries again. */
+		if (log_has_news() && !evtimer_pending(p->news, NULL))
+			(void)evtimer_add(p->news, &news_later);
 }
 
 static void on_due(void *arg)
@@ -106,7 +129,9 @@ static int set_up(struct parent *p, char **argv)
 		return log_errno(-ENOMEM, "event base");
 	p->again = evtimer_new(p->base, on_again, p);
 	p->become = evtimer_new(p->base, on_become, p);
-	err = p->again && p->become ? signals_open(&p->signals, p->base, on_signal, p) : -ENOMEM;
+	p->news = evtimer_new(p->base, on_news, p);
+	err = p->again && p->become && p->news ? signals_open(&p->signals, p->base, on_signal, p)
+					       : -ENOMEM;
 	if (!err)
 		err = manager_open(&p->manager, p->base, on_due, p);
 	return err ? log_errno(err, "signals") : 0;
@@ -123,6 +148,8 @@ static void free_rest(struct parent *p)
 		event_free(p->again);
 	if (p->become)
 		event_free(p->become);
+	if (p->news)
+		event_free(p->news);
 	if (p->base)
 		event_base_free(p->base);
 }
@@ -185,7 +212,7 @@ int parent_run(char **argv, worker_fn worker, const void *arg)
 	reap(&p);
 	workers_ensure(&p);
 	/* A loop that was told to end before it began would not: nothing here does that. */
-	(void)event_base_dispatch(p.base);
+	run(&p);
 	tear_down(&p);
 	return p.exit_code;
 }

@@ -21,7 +21,7 @@
  *   none        there is no upgrade
  *   checking    the program on disk reads the file on disk (-t)
  *   starting    a worker of it is on its way to be ready
- *   handing     it is, and the one before it was told to stop accepting
+ *   handing     it is, and the one before it was told to stop accepting; over when it accepts
  */
 enum upgrade_state { UPGRADE_NONE, UPGRADE_CHECKING, UPGRADE_STARTING, UPGRADE_HANDING };
 
@@ -49,10 +49,13 @@ struct parent {
 	struct child *next;      /* the one that will; NULL: none */
 	unsigned int generation; /* of the newest worker */
 	uint64_t deaths;         /* of workers that should not have died */
+	uint64_t log_lost;       /* lines of our log, by the program before */
+	uint64_t told_lost;      /* of this one's, to the workers */
 	unsigned int failures;   /* workers in a row that died before they were ready */
 	unsigned int crashes;    /* in a row, of workers that had just begun to serve */
 	struct event *again;     /* another try after one of these */
 	struct event *become;    /* the new program: not in the midst of anything else */
+	struct event *news;      /* of the log, see log_tell() */
 	uint64_t start_ns;       /* how long a worker may take to be ready */
 	struct upgrade upgrade;
 	struct log_manner manner; /* how the workers log */
@@ -74,6 +77,16 @@ int parent_run(char **argv, worker_fn worker, const void *arg);
 void workers_start(struct parent *p, bool from_disk);
 /* Starts one if nobody serves, or is about to. */
 void workers_ensure(struct parent *p);
+/* The same in a while, which grows with n, the number of failures in a row, from 1 on. */
+void workers_start_later(struct parent *p, unsigned int n);
+/* ... and gives up when there were too many. */
+void workers_try_again(struct parent *p);
+/* One that is ready is to accept: nobody else does any more. */
+void workers_serve(struct parent *p, struct child *c);
+/* Whether there are any. */
+bool workers_any(const struct parent *p);
+/* Tells all but one (NULL: none) what has changed. */
+void workers_tell_facts(struct parent *p, const struct child *but);
 /* The worker of an upgrade that has failed is not waited for. */
 void workers_abandon_next(struct parent *p);
 /* A child that is a worker has ended, with a status as waitpid() has it. False: it is none. */
@@ -82,7 +95,7 @@ bool workers_ended(struct parent *p, pid_t pid, int status);
 void workers_stop(struct parent *p, int sig);
 /* Hands a signal on: SIGHUP to who serves or will, SIGUSR1 to all. */
 void workers_signal(struct parent *p, int sig);
-/* The watchdog is to be fed, if who serves is alive. */
+/* The watchdog is to be fed, if who serves is alive; one that hangs is ended. */
 void workers_beat(struct parent *p);
 /* Watches those that this program's predecessor has started. 0 or a negative errno. */
 int workers_watch(struct parent *p, struct child *c);
@@ -93,7 +106,8 @@ void parent_end(struct parent *p, int exit_code);
 void upgrade_begin(struct parent *p, pid_t asker);
 /* The checker, perhaps, has ended. False: it is another process. */
 bool upgrade_ended(struct parent *p, pid_t pid, int status);
-/* The new worker is ready / has come to nothing, for this reason. */
+/* The new worker is ready / accepts / has come to nothing, for this reason. */
+void upgrade_ready(struct parent *p);
 void upgrade_succeeded(struct parent *p);
 void upgrade_failed(struct parent *p, const char *why);
 /* Nothing is left of it. */

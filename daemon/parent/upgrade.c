@@ -26,14 +26,16 @@ static void answer(struct parent *p, pid_t asker, const char *why)
 }
 
 /* Each line of what the new program said is a line of the log. */
-static void log_failure(const char *why)
+static void log_failure(const struct parent *p, const char *why)
 {
 	char text[MESSAGE_TEXT_MAX], *line, *rest;
 
 	(void)snprintf(text, sizeof(text), "%s", why);
 	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
 		log_write_all(LOG_LVL_ERROR, "upgrade: %s", line);
-	log_error("upgrade: nothing is changed");
+	log_error("upgrade: %s", p->upgrade.state == UPGRADE_HANDING
+				     ? "the program that runs goes on, with another worker"
+				     : "nothing is changed");
 }
 
 /* ---- the check -------------------------------------------------------------------------- */
@@ -177,20 +179,24 @@ void upgrade_clear(struct parent *p)
 	upgrade_leave(p);
 }
 
+void upgrade_ready(struct parent *p)
+{
+	if (p->upgrade.state == UPGRADE_STARTING)
+		p->upgrade.state = UPGRADE_HANDING;
+}
+
 void upgrade_succeeded(struct parent *p)
 {
-	if (p->upgrade.state != UPGRADE_STARTING)
-		return;
-	p->upgrade.state = UPGRADE_HANDING;
 	answer(p, p->upgrade.asker, NULL);
+	upgrade_clear(p);
+	event_active(p->become, EV_TIMEOUT, 0);
 }
 
 void upgrade_failed(struct parent *p, const char *why)
 {
-	/* When the new worker is ready it is too late to fail. */
-	if (p->upgrade.state != UPGRADE_CHECKING && p->upgrade.state != UPGRADE_STARTING)
+	if (p->upgrade.state == UPGRADE_NONE)
 		return;
-	log_failure(why);
+	log_failure(p, why);
 	answer(p, p->upgrade.asker, why);
 	workers_abandon_next(p);
 	upgrade_clear(p);

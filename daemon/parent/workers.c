@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The workers' births and deaths, and what they ask of their parent. */
+/* The workers' births, what they ask of their parent, and who serves. How they end is in deaths.c.
+ */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "../log.h"
 #include "heritage.h"
@@ -11,6 +11,8 @@
 
 /* A worker that does not stop accepting is not waited for: nobody accepts meanwhile. */
 #define RETIRE_NS (1500 * NSEC_PER_MSEC)
+/* For one that is told to serve to say that it does: it has some system calls to make. */
+#define SERVE_NS (10 * NSEC_PER_SEC)
 /* Beyond shutdown_grace. */
 #define DRAIN_NS (10 * NSEC_PER_SEC)
 /* For a process that has closed its end of the channel to be gone. */
@@ -18,10 +20,10 @@
 /* Between tries, which double, and how many there are. */
 #define AGAIN_NS     (100 * NSEC_PER_MSEC)
 #define AGAIN_MAX_NS (5 * NSEC_PER_SEC)
-/* A worker that crashed so soon after it began to serve, and how often that is nothing. */
-#define SOON_NS      (5 * NSEC_PER_SEC)
-#define CRASHES_FREE 2
 #define FAILURES_MAX 8
+/* A worker that has not answered by the second time that it should be asked again hangs. */
+#define MISSED_ABORT 2
+#define MISSED_KILL  3
 
 static struct child *free_place(struct parent *p)
 {
@@ -31,7 +33,7 @@ static struct child *free_place(struct parent *p)
 	return NULL;
 }
 
-static bool any_left(const struct parent *p)
+bool workers_any(const struct parent *p)
 {
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
 		if (p->children[i].state != CHILD_NONE)
@@ -44,30 +46,44 @@ static void tell_facts(struct parent *p, struct child *c)
 	struct message m = {.kind = MESSAGE_FACTS,
 			    .facts = {.parent = (int32_t)getpid(),
 				      .generation = c->generation,
-				      .deaths = p->deaths}};
+				      .deaths = p->deaths,
+				      .log_lost = p->log_lost + log_lost()}};
 
 	child_tell(c, &m, -1);
+}
+
+void workers_tell_facts(struct parent *p, const struct child *but)
+{
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (p->children[i].state != CHILD_NONE && &p->children[i] != but)
+			tell_facts(p, &p->children[i]);
 }
 
 /* ---- handing over ----------------------------------------------------------------------- */
 
 /* Nobody else accepts any more. */
-static void serve(struct parent *p, struct child *c)
+void workers_serve(struct parent *p, struct child *c)
 {
 	struct message m = {.kind = MESSAGE_SERVE};
-	bool upgraded = p->upgrade.state == UPGRADE_HANDING;
 
 	child_become(c, CHILD_SERVING);
-	child_set_deadline(c, 0);
+	child_set_deadline(c, SERVE_NS);
 	p->serving = c;
 	p->next = NULL;
 	tell_facts(p, c);
 	child_tell(c, &m, -1);
 	holder_keep(&p->holder, c->generation);
-	if (upgraded) {
-		upgrade_clear(p);
-		event_active(p->become, EV_TIMEOUT, 0);
-	}
+}
+
+/* It does. One that was told to stop meanwhile has another deadline by now. */
+static void accepts(struct parent *p, struct child *c)
+{
+	if (c->state != CHILD_SERVING)
+		return;
+	c->accepts = true;
+	child_set_deadline(c, 0);
+	if (p->upgrade.state == UPGRADE_HANDING)
+		upgrade_succeeded(p);
 }
 
 static void drain(struct child *c)
@@ -83,7 +99,7 @@ static void retired(struct parent *p, struct child *c)
 	drain(c);
 	p->serving = NULL;
 	if (p->next && p->next->state == CHILD_READY && !p->stopping)
-		serve(p, p->next);
+		workers_serve(p, p->next);
 	else
 		workers_ensure(p); /* it has died meanwhile */
 }
@@ -118,9 +134,9 @@ static void ready(struct parent *p, struct child *c, const struct message_ready 
 	log_set_manner(&p->manner);
 	say_ready(r->status);
 	if (c->from_disk)
-		upgrade_succeeded(p);
+		upgrade_ready(p);
 	if (!p->serving) {
-		serve(p, c);
+		workers_serve(p, c);
 		return;
 	}
 	child_become(p->serving, CHILD_RETIRING);
@@ -190,13 +206,16 @@ static void on_message(struct child *c, const struct message *m)
 		(void)snprintf(c->failure, sizeof(c->failure), "%.*s", (int)sizeof(m->failure) - 1,
 			       m->failure);
 		break;
+	case MESSAGE_SERVING:
+		accepts(p, c);
+		break;
 	case MESSAGE_RETIRED:
 		retired(p, c);
 		break;
 	case MESSAGE_ALIVE:
-		c->asked = false;
+		c->asked_ns = 0;
 		if (c == p->serving)
-			manager_feed();
+			manager_feed(&p->manager);
 		break;
 	case MESSAGE_UPGRADE:
 		upgrade_begin(p, c->pid);
@@ -242,6 +261,26 @@ int workers_watch(struct parent *p, struct child *c)
 	return err;
 }
 
+/*
+ * One of its threads does not turn. Counted is how often this process was at work meanwhile: when
+ * all of the daemon was stopped (a frozen container) the worker has its time yet. SIGABRT first,
+ * for a core. The manager's watchdog is fed once: it ends all if that does not help.
+ */
+static void miss(struct parent *p, struct child *c)
+{
+	c->missed++;
+	if (c->missed == MISSED_ABORT) {
+		log_error("worker %d (generation %u) hangs: one of its threads has not turned for "
+			  "%.1f s: ending it",
+			  (int)c->pid, c->generation,
+			  (double)(now_ns() - c->asked_ns) / (double)NSEC_PER_SEC);
+		manager_feed(&p->manager);
+		child_abort(c);
+	} else if (c->missed == MISSED_KILL) {
+		child_kill(c);
+	}
+}
+
 /* While nobody serves, how long that may take is watched here, and so is the end. */
 void workers_beat(struct parent *p)
 {
@@ -249,17 +288,19 @@ void workers_beat(struct parent *p)
 	struct child *c = p->serving;
 
 	if (!c || p->stopping) {
-		manager_feed();
-	} else if (!c->asked) {
-		c->asked = true;
+		manager_feed(&p->manager);
+	} else if (c->asked_ns) {
+		miss(p, c);
+	} else {
+		c->asked_ns = now_ns();
+		c->missed = 0;
 		child_tell(c, &m, -1);
 	}
 }
 
 /* ---- birth ------------------------------------------------------------------------------ */
 
-/* The nth time in a row, n from 1 on. */
-static void start_later(struct parent *p, unsigned int n)
+void workers_start_later(struct parent *p, unsigned int n)
 {
 	uint64_t ns = n < 7 ? MIN(AGAIN_NS << (n - 1), AGAIN_MAX_NS) : AGAIN_MAX_NS;
 	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
@@ -271,11 +312,10 @@ static void start_later(struct parent *p, unsigned int n)
 	parent_end(p, 1);
 }
 
-/* Nobody serves, and the last worker came to nothing. */
-static void try_again(struct parent *p)
+void workers_try_again(struct parent *p)
 {
 	if (p->failures < FAILURES_MAX) {
-		start_later(p, p->failures);
+		workers_start_later(p, p->failures);
 		return;
 	}
 	log_error("%u workers in a row died before they were ready: giving up", p->failures);
@@ -306,7 +346,7 @@ void workers_start(struct parent *p, bool from_disk)
 		upgrade_failed(p, strerror(-err));
 	} else {
 		p->failures++;
-		try_again(p);
+		workers_try_again(p);
 	}
 }
 
@@ -324,141 +364,6 @@ void workers_abandon_next(struct parent *p)
 	p->next->abandoned = true;
 	child_kill(p->next);
 	p->next = NULL;
-}
-
-/* ---- death ------------------------------------------------------------------------------ */
-
-/* Ours: usage and configuration, or anything else. */
-static int code_of(int status)
-{
-	return WIFEXITED(status) && WEXITSTATUS(status) == 2 ? 2 : 1;
-}
-
-/* One that was never ready. */
-static void stillborn(struct parent *p, const struct child *c, int status)
-{
-	char buf[64], why[MESSAGE_TEXT_MAX + 128];
-
-	(void)snprintf(why, sizeof(why), "the worker %s%s%s", child_how(status, buf),
-		       c->failure[0] ? ": " : "", c->failure);
-	holder_forget(&p->holder, c->generation);
-	if (c->abandoned)
-		return;
-	p->next = NULL;
-	if (c->from_disk) {
-		upgrade_failed(p, why);
-	} else if (!p->served) {
-		/* The first. It has said why, but where it could not. */
-		if (WIFSIGNALED(status))
-			log_error("%s", why);
-		parent_end(p, code_of(status));
-	} else {
-		p->failures++;
-		log_error("%s before it was ready (%u in a row)", why, p->failures);
-		try_again(p);
-	}
-}
-
-/* It was not asked to end. */
-static void died(struct parent *p, const struct child *c, int status)
-{
-	char buf[64];
-
-	p->deaths++;
-	log_error("worker %d (generation %u) %s%s: its sessions are lost", (int)c->pid,
-		  c->generation, child_how(status, buf),
-		  WIFSIGNALED(status) && WCOREDUMP(status) ? " (core dumped)" : "");
-	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (p->children[i].state != CHILD_NONE && &p->children[i] != c)
-			tell_facts(p, &p->children[i]);
-}
-
-static void log_ended(const struct child *c)
-{
-	log_info("worker %d (generation %u) has ended", (int)c->pid, c->generation);
-}
-
-/* What crashes as soon as it serves will again: the first few times it is replaced at once. */
-static void count_crash(struct parent *p, const struct child *c, int status)
-{
-	bool crashed = !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
-
-	p->crashes = crashed && now_ns() - c->since_ns < SOON_NS ? p->crashes + 1 : 0;
-	if (p->crashes > CRASHES_FREE && !p->stopping)
-		start_later(p, p->crashes - CRASHES_FREE);
-}
-
-static void ended(struct parent *p, struct child *c, int status)
-{
-	enum child_state was = c->state;
-	bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-
-	child_hear_failure(c);
-	if (p->stopping) {
-		if (!well && was != CHILD_STARTING && was != CHILD_READY) {
-			died(p, c, status);
-			p->exit_code = 1;
-		}
-		return;
-	}
-	switch (was) {
-	case CHILD_STARTING:
-		stillborn(p, c, status);
-		break;
-	case CHILD_READY:
-		/* Its predecessor is about to stop. */
-		p->next = NULL;
-		died(p, c, status);
-		if (p->upgrade.state == UPGRADE_HANDING)
-			log_error("upgrade: the new worker has died: the old program goes on");
-		upgrade_clear(p);
-		break;
-	case CHILD_SERVING:
-	case CHILD_RETIRING:
-		/* One that had no sessions left ends at once: that it had stopped is not read yet.
-		 */
-		if (was == CHILD_RETIRING && well) {
-			log_ended(c);
-		} else {
-			died(p, c, status);
-			count_crash(p, c, status);
-		}
-		p->serving = NULL;
-		upgrade_failed(p, "the worker that serves has died meanwhile");
-		if (p->next && p->next->state == CHILD_READY)
-			serve(p, p->next);
-		break;
-	case CHILD_DRAINING:
-		if (well)
-			log_ended(c);
-		else
-			died(p, c, status);
-		break;
-	case CHILD_NONE:
-	case _CHILD_STATE_MAX:
-		break;
-	}
-}
-
-bool workers_ended(struct parent *p, pid_t pid, int status)
-{
-	struct child *c = NULL;
-
-	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (p->children[i].state != CHILD_NONE && p->children[i].pid == pid)
-			c = &p->children[i];
-	if (!c)
-		return false;
-	ended(p, c, status);
-	if (p->serving == c)
-		p->serving = NULL;
-	if (p->next == c)
-		p->next = NULL;
-	child_gone(c);
-	if (p->stopping && !any_left(p))
-		parent_end(p, p->exit_code);
-	workers_ensure(p);
-	return true;
 }
 
 /* ---- signals ---------------------------------------------------------------------------- */
@@ -498,6 +403,6 @@ void workers_stop(struct parent *p, int sig)
 	}
 	/* Each worker has them open until it stops accepting. */
 	holder_close_doors(&p->holder);
-	if (!any_left(p))
+	if (!workers_any(p))
 		parent_end(p, p->exit_code);
 }

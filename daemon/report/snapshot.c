@@ -77,7 +77,7 @@ void snapshot_stats(const struct daemon *d, const struct doctor *doctor, struct 
 	*ret = (struct stats_snapshot){.verdicts = d->maps != NULL, .canary = doctor->canary};
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		counter_sum(&ret->stats, &d->workers[i].stats, sizeof(ret->stats));
-	ret->stats.log_lost = sinks_lost();
+	ret->stats.log_lost = sinks_lost() + link_facts(d->link)->log_lost;
 	for (int i = 0; d->maps && i < _VERDICT_MAX; i++)
 		ret->stats.verdicts[i] = maps_verdicts(d->maps, (enum verdict_why)i);
 }

@@ -4,6 +4,7 @@
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import socket
 import struct
@@ -113,18 +114,27 @@ def test_upgrade_is_told(env):
 
 # ---- the watchdog -----------------------------------------------------------------------------
 
+def ptrace(request, tid):
+    call = ctypes.CDLL(None, use_errno=True).ptrace
+    call.argtypes = [ctypes.c_long] * 4
+    assert call(request, tid, 0, 0) == 0, os.strerror(ctypes.get_errno())
+
+
+def stop(tid):
+    """One thread of another process stands still, as in a call that does not come back."""
+    ptrace(PTRACE_SEIZE, tid)
+    ptrace(PTRACE_INTERRUPT, tid)
+    assert os.waitpid(tid, WALL)[0] == tid
+
+
 @contextlib.contextmanager
 def stopped(tid):
-    """One thread of another process stands still, as in a call that does not come back."""
-    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
-    ptrace.argtypes = [ctypes.c_long] * 4
-    assert ptrace(PTRACE_SEIZE, tid, 0, 0) == 0, os.strerror(ctypes.get_errno())
+    """... and goes on in the end."""
+    stop(tid)
     try:
-        assert ptrace(PTRACE_INTERRUPT, tid, 0, 0) == 0, os.strerror(ctypes.get_errno())
-        assert os.waitpid(tid, WALL)[0] == tid
         yield
     finally:
-        assert ptrace(PTRACE_DETACH, tid, 0, 0) == 0, os.strerror(ctypes.get_errno())
+        ptrace(PTRACE_DETACH, tid)
 
 
 def threads(pid):
@@ -155,17 +165,71 @@ def with_watchdog(env, manager, usec=400_000, **options):
     return daemon
 
 
-def test_a_stopped_thread_starves_the_watchdog(env):
-    """Each of those that clients depend on; and it is fed again when the thread goes on."""
+def longest_hunger(manager, until, seconds):
+    """For how long at most the watchdog was not fed until this was so."""
+    began, worst, n = time.monotonic(), 0, len(manager.of("WATCHDOG"))
+    fed_at = began
+    while not until():
+        now, number = time.monotonic(), len(manager.of("WATCHDOG"))
+        assert now < began + seconds, "it takes too long"
+        worst = max(worst, now - fed_at)
+        if number > n:
+            n, fed_at = number, now
+        time.sleep(0.005)
+    return worst
+
+
+def test_a_worker_that_hangs_is_replaced(env):
+    """Each of the threads that clients depend on. Its sessions are reset, and the service manager,
+    which would end all of it, has no reason to."""
     manager = Manager(env)
-    daemon = with_watchdog(env, manager, spliced={"workers": 2})
-    names = threads(daemon.worker_pid)
-    for name in ("spliced-worker", "worker/0", "worker/1"):
-        with stopped(names[name]):
-            starves(manager, 1)
+    daemon = with_watchdog(env, manager, 2_000_000, spliced={"workers": 2})
+    proxy = daemon.address()
+    # A signal is the main thread's to take: where that is the one it takes the second, SIGKILL.
+    signals = {"spliced-worker": "SIGKILL", "worker/1": "SIGABRT"}
+    for number, name in enumerate(signals, 1):
+        client, pid = env.keep(connect(proxy)), daemon.worker_pid
+        echo(client)
+        tid = threads(pid)[name]
+        stop(tid)
+        hunger = longest_hunger(manager, lambda: os.waitpid(tid, WALL | os.WNOHANG)[0] == tid, 10)
+        assert hunger < 2, hunger
         fed(manager)
+        try:
+            assert client.recv(1) == b"", "its end"
+        except ConnectionResetError:
+            pass
+        with connect(proxy) as after:
+            echo(after)
+        status = daemon.status()
+        assert (status["generation"], status["worker_deaths"]) == (number + 1, number), status
+        log = [line for line in daemon.log() if f"worker {pid} " in line]
+        assert re.search(r"hangs: one of its threads has not turned for \d+\.\d s: ending it",
+                         log[0]) and f"was killed by {signals[name]}" in log[1], log
+
+
+@case(engines=("copy",))
+def test_a_worker_that_does_not_heed_sigabrt(env):
+    """All of its threads stand still. Without a manager it is the same."""
+    daemon = env.spliced(env.backend().address, environment={"WATCHDOG_USEC": "800000"})
+    pid = daemon.worker_pid
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: any(f"worker {pid} (generation 1) was killed by SIGKILL" in line
+                           for line in daemon.log()), 10, "it is killed")
     with connect(daemon.address()) as client:
         echo(client)
+
+
+@case(engines=("copy",))
+def test_a_daemon_that_was_stopped(env):
+    """As a frozen container: its worker has not hung, the parent was not there to be answered."""
+    manager = Manager(env)
+    daemon = with_watchdog(env, manager)
+    daemon.signal(signal.SIGSTOP)
+    starves(manager, 1)
+    daemon.signal(signal.SIGCONT)
+    fed(manager, 6)
+    assert daemon.status()["generation"] == 1
 
 
 @case(engines=("copy",))

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The parent and its worker processes: a worker that dies, and upgrades."""
 
+import errno
 import os
 import random
 import re
+import selectors
 import shutil
 import signal
 import socket
 import threading
+import time
 
 from lib import case, connect, process, programs, read_exactly, wait_until
 from lib.http import Client, Origin, request
+from lib.shortage import short_of
 from lib.tcp import free_port
 from lib.wait import Deadline, stays
 
@@ -207,11 +211,32 @@ def test_a_worker_can_start_after_all(env):
 
 @case(engines=("copy",))
 def test_a_crashing_worker_is_not_replaced_in_a_circle(env):
-    """One that crashes as soon as it serves is given time after a while."""
+    """One that crashes as soon as it serves is given time from the third on; one that was killed is
+    none of those."""
     daemon = env.spliced(env.backend().address)
-    for number in range(1, 5):
-        os.kill(wait_generation(daemon, number)["worker_pid"], signal.SIGABRT)
-    assert wait_generation(daemon, 5)["worker_deaths"] == 4
+
+    def crash(number):
+        """When there was another process; nothing is older than that."""
+        pid = wait_generation(daemon, number)["worker_pid"]
+        killed = time.clock_gettime(time.CLOCK_BOOTTIME)
+        os.kill(pid, signal.SIGABRT)
+        fields = process.stat_fields(wait_generation(daemon, number + 1)["worker_pid"])
+        return int(fields[19]) / os.sysconf("SC_CLK_TCK") - killed
+
+    def waits():
+        return [int(match[1]) for line in daemon.log() if (match := re.search(
+            r"(\d+) workers in a row crashed as soon as they served: the next one has to wait",
+            line))]
+    for number in range(1, 3):
+        crash(number)
+    assert waits() == []
+    for number, seconds in enumerate((0.1, 0.2, 0.4), 3):
+        took = crash(number)
+        assert took > seconds - 0.02, (number, took)
+    assert waits() == [3, 4, 5]
+    kill_worker(daemon)
+    crash(7)
+    assert waits() == [3, 4, 5] and daemon.status()["worker_deaths"] == 7
     open_session(env, daemon.address())
 
 
@@ -264,17 +289,19 @@ def test_parent_of_a_stopped_worker_dies(env):
 def test_process_1(env):
     """As in a container: what others leave behind is collected, and it ends when it is told to."""
     daemon = env.spliced(env.backend().address, prefix=(
-        "unshare", "--pid", "--fork", "--kill-child", "sh", "-c", "(sleep 0.2 &); exec \"$@\"", "sh"))
-    def parent():
-        return process.descendants(daemon.process.pid)[0]
+        "unshare", "--pid", "--fork", "--kill-child", "sh", "-c", "(sleep 1000 &); exec \"$@\"",
+        "sh"))
+    parent = process.descendants(daemon.process.pid)[0]
+    orphan = next(pid for pid in process.descendants(parent) if process.name(pid) == "sleep")
     assert daemon.status()["pid"] == 1
-    wait_until(lambda: not any(fields and fields[1] == str(parent()) and fields[0] == "Z"
-                               for fields in map(process.stat_fields,
-                                                 filter(str.isdigit, os.listdir("/proc")))),
-               5, "no zombies")
-    os.kill(daemon.worker_pid, signal.SIGKILL)
+    assert process.stat_fields(orphan)[1] == str(parent), "whose it is now"
+    os.kill(orphan, signal.SIGTERM)
+    wait_until(lambda: process.stat_fields(orphan) is None, 5, "the orphan is collected")
+    worker = daemon.worker_pid
+    os.kill(worker, signal.SIGKILL)
     open_session(env, wait_generation(daemon, 2)["listeners"][0]["bind"][0]).close()
-    os.kill(parent(), signal.SIGTERM)
+    assert process.stat_fields(worker) is None and daemon.status()["worker_deaths"] == 1
+    os.kill(parent, signal.SIGTERM)
     assert daemon.wait_exit(10) == 0
 
 
@@ -513,6 +540,114 @@ def test_http_over_an_upgrade(env):
     with Client(daemon.address()) as client:
         client.send(request("GET", "/"))
         assert client.response().status == 200
+
+
+@case(engines=("copy",))
+def test_one_upgrade_after_another(env):
+    """When splicectl is answered the new worker serves, and the next upgrade is its."""
+    daemon = env.spliced(env.backend().address, spliced={"shutdown_grace": LONG})
+    client = open_session(env, daemon.address())
+    for generation in range(2, 5):
+        done = process.run(daemon.control_tool, "-s", daemon.control_path, "upgrade", timeout=60)
+        assert done.stdout == "a new worker serves, and the one before it drains\n", done
+        assert daemon.status()["generation"] == generation
+    wait_until(lambda: any("upgraded: spliced " in line for line in daemon.log()), 10,
+               "the parent is the new program")
+    echo(client)
+    assert daemon.status()["worker_deaths"] == 0
+
+
+@case(engines=("copy",))
+def test_a_worker_that_cannot_serve(env):
+    """Whoever has asked for it is told where and why, and another worker serves."""
+    daemon, shortage = short_of(env, env.backend().address, spliced={"shutdown_grace": LONG})
+    client, line = open_session(env, daemon.address()), 1 + daemon.config_path.read_text(
+        ).splitlines().index("bind = 127.0.0.1:0")
+
+    def fail():
+        shortage.fail("setsockopt", times=1, error=errno.ENOBUFS, arg=socket.SO_OOBINLINE)
+    fail()
+    done = upgrade(daemon, check=False)
+    assert done.returncode == 1, done
+    why = f"{daemon.config_path}:{line}: listener web: {daemon.address()}: TCP_NODELAY, " \
+        "SO_OOBINLINE: No buffer space available"
+    assert why in done.stderr and shortage.failures("setsockopt") == 1, done
+    assert wait_generation(daemon, 3)["worker_deaths"] == 1
+    assert not any("upgraded: spliced " in line for line in daemon.log()), daemon.log_tail()
+    assert any("the program that runs goes on, with another worker" in line
+               for line in daemon.log()), daemon.log_tail()
+    open_session(env, daemon.address())
+    echo(client)
+    fail()
+    kill_worker(daemon)
+    assert wait_generation(daemon, 5)["worker_deaths"] == 3
+    open_session(env, daemon.address())
+    upgrade(daemon)
+
+
+def fill(pipe):
+    """A pipe's write end has no room any more."""
+    own = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        while True:
+            os.write(own, b"\n" * 4096)
+    except BlockingIOError:
+        os.close(own)
+
+
+@case(engines=("copy",))
+def test_lines_that_the_parent_loses(env):
+    """They are told and counted, also by the program after it."""
+    read_end, write_end = os.pipe()
+    daemon = env.spliced(env.backend().address, start=False)
+    daemon.start(output=write_end)
+    text = daemon.config_path.read_text()
+    daemon.write_config("[spliced]\nengine = fast\n")
+    fill(write_end)
+    assert upgrade(daemon, check=False).returncode == 1
+    lost = wait_until(lambda: daemon.stats()["log_lost"], 5, "they are counted")
+    said = []
+
+    def read():
+        said.append(os.read(read_end, 1 << 16))
+        return re.search(rb"log to standard error: (\d+) lines were lost: its reader or disk was "
+                         rb"too slow", b"".join(said))
+    with selectors.DefaultSelector() as selector:
+        selector.register(read_end, selectors.EVENT_READ)
+        told = wait_until(lambda: selector.select(0.1) and read(), 10, "they are told")
+    assert lost >= 3 and int(told[1]) == lost, (lost, told[0])
+    daemon.write_config(text)
+    assert daemon.control("upgrade")["upgraded"] is True
+    kill_worker(daemon)
+    wait_generation(daemon, 3)
+    assert daemon.stats()["log_lost"] == lost
+    os.close(read_end)
+    os.close(write_end)
+
+
+@case(engines=("copy",))
+def test_what_is_left_out_is_told_before_an_upgrade(env):
+    """Of many lines of one kind, each is written or counted."""
+    path, start = own_binary(env)
+    daemon, go = start(env.backend().address), env.tmp / "go"
+    replace(path, f"#!/bin/sh\nfor word; do [ \"$word\" = -t ] && while ! [ -e '{go}' ]; do "
+            f"sleep 0.05; done && exit 0; done; exec '{env.binary('spliced')}' \"$@\"\n")
+    daemon.signal(signal.SIGUSR2)
+    wait_until(lambda: any("upgrade: trying" in line for line in daemon.log()), 5, "it begins")
+
+    def is_pending():
+        with open(f"/proc/{daemon.pid}/status", encoding="ascii") as status:
+            pending = re.search(r"^ShdPnd:\t(\w+)$", status.read(), re.MULTILINE)[1]
+        return int(pending, 16) & 1 << signal.SIGUSR2 - 1
+    for _ in range(50):
+        daemon.signal(signal.SIGUSR2)
+        wait_until(lambda: not is_pending(), 5, "it has come", poll=0.001)
+    go.touch()
+    wait_until(lambda: any("upgraded: spliced " in line for line in daemon.log()), 10, "it is over")
+    lines = [line for line in daemon.log() if "an upgrade is under way already" in line]
+    left = [re.search(r"(\d+) more like this were left out: ", line) for line in lines]
+    assert sum(int(match[1]) if match else 1 for match in left) == 50, lines
+    assert any(left), "too slow for a limit"
 
 
 def check_nothing_changed(env, daemon, client, before, done, *words):
