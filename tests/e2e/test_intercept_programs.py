@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs that know no proxy, and are sent to one: they reach what they asked for."""
+
+import http.server
+import sys
+import threading
+
+from lib import case, programs
+from lib.intercepted import intercepting, port_of
+from lib.process import run
+
+
+def originals(daemon, number=1):
+    return {line["original"] for line in daemon.wait_access(number)}
+
+
+def test_redis_cli(env):
+    cgroup = env.cgroup()
+    with programs.Redis(env) as redis:
+        daemon = intercepting(env, cgroup, port_of(redis.address))
+        host, port = programs.split(redis.address)
+        cli = [*cgroup.prefix(), programs.find("redis-cli"), "-h", host, "-p", port]
+        assert run(*cli, "set", "key", "value").stdout == "OK\n"
+        assert run(*cli, "get", "key").stdout == "value\n"
+        assert originals(daemon, 2) == {redis.address}
+
+
+@case(timeout=120)
+def test_psql(env):
+    cgroup = env.cgroup()
+    with programs.Postgres(env) as postgres:
+        daemon = intercepting(env, cgroup, f"127.0.0.0/8:{port_of(postgres.address)}")
+        host, port = programs.split(postgres.address)
+        done = run(*cgroup.prefix(), postgres.tool("psql"), "-h", host, "-p", port, "-U",
+                   "postgres", "-Atc", "select inet_server_port(), 6 * 7", "postgres")
+        assert done.stdout == f"{port}|42\n", done
+        assert originals(daemon) == {postgres.address}
+
+
+NODE = """
+const http = require('http');
+http.get({host: process.argv[2], port: process.argv[3], path: '/', family: 4}, (answer) => {
+    const peer = answer.socket.remoteAddress + ':' + answer.socket.remotePort;
+    answer.resume();
+    answer.on('end', () => console.log(answer.statusCode, peer));
+});
+"""
+
+ASYNCIO = """
+import asyncio, sys
+async def main():
+    reader, writer = await asyncio.open_connection(sys.argv[1], int(sys.argv[2]))
+    writer.write(b"GET / HTTP/1.0\\r\\n\\r\\n")
+    line = await reader.readline()
+    print(line.split()[1].decode(), "%s:%d" % writer.get_extra_info("peername")[:2])
+asyncio.run(main())
+"""
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """Says which Host it was asked for."""
+
+    def do_GET(self):   # pylint: disable=invalid-name
+        body = f"{self.headers.get('Host')}\n".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Nothing."""
+
+
+def serve(env):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    env.keep(server.socket)
+    return f"127.0.0.1:{server.server_port}"
+
+
+def test_curl_by_name_and_host(env):
+    """Names are looked up as ever; requests go by what they ask for."""
+    cgroup = env.cgroup()
+    there, elsewhere = serve(env), serve(env)
+    port = port_of(there)
+    daemon = intercepting(env, cgroup, port,
+                          listener={"protocol": "auto", "route": "host:other.example -> other"},
+                          more={"pool other": {"server": f"b {elsewhere}"}})
+    curl = [*cgroup.prefix(), programs.find("curl"), "-s", "-4"]
+    done = run(*curl, "-w", "%{remote_ip}:%{remote_port}", f"http://localhost:{port}/")
+    assert done.stdout == f"localhost:{port}\n{there}", done
+    done = run(*curl, "-H", "Host: other.example", "-w", "%{remote_ip}:%{remote_port}",
+               f"http://localhost:{port}/")
+    assert done.stdout == f"other.example\n{there}", done
+    assert daemon.status()["intercepts"][0]["redirected"] == 2, daemon.status()
+
+
+def test_node(env):
+    cgroup = env.cgroup()
+    there = serve(env)
+    intercepting(env, cgroup, port_of(there))
+    script = env.tmp / "get.js"
+    script.write_text(NODE, encoding="utf-8")
+    host, port = programs.split(there)
+    done = run(*cgroup.prefix(), programs.find("node"), script, host, port, timeout=60)
+    assert done.stdout == f"200 {there}\n", done
+
+
+def test_asyncio(env):
+    cgroup = env.cgroup()
+    there = serve(env)
+    daemon = intercepting(env, cgroup, port_of(there))
+    host, port = programs.split(there)
+    done = run(*cgroup.prefix(), sys.executable, "-c", ASYNCIO, host, port)
+    assert done.stdout == f"200 {there}\n", done
+    assert originals(daemon) == {there}
