@@ -198,8 +198,8 @@ static int start_connect(int fd, const struct addr *where)
 	return has_source(where) ? -EADDRNOTAVAIL : -EAFNOSUPPORT;
 }
 
-int conn_dial(const struct addr *where, bool speaks, const struct tcp_keepalive *keepalive,
-	      void (*mark)(void *arg, int fd), void *arg)
+int conn_dial(const struct addr *where, const struct sender *from, bool speaks,
+	      const struct tcp_keepalive *keepalive, void (*mark)(void *arg, int fd), void *arg)
 {
 	_cleanup_close_ int fd = -1;
 	int err = 0;
@@ -211,6 +211,8 @@ int conn_dial(const struct addr *where, bool speaks, const struct tcp_keepalive 
 		err = conn_listen_options(fd, where);
 	if (!err && keepalive && where->sa.sa_family != AF_UNIX)
 		err = conn_set_keepalive(fd, keepalive);
+	if (!err && from && sender_is_client(from))
+		err = sender_bind(from, fd, where);
 	if (err)
 		return err;
 	if (mark)
@@ -229,6 +231,8 @@ const char *conn_strerror(int err)
 		return "its backlog is full";
 	case EADDRNOTAVAIL:
 		return "no local port is free";
+	case EPFNOSUPPORT:
+		return "it cannot be done from the client's address";
 	case EAFNOSUPPORT:
 		return "this host has no address of that family";
 	default:

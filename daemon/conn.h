@@ -8,6 +8,7 @@
 
 #include "addr.h"
 #include "config/config.h"
+#include "sender.h"
 
 struct kept;
 struct server;
@@ -42,8 +43,9 @@ struct conn {
 	bool tight;      /* its receive buffer is as small as `share`, whatever was promised */
 	/* At the other end: a client, as a PROXY header names it; the address of a server. */
 	struct addr peer;
-	uint32_t share;  /* bytes of its buffers, where memory is scarce; 0: the usual ones */
-	uint32_t window; /* ... and of its receive window: see buffers.h */
+	struct sender from; /* whose address a server sees */
+	uint32_t share;     /* bytes of its buffers, where memory is scarce; 0: the usual ones */
+	uint32_t window;    /* ... and of its receive window: see buffers.h */
 	uint64_t cookie;
 	uint64_t sent;     /* bytes the daemon wrote */
 	uint64_t received; /* bytes the daemon read */
@@ -69,10 +71,11 @@ void conn_free(struct conn *c);
  * backlog of a unix server is full, which nothing can be waited for. -EADDRNOTAVAIL: no local port
  * is free for that address. `mark` may mark the socket before it connects. With `speaks` there is
  * something to send at once, which then carries the acknowledgement of the server's SYN: one
- * segment less. `keepalive` is set if not NULL.
+ * segment less. `keepalive` is set if not NULL. `from`: whose address it is made from; NULL: this
+ * host's. -EPFNOSUPPORT: it cannot be, to there.
  */
-int conn_dial(const struct addr *where, bool speaks, const struct tcp_keepalive *keepalive,
-	      void (*mark)(void *arg, int fd), void *arg);
+int conn_dial(const struct addr *where, const struct sender *from, bool speaks,
+	      const struct tcp_keepalive *keepalive, void (*mark)(void *arg, int fd), void *arg);
 /*
  * Whether a connection that may be silent for so many nanoseconds (UINT64_MAX: for ever) is to be
  * asked by TCP whether its peer is still there.

@@ -46,7 +46,8 @@ struct daemon {
 	atomic_bool told_unmarked; /* that sockets cannot be marked: see daemon_own() */
 	atomic_bool serving;       /* the workers accept */
 	atomic_bool draining;
-	bool handing_over; /* ... because another worker process will accept */
+	bool handing_over;      /* ... because another worker process will accept */
+	bool sends_for_clients; /* it has kept what `source = client` takes */
 	uint64_t started_ns;
 	uint64_t instance;               /* random: makes ids of this run unlike those of another */
 	uint32_t debug;                  /* enum splice_debug */

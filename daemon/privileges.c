@@ -89,16 +89,21 @@ int privileges_lookup(const char *name, struct identity *ret)
 	return 0;
 }
 
-static int drop_capabilities(void)
+/* All but that one. */
+static int drop_capabilities(int kept)
 {
-	cap_t none = cap_init();
+	cap_value_t one = kept;
+	cap_t all = cap_init();
 	int err = 0;
 
-	if (!none)
+	if (!all)
 		return -errno;
-	if (cap_set_proc(none) < 0)
+	if (kept != PRIVILEGES_NONE && (cap_set_flag(all, CAP_PERMITTED, 1, &one, CAP_SET) < 0 ||
+					cap_set_flag(all, CAP_EFFECTIVE, 1, &one, CAP_SET) < 0))
 		err = -errno;
-	(void)cap_free(none);
+	if (!err && cap_set_proc(all) < 0)
+		err = -errno;
+	(void)cap_free(all);
 	return err;
 }
 
@@ -148,12 +153,15 @@ static int change_failed(const char *name, const char *call, int capability)
 	return log_errno(err, "user %s: %s%s", name, call, privileges_missing(capability));
 }
 
-int privileges_drop(const struct identity *who, const char *name)
+int privileges_drop(const struct identity *who, const char *name, int kept)
 {
 	int err = drop_bounding_set();
 
 	if (err)
 		return log_errno(err, "dropping the capability bounding set");
+	/* Else they go with root's id. */
+	if (kept != PRIVILEGES_NONE && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		return log_errno(-errno, "prctl(PR_SET_KEEPCAPS)");
 	if (who->change) {
 		if (initgroups(name, who->gid) < 0)
 			return change_failed(name, "initgroups", CAP_SETGID);
@@ -164,7 +172,8 @@ int privileges_drop(const struct identity *who, const char *name)
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return log_errno(-errno, "prctl(PR_SET_NO_NEW_PRIVS)");
-	err = drop_capabilities();
+	err = drop_capabilities(kept);
+	(void)prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0); /* nothing that is left to be kept */
 	return err ? log_errno(err, "giving up capabilities") : 0;
 }
 

@@ -31,10 +31,11 @@ const char *privileges_own_name(char buf[64]);
 /* The ids of a file's owner by name; a name that is empty is -1, and the group of a user that has
  * none of its own is that user's. -ENOENT: there is no such name. 0 or a negative errno. */
 int privileges_owner(const char *user, const char *group, uid_t *uid, gid_t *gid);
-/* Becomes that user with its groups, gives up every capability, and the ways to get new ones (the
- * bounding set, where CAP_SETPCAP allows it, and no_new_privs). Call before threads start. 0 or a
- * negative errno after logging. */
-int privileges_drop(const struct identity *who, const char *name);
+/* Becomes that user with its groups, gives up every capability but `kept` (PRIVILEGES_NONE: every
+ * one), and the ways to get new ones (the bounding set, where CAP_SETPCAP allows it, and
+ * no_new_privs). Call before threads start. 0 or a negative errno after logging. */
+#define PRIVILEGES_NONE (-1)
+int privileges_drop(const struct identity *who, const char *name, int kept);
 /* Raises the soft limit on descriptors to what `sessions` sessions need, no further than the hard
  * limit, which is the administrator's word; logs when that is less. */
 void privileges_raise_nofile(uint32_t sessions);

@@ -15,6 +15,7 @@
 #include "interception.h"
 #include "log.h"
 #include "parent/link.h"
+#include "sending.h"
 #include "setup.h"
 #include "util.h"
 #include "worker.h"
@@ -161,8 +162,10 @@ static int prepare(struct reload *r, struct setup *s, FILE *errors)
 {
 	struct daemon *d = r->daemon;
 	const struct config *c = s->config;
-	int err = daemon_bind(d, s, errors);
+	int err = d->sends_for_clients ? 0 : sending_check(c, true, errors);
 
+	if (!err)
+		err = daemon_bind(d, s, errors);
 	if (err)
 		return err;
 	err = addresses_add(r->addresses, s);

@@ -27,6 +27,7 @@
 #include "report/status.h"
 #include "runstate.h"
 #include "sandbox.h"
+#include "sending.h"
 #include "worker.h"
 
 /* ---- set-up ----------------------------------------------------------------------------- */
@@ -124,7 +125,8 @@ static int give_up_calls(const struct run *r)
 	if (!r->daemon.config->seccomp || !sandbox_is_possible())
 		return 0;
 	/* The bypass looks at sockets by programs. */
-	err = sandbox_enter(mode && strcmp(mode, "kill") == 0, r->daemon.bypass);
+	err = sandbox_enter(mode && strcmp(mode, "kill") == 0, r->daemon.bypass,
+			    r->daemon.sends_for_clients);
 	if (err == -ENOMEM)
 		return log_errno(err, "seccomp");
 	if (err)
@@ -132,10 +134,29 @@ static int give_up_calls(const struct run *r)
 	return 0;
 }
 
+/* What is missing for `source = client` is said here, not to each client. */
+static int check_sending(struct run *r)
+{
+	_cleanup_free_ char *text = NULL;
+	char *line, *rest;
+	size_t size = 0;
+	FILE *errors = open_memstream(&text, &size);
+	int err = errors ? sending_check(r->daemon.config, false, errors) : -ENOMEM;
+
+	if (errors && fclose(errors) != 0 && !err)
+		err = -ENOMEM;
+	for (line = err && text ? strtok_r(text, "\n", &rest) : NULL; line;
+	     line = strtok_r(NULL, "\n", &rest))
+		log_error("%s", line);
+	r->daemon.sends_for_clients = !err && sending_is_wanted(r->daemon.config);
+	return err;
+}
+
 /* Everything after this runs as the user, and no earlier a thread may be started. */
 static int drop_privileges(struct run *r)
 {
-	int err = privileges_drop(&r->identity, r->daemon.config->user);
+	int kept = r->daemon.sends_for_clients ? sending_capability() : PRIVILEGES_NONE;
+	int err = privileges_drop(&r->identity, r->daemon.config->user, kept);
 
 	if (!err && r->log_later)
 		err = open_access_log(r, true);
@@ -226,7 +247,9 @@ static int set_up(struct run *r)
 		return err;
 	privileges_raise_nofile(c->max_sessions);
 	conn_setup(c->local_congestion == LOCAL_CONGESTION_SYSTEM);
-	err = engine_open(&r->daemon, &r->doctor, worker_count(c));
+	err = check_sending(r);
+	if (!err)
+		err = engine_open(&r->daemon, &r->doctor, worker_count(c));
 	if (!err)
 		err = daemon_init(&r->daemon, TAKE_PTR(r->config), worker_count(c));
 	if (!err)

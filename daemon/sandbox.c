@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <sys/socket.h>
 
 #include "util.h"
 
@@ -24,7 +27,6 @@ static const char *const allowed[] = {
     "dup3",
     "fcntl",
     "fcntl64",
-    "ioctl",
     "lseek",
     "_llseek",
     "pipe",
@@ -35,7 +37,6 @@ static const char *const allowed[] = {
     "sendfile",
     "sendfile64",
     /* sockets */
-    "socket",
     "socketpair",
     "bind",
     "listen",
@@ -44,7 +45,6 @@ static const char *const allowed[] = {
     "connect",
     "getsockname",
     "getpeername",
-    "setsockopt",
     "getsockopt",
     "shutdown",
     "recvfrom",
@@ -219,9 +219,81 @@ static int allow_bpf(scmp_filter_ctx ctx, int command)
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(bpf), 1, is);
 }
 
-static int allow_all(scmp_filter_ctx ctx, bool runs_programs)
+/* What a process with CAP_NET_ADMIN or CAP_NET_RAW could do more than one without. */
+
+/* Other families: those of netlink, and of packets as they are on the wire; and raw sockets. */
+static int allow_sockets(scmp_filter_ctx ctx)
 {
+	static const int families[] = {AF_UNIX, AF_INET, AF_INET6};
+	static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
 	int err = 0;
+
+	for (size_t i = 0; !err && i < ARRAY_SIZE(families) * ARRAY_SIZE(types); i++) {
+		const struct scmp_arg_cmp is[] = {
+		    {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)families[i / 2]},
+		    {.arg = 1,
+		     .op = SCMP_CMP_MASKED_EQ,
+		     .datum_a = ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC),
+		     .datum_b = (scmp_datum_t)types[i % 2]}};
+
+		err = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), ARRAY_SIZE(is),
+					     is);
+	}
+	return err;
+}
+
+/* Packet filters have their commands from 64 on, at the levels of IP. */
+#define FILTERS_FROM 64
+
+static int allow_options(scmp_filter_ctx ctx)
+{
+	const struct scmp_arg_cmp below = {.arg = 2, .op = SCMP_CMP_LT, .datum_a = FILTERS_FROM};
+	const struct scmp_arg_cmp socket = {.arg = 1, .op = SCMP_CMP_EQ, .datum_a = SOL_SOCKET};
+	const struct scmp_arg_cmp transparent = {
+	    .arg = 2, .op = SCMP_CMP_EQ, .datum_a = IPV6_TRANSPARENT};
+	int err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 1, below);
+
+	if (!err)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 1, socket);
+	if (!err)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 1, transparent);
+	return err;
+}
+
+/* From SIOCADDRT on they change what the host is; but for these. */
+static int allow_ioctls(scmp_filter_ctx ctx)
+{
+	static const unsigned int others[] = {SIOCGIFNAME, SIOCGIFINDEX, SIOCOUTQNSD};
+	const struct scmp_arg_cmp below = {.arg = 1, .op = SCMP_CMP_LT, .datum_a = SIOCADDRT};
+	int err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, below);
+
+	for (size_t i = 0; !err && i < ARRAY_SIZE(others); i++) {
+		const struct scmp_arg_cmp is = {.arg = 1, .op = SCMP_CMP_EQ, .datum_a = others[i]};
+
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, is);
+	}
+	return err;
+}
+
+static int allow_network(scmp_filter_ctx ctx, bool capable)
+{
+	static const int calls[] = {SCMP_SYS(socket), SCMP_SYS(setsockopt), SCMP_SYS(ioctl)};
+	int err = 0;
+
+	if (!capable) {
+		for (size_t i = 0; !err && i < ARRAY_SIZE(calls); i++)
+			err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0);
+		return err;
+	}
+	err = allow_sockets(ctx);
+	if (!err)
+		err = allow_options(ctx);
+	return err ? err : allow_ioctls(ctx);
+}
+
+static int allow_all(scmp_filter_ctx ctx, bool runs_programs, bool capable)
+{
+	int err = allow_network(ctx, capable);
 
 	for (size_t i = 0; !err && i < ARRAY_SIZE(allowed); i++) {
 		int number = seccomp_syscall_resolve_name(allowed[i]);
@@ -237,14 +309,14 @@ static int allow_all(scmp_filter_ctx ctx, bool runs_programs)
 	return err;
 }
 
-int sandbox_enter(bool kill, bool runs_programs)
+int sandbox_enter(bool kill, bool runs_programs, bool capable)
 {
 	scmp_filter_ctx ctx = seccomp_init(kill ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_ERRNO(ENOSYS));
 	int err;
 
 	if (!ctx)
 		return -ENOMEM;
-	err = allow_all(ctx, runs_programs);
+	err = allow_all(ctx, runs_programs, capable);
 	/* Told by the kernel; and a tree instead of a list. Neither is worth failing for. */
 	if (!err) {
 		(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);

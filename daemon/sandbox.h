@@ -12,9 +12,11 @@
  * Filters them for this thread and those that it starts; no_new_privs must be set. A call that is
  * not on the list fails with ENOSYS, which libraries expect of an older kernel, and is told by the
  * kernel's audit log. With `kill` it ends the process with SIGSYS: for tests, so that a call that
- * was forgotten is noticed. `runs_programs`: BPF_PROG_TEST_RUN is on the list. 0, or a negative
- * errno: there is no filter then.
+ * was forgotten is noticed. `runs_programs`: BPF_PROG_TEST_RUN is on the list. `capable`: the
+ * process keeps a capability over the network, and of sockets, their options and ioctl() the list
+ * has only what it needs: nothing with which interfaces, routes or packet filters are changed, or
+ * packets written. 0, or a negative errno: there is no filter then.
  */
-int sandbox_enter(bool kill, bool runs_programs);
+int sandbox_enter(bool kill, bool runs_programs, bool capable);
 /* False in a build with sanitizers, which have threads and calls of their own. */
 bool sandbox_is_possible(void);

@@ -74,6 +74,8 @@ void tcp_dial(struct session *s, struct pool *pool)
 				 .original = s->original};
 
 	s->pool = pool;
+	if (pool->config->source == SOURCE_CLIENT)
+		plan.client = &s->client_conn.peer;
 	plan.speaks = has_spoken(s);
 	session_disarm(s);
 	session_speak(s, &protocol_dialing);

@@ -39,6 +39,10 @@ extern const char *const protocol_str[_PROTOCOL_MAX];
 
 extern const char *const proxy_accept_str[_PROXY_ACCEPT_MAX];
 
+/* From whose address connections to servers are made. */
+enum pool_source { SOURCE_OWN, SOURCE_CLIENT, _POOL_SOURCE_MAX };
+extern const char *const pool_source_str[_POOL_SOURCE_MAX];
+
 enum proxy_send { PROXY_SEND_NO, PROXY_SEND_V1, PROXY_SEND_V2, _PROXY_SEND_MAX };
 extern const char *const proxy_send_str[_PROXY_SEND_MAX];
 
@@ -197,6 +201,8 @@ struct pool_config {
 	struct statuses health_status;
 	uint64_t health_interval, health_timeout;
 	unsigned int health_rise, health_fall;
+	enum pool_source source;
+	struct config_where source_where;
 	enum proxy_send send_proxy;
 	struct tcp_keepalive tcp_keepalive;
 	unsigned int keepalive; /* idle connections kept for each server, by each worker */

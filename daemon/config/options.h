@@ -350,6 +350,13 @@ OPTION(POOL, health_fall, health_fall, UINT, "3", RELOAD,
        "Checks that must fail in a row for a server to be down.",
        .min = 1, .max = 1000, .unit = "checks")
 
+OPTION(POOL, source, source, ENUM, "own", RELOAD,
+       "From whose address connections to servers are made, checks aside. client: from that of the client, as a "
+       "PROXY header or its connection says it, with a port of this host's choice. Needs CAP_NET_RAW or "
+       "CAP_NET_ADMIN, and a way back through this host. A client of IPv4 can have no server of IPv6, nor one of "
+       "IPv6 a server of IPv4. Clients without an address that means anything at the server, those "
+       "of unix sockets and of loopback, have this host's.",
+       CHOICES(pool_source_str), .where = offsetof(struct pool_config, source_where))
 OPTION(POOL, send_proxy, send_proxy, ENUM, "no", RELOAD,
        "Begin each connection to a server with a header of the PROXY protocol that tells it the "
        "client's address; with v2 also the name and protocol that a TLS client asked for, and a "

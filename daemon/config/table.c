@@ -43,6 +43,10 @@ const char *const reuse_str[_REUSE_MAX] = {
     [REUSE_ALWAYS] = "always",
 };
 
+const char *const pool_source_str[_POOL_SOURCE_MAX] = {
+    [SOURCE_OWN] = "own",
+    [SOURCE_CLIENT] = "client",
+};
 const char *const proxy_send_str[_PROXY_SEND_MAX] = {
     [PROXY_SEND_NO] = "no",
     [PROXY_SEND_V1] = "v1",

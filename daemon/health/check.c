@@ -201,7 +201,7 @@ static uint64_t time_left(const struct check *c)
 
 static void start(struct check *c)
 {
-	int fd = conn_dial(&c->turn.where, c->len > 0, NULL, NULL, NULL);
+	int fd = conn_dial(&c->turn.where, NULL, c->len > 0, NULL, NULL, NULL);
 
 	if (fd >= 0) {
 		c->fd = fd;

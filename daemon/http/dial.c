@@ -47,6 +47,11 @@ static bool may_be_joined(const struct session *s)
 	return listener_bypasses(s->listener) && (r->upgrade || r->method_id == METHOD_CONNECT);
 }
 
+static bool is_from_client(const struct session *s)
+{
+	return s->pool->config->source == SOURCE_CLIENT;
+}
+
 void http_dial(struct session *s)
 {
 	const struct dial_plan plan = {
@@ -54,6 +59,7 @@ void http_dial(struct session *s)
 	    .silence = MAX(s->listener->silence, s->pool->config->keepalive_timeout),
 	    .speaks = true,
 	    .original = s->original,
+	    .client = is_from_client(s) ? &s->client_conn.peer : NULL,
 	    .own = is_single(s) ? NULL : &s->http->own,
 	    /* Those that are kept began without a header. */
 	    .idle = !is_single(s) && may_share(s) && s->pool->config->send_proxy == PROXY_SEND_NO,

@@ -107,6 +107,12 @@ static bool is_portless(int err)
 	return err == EADDRNOTAVAIL;
 }
 
+/* The client's: no connection to this address can be made from its own. */
+static bool is_foreign(int err)
+{
+	return err == EPFNOSUPPORT;
+}
+
 /* It may go away by itself. EAGAIN is a unix server's: its backlog is full. */
 static bool is_passing(int err)
 {
@@ -142,8 +148,16 @@ static int connect_once(const struct dial *d, bool keepalive)
 {
 	bool tcp = d->where.sa.sa_family != AF_UNIX;
 
-	return conn_dial(&d->where, d->plan.speaks, keepalive ? &config_of(d)->tcp_keepalive : NULL,
-			 tcp ? mark : NULL, (void *)d);
+	return conn_dial(&d->where, &d->from, d->plan.speaks,
+			 keepalive ? &config_of(d)->tcp_keepalive : NULL, tcp ? mark : NULL,
+			 (void *)d);
+}
+
+/* Whose address the connection is made from. 0 or a negative errno. */
+static int find_sender(struct dial *d)
+{
+	d->from = (struct sender){0};
+	return d->plan.client ? sender_choose(d->plan.client, &d->where, &d->from) : 0;
 }
 
 static bool is_full(int fd)
@@ -172,8 +186,10 @@ static int try_server(struct dial *d)
 {
 	struct loop *l = d->dialer->loop;
 	bool keepalive = wants_keepalive(d);
-	int fd;
+	int fd = find_sender(d);
 
+	if (fd < 0)
+		return fd;
 	if (!d->conn)
 		d->conn = conn_new();
 	if (!d->conn)
@@ -188,6 +204,7 @@ static int try_server(struct dial *d)
 	    .asked = keepalive,
 	    .server = d->server,
 	    .peer = d->where,
+	    .from = d->from,
 	    .event = on_event,
 	    .owner = d,
 	};
@@ -214,11 +231,11 @@ static bool reuse(struct dial *d)
 	const struct dial_plan *p = &d->plan;
 	struct conn *c;
 
-	if (p->fresh)
+	if (p->fresh || find_sender(d) < 0)
 		return false;
-	c = p->own ? own_take(p->own, d->server, &d->where, p->careful) : NULL;
+	c = p->own ? own_take(p->own, d->server, &d->where, &d->from, p->careful) : NULL;
 	if (!c && p->idle)
-		c = idle_take(d->dialer->idle, d->server, &d->where, p->careful);
+		c = idle_take(d->dialer->idle, d->server, &d->where, &d->from, p->careful);
 	if (c)
 		go_on_with(d, c);
 	return c;
@@ -295,8 +312,8 @@ static bool next_try(struct dial *d, int err)
 	}
 	d->server = NULL;
 	d->waiting_ns = 0;
-	if (is_portless(err)) {
-		d->portless = true;
+	if (is_portless(err) || is_foreign(err)) {
+		d->portless = d->portless || is_portless(err);
 		attempt_spare(server, &d->where, &d->attempt, now_of(d));
 		server_release(server);
 	} else {

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../sender.h"
 #include "../timer.h"
 #include "server.h"
 
@@ -49,6 +50,7 @@ struct dial_plan {
 	bool bypass;      /* the server may be joined with the client: see bypass/ */
 	bool speaks;      /* the server gets something as soon as it is connected */
 	const struct addr *original; /* where the client wanted to go; NULL: nobody knows */
+	const struct addr *client;   /* from whose address it is made; NULL: this host's own */
 	/* Which kept connections will do. */
 	struct own *own; /* these of the client; NULL: none of its own */
 	bool idle;       /* those of the worker */
@@ -91,6 +93,7 @@ struct dial {
 	struct conn *conn;     /* on its way, or between tries; NULL: none */
 	struct server *server; /* whose turn it is, counted in there; NULL: between tries */
 	struct addr where;     /* the address of the attempt, or of the last one */
+	struct sender from;    /* from which it is made */
 	struct attempt attempt;
 	struct timer timer;
 	struct server *last; /* the one that failed last; NULL: none has */

@@ -134,13 +134,13 @@ bool idle_is_doubtful(const struct idle *i, const struct kept *k)
 }
 
 struct conn *idle_take(struct idle *i, const struct server *server, const struct addr *where,
-		       bool careful)
+		       const struct sender *from, bool careful)
 {
 	struct kept *k, *next;
 
 	for (k = TAILQ_FIRST(&part_of(i, server)->kept); k; k = next) {
 		next = TAILQ_NEXT(k, link);
-		if (!kept_goes_to(k, server, where) || (careful && idle_is_doubtful(i, k)))
+		if (!kept_goes_to(k, server, where, from) || (careful && idle_is_doubtful(i, k)))
 			continue;
 		if (conn_is_quiet(k->conn)) {
 			forget(k);

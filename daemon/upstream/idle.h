@@ -30,12 +30,13 @@ void idle_fini(struct idle *i);
 void idle_keep(struct idle *i, struct conn *c, const struct pool_config *config);
 /*
  * The connection to the server that was used last, the caller's from now on; NULL: there is none.
- * Of a server that is wherever the client wants to go: one that goes to `where`.
+ * Of a server that is wherever the client wants to go: one that goes to `where`. It was made from
+ * `from`; NULL: this host's own address.
  * It had not ended a moment ago. With `careful`, for a request that cannot be repeated, a server
  * that is fickle must have shown that it means to keep that connection.
  */
 struct conn *idle_take(struct idle *i, const struct server *server, const struct addr *where,
-		       bool careful);
+		       const struct sender *from, bool careful);
 /* A connection that was kept has ended, or turned out to have. */
 void idle_note_end(struct idle *i, const struct conn *c);
 /* Whether a request that cannot be repeated should not go on it. */

@@ -33,12 +33,14 @@ static inline bool kept_is_current(struct kept *k)
 	return server_keeps(k->conn->server, &k->conn->peer, k->conn->identified, &k->where_seen);
 }
 
-/* Whether it will do for that server; of one that is wherever its client wants to go, for that
- * address. */
+/* Whether it will do for that server, which sees `from` as its client (NULL: this host); of one
+ * that is wherever its client wants to go, for that address. */
 static inline bool kept_goes_to(const struct kept *k, const struct server *s,
-				const struct addr *where)
+				const struct addr *where, const struct sender *from)
 {
-	return k->conn->server == s &&
+	static const struct sender own;
+
+	return k->conn->server == s && sender_equal(&k->conn->from, from ? from : &own) &&
 	       (!server_is_original(s) || addr_equal(&k->conn->peer, where));
 }
 

@@ -65,13 +65,14 @@ static bool take(struct kept *k)
 }
 
 struct conn *own_take(struct own *o, const struct server *server, const struct addr *where,
-		      bool careful)
+		      const struct sender *from, bool careful)
 {
 	struct kept *k, *next;
 
 	for (k = TAILQ_FIRST(&o->conns); k; k = next) {
 		next = TAILQ_NEXT(k, link);
-		if (!kept_goes_to(k, server, where) || (careful && idle_is_doubtful(k->idle, k)))
+		if (!kept_goes_to(k, server, where, from) ||
+		    (careful && idle_is_doubtful(k->idle, k)))
 			continue;
 		if (take(k))
 			return k->conn;

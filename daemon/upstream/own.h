@@ -25,7 +25,7 @@ void own_close(struct own *o);
 void own_keep(struct own *o, struct idle *i, struct conn *c);
 /* One to that server, the caller's from now on; NULL: there is none. See idle_take(). */
 struct conn *own_take(struct own *o, const struct server *server, const struct addr *where,
-		      bool careful);
+		      const struct sender *from, bool careful);
 /* The same of any server of the pool, if the client has said on it who it is. */
 struct conn *own_take_identified(struct own *o, const struct pool *pool);
 /* Closes those that are not worth keeping any more: see server_keeps(). */

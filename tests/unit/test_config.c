@@ -884,7 +884,7 @@ static void unknown_keys(void **state _unused_)
 		   "max_fails, fail_timeout, all_down, slow_start, health_check, health_path, "
 		   "health_host, health_status, health_interval, health_timeout, health_rise, "
 		   "health_fall, "
-		   "send_proxy, tcp_keepalive, keepalive, keepalive_timeout, reuse\n");
+		   "source, send_proxy, tcp_keepalive, keepalive, keepalive_timeout, reuse\n");
 	pool_error("backlog = 1", "t.conf:3: unknown key \"backlog\" in [pool NAME], it belongs in "
 				  "[listener NAME]; allowed: ");
 	pool_error("x = 1", "t.conf:3: unknown key \"x\" in [pool NAME]; allowed: balance, ");

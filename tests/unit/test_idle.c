@@ -122,13 +122,13 @@ static void test_the_one_used_last_comes_first(void **state)
 	idle_keep(&f->idle, two, &f->config);
 	idle_keep(&f->idle, other, &f->config);
 	assert_true(one->used);
-	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, false), two);
-	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, false), one);
-	assert_null(idle_take(&f->idle, f->a, NULL, false));
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, false), two);
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, false), one);
+	assert_null(idle_take(&f->idle, f->a, NULL, NULL, false));
 	/* Given back, the first is the one used last. */
 	idle_keep(&f->idle, two, &f->config);
 	idle_keep(&f->idle, one, &f->config);
-	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, false), one);
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, false), one);
 	assert_true(one->kept->reused);
 	idle_keep(&f->idle, one, &f->config);
 	assert_int_equal(turns_reap(&f->turns), 0);
@@ -149,7 +149,7 @@ static void test_what_ends_or_speaks_is_dropped(void **state)
 	assert_int_equal(f->a->parts[0].n_kept, 1);
 	/* One that has ended before its event is seen when it is to be taken. */
 	assert_int_equal(shutdown(f->peer[2], SHUT_WR), 0);
-	assert_null(idle_take(&f->idle, f->a, NULL, false));
+	assert_null(idle_take(&f->idle, f->a, NULL, NULL, false));
 	assert_int_equal(turns_reap(&f->turns), 1);
 }
 
@@ -172,11 +172,11 @@ static void test_unused_for_too_long(void **state)
 	c = connect_to(f, f->a, 1);
 	idle_keep(&f->idle, c, &f->config);
 	turns_pass(&f->turns, KEPT_NS - 1);
-	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, false), c);
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, false), c);
 	turns_pass(&f->turns, KEPT_NS);
 	idle_keep(&f->idle, c, &f->config);
 	turns_pass(&f->turns, KEPT_NS - 1);
-	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, false), c);
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, false), c);
 	idle_keep(&f->idle, c, &f->config);
 }
 
@@ -206,7 +206,7 @@ static void test_what_is_useless_is_not_kept(void **state)
 	/* Its address is not the server's any more. */
 	idle_keep(&f->idle, connect_to(f, f->a, 9), &f->config);
 	assert_int_equal(turns_reap(&f->turns), 3);
-	assert_null(idle_take(&f->idle, f->a, NULL, false));
+	assert_null(idle_take(&f->idle, f->a, NULL, NULL, false));
 }
 
 static void test_descriptors_are_needed(void **state)
@@ -237,7 +237,7 @@ static void test_address_that_goes(void **state)
 	idle_check(&f->idle);
 	assert_int_equal(turns_reap(&f->turns), 1);
 	assert_true(!is_closed(f->peer[0]) && is_closed(f->peer[1]) && !is_closed(f->peer[2]));
-	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, false), stays);
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, false), stays);
 	idle_keep(&f->idle, stays, &f->config);
 }
 
@@ -251,16 +251,16 @@ static void test_fickle_server(void **state)
 	(void)shutdown(f->peer[1], SHUT_WR);
 	(void)turns_poll(&f->turns, 0);
 	idle_keep(&f->idle, c, &f->config);
-	assert_null(idle_take(&f->idle, f->a, NULL, true));
-	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, false), c);
+	assert_null(idle_take(&f->idle, f->a, NULL, NULL, true));
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, false), c);
 	/* One that has served two requests shows that it means to keep them. */
 	idle_keep(&f->idle, c, &f->config);
-	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, true), c);
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, true), c);
 	idle_keep(&f->idle, c, &f->config);
 	idle_keep(&f->idle, connect_to(f, f->a, 2), &f->config);
-	other = idle_take(&f->idle, f->a, NULL, true);
+	other = idle_take(&f->idle, f->a, NULL, NULL, true);
 	assert_non_null(other);
-	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, true), c);
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, true), c);
 	idle_keep(&f->idle, c, &f->config);
 	idle_keep(&f->idle, other, &f->config);
 	/* One that was kept for a while and ends is as it should be. */
@@ -269,7 +269,7 @@ static void test_fickle_server(void **state)
 	(void)shutdown(f->peer[f->n - 1], SHUT_WR);
 	(void)turns_poll(&f->turns, 0);
 	idle_keep(&f->idle, connect_to(f, f->b, 3), &f->config);
-	other = idle_take(&f->idle, f->b, NULL, true);
+	other = idle_take(&f->idle, f->b, NULL, NULL, true);
 	assert_non_null(other);
 	idle_keep(&f->idle, other, &f->config);
 }
@@ -282,12 +282,12 @@ static void test_own_is_nobody_elses(void **state)
 	struct conn *c = connect_to(f, f->a, 1);
 
 	own_keep(&f->own, &f->idle, c);
-	assert_null(idle_take(&f->idle, f->a, NULL, false));
+	assert_null(idle_take(&f->idle, f->a, NULL, NULL, false));
 	assert_false(idle_give_up(&f->idle));
 	turns_pass(&f->turns, 2 * KEPT_NS);
-	assert_null(own_take(&f->own, f->b, NULL, false));
-	assert_ptr_equal(own_take(&f->own, f->a, NULL, false), c);
-	assert_null(own_take(&f->own, f->a, NULL, false));
+	assert_null(own_take(&f->own, f->b, NULL, NULL, false));
+	assert_ptr_equal(own_take(&f->own, f->a, NULL, NULL, false), c);
+	assert_null(own_take(&f->own, f->a, NULL, NULL, false));
 	own_keep(&f->own, &f->idle, c);
 	own_close(&f->own);
 	assert_true(is_closed(f->peer[0]));
@@ -326,7 +326,7 @@ static void test_own_that_ends(void **state)
 	assert_int_equal(f->own.n, 1);
 	/* That tells of the server what it tells of those that all clients use. */
 	assert_true(f->a->parts[0].fickle);
-	assert_null(own_take(&f->own, f->a, NULL, true));
+	assert_null(own_take(&f->own, f->a, NULL, NULL, true));
 	(void)server_set_addrs(f->a, &left, 1);
 	own_check(&f->own);
 	assert_int_equal(f->own.n, 0);

@@ -9,8 +9,11 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -54,8 +57,38 @@ static int look_around(bool runs_programs)
 	return 0;
 }
 
+/* The same of one that keeps a capability over the network. */
+static int look_around_capable(void)
+{
+	int tcp = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int udp = socket(AF_INET, SOCK_DGRAM, 0), one = 1;
+	struct ifreq ifr = {.ifr_name = "lo"};
+
+	if (tcp < 0 || udp < 0)
+		return 1;
+	if (socket(AF_NETLINK, SOCK_RAW, 0) >= 0 || errno != ENOSYS)
+		return 2;
+	if (socket(AF_PACKET, SOCK_DGRAM, 0) >= 0 || errno != ENOSYS)
+		return 3;
+	if (socket(AF_INET, SOCK_RAW, IPPROTO_TCP) >= 0 || errno != ENOSYS)
+		return 4;
+	if (setsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
+		return 5;
+	/* The kernel may not like it, but has seen it. */
+	if (setsockopt(tcp, IPPROTO_IPV6, IPV6_TRANSPARENT, &one, sizeof(one)) < 0 &&
+	    errno == ENOSYS)
+		return 6;
+	if (setsockopt(udp, IPPROTO_IP, 64, &one, sizeof(one)) == 0 || errno != ENOSYS)
+		return 7; /* IPT_SO_SET_REPLACE */
+	if (ioctl(udp, SIOCGIFINDEX, &ifr) < 0 || ioctl(udp, FIONREAD, &one) < 0)
+		return 8;
+	if (ioctl(udp, SIOCSIFFLAGS, &ifr) == 0 || errno != ENOSYS)
+		return 9;
+	return 0;
+}
+
 /* Runs it in a child under the filter; its wait status. */
-static int in_child(bool kill, bool runs_programs)
+static int in_child(bool kill, bool runs_programs, bool capable)
 {
 	pid_t pid = fork();
 	int status;
@@ -63,9 +96,9 @@ static int in_child(bool kill, bool runs_programs)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-		    sandbox_enter(kill, runs_programs) < 0)
+		    sandbox_enter(kill, runs_programs, capable) < 0)
 			_exit(100);
-		_exit(look_around(runs_programs));
+		_exit(capable ? look_around_capable() : look_around(runs_programs));
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
@@ -79,7 +112,20 @@ static void test_calls(void **state)
 		print_message("not in a build with sanitizers\n");
 		skip();
 	}
-	status = in_child(false, *state);
+	status = in_child(false, *state, false);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void test_calls_with_a_capability(void **state _unused_)
+{
+	int status;
+
+	if (!sandbox_is_possible()) {
+		print_message("not in a build with sanitizers\n");
+		skip();
+	}
+	status = in_child(false, false, true);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
@@ -92,7 +138,7 @@ static void test_kill(void **state _unused_)
 		print_message("not in a build with sanitizers\n");
 		skip();
 	}
-	status = in_child(true, false);
+	status = in_child(true, false, false);
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGSYS);
 }
@@ -104,6 +150,7 @@ int main(void)
 	    {.name = "test_calls_of_the_bypass",
 	     .test_func = test_calls,
 	     .initial_state = &test_calls},
+	    cmocka_unit_test(test_calls_with_a_capability),
 	    cmocka_unit_test(test_kill),
 	};
 
