@@ -16,6 +16,8 @@
 #define CGROUP_DEPTH 8
 /* Below this much unread data the pressure on a cgroup is not looked at: that takes its time. */
 #define CGROUP_UNREAD 65536
+/* So much has been charged already, or is next to nothing. */
+#define CGROUP_LITTLE PAGE
 
 /* All of TCP: __sk_mem_raise_allocated() sets this at the second of tcp_mem, and refuses at the
  * third. */
@@ -28,7 +30,7 @@ static __always_inline int is_tcp_short(const struct sock *sk)
 	return pressure != 0;
 }
 
-/* memory.kmem.tcp.limit_in_bytes, of version 1 of cgroups. */
+/* memory.max, or memory.kmem.tcp.limit_in_bytes of version 1 of cgroups. */
 static __always_inline int is_counter_full(__u64 counter, __u32 size)
 {
 	__s64 most = 0, usage = 0, want = size / PAGE + CGROUP_MARGIN;
@@ -58,7 +60,12 @@ static __always_inline int is_under_pressure(__u64 memcg)
 	return 0;
 }
 
-/* Whether the socket's cgroup may refuse it `size` bytes more. */
+/*
+ * Whether the socket's cgroup may refuse it `size` bytes more. Of version 2 what is at its limit
+ * may well have something to give back (the cache of its files), and the charge succeed; what has
+ * nothing is refused without a word of pressure, which only reclaiming brings about. The two look
+ * the same here.
+ */
 static __always_inline int is_cgroup_short(__u64 sk, __u32 size, __u32 unread)
 {
 	__u64 memcg = 0;
@@ -75,6 +82,9 @@ static __always_inline int is_cgroup_short(__u64 sk, __u32 size, __u32 unread)
 			return is_counter_full(
 			    memcg + bpf_core_field_offset(struct mem_cgroup, tcpmem), size);
 	}
+	if (size + unread > CGROUP_LITTLE &&
+	    is_counter_full(memcg + bpf_core_field_offset(struct mem_cgroup, memory), size))
+		return 1;
 	return unread > CGROUP_UNREAD && is_under_pressure(memcg);
 }
 

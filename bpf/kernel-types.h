@@ -45,6 +45,7 @@ struct cgroup_subsys_state {
 
 struct mem_cgroup {
 	struct cgroup_subsys_state css; /* the first field: its address is the cgroup's */
+	struct page_counter memory;     /* version 2: all of it, with what sockets hold */
 	struct page_counter tcpmem;     /* version 1: of TCP, if that has a limit */
 	_Bool tcpmem_active;            /* ... or had */
 	__u64 socket_pressure;          /* version 2: memory is short until then, in jiffies */

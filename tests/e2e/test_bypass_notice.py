@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from lib import case, programs, wait_until
-from lib.cgroup import TcpLimit
+from lib.cgroup import TcpLimit, limit_memory, memory_events
 from lib.joined import EVENT_TIME, Joined, ending, joined, notice, ready, receive
 
 MSG_ZEROCOPY = 0x4000000
@@ -421,6 +421,21 @@ def refused_test(whose, size):
 
 test_the_receivers_cgroup_is_full = refused_test("accepting", 2 << 20)
 test_the_senders_cgroup_is_full = refused_test("connecting", 256 << 10)
+
+
+@case(engines=("kernel",), core=True, debug=False)
+def test_memory_max_is_met(env):
+    """Of the cgroup of both, of version 2, in which nothing can be given back."""
+    cgroup = env.cgroup()
+    limit_memory(cgroup, None)
+    with joined(env) as both:
+        used = int((both.cgroup.path / "memory.current").read_text(encoding="ascii"))
+        limit_memory(both.cgroup, used + (2 << 20))
+        sent = both.fill()
+        env.note(f"{sent} bytes of {used}, {memory_events(both.cgroup)}")
+        assert both.left() == {"memory"}, both.left()
+        assert receive(both.b, sent) == b"f" * sent
+        both.exchange()
 
 
 @case(engines=("kernel",), core=True)

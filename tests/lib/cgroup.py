@@ -108,3 +108,18 @@ class TcpLimit:
 
     def close(self):
         self.path.rmdir()
+
+
+def limit_memory(cgroup, size):
+    """Sets memory.max, of version 2 of the controller; None: no limit."""
+    try:
+        (cgroup.path.parent / "cgroup.subtree_control").write_text("+memory", encoding="ascii")
+    except OSError as error:
+        raise Skip(f"no memory controller of version 2: {error}") from None
+    (cgroup.path / "memory.max").write_text(str(size or "max"), encoding="ascii")
+
+
+def memory_events(cgroup):
+    """How often memory.max was met, by what came of it."""
+    lines = (cgroup.path / "memory.events").read_text(encoding="ascii").splitlines()
+    return {name: int(number) for name, _, number in (line.partition(" ") for line in lines)}
