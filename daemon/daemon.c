@@ -170,6 +170,16 @@ bool daemon_disown(struct daemon *d)
 	return bindings_disown(&by, d->setup);
 }
 
+bool daemon_is_ending(const struct daemon *d)
+{
+	return d->drain_due_ns || atomic_load(&d->draining);
+}
+
+uint64_t daemon_drain_ns(const struct config *c)
+{
+	return c->drain_delay + c->shutdown_grace;
+}
+
 void daemon_fini(struct daemon *d)
 {
 	for (unsigned int i = 0; i < d->n_workers; i++)

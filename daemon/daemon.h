@@ -48,6 +48,7 @@ struct daemon {
 	atomic_bool draining;
 	bool handing_over;      /* ... because another worker process will accept */
 	bool sends_for_clients; /* it has kept what `source = client` takes */
+	uint64_t drain_due_ns;  /* it was told to end, and will be then; 0: not. Main thread only */
 	uint64_t started_ns;
 	uint64_t instance;               /* random: makes ids of this run unlike those of another */
 	uint32_t debug;                  /* enum splice_debug */
@@ -83,5 +84,9 @@ int daemon_serve(struct daemon *d);
  * connect from now on are another process's. Whether any had such a mark.
  */
 bool daemon_disown(struct daemon *d);
+/* It was told to end, whether it drains already or will. Main thread only. */
+bool daemon_is_ending(const struct daemon *d);
+/* How long it takes at most from there on, in ns, with this configuration. */
+uint64_t daemon_drain_ns(const struct config *c);
 /* Ends the threads, then all sessions, then frees everything but the maps. */
 void daemon_fini(struct daemon *d);

@@ -77,12 +77,16 @@ void obey_grace(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	end_sessions(r);
 }
 
+static struct timeval time_of(uint64_t ns)
+{
+	return (struct timeval){.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+				.tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
+}
+
 /* No new sessions; the others may end within shutdown_grace. */
 static void begin_drain(struct run *r)
 {
-	uint64_t grace = r->daemon.config->shutdown_grace;
-	struct timeval tv = {.tv_sec = (time_t)(grace / NSEC_PER_SEC),
-			     .tv_usec = (suseconds_t)(grace % NSEC_PER_SEC / 1000)};
+	struct timeval tv = time_of(r->daemon.config->shutdown_grace);
 
 	atomic_store(&r->daemon.draining, true);
 	interception_ready(r->daemon.interception, false);
@@ -91,7 +95,40 @@ static void begin_drain(struct run *r)
 	drain_workers(r);
 }
 
-/* First: the sessions may end. Second: the end. More: nothing. */
+void obey_delay(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	struct run *r = arg;
+
+	/* Another worker process has taken over, or the parent is gone. */
+	if (atomic_load(&r->daemon.draining))
+		return;
+	log_info("drain_delay is over: draining %u sessions", slots_used(&r->daemon.slots));
+	begin_drain(r);
+}
+
+/* Everything goes on as it is, but /readyz says what is to come, and no file is read again. */
+static void begin_delay(struct run *r, int sig)
+{
+	uint64_t delay = r->daemon.config->drain_delay;
+	struct timeval tv = time_of(delay);
+
+	r->daemon.drain_due_ns = now_ns() + delay;
+	log_info("signal %d: clients are accepted for another %llu ms, which is drain_delay", sig,
+		 (unsigned long long)(delay / NSEC_PER_MSEC));
+	/* Its place in the heap is reserved, too. */
+	(void)evtimer_add(r->delay, &tv);
+}
+
+/* It was waited for enough. */
+static void end_delay(struct run *r, int sig)
+{
+	(void)event_del(r->delay); /* takes no memory */
+	log_info("signal %d again: draining %u sessions", sig, slots_used(&r->daemon.slots));
+	begin_drain(r);
+}
+
+/* The first: after drain_delay the sessions may end. The next: the delay is over, then the end.
+ * More: nothing. */
 static void terminate(struct run *r, int sig)
 {
 	if (r->hurried)
@@ -107,8 +144,14 @@ static void terminate(struct run *r, int sig)
 		end_sessions(r);
 		return;
 	}
-	log_info("signal %d: draining %u sessions", sig, slots_used(&r->daemon.slots));
-	begin_drain(r);
+	if (r->daemon.drain_due_ns) {
+		end_delay(r, sig);
+	} else if (r->daemon.config->drain_delay) {
+		begin_delay(r, sig);
+	} else {
+		log_info("signal %d: draining %u sessions", sig, slots_used(&r->daemon.slots));
+		begin_drain(r);
+	}
 }
 
 /* ---- another process serves ------------------------------------------------------------- */

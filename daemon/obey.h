@@ -14,6 +14,8 @@ extern const struct link_events obey_parent;
 void obey_signal(enum signal_action action, int sig, void *arg);
 /* shutdown_grace is over. */
 void obey_grace(evutil_socket_t fd, short what, void *run);
+/* drain_delay is over. */
+void obey_delay(evutil_socket_t fd, short what, void *run);
 /* A moment has passed since it was told to make way. */
 void obey_handover(evutil_socket_t fd, short what, void *run);
 /* The parent hears why this process will end: the last error that was logged. */

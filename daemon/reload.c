@@ -39,7 +39,7 @@ static void tell_begun(struct daemon *d)
 static void tell_over(struct daemon *d, const struct reload_result *res)
 {
 	struct message m = {.kind = MESSAGE_RELOADED,
-			    .reloaded.drain_ns = d->config->shutdown_grace};
+			    .reloaded.drain_ns = daemon_drain_ns(d->config)};
 	const char *why = res->done ? "" : res->messages;
 
 	log_manner(&m.reloaded.manner);
@@ -236,10 +236,10 @@ static void run(struct reload *r)
 	r->again = false;
 	TAILQ_CONCAT(&r->waiting, &r->next, link);
 	tell_begun(r->daemon);
-	if (atomic_load(&r->daemon->draining)) {
+	if (daemon_is_ending(r->daemon)) {
 		err = -ESHUTDOWN;
 		if (errors)
-			(void)fprintf(errors, "the daemon drains, and takes no more clients\n");
+			(void)fprintf(errors, "the daemon is ending, and takes no other file\n");
 	} else if (errors) {
 		err = load(r, errors);
 	}

@@ -45,9 +45,10 @@ static int open_base(struct run *r)
 		err = signals_open(&r->signals, r->base, obey_signal, r);
 	/* A timer that is set already is set anew without memory: see terminate(). */
 	r->grace = evtimer_new(r->base, obey_grace, r);
+	r->delay = evtimer_new(r->base, obey_delay, r);
 	r->handover = evtimer_new(r->base, obey_handover, r);
-	if (!err && (!r->grace || !r->handover || evtimer_add(r->grace, &never) < 0 ||
-		     evtimer_add(r->handover, &never) < 0))
+	if (!err && (!r->grace || !r->delay || !r->handover || evtimer_add(r->grace, &never) < 0 ||
+		     evtimer_add(r->delay, &never) < 0 || evtimer_add(r->handover, &never) < 0))
 		err = -ENOMEM;
 	if (!err)
 		err = link_watch(r->link, r->base, &obey_parent, r);
@@ -297,7 +298,7 @@ static void tell_ready(struct run *r)
 {
 	struct message m = {
 	    .kind = MESSAGE_READY,
-	    .ready = {.drain_ns = r->daemon.config->shutdown_grace, .heritage = HERITAGE_VERSION}};
+	    .ready = {.drain_ns = daemon_drain_ns(r->daemon.config), .heritage = HERITAGE_VERSION}};
 
 	log_manner(&m.ready.manner);
 	(void)snprintf(m.ready.status, sizeof(m.ready.status), "engine %s",
@@ -328,6 +329,8 @@ static void tear_down(struct run *r)
 	signals_close(&r->signals);
 	if (r->grace)
 		event_free(r->grace);
+	if (r->delay)
+		event_free(r->delay);
 	if (r->handover)
 		event_free(r->handover);
 	link_close(r->link);

@@ -317,6 +317,7 @@ struct config {
 	struct config_where user_where;
 	bool seccomp;
 	uint64_t shutdown_grace;
+	uint64_t drain_delay;
 	struct addr *nameservers; /* empty: those of /etc/resolv.conf */
 	size_t n_nameservers;
 	uint64_t engage_after;  /* how old a session is before its lanes go to the kernel */

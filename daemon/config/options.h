@@ -71,6 +71,10 @@ OPTION(SPLICED, shutdown_grace, shutdown_grace, DURATION, "30s", RELOAD,
        "How long sessions may go on after SIGTERM before they are closed. A second SIGTERM closes "
        "them at once.",
        .min = 0, .max = 86400 * NSEC_PER_SEC)
+OPTION(SPLICED, drain_delay, drain_delay, DURATION, "0s", RELOAD,
+       "How long clients are still accepted after SIGTERM, and connects intercepted, before shutdown_grace "
+       "begins: for those who have yet to hear of the end. /readyz says so at once. Another SIGTERM ends it.",
+       .min = 0, .max = 3600 * NSEC_PER_SEC)
 OPTION_LIST(SPLICED, nameserver, nameservers, NAMESERVERS, "", RESTART,
        "DNS servers for the host names of servers; the port is 53 unless given. Empty: those of "
        "/etc/resolv.conf, whose changes are followed.",

@@ -44,3 +44,18 @@ const char *format_age(int64_t ms, char *buf, size_t size)
 		(void)snprintf(buf, size, "%" PRId64 "d%02" PRId64 "h", s / 86400, s / 3600 % 24);
 	return buf;
 }
+
+const char *format_state(const json_t *status, char *buf, size_t size)
+{
+	int64_t drain_in_ms = int_of(status, "drain_in_ms");
+	char age[32];
+
+	if (json_is_true(json_object_get(status, "draining")))
+		(void)snprintf(buf, size, "draining");
+	else if (drain_in_ms)
+		(void)snprintf(buf, size, "ending, drains in %s",
+			       format_age(drain_in_ms, age, sizeof(age)));
+	else
+		(void)snprintf(buf, size, "running");
+	return buf;
+}

@@ -173,8 +173,7 @@ int print_status(const json_t *status)
 	worker_process(status, buf, sizeof(buf));
 	put_pair("Worker", buf);
 	put_pair("Uptime", format_age(int_of(status, "uptime_ms"), buf, sizeof(buf)));
-	put_pair("State",
-		 json_is_true(json_object_get(status, "draining")) ? "draining" : "running");
+	put_pair("State", format_state(status, buf, sizeof(buf)));
 	put_pair("Engine", text_of(status, "engine"));
 	put_pair("Because", text_of(status, "engine_reason"));
 	(void)snprintf(buf, sizeof(buf), "%" PRId64, int_of(status, "workers"));

@@ -148,12 +148,12 @@ static void put_head(const struct sample *older, const struct sample *now, FILE 
 	    {"kernel", "bytes_redirected"}, {"copy", "bytes_copied"}, {"bypass", "bytes_bypassed"}};
 	const json_t *status = now->status;
 	struct servers servers = {0};
-	char age[32], used[32], most[32], rate[32];
+	char age[32], used[32], most[32], rate[32], state[64];
 
 	(void)fprintf(out, "spliced %s, up %s, engine %s, %s\n", text_of(status, "version"),
 		      format_age(int_of(status, "uptime_ms"), age, sizeof(age)),
 		      text_of(status, "engine"),
-		      json_is_true(json_object_get(status, "draining")) ? "draining" : "running");
+		      format_state(status, state, sizeof(state)));
 	(void)fprintf(out, "Sessions  %" PRId64 " of %" PRId64 ", %.1f/s new, %.1f/s requests\n",
 		      int_of(status, "sessions_active"), int_of(status, "max_sessions"),
 		      sample_rate(older, now, "sessions_total"),

@@ -128,6 +128,8 @@ static void tell_changes(struct turn *t)
 	compare_text(t, "canary");
 	if (json_is_true(json_object_get(t->now->status, "draining")) && !drained)
 		change(t, "draining");
+	else if (int_of(t->now->status, "drain_in_ms") && !int_of(t->older->status, "drain_in_ms"))
+		change(t, "ending");
 	sample_servers(t->now, compare_server, t);
 }
 

@@ -158,7 +158,7 @@ json_t *json_of_status(const struct status_snapshot *s)
 		(void)json_array_append_new(listeners, json_of_listener(&s->listeners[i]));
 	return json_pack(
 	    "{s:s, s:i, s:I, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:s, s:i, "
-	    "s:i, s:i, s:I, s:o}",
+	    "s:i, s:i, s:I, s:o, s:I}",
 	    "version", SPLICED_VERSION, "pid", s->pid, "uptime_ms", (json_int_t)s->uptime_ms,
 	    "engine", s->engine, "engine_reason", s->engine_reason, "canary", s->canary, "workers",
 	    (int)s->workers, "sessions_active", (int)s->sessions_active, "max_sessions",
@@ -167,7 +167,8 @@ json_t *json_of_status(const struct status_snapshot *s)
 	    "listeners", listeners, "pools", json_of_pools(&s->pools), "status_address",
 	    s->status ? addr_format(s->status, where) : "", "setups", (int)s->setups, "worker_pid",
 	    s->worker_pid, "generation", (int)s->generation, "worker_deaths",
-	    (json_int_t)s->worker_deaths, "intercepts", json_of_intercepts(s->interception));
+	    (json_int_t)s->worker_deaths, "intercepts", json_of_intercepts(s->interception),
+	    "drain_in_ms", (json_int_t)s->drain_in_ms);
 }
 
 /* ---- reload ----------------------------------------------------------------------------- */

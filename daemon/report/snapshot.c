@@ -204,6 +204,18 @@ static int take_listener(const struct listener *l, struct listener_snapshot *ret
 	return 0;
 }
 
+/* Rounded up: what is to come is never 0. */
+static uint64_t drain_in_ms(const struct daemon *d)
+{
+	uint64_t now = now_ns();
+
+	if (!d->drain_due_ns || atomic_load(&d->draining))
+		return 0;
+	return d->drain_due_ns <= now
+		   ? 1
+		   : (d->drain_due_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
+}
+
 int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status_snapshot *ret)
 {
 	int err = 0;
@@ -224,6 +236,7 @@ int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status
 	    .memory_used = atomic_load(&d->memory.used),
 	    .memory_max = d->memory.max,
 	    .draining = atomic_load(&d->draining),
+	    .drain_in_ms = drain_in_ms(d),
 	    .setups = setups_count(&d->setups),
 	    .interception = d->interception,
 	    .listeners = calloc(d->setup->n_listeners + 1, sizeof(*ret->listeners)),

@@ -87,6 +87,7 @@ struct status_snapshot {
 	uint32_t sessions_active, max_sessions;
 	uint64_t memory_used, memory_max;
 	bool draining;
+	uint64_t drain_in_ms;      /* until it will, having been told to end; 0: it has not */
 	unsigned int setups;       /* the newest, and those before it that sessions go by */
 	const struct addr *status; /* where HTTP tells it; NULL: nowhere */
 	struct listener_snapshot *listeners;

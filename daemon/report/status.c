@@ -176,7 +176,7 @@ static void make_health(const struct status *s, bool complete, struct answer *re
 /* Why clients that come now are not served; NULL: they are. */
 static const char *why_not_ready(struct daemon *d)
 {
-	if (atomic_load(&d->draining))
+	if (daemon_is_ending(d))
 		return "draining";
 	if (slots_used(&d->slots) >= d->config->max_sessions)
 		return "max_sessions is reached";

@@ -391,6 +391,22 @@ def test_required(env):
     daemon.wait_exit(10)
 
 
+def test_before_it_drains(env):
+    """What an application that is still ending connects goes where it went before."""
+    cgroup = env.cgroup()
+    backend = env.backend()
+    daemon = intercepting(env, cgroup, port_of(backend.address), spliced={"drain_delay": "60s"},
+                          intercept={"intercept": "require"})
+    daemon.signal(15)
+    wait_until(lambda: daemon.status()["drain_in_ms"], 10, "it is going to drain")
+    with connect(cgroup, backend.address) as sock:
+        exchange(sock)
+        assert redirected(daemon) == 1, daemon.status()["intercepts"]
+    daemon.wait_sessions(0)
+    daemon.signal(15)
+    assert daemon.wait_exit(10) == 0
+
+
 def test_required_over_an_upgrade(env):
     """The worker that drains, for as long as its session lasts, refuses nobody."""
     cgroup = env.cgroup()

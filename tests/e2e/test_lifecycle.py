@@ -14,6 +14,7 @@ import time
 from lib import case, connect, process, read_all, read_exactly, reset, wait_until
 from lib.http import Client, Origin, request, request_log
 from lib.http import proxy as http_proxy
+from lib.metrics import get
 from lib.tcp import free_port, serve_echo, serve_name
 from lib.wait import Deadline, stays
 
@@ -122,6 +123,50 @@ def test_second_sigterm_ends_at_once(env):
     assert daemon.wait_exit(3) == 0
     assert ends(client)[1] == "reset"
     assert daemon.access_log()[-1]["end"] == "shutdown"
+
+
+@case(debug=False)
+def test_drain_delay(env):
+    """Clients are served as before, but whoever asks is told; then it is as without."""
+    daemon = env.spliced(env.backend().address, spliced={
+        "drain_delay": f"{LONG}s", "shutdown_grace": f"{LONG}s", "status": "127.0.0.1:0"})
+    proxy = daemon.address()
+    client = open_session(env, proxy)
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: 0 < daemon.status()["drain_in_ms"] <= LONG * 1000, 5, "it is going to drain")
+    assert daemon.status()["draining"] is False
+    answer = get(daemon, "/readyz")
+    assert (answer.status, answer.body) == (503, b"draining\n"), answer
+    shown = process.run(daemon.control_tool, "-s", daemon.control_path, "status").stdout
+    assert re.search(r"^State +ending, drains in ", shown, re.M), shown
+    for _ in range(3):
+        echo(open_session(env, proxy))
+    echo(client)
+    answer = process.run(daemon.control_tool, "-s", daemon.control_path, "reload", check=False)
+    assert answer.returncode == 1 and "is ending" in answer.stdout + answer.stderr, answer
+    daemon.signal(signal.SIGINT)
+    wait_until(lambda: is_refused(proxy), 5, "new connections are refused")
+    status = daemon.status()
+    assert status["draining"] is True and status["drain_in_ms"] == 0, status
+    echo(client)
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_exit(3) == 0
+    assert ends(client)[1] == "reset"
+
+
+@case(debug=False)
+def test_drain_delay_passes(env):
+    """By itself; and the parent waits for both times."""
+    daemon = env.spliced(env.backend().address,
+                         spliced={"drain_delay": "400ms", "shutdown_grace": "100ms"})
+    client = open_session(env, daemon.address())
+    began = time.monotonic()
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_exit(10) == 0
+    assert time.monotonic() - began >= 0.45, "it was given less than both times"
+    assert ends(client)[1] == "reset"
+    said = "\n".join(daemon.log())
+    assert "drain_delay is over: draining 1 sessions" in said, said
 
 
 @case(engines=("copy",), timeout=120)

@@ -166,6 +166,7 @@ static void assert_default_spliced(const struct config *c)
 	assert_string_equal(c->user, "spliced");
 	assert_int_equal(c->user_where.line, 0);
 	assert_int_equal(c->shutdown_grace, 30 * NSEC_PER_SEC);
+	assert_int_equal(c->drain_delay, 0);
 	assert_int_equal(c->n_nameservers, 0);
 	assert_int_equal(c->engage_after, 10 * NSEC_PER_MSEC);
 	assert_int_equal(c->splice_high, 1 << 20);
@@ -218,6 +219,7 @@ static const char full[] = "[spliced]\n"
 			   "access_log = no\n"
 			   "user =\n"
 			   "shutdown_grace = 90s\n"
+			   "drain_delay = 5s\n"
 			   "nameserver = 9.9.9.9, 1.1.1.1:54\n"
 			   "nameserver = ::1, [::2], [::3]:55\n"
 			   "engage_after = 0\n"
@@ -270,6 +272,7 @@ static void assert_full_spliced(const struct config *c)
 	assert_null(c->access_log);
 	assert_string_equal(c->user, "");
 	assert_int_equal(c->shutdown_grace, 90 * NSEC_PER_SEC);
+	assert_int_equal(c->drain_delay, 5 * NSEC_PER_SEC);
 	assert_int_equal(c->engage_after, 0);
 	assert_int_equal(c->splice_high, 128 << 10);
 	assert_int_equal(c->splice_low, 64 << 10);
@@ -358,9 +361,9 @@ static void every_option(void **state _unused_)
 
 	assert_full(c);
 	assert_int_equal(c->user_where.line, 10);
-	assert_int_equal(c->listeners[0].where.line, 20);
-	assert_int_equal(c->listeners[0].pool_where.line, 24);
-	assert_int_equal(c->pools[1].servers[3].where.line, 45);
+	assert_int_equal(c->listeners[0].where.line, 21);
+	assert_int_equal(c->listeners[0].pool_where.line, 25);
+	assert_int_equal(c->pools[1].servers[3].where.line, 46);
 }
 
 static void named_user(void **state _unused_)
