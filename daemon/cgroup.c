@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cgroup.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
-#include <mntent.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,29 +11,67 @@
 
 #include "util.h"
 
-static int find_mount(char *buf, size_t size)
-{
-	struct mntent entry, *found;
-	char text[4096];
-	FILE *mounts = setmntent("/proc/self/mounts", "re");
-	int err = -ENOENT;
+#define PATH_BYTES 2048
+#define LINE_BYTES 8192
+#define MOUNTS_MAX 8
+#define DEPTH_MAX  32 /* of nested cgroups that are searched */
 
-	if (!mounts)
-		return -errno;
-	while ((found = getmntent_r(mounts, &entry, text, sizeof(text)))) {
-		if (strcmp(found->mnt_type, "cgroup2") != 0)
-			continue;
-		err = snprintf(buf, size, "%s", found->mnt_dir) < (int)size ? 0 : -ENAMETOOLONG;
-		break;
+/* A cgroup2 mount. Its root is as the process's cgroup namespace sees it: "/.." is above that. */
+struct mount {
+	char root[PATH_BYTES], point[PATH_BYTES];
+};
+
+struct mounts {
+	unsigned int n;
+	struct mount items[MOUNTS_MAX];
+};
+
+/* ---- what is mounted -------------------------------------------------------------------- */
+
+/* "\040" and its like, as the kernel writes blanks. In place. */
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from; to++) {
+		unsigned int code;
+
+		if (*from == '\\' && sscanf(from + 1, "%3o", &code) == 1 && strlen(from) >= 4) {
+			*to = (char)code;
+			from += 4;
+		} else {
+			*to = *from++;
+		}
 	}
-	(void)endmntent(mounts);
-	return err;
+	*to = '\0';
+}
+
+static int find_mounts(struct mounts *ret)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char line[LINE_BYTES];
+
+	ret->n = 0;
+	if (!f)
+		return -errno;
+	while (ret->n < MOUNTS_MAX && fgets(line, sizeof(line), f)) {
+		struct mount *m = &ret->items[ret->n];
+
+		if (!strstr(line, " - cgroup2 ") ||
+		    sscanf(line, "%*s %*s %*s %2047s %2047s", m->root, m->point) != 2)
+			continue;
+		unescape(m->root);
+		unescape(m->point);
+		ret->n++;
+	}
+	(void)fclose(f);
+	return ret->n ? 0 : -ENOENT;
 }
 
 static int find_own(char *buf, size_t size)
 {
 	FILE *f = fopen("/proc/self/cgroup", "re");
-	char line[4096];
+	char line[LINE_BYTES];
 	int err = -ENOENT;
 
 	if (!f)
@@ -48,21 +87,151 @@ static int find_own(char *buf, size_t size)
 	return err;
 }
 
+/* ---- the process's own ------------------------------------------------------------------ */
+
+/* What of `own` is below the mount's root: "" or "/..."; NULL: it is elsewhere. */
+static const char *below(const struct mount *m, const char *own)
+{
+	size_t n = strcmp(m->root, "/") == 0 ? 0 : strlen(m->root);
+
+	if (strncmp(own, m->root, n) != 0 || (own[n] != '/' && own[n] != '\0'))
+		return NULL;
+	return strcmp(own + n, "/") == 0 ? "" : own + n;
+}
+
+/* Where none shows the process's part: rather one that shows nothing above its namespace. */
+static const struct mount *any_mount(const struct mounts *all)
+{
+	for (unsigned int i = 0; i < all->n; i++)
+		if (strncmp(all->items[i].root, "/..", 3) != 0)
+			return &all->items[i];
+	return &all->items[0];
+}
+
+static int own_path(const struct mounts *all, char *buf, size_t size)
+{
+	char own[PATH_BYTES];
+	struct stat st;
+	int err = find_own(own, sizeof(own));
+
+	for (unsigned int i = 0; !err && i < all->n; i++) {
+		const char *rest = below(&all->items[i], own);
+
+		if (!rest)
+			continue;
+		if (snprintf(buf, size, "%s%s", all->items[i].point, rest) >= (int)size)
+			return -ENAMETOOLONG;
+		if (stat(buf, &st) == 0)
+			return 0;
+	}
+	if (!err && snprintf(buf, size, "%s", any_mount(all)->point) >= (int)size)
+		err = -ENAMETOOLONG;
+	return err;
+}
+
 int cgroup_own_path(char *buf, size_t size)
 {
-	char mount[2048], own[2048];
+	struct mounts all;
+	int err = find_mounts(&all);
+
+	return err ? err : own_path(&all, buf, size);
+}
+
+/* ---- the pod's -------------------------------------------------------------------------- */
+
+/* A cgroup has one number in all mounts. `path` has room for PATH_BYTES; it is that folder when it
+ * was found, and else as it was. */
+static bool search(char *path, ino_t wanted, unsigned int depth)
+{
+	DIR *dir = depth ? opendir(path) : NULL;
+	size_t len = strlen(path);
+	const struct dirent *entry;
+	bool found = false;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
+		    snprintf(path + len, PATH_BYTES - len, "/%s", entry->d_name) >=
+			(int)(PATH_BYTES - len))
+			continue;
+		found = entry->d_ino == wanted || search(path, wanted, depth - 1);
+	}
+	if (!found)
+		path[len] = '\0';
+	if (dir)
+		(void)closedir(dir);
+	return found;
+}
+
+/* Of Kubernetes "kubepods-burstable-pod0123abcd_....slice", "pod0123abcd-....": a UUID, or a hash
+ * of as many digits. Of podman "machine-libpod_pod_....slice". */
+static bool is_pod_name(const char *name)
+{
+	const char *pod = strstr(name, "pod");
+	size_t digits = 0;
+
+	if (strstr(name, "libpod_pod_"))
+		return true;
+	while (pod && !isxdigit((unsigned char)pod[3])) /* kubepods */
+		pod = strstr(pod + 3, "pod");
+	for (pod = pod ? pod + 3 : ""; isxdigit((unsigned char)*pod) || *pod == '-' || *pod == '_';
+	     pod++)
+		digits += isxdigit((unsigned char)*pod) ? 1 : 0;
+	return digits == 32;
+}
+
+/* `path` is below its first `base` bytes, the mount point; it becomes the one above that is wanted,
+ * which may be that. */
+static void climb(size_t base, char *path)
+{
+	size_t direct = (size_t)(strrchr(path, '/') - path), end = direct;
+
+	while (end > base) {
+		char *name;
+
+		path[end] = '\0';
+		name = strrchr(path, '/') + 1;
+		if (is_pod_name(name))
+			return;
+		path[end] = '/';
+		end = (size_t)(name - 1 - path);
+	}
+	path[direct] = '\0';
+}
+
+int cgroup_pod_path(char *buf, size_t size)
+{
+	char path[PATH_BYTES];
+	struct mounts all;
 	struct stat st;
-	int err = find_mount(mount, sizeof(mount));
+	int err = find_mounts(&all);
 
 	if (!err)
-		err = find_own(own, sizeof(own));
-	if (err)
-		return err;
-	if (snprintf(buf, size, "%s%s", mount, strcmp(own, "/") == 0 ? "" : own) >= (int)size)
-		return -ENAMETOOLONG;
-	if (stat(buf, &st) < 0 && snprintf(buf, size, "%s", mount) >= (int)size)
-		return -ENAMETOOLONG;
-	return 0;
+		err = own_path(&all, path, sizeof(path));
+	if (!err && stat(path, &st) < 0)
+		err = -errno;
+	for (unsigned int i = 0; !err && i < all.n; i++) {
+		const struct mount *m = &all.items[i];
+
+		(void)snprintf(path, sizeof(path), "%s", m->point);
+		if (!search(path, st.st_ino, DEPTH_MAX))
+			continue;
+		climb(strlen(m->point), path);
+		return snprintf(buf, size, "%s", path) < (int)size ? 0 : -ENAMETOOLONG;
+	}
+	return err ? err : -EXDEV;
+}
+
+const char *cgroup_strerror(int err)
+{
+	switch (err) {
+	case -ENOENT:
+		return "no cgroup2 is mounted";
+	case -EXDEV:
+		return "what is above the daemon's cannot be seen: mount the host's /sys/fs/cgroup "
+		       "into the container, read-only";
+	default:
+		return strerror(-err);
+	}
 }
 
 bool cgroup_is_root(const char *path)

@@ -5,11 +5,20 @@
 #include <stddef.h>
 
 /*
- * The directory of the process's own cgroup in the unified hierarchy: a cgroup2 mount of
- * /proc/self/mountinfo plus the "0::" line of /proc/self/cgroup. Where that path is not below the
- * mount (a container that sees only its own part), the mount itself. 0, -ENOENT without cgroup2,
- * or another negative errno.
+ * The directory of the process's own cgroup in the unified hierarchy: the "0::" line of
+ * /proc/self/cgroup, below a cgroup2 mount of /proc/self/mountinfo that shows that part. Where none
+ * does, the first mount, and rather one that shows nothing above the process's own namespace. 0,
+ * -ENOENT without a mount, or another negative errno.
  */
 int cgroup_own_path(char *buf, size_t size);
+/*
+ * The directory of the cgroup of a pod, for a daemon in a container of it: of those above its own
+ * the nearest that Kubernetes or podman has named after a pod, or else the one directly above. A
+ * container's own mount ends with its own cgroup; then it takes one that shows more of the host's
+ * hierarchy, anywhere. 0, -EXDEV where there is none, or as above.
+ */
+int cgroup_pod_path(char *buf, size_t size);
+/* What such an error says in words. */
+const char *cgroup_strerror(int err);
 /* Whether the folder is the root of all cgroups: the one that has no type. */
 bool cgroup_is_root(const char *path);

@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "bypass/maps.h"
 #include "config/config.h"
@@ -33,19 +34,11 @@ static void open_bypass(struct daemon *d, struct doctor *doctor, unsigned int wo
 }
 
 /* It concerns who intercepts, this daemon or another one. Where it may not be had, nobody is told
- * who did not ask for it. */
-static void open_mark(struct daemon *d)
+ * who did not ask for it; who did is told why nothing is intercepted. */
+static void open_mark(struct daemon *d, struct doctor *doctor)
 {
-	char why[256];
-
-	if (mark_open(&d->mark, why) == 0)
-		return;
-	if (d->config->n_intercepts)
-		log_warn("the daemon's sockets have no mark, by which interception would leave "
-			 "them alone: %s",
-			 why);
-	else
-		log_debug("the daemon's sockets have no mark: %s", why);
+	if (mark_open(&d->mark, doctor->unmarked) != 0)
+		log_debug("the daemon's sockets have no mark: %s", doctor->unmarked);
 }
 
 int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers)
@@ -58,7 +51,7 @@ int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers)
 				 .collecting = !c->engage_after};
 
 	doctor_begin(doctor, c->engine);
-	open_mark(d);
+	open_mark(d, doctor);
 	open_bypass(d, doctor, workers);
 	if (c->engine == ENGINE_COPY)
 		return 0;
@@ -107,7 +100,11 @@ int engine_intercept(struct daemon *d, struct doctor *doctor)
 
 	if (!c->n_intercepts)
 		return 0;
-	if (d->debug & SPLICE_DEBUG_NO_CANARY || doctor_try_interception(doctor, why))
-		return interception_open(c, d->mark, &d->interception);
+	if (!(d->debug & SPLICE_DEBUG_NO_CANARY) && !doctor_try_interception(doctor, why))
+		return interception_refuse(c, why);
+	if (d->mark)
+		return interception_open(c, &d->interception);
+	(void)snprintf(why, sizeof(why), "the daemon's own sockets cannot be marked: %.180s",
+		       doctor->unmarked);
 	return interception_refuse(c, why);
 }

@@ -37,21 +37,24 @@ struct interception {
 
 static int find_cgroup(struct intercept *i, const struct intercept_config *c, char why[256])
 {
-	bool self = strcmp(c->cgroup, "self") == 0;
+	bool self = strcmp(c->cgroup, INTERCEPT_SELF) == 0;
+	bool pod = strcmp(c->cgroup, INTERCEPT_POD) == 0;
 	int err = 0;
 
 	if (self)
 		err = cgroup_own_path(i->cgroup, sizeof(i->cgroup));
+	else if (pod)
+		err = cgroup_pod_path(i->cgroup, sizeof(i->cgroup));
 	else if (snprintf(i->cgroup, sizeof(i->cgroup), "%s", c->cgroup) >= (int)sizeof(i->cgroup))
 		err = -ENAMETOOLONG;
-	if (err)
-		(void)snprintf(why, 256, "finding the cgroup: %s",
-			       err == -ENOENT ? "no cgroup2 is mounted" : strerror(-err));
-	else if (self && !c->whole_host && cgroup_is_root(i->cgroup)) {
+	if (err) {
+		(void)snprintf(why, 256, "finding the cgroup: %s", cgroup_strerror(err));
+	} else if ((self || pod) && !c->whole_host && cgroup_is_root(i->cgroup)) {
 		err = -EPERM;
 		(void)snprintf(why, 256,
-			       "the daemon's cgroup is the root, with every program of this host: "
-			       "that needs whole_host = yes");
+			       "the %s cgroup is the root, with every program of this host: "
+			       "that needs whole_host = yes",
+			       self ? "daemon's" : "pod's");
 	}
 	return err;
 }
@@ -76,13 +79,6 @@ static int open_one(struct interception *all, struct intercept *i, const struct 
 	return err;
 }
 
-/* Its own connects would come back to it. */
-static int no_mark(char why[256])
-{
-	(void)snprintf(why, 256, "the daemon's own sockets cannot be marked");
-	return -EOPNOTSUPP;
-}
-
 /* True: the daemon is not to be without. */
 static bool tell(const struct intercept_config *c, const char *why)
 {
@@ -93,7 +89,7 @@ static bool tell(const struct intercept_config *c, const char *why)
 	return required;
 }
 
-int interception_open(const struct config *c, bool marked, struct interception **ret)
+int interception_open(const struct config *c, struct interception **ret)
 {
 	struct interception *all;
 	int failed = 0;
@@ -114,7 +110,7 @@ int interception_open(const struct config *c, bool marked, struct interception *
 		i->name = strdup(ic->name);
 		i->listener = strdup(ic->listener);
 		if (i->name && i->listener)
-			err = marked ? open_one(all, i, ic, why) : no_mark(why);
+			err = open_one(all, i, ic, why);
 		if (err && tell(ic, why))
 			failed = err;
 	}

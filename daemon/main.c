@@ -16,6 +16,7 @@
 #include "log.h"
 #include "parent/link.h"
 #include "parent/parent.h"
+#include "privileges.h"
 #include "report/counter.h"
 #include "run.h"
 #include "util.h"
@@ -328,6 +329,7 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (open_standard_fds() < 0)
 		return EXIT_RUNTIME; /* there is nobody to tell */
+	privileges_take();
 	if (argc > 1 && strcmp(argv[1], "doctor") == 0)
 		return doctor(argc, argv);
 	/* As many as there can be. */

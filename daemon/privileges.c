@@ -55,6 +55,21 @@ const char *privileges_for_bind(const struct addr *a, int err)
 	return "";
 }
 
+/* A failure changes nothing, and what is missing then is named by whoever needs it. */
+void privileges_take(void)
+{
+	cap_t caps = cap_get_proc();
+	cap_flag_value_t set;
+
+	if (!caps)
+		return;
+	for (cap_value_t cap = 0; CAP_IS_SUPPORTED(cap); cap++)
+		if (cap_get_flag(caps, cap, CAP_PERMITTED, &set) == 0)
+			(void)cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, set);
+	(void)cap_set_proc(caps);
+	(void)cap_free(caps);
+}
+
 bool privileges_may_change(void)
 {
 	return has(CAP_SETUID) && has(CAP_SETGID);

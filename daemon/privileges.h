@@ -24,6 +24,9 @@ const char *privileges_for_bind(const struct addr *a, int err);
  * that is not root stays who it is. 0 or a negative errno.
  */
 int privileges_lookup(const char *name, struct identity *ret);
+/* Makes use of every capability that the process may have: one that comes from the program's file,
+ * in a container, is permitted and no more. Before threads start. */
+void privileges_take(void);
 /* Whether this process may become another user. */
 bool privileges_may_change(void);
 /* The name of the user that this process is, or its number. */

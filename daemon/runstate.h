@@ -30,7 +30,7 @@ struct run {
 	struct event_base *base;
 	struct signals signals;
 	struct event *grace;
-	struct event *delay; /* until the drain begins */
+	struct event *delay;    /* until the drain begins */
 	struct event *handover; /* a moment between what retire() does */
 	struct mailbox mail;    /* its letters' owner is the run */
 	struct doctor doctor;

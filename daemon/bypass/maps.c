@@ -79,7 +79,7 @@ static int attach(struct bypass_maps *m, const struct bypass_maps_options *o, ch
 	int err = cgroup_own_path(own, sizeof(own));
 
 	if (err) {
-		(void)snprintf(why, 256, "finding the daemon's cgroup: %s", strerror(-err));
+		(void)snprintf(why, 256, "finding the daemon's cgroup: %s", cgroup_strerror(err));
 		return err;
 	}
 	err = attach_to(skel->progs.announce, own, &skel->links.announce);

@@ -262,12 +262,16 @@ struct listener_config {
 	unsigned int traceparent_sample; /* percent */
 };
 
+/* The words that `cgroup` may be. */
+#define INTERCEPT_SELF "self"
+#define INTERCEPT_POD  "pod"
+
 /* Connects of other programs that go to a listener. */
 struct intercept_config {
 	char *name;
 	int *written; /* as in struct config */
 	struct config_where where;
-	char *cgroup; /* its folder, or "self" */
+	char *cgroup; /* its folder, or INTERCEPT_SELF or INTERCEPT_POD */
 	bool whole_host;
 	struct destination *outbound, *except;
 	size_t n_outbound, n_except;

@@ -78,7 +78,7 @@ static void check_cgroup(struct config_file *f, const struct intercept_config *i
 {
 	int line = i->written[OPTION_ID_INTERCEPT_cgroup];
 
-	if (strcmp(i->cgroup, "self") == 0)
+	if (strcmp(i->cgroup, INTERCEPT_SELF) == 0 || strcmp(i->cgroup, INTERCEPT_POD) == 0)
 		return;
 	if (!i->whole_host && cgroup_is_root(i->cgroup))
 		file_error(f, line,

@@ -65,7 +65,11 @@ void option_add_allowed(const struct option *o, struct text *t)
 	char min[UNITS_STR_MAX], max[UNITS_STR_MAX];
 
 	if (o->word && o->type != OPTION_LOG)
-		text_add(t, "%s, or ", o->word);
+		text_add(t, "%s, ", o->word);
+	if (o->other_word)
+		text_add(t, "%s, ", o->other_word);
+	if (o->word && o->type != OPTION_LOG)
+		text_add(t, "or ");
 
 	switch (o->type) {
 	case OPTION_UINT:

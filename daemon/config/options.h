@@ -383,8 +383,9 @@ OPTION(POOL, reuse, reuse, ENUM, "safe", RELOAD,
 
 OPTION(INTERCEPT, cgroup, cgroup, FOLDER, NULL, RESTART,
        "The folder of a cgroup (v2): connects of the programs in it, and in those below it, are looked at. "
-       "self: that of the daemon. What spliced itself connects is never intercepted.",
-       .word = "self", .example = "/sys/fs/cgroup/app.slice")
+       "self: that of the daemon. pod: the one above it, which containers of a pod share. What spliced itself "
+       "connects is never intercepted.",
+       .word = INTERCEPT_SELF, .other_word = INTERCEPT_POD, .example = "/sys/fs/cgroup/app.slice")
 OPTION_LIST(INTERCEPT, outbound, outbound, DESTINATIONS, NULL, RESTART,
        "Which TCP connects are intercepted: by port, by network, or by both. Ports alone are those of "
        "every address, those of this host among them.",

@@ -87,6 +87,7 @@ struct option {
 	unsigned int n_choices;
 	const char *word; /* a word allowed besides the numbers or paths */
 	uint64_t word_value;
+	const char *other_word; /* a second one; of folders */
 	const char *unit;
 	unsigned int only; /* ONLY_*: of what listeners it is; 0: of all */
 	const char *help;

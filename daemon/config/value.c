@@ -103,7 +103,8 @@ static int parse_path(const struct option *o, const char *text, void *field, str
 
 static int parse_folder(const struct option *o, const char *text, void *field, struct text *why)
 {
-	if ((o->may_be_empty && !*text) || (o->word && strcmp(text, o->word) == 0))
+	if ((o->may_be_empty && !*text) || (o->word && strcmp(text, o->word) == 0) ||
+	    (o->other_word && strcmp(text, o->other_word) == 0))
 		return replace_string(field, text);
 	if (text[0] != '/')
 		return text_invalid(why, text, "is not an absolute path");

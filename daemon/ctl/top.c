@@ -152,8 +152,7 @@ static void put_head(const struct sample *older, const struct sample *now, FILE 
 
 	(void)fprintf(out, "spliced %s, up %s, engine %s, %s\n", text_of(status, "version"),
 		      format_age(int_of(status, "uptime_ms"), age, sizeof(age)),
-		      text_of(status, "engine"),
-		      format_state(status, state, sizeof(state)));
+		      text_of(status, "engine"), format_state(status, state, sizeof(state)));
 	(void)fprintf(out, "Sessions  %" PRId64 " of %" PRId64 ", %.1f/s new, %.1f/s requests\n",
 		      int_of(status, "sessions_active"), int_of(status, "max_sessions"),
 		      sample_rate(older, now, "sessions_total"),

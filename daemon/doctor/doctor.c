@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "doctor.h"
 
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,21 @@
 #include "bypasscanary.h"
 #include "canary.h"
 #include "interceptcheck.h"
+
+/* libbpf's own messages go out one level below ours: its warnings are our debug lines. */
+static int libbpf_print(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	char line[512];
+	int n;
+
+	if (level > LIBBPF_WARN || !log_enabled(LOG_LVL_DEBUG))
+		return 0;
+	n = vsnprintf(line, sizeof(line), fmt, args);
+	while (n > 0 && n < (int)sizeof(line) && line[n - 1] == '\n')
+		line[--n] = '\0';
+	log_debug("%s", line);
+	return 0;
+}
 
 static void add(struct doctor *d, const char *name, const char *answer, const char *why,
 		const char *fact)
@@ -37,13 +53,14 @@ static void check_kernel(struct doctor *d)
 
 	check_obstacle(d, OBSTACLE_NO_BTF);
 	err = cgroup_own_path(path, sizeof(path));
-	add(d, "cgroup2", err ? "no" : "yes", err ? strerror(-err) : path,
+	add(d, "cgroup2", err ? "no" : "yes", err ? cgroup_strerror(err) : path,
 	    "sockops is attached to the daemon's own cgroup");
 }
 
 void doctor_begin(struct doctor *d, enum engine_choice choice)
 {
 	*d = (struct doctor){.checks = json_array()};
+	libbpf_set_print(libbpf_print);
 	if (choice == ENGINE_COPY) {
 		(void)snprintf(d->reason, sizeof(d->reason), "engine = copy is configured");
 		(void)snprintf(d->canary, sizeof(d->canary), "not run: engine = copy");

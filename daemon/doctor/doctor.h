@@ -10,9 +10,10 @@
 #include "../splice/maps.h"
 
 struct doctor {
-	bool kernel;      /* the kernel engine may be used */
-	char reason[320]; /* why the engine is what it is, one sentence */
-	char canary[320]; /* "passed", or what failed, or why it was not run */
+	bool kernel;        /* the kernel engine may be used */
+	char reason[320];   /* why the engine is what it is, one sentence */
+	char canary[320];   /* "passed", or what failed, or why it was not run */
+	char unmarked[256]; /* why the daemon's sockets have no mark for interception */
 	json_t *checks;
 };
 

@@ -165,8 +165,7 @@ int intercept_check_run(char why[256])
 	int err = cgroup_own_path(own, sizeof(own));
 
 	if (err) {
-		(void)snprintf(why, 256, "finding the daemon's cgroup: %s",
-			       err == -ENOENT ? "no cgroup2 is mounted" : strerror(-err));
+		(void)snprintf(why, 256, "finding the daemon's cgroup: %s", cgroup_strerror(err));
 		return err;
 	}
 	o.cgroup = own;

@@ -211,9 +211,8 @@ static uint64_t drain_in_ms(const struct daemon *d)
 
 	if (!d->drain_due_ns || atomic_load(&d->draining))
 		return 0;
-	return d->drain_due_ns <= now
-		   ? 1
-		   : (d->drain_due_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
+	return d->drain_due_ns <= now ? 1
+				      : (d->drain_due_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
 }
 
 int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status_snapshot *ret)

@@ -35,21 +35,6 @@ const char *const verdict_why_str[_VERDICT_MAX] = {
     [VERDICT_UNHEARD] = "unheard",
 };
 
-/* libbpf's own messages go out one level below ours: its warnings are our debug lines. */
-static int libbpf_print(enum libbpf_print_level level, const char *fmt, va_list args)
-{
-	char line[512];
-	int n;
-
-	if (level > LIBBPF_WARN || !log_enabled(LOG_LVL_DEBUG))
-		return 0;
-	n = vsnprintf(line, sizeof(line), fmt, args);
-	while (n > 0 && n < (int)sizeof(line) && line[n - 1] == '\n')
-		line[--n] = '\0';
-	log_debug("%s", line);
-	return 0;
-}
-
 static uint32_t page_align(uint32_t n)
 {
 	uint32_t size = (uint32_t)sysconf(_SC_PAGESIZE);
@@ -130,7 +115,7 @@ static int attach_collect(struct maps *m, char why[256])
 
 	err = cgroup_own_path(path, sizeof(path));
 	if (err) {
-		(void)snprintf(why, 256, "finding the daemon's cgroup: %s", strerror(-err));
+		(void)snprintf(why, 256, "finding the daemon's cgroup: %s", cgroup_strerror(err));
 		return err;
 	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -243,7 +228,6 @@ int maps_open(const struct maps_options *options, struct maps **ret, char why[25
 	m->debug = options->debug;
 	m->owners = calloc(options->max_sessions, sizeof(struct splice *));
 	m->generations = calloc(options->max_sessions, sizeof(*m->generations));
-	libbpf_set_print(libbpf_print);
 
 	err = m->owners && m->generations ? load(m, options, why) : -ENOMEM;
 	if (err == -ENOMEM && !why[0])

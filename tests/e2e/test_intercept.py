@@ -391,6 +391,27 @@ def test_required(env):
     daemon.wait_exit(10)
 
 
+POD = "pod01234567_89ab_cdef_0123_456789abcdef"     # as Kubernetes names what has the containers of one
+
+
+@case(engines=("kernel",))
+def test_cgroup_of_a_pod(env):
+    """The one above the daemon's own, or a pod's above that; also for one in whose namespace its own is the root."""
+    shared = env.cgroup()
+    pod = env.cgroup(shared, POD)
+    scope = env.cgroup(pod)
+    mount = env.tmp / "own"
+    mount.mkdir()
+    unshared = ("unshare", "--cgroup", "--mount", "sh", "-c", f'mount -t cgroup2 none {mount} && exec "$0" "$@"')
+    nested = env.cgroup(scope)
+    for own, hidden, wanted in ((nested, (), pod), (nested, unshared, pod), (env.cgroup(shared), unshared, shared)):
+        daemon = env.spliced(env.backend().address, prefix=[*own.prefix(), *hidden], more={
+            "intercept out": {"cgroup": "pod", "outbound": 9, "listener": "web"}})
+        about = daemon.status()["intercepts"][0]
+        assert about["active"] and about["cgroup"] == str(wanted.path), (about, daemon.log_tail())
+        daemon.stop()
+
+
 def test_before_it_drains(env):
     """What an application that is still ending connects goes where it went before."""
     cgroup = env.cgroup()

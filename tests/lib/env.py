@@ -142,9 +142,9 @@ class Env:
         self.sockets.append(sock)
         return sock
 
-    def cgroup(self, parent=None):
+    def cgroup(self, parent=None, name=None):
         """A cgroup of this test's own, or one in such a one."""
-        self.cgroups.append(Cgroup(len(self.cgroups), parent))
+        self.cgroups.append(Cgroup(name or len(self.cgroups), parent))
         return self.cgroups[-1]
 
     def deaf(self, host="127.0.0.1", port=0):

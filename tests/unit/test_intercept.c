@@ -150,10 +150,10 @@ static void bad_sections(void **state _unused_)
 {
 	assert_refused(LISTENER SECTION, "t.conf:6: [intercept i] has no outbound; needed: ");
 	assert_refused(LISTENER "[intercept i]\noutbound = 80\nlistener = web\n",
-		       "t.conf:6: [intercept i] has no cgroup; needed: cgroup = self, or an "
+		       "t.conf:6: [intercept i] has no cgroup; needed: cgroup = self, pod, or an "
 		       "absolute path\n");
 	assert_refused(LISTENER "[intercept i]\ncgroup = x\noutbound = 80\nlistener = web\n",
-		       "t.conf:7: cgroup: \"x\" is not an absolute path; allowed: self, or ");
+		       "t.conf:7: cgroup: \"x\" is not an absolute path; allowed: self, pod, or ");
 	assert_refused(LISTENER "[intercept i]\ncgroup = self\noutbound = 80\nlistener = x\n",
 		       "t.conf:9: listener: there is no [listener x]; allowed: web\n");
 	assert_refused(LISTENER SECTION "outbound = 80\n" SECTION "outbound = 80\n",
