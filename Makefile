@@ -5,6 +5,7 @@
 #   make vmcheck    every test on those kernels, FULL=1: the very long ones, too
 #   make            build/spliced and build/splicectl
 #   make deb        a Debian package, into build/deb
+#   make image      a container image, and a bundle for runc, into build/image
 #   make fuzz       every fuzzer for FUZZ_SECONDS=60; ARGS=NAME for one
 #   make help       the rest
 #
@@ -61,7 +62,7 @@ TOOLS      := $(BUILD)/tests/spliced-load $(BUILD)/tests/spliced-bench $(BUILD)/
 PROGRAMS   := $(BUILD)/spliced $(BUILD)/splicectl
 
 .PHONY: all tests fuzzers help deps check-deps run check fuzz bench bench-reload bench-scrape vmcheck \
-	install uninstall dist deb clean format lint docs FORCE
+	install uninstall dist deb image image-root clean format lint docs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -84,9 +85,10 @@ DEPS_TEST := libcmocka-dev python3 iproute2 procps util-linux openssl redis-serv
 	postgresql-contrib pgbouncer nginx-light libnginx-mod-stream iperf3 ethtool haproxy socat clang-format clang-tidy \
 	qemu-system-x86 busybox-static cpio xz-utils kmod libclang-rt-14-dev mandoc nghttp2-client \
 	nghttp2-server wrk prometheus openssh-server chromium nodejs sniproxy python3-grpcio systemd lintian \
-	mmdebstrap e2fsprogs
+	mmdebstrap e2fsprogs runc
 DEPS_DEB := build-essential dpkg-dev debhelper git
 DEPS_BENCH := mmdebstrap
+DEPS_IMAGE := mmdebstrap python3
 
 deps:
 	@./conf/deps "$(APT)" $(DEPS)
@@ -194,7 +196,7 @@ $(FUZZ)/tests/fuzz/%: $(FUZZ)/tests/fuzz/%.o $(FUZZ)/daemon.a
 	$(Q)$(CLANG) -fsanitize=fuzzer,$(FUZZ_SAN) -pthread $^ -o $@ -Wl,--as-needed $(LIBS)
 
 # Not what the benchmark keeps there: a distribution's root has folders of such names.
--include $(shell find $(BUILD) $(FUZZ) \( -name bench-peers -o -path $(BUILD)/vm -o -path $(BUILD)/deb \) -prune \
+-include $(shell find $(BUILD) $(FUZZ) \( -name bench-peers -o -path $(BUILD)/vm -o -path $(BUILD)/deb -o -path $(BUILD)/image \) -prune \
 	-o -name '*.d' -type f -print 2>/dev/null)
 
 # ---- use ------------------------------------------------------------------------------------
@@ -205,7 +207,7 @@ run: deps
 
 check: check-deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) tests fuzzers
-	@$(MAKE) --no-print-directory build/deb/done
+	@$(MAKE) --no-print-directory build/image/done
 	@SPLICED_BUILD=$(BUILD) ./tests/run --debug --kernels core $(ARGS)
 
 fuzz: check-deps
@@ -303,6 +305,23 @@ build/deb/done: $(DIST)
 	$(Q)tar -xzf $< -C build/deb
 	$(Q)cd build/deb/spliced-$(VERSION) && MAKEFLAGS= dpkg-buildpackage --build=binary --no-sign \
 		>../log 2>&1 || { grep -v '^[a-z ]*gcc\|^[a-z ]*clang' ../log | tail -n 30; exit 1; }
+	@touch $@
+
+# Of that package and the libraries that it needs, from Debian.
+IMAGE := conf/container/image
+
+image: deps
+	@./conf/deps "$(APT)" $(DEPS_DEB) $(DEPS_IMAGE)
+	@$(MAKE) -s --no-print-directory build/image/done
+	@ls -d build/image/*.tar build/image/bundle
+
+# What conf/container/Containerfile makes an image of.
+image-root: deb
+	$(Q)./$(IMAGE) --root-only --package build/deb/spliced_*.deb build/image
+
+build/image/done: build/deb/done $(addprefix conf/container/,image debtree.py runc.json seccomp.json)
+	$(call say,IMAGE,build/image)
+	$(Q)./$(IMAGE) --package build/deb/spliced_*.deb --epoch $(EPOCH) build/image
 	@touch $@
 
 # ---- documents ------------------------------------------------------------------------------

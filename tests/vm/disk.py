@@ -3,15 +3,17 @@
 
 import hashlib
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
-from kernels import CACHE, Failure, ask, find_program, lock, say
+from kernels import CACHE, HERE, Failure, ask, find_program, lock, say
 
-SUITE = "bookworm"
+sys.path.append(str(HERE.parent.parent / "conf/container"))
+import debtree  # noqa: E402
+
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "iproute2", "kmod")
 SIZE = "800M"
-SECONDS = 900
 
 # No journal of ext4: the disk is thrown away after each run. ttyS0 is the kernel's log.
 MKE2FS = ("-q", "-t", "ext4", "-O", "^has_journal", "-E", "lazy_itable_init=1", "-m", "0")
@@ -19,22 +21,6 @@ MASKED = ("serial-getty@ttyS0.service", "getty@tty1.service", "e2scrub_all.timer
           "dpkg-db-backup.timer", "systemd-pstore.service")
 FILES = {"etc/machine-id": "5b1ced00000000000000000000000001\n", "etc/hostname": "spliced-vm\n",
          "etc/hosts": "127.0.0.1 localhost spliced-vm\n::1 localhost\n"}
-
-
-def source():
-    """The line of sources.list: the mirror that this machine's own Debian comes from."""
-    for line in ask("apt-get", "indextargets", "--format", "$(CODENAME) $(COMPONENT) $(SITE)",
-                    "Created-By: Packages").splitlines():
-        codename, component, site = line.split(maxsplit=2)
-        if (codename, component) == (SUITE, "main"):
-            return f"deb {site} {SUITE} main"
-    raise Failure(f"apt knows no mirror of {SUITE}")
-
-
-def proxies():
-    """apt's settings of how to get there; those in the environment are inherited."""
-    return [f"--aptopt={line}" for kind in ("http", "https")
-            for line in ask("apt-config", "dump", f"Acquire::{kind}::Proxy").splitlines()]
 
 
 def prepare(root):
@@ -49,8 +35,10 @@ def make(packages, image):
     say(f"a root file system: {len(packages)} packages and what they need")
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="disk-") as scratch:
         root, new = Path(scratch) / "root", Path(scratch) / "image"
-        ask(find_program("mmdebstrap"), "--quiet", "--variant=essential", "--mode=root",
-            f"--include={','.join(packages)}", *proxies(), SUITE, str(root), source(), seconds=SECONDS)
+        try:
+            debtree.unpack(root, packages, "essential")
+        except debtree.Failure as error:
+            raise Failure(str(error)) from error
         prepare(root)
         ask(find_program("mke2fs"), *MKE2FS, "-d", str(root), str(new), SIZE)
         new.rename(image)
