@@ -156,7 +156,7 @@ def test_segments_smaller_than_a_token(env):
     assert stats["sessions_bypass"] > 0 and stats["bypass_left"]["segments"] > 0, stats
 
 
-@case(engines=("kernel",), timeout=90)
+@case(engines=("kernel",), timeout=90, debug=False)
 def test_windows_smaller_than_a_token(env):
     network = env.network(joined=True)
     for host in network.hosts():

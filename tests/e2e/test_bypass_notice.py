@@ -609,7 +609,7 @@ def blocking_reader(both):
 test_blocking_reader = notice(blocking_reader, blocking=True)
 
 
-@case(engines=("kernel",))
+@case(engines=("kernel",), debug=False)
 def test_blocking_is_left_out(env):
     """Unless it is trusted: and then recv() of a socket that blocks is TCP's."""
     try:

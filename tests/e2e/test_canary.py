@@ -18,7 +18,7 @@ def in_stalled_network(env, *command, timeout=60):
     return done, time.monotonic() - began
 
 
-@case(engines=("kernel",), vm=False)
+@case(engines=("kernel",), vm=False, debug=False)
 def test_a_kernel_that_stalls_costs_ten_seconds_in_all(env):
     done, took = in_stalled_network(env, env.binary("spliced"), "doctor", "--json")
     assert done.returncode == 1, done

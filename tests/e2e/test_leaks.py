@@ -74,7 +74,7 @@ def test_memory_of_a_burst(env):
              f"in the end {daemon.rss() - before.rss}")
 
 
-@case(timeout=180)
+@case(timeout=180, debug=False)
 def test_ten_thousand_sessions(env):
     number = env.pick(10_000, 1000)
     small = ("--concurrency", 50, "--bytes-up", 3000, "--bytes-down", 20_000)
@@ -92,7 +92,7 @@ def test_ten_thousand_sessions(env):
         assert stats["sessions_kernel"] > number / 2, stats
 
 
-@case(engines=("kernel",), timeout=180)
+@case(engines=("kernel",), timeout=180, debug=False)
 def test_ten_thousand_bypassed_sessions(env):
     number = env.pick(10_000, 1000)
     cgroup = env.cgroup()

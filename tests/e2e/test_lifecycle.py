@@ -378,6 +378,7 @@ def algorithms(*filters):
     return [line.split()[0] for line in lines if " cwnd:" in line]
 
 
+@case(debug=False)
 def test_congestion_control_of_the_loopback(env):
     """Both sockets of the daemon, whatever the listener is bound to; the peers' keep theirs."""
     with open("/proc/sys/net/ipv4/tcp_congestion_control", encoding="ascii") as file:
