@@ -4,11 +4,15 @@
  *
  * A connect() of an application that the rules want goes to a listener of the daemon instead. Where
  * it was to go is kept twice. With the application's socket, in `origins`, for as long as that
- * lives: getpeername() and SO_ORIGINAL_DST are answered from it. And under the connection's
- * addresses, in `flows`, from before its SYN is sent until the daemon has accepted it and taken the
- * entry, or the application's socket is closed.
+ * lives: getpeername() and SO_ORIGINAL_DST are answered from it. And for the daemon: under the
+ * connection's addresses, in `flows`, from before its SYN is sent until the connection is
+ * established, or the application's socket is closed; then with the socket that the daemon accepts,
+ * in `arrivals`, for as long as that lives. Where that socket is none of the daemon's cgroup, for
+ * another process has made the one that listens, it stays in `flows` until the daemon has accepted
+ * it.
  *
- * Both maps are shared by all that intercepts for one process of the daemon.
+ * The maps are shared by all that intercepts for a daemon, by its worker processes one after the
+ * other, too: whoever changes what is in them, or what that means, counts INTERCEPT_LAYOUT up.
  */
 #ifndef INTERCEPT_API_H
 #define INTERCEPT_API_H
@@ -22,6 +26,8 @@
  * or take it for a class, whose number (5350:4c00) nobody has.
  */
 #define INTERCEPT_MARK 0x53504c00u
+
+#define INTERCEPT_LAYOUT 1
 
 /* Of `outbound` and of `except`, for each. */
 #define INTERCEPT_RULES 64

@@ -41,6 +41,7 @@ const volatile struct intercept_rule except[INTERCEPT_RULES] = {};
 
 volatile struct intercept_orders orders = {};
 volatile struct intercept_counts counts = {};
+volatile __u32 own = 0; /* the daemon's process, in the initial namespace */
 
 /* Of an application's socket. */
 struct origin {
@@ -66,6 +67,14 @@ struct {
 	__type(key, struct intercept_key);
 	__type(value, struct intercept_flow);
 } flows SEC(".maps");
+
+/* Of a socket that the daemon accepts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct intercept_place);
+} arrivals SEC(".maps");
 
 /* ---- addresses ----------------------------------------------------------------------------- */
 
@@ -243,12 +252,21 @@ static __always_inline int refuse(void)
 	return DENY;
 }
 
-/* In a trial that is one socket of the daemon's own, and no other. */
+/* Run by the daemon itself. In a namespace of its own it does not know the id that counts here. */
+SEC("syscall")
+int introduce_intercepting(void *context __attribute__((unused)))
+{
+	own = bpf_get_current_pid_tgid() >> 32;
+	return 0;
+}
+
+/* In a trial that is one socket of the daemon's own, and no other. What the daemon connects has the
+ * mark, or, where it has left the cgroup that it started in, is known by its process. */
 static __always_inline int may_be_any(struct bpf_sock_addr *ctx, const struct bpf_sock *sk)
 {
 	if (trial)
 		return bpf_get_socket_cookie(ctx) == orders.tried;
-	return sk->priority != INTERCEPT_MARK;
+	return sk->priority != INTERCEPT_MARK && (__u32)(bpf_get_current_pid_tgid() >> 32) != own;
 }
 
 /* A connection of MPTCP has sockets of TCP below its own, which is the one that the application
@@ -309,21 +327,26 @@ int connect6(struct bpf_sock_addr *ctx)
 
 /* ---- on its way ---------------------------------------------------------------------------- */
 
-static __always_inline void write_key(struct bpf_sock_ops *ops, struct intercept_key *key)
+static __always_inline void write_ends(struct bpf_sock_ops *ops, __u32 local[4], __u32 remote[4])
 {
 	if (ops->family == AF_INET) {
-		write_ipv4(key->source, ops->local_ip4);
-		write_ipv4(key->target, ops->remote_ip4);
+		write_ipv4(local, ops->local_ip4);
+		write_ipv4(remote, ops->remote_ip4);
 	} else {
-		key->source[0] = ops->local_ip6[0];
-		key->source[1] = ops->local_ip6[1];
-		key->source[2] = ops->local_ip6[2];
-		key->source[3] = ops->local_ip6[3];
-		key->target[0] = ops->remote_ip6[0];
-		key->target[1] = ops->remote_ip6[1];
-		key->target[2] = ops->remote_ip6[2];
-		key->target[3] = ops->remote_ip6[3];
+		local[0] = ops->local_ip6[0];
+		local[1] = ops->local_ip6[1];
+		local[2] = ops->local_ip6[2];
+		local[3] = ops->local_ip6[3];
+		remote[0] = ops->remote_ip6[0];
+		remote[1] = ops->remote_ip6[1];
+		remote[2] = ops->remote_ip6[2];
+		remote[3] = ops->remote_ip6[3];
 	}
+}
+
+static __always_inline void write_key(struct bpf_sock_ops *ops, struct intercept_key *key)
+{
+	write_ends(ops, key->source, key->target);
 	key->source_port = bpf_htons(ops->local_port);
 	key->target_port = bpf_htons(bpf_ntohl(ops->remote_port));
 }
@@ -382,6 +405,35 @@ int follow(struct bpf_sock_ops *ops)
 	default:
 		break;
 	}
+	return 1;
+}
+
+/* ---- arriving ------------------------------------------------------------------------------ */
+
+/* As the application's socket has it. */
+static __always_inline void write_arrival(struct bpf_sock_ops *ops, struct intercept_key *key)
+{
+	write_ends(ops, key->target, key->source);
+	key->source_port = bpf_htons(bpf_ntohl(ops->remote_port));
+	key->target_port = bpf_htons(ops->local_port);
+}
+
+/* Of the daemon's own cgroup: the socket exists that it will accept, and what belongs to that stays
+ * with it, whatever becomes of the other end. */
+SEC("sockops")
+int arrive(struct bpf_sock_ops *ops)
+{
+	struct intercept_key key = {};
+	struct intercept_flow *flow;
+	struct bpf_sock *sk = ops->sk;
+
+	if (ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || !sk ||
+	    bpf_get_netns_cookie(ops) != netns)
+		return 1;
+	write_arrival(ops, &key);
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (flow && bpf_sk_storage_get(&arrivals, sk, &flow->original, BPF_SK_STORAGE_GET_F_CREATE))
+		(void)bpf_map_delete_elem(&flows, &key);
 	return 1;
 }
 

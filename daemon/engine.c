@@ -103,7 +103,7 @@ int engine_intercept(struct daemon *d, struct doctor *doctor)
 	if (!(d->debug & SPLICE_DEBUG_NO_CANARY) && !doctor_try_interception(doctor, why))
 		return interception_refuse(c, why);
 	if (d->mark)
-		return interception_open(c, &d->interception);
+		return interception_open(c, d->link, &d->interception);
 	(void)snprintf(why, sizeof(why), "the daemon's own sockets cannot be marked: %.180s",
 		       doctor->unmarked);
 	return interception_refuse(c, why);

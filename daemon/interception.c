@@ -13,10 +13,20 @@
 #include "intercept/programs.h"
 #include "listener.h"
 #include "log.h"
+#include "parent/link.h"
 #include "setup.h"
 
 /* Connects that the daemon has not accepted yet. */
 #define MAX_FLOWS 65536
+
+/* The maps, as they are left with the parent for the next worker process. */
+#define STRING_(x) #x
+#define STRING(x)  STRING_(x)
+#define LAYOUT     " " STRING(INTERCEPT_LAYOUT)
+static const char flows_name[] = "intercept flows" LAYOUT;
+static const char origins_name[] = "intercept origins" LAYOUT;
+static const char arrivals_name[] = "intercept arrivals" LAYOUT;
+static const char link_name[] = "intercept link";
 
 /* One [intercept NAME]. */
 struct intercept {
@@ -24,10 +34,14 @@ struct intercept {
 	char cgroup[512];
 	struct programs programs;
 	bool open;
+	bool aimed; /* its listener has an address */
 };
 
 struct interception {
 	struct intercept_maps maps;
+	struct link *link; /* to the parent; NULL: there is none */
+	char own[512];     /* the daemon's cgroup */
+	bool shared;       /* what all of them share is there, and left with the parent */
 	bool ready;
 	unsigned int n;
 	struct intercept items[];
@@ -59,10 +73,46 @@ static int find_cgroup(struct intercept *i, const struct intercept_config *c, ch
 	return err;
 }
 
+/* ---- from one worker process to the next ------------------------------------------------ */
+
+/* What has come and was not accepted is known to the next one. */
+static void fetch_maps(struct interception *all)
+{
+	all->maps.flows_fd = link_fetch(all->link, flows_name);
+	all->maps.origins_fd = link_fetch(all->link, origins_name);
+	all->maps.arrivals_fd = link_fetch(all->link, arrivals_name);
+}
+
+static void leave_link(void *arg, int fd)
+{
+	const struct interception *all = arg;
+
+	if (fd >= 0)
+		link_leave(all->link, link_name, fd);
+}
+
+/*
+ * When this process dies, what was established is still to be found, and where that is required
+ * connects go on to the listener, whose queue waits for the next one.
+ */
+static void leave(struct interception *all, const struct intercept *i, bool required)
+{
+	if (!all->shared) {
+		link_leave(all->link, flows_name, all->maps.flows_fd);
+		link_leave(all->link, origins_name, all->maps.origins_fd);
+		link_leave(all->link, arrivals_name, all->maps.arrivals_fd);
+		leave_link(all, programs_arrivals_link(&i->programs));
+	}
+	all->shared = true;
+	if (required)
+		programs_each_link(&i->programs, leave_link, all);
+}
+
 static int open_one(struct interception *all, struct intercept *i, const struct intercept_config *c,
 		    char why[256])
 {
 	struct programs_options o = {.cgroup = i->cgroup,
+				     .own = all->shared || !*all->own ? NULL : all->own,
 				     .outbound = c->outbound,
 				     .n_outbound = (uint32_t)c->n_outbound,
 				     .except = c->except,
@@ -76,6 +126,8 @@ static int open_one(struct interception *all, struct intercept *i, const struct 
 	i->open = !err;
 	if (err)
 		programs_close(&i->programs);
+	else
+		leave(all, i, o.required);
 	return err;
 }
 
@@ -89,7 +141,7 @@ static bool tell(const struct intercept_config *c, const char *why)
 	return required;
 }
 
-int interception_open(const struct config *c, struct interception **ret)
+int interception_open(const struct config *c, struct link *link, struct interception **ret)
 {
 	struct interception *all;
 	int failed = 0;
@@ -100,7 +152,13 @@ int interception_open(const struct config *c, struct interception **ret)
 	if (!all)
 		return log_errno(-ENOMEM, "interception");
 	*ret = all;
-	all->maps = (struct intercept_maps){.flows_fd = -1, .origins_fd = -1};
+	all->link = link;
+	all->maps = INTERCEPT_NO_MAPS;
+	/* That there is one has been tried. Without, all is found as where others have made
+	 * sockets. */
+	if (cgroup_own_path(all->own, sizeof(all->own)) < 0)
+		all->own[0] = '\0';
+	fetch_maps(all);
 	for (; all->n < c->n_intercepts; all->n++) {
 		struct intercept *i = &all->items[all->n];
 		const struct intercept_config *ic = &c->intercepts[all->n];
@@ -143,6 +201,7 @@ void interception_close(struct interception *i)
 		close_one(&i->items[n]);
 	closep_(&i->maps.flows_fd);
 	closep_(&i->maps.origins_fd);
+	closep_(&i->maps.arrivals_fd);
 	free(i);
 }
 
@@ -167,7 +226,8 @@ static struct addr reachable(const struct addr *bound, int family)
 	return a;
 }
 
-/* The first address of that family that the listener has. */
+/* The first address of that family that the listener has. One that is good for a link alone is
+ * none: a program cannot say which link. */
 static bool find_address(const struct listener *l, int family, struct addr *ret)
 {
 	for (size_t i = 0; i < l->config->n_binds; i++) {
@@ -175,7 +235,8 @@ static bool find_address(const struct listener *l, int family, struct addr *ret)
 		bool both = b->bound.sa.sa_family == AF_INET6 && !b->ipv6_only &&
 			    IN6_IS_ADDR_UNSPECIFIED(&b->bound.in6.sin6_addr);
 
-		if (b->bound.sa.sa_family != family && !(both && family == AF_INET))
+		if ((b->bound.sa.sa_family != family && !(both && family == AF_INET)) ||
+		    (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&b->bound.in6.sin6_addr)))
 			continue;
 		*ret = reachable(&b->bound, family);
 		return true;
@@ -199,9 +260,14 @@ static void aim_one(struct intercept *i, const struct setup *s)
 	bool has4 = l && find_address(l, AF_INET, &ipv4);
 	bool has6 = l && find_address(l, AF_INET6, &ipv6);
 
+	i->aimed = has4 || has6;
 	programs_aim(&i->programs, has4 ? &ipv4 : NULL, has6 ? &ipv6 : NULL);
 	if (!l)
 		log_warn("intercept %s: nothing is intercepted: there is no listener %s any more",
+			 i->name, i->listener);
+	else if (!i->aimed)
+		log_warn("intercept %s: nothing is intercepted: listener %s has no address that a "
+			 "connect can be sent to",
 			 i->name, i->listener);
 	else
 		log_info("intercept %s: connects of %s go to listener %s: %s%s%s", i->name,
@@ -240,7 +306,7 @@ struct addr *interception_original(const struct interception *i, int fd, const s
 {
 	struct addr original, *ret;
 
-	if (!i || i->maps.flows_fd < 0 || origin_take(i->maps.flows_fd, fd, client, &original) < 0)
+	if (!i || i->maps.flows_fd < 0 || origin_find(&i->maps, fd, client, &original) < 0)
 		return NULL;
 	ret = malloc(sizeof(*ret));
 	if (ret)
@@ -263,7 +329,7 @@ void interception_figures(const struct interception *i, unsigned int n,
 	*ret = (struct intercept_figures){.name = one->name,
 					  .cgroup = one->cgroup,
 					  .listener = one->listener,
-					  .active = one->open && i->ready};
+					  .active = one->open && one->aimed && i->ready};
 	if (!one->open)
 		return;
 	ret->redirected = one->programs.counts->redirected;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "interceptcheck.h"
 
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -79,14 +80,15 @@ static int check_answers(int fd, const struct addr *wanted, char why[256])
 static int check_origin(int fd, const struct addr *client, const struct addr *wanted,
 			const struct intercept_maps *maps, char why[256])
 {
+	struct intercept_key key;
 	struct addr original;
-	int err = origin_take(maps->flows_fd, fd, client, &original);
+	int err = origin_find(maps, fd, client, &original);
 
 	if (err || !addr_equal(&original, wanted))
 		return wrong(why, "it cannot be found where the connect was to go");
-	return origin_take(maps->flows_fd, fd, client, &original) == -ENOENT
+	return bpf_map_get_next_key(maps->flows_fd, NULL, &key) < 0 && errno == ENOENT
 		   ? 0
-		   : wrong(why, "where it was to go is found twice");
+		   : wrong(why, "where it was to go is not kept with the accepted socket");
 }
 
 static int try_one(int listener, const char *where, volatile struct intercept_orders *orders,
@@ -159,7 +161,7 @@ int intercept_check_run(char why[256])
 				     .n_outbound = ARRAY_SIZE(outbound),
 				     .max_flows = 16,
 				     .trial = true};
-	struct intercept_maps maps = {.flows_fd = -1, .origins_fd = -1};
+	struct intercept_maps maps = INTERCEPT_NO_MAPS;
 	struct programs p = {0};
 	char own[512];
 	int err = cgroup_own_path(own, sizeof(own));
@@ -168,12 +170,13 @@ int intercept_check_run(char why[256])
 		(void)snprintf(why, 256, "finding the daemon's cgroup: %s", cgroup_strerror(err));
 		return err;
 	}
-	o.cgroup = own;
+	o.cgroup = o.own = own;
 	err = programs_open(&p, &o, &maps, why);
 	if (!err)
 		err = try_all(&p, &maps, why);
 	programs_close(&p);
 	closep_(&maps.flows_fd);
 	closep_(&maps.origins_fd);
+	closep_(&maps.arrivals_fd);
 	return err;
 }

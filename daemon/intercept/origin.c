@@ -29,7 +29,8 @@ void place_to_addr(const struct intercept_place *p, struct addr *ret)
 	addr_unmap(ret);
 }
 
-int origin_take(int flows_fd, int fd, const struct addr *client, struct addr *ret)
+/* Not moved to the accepted socket. */
+static int take_flow(int flows_fd, int fd, const struct addr *client, struct addr *ret)
 {
 	struct addr local = {.len = sizeof(local.un)};
 	struct intercept_place source, target;
@@ -47,5 +48,16 @@ int origin_take(int flows_fd, int fd, const struct addr *client, struct addr *re
 	if (bpf_map_lookup_and_delete_elem(flows_fd, &key, &flow) < 0)
 		return -errno;
 	place_to_addr(&flow.original, ret);
+	return 0;
+}
+
+int origin_find(const struct intercept_maps *maps, int fd, const struct addr *client,
+		struct addr *ret)
+{
+	struct intercept_place place;
+
+	if (bpf_map_lookup_elem(maps->arrivals_fd, &fd, &place) < 0)
+		return take_flow(maps->flows_fd, fd, client, ret);
+	place_to_addr(&place, ret);
 	return 0;
 }

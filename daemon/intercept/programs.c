@@ -55,14 +55,44 @@ static void write_rules(struct intercept_bpf *skel, const struct programs_option
 	skel->rodata->n_except = o->n_except;
 }
 
+/* ---- maps ------------------------------------------------------------------------------- */
+
+static int take_map(struct bpf_map *map, int fd)
+{
+	return fd < 0 ? 0 : bpf_map__reuse_fd(map, fd);
+}
+
+/* A process before this one has made it: it must be what it is said to be. */
+static bool fits(int fd, const struct bpf_map *map)
+{
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &len) == 0 &&
+	       info.type == (uint32_t)bpf_map__type(map) &&
+	       info.key_size == bpf_map__key_size(map) &&
+	       info.value_size == bpf_map__value_size(map);
+}
+
+static void check_map(const struct bpf_map *map, int *fd)
+{
+	if (*fd < 0 || fits(*fd, map))
+		return;
+	closep_(fd);
+	*fd = -1;
+}
+
 /* ---- loading ---------------------------------------------------------------------------- */
 
 static int set_up(struct intercept_bpf *skel, const struct programs_options *o,
-		  const struct intercept_maps *maps)
+		  struct intercept_maps *maps)
 {
 	uint64_t generation;
 	int err;
 
+	check_map(skel->maps.flows, &maps->flows_fd);
+	check_map(skel->maps.origins, &maps->origins_fd);
+	check_map(skel->maps.arrivals, &maps->arrivals_fd);
 	write_rules(skel, o);
 	skel->rodata->netns = netns_cookie();
 	skel->rodata->required = o->required;
@@ -74,11 +104,11 @@ static int set_up(struct intercept_bpf *skel, const struct programs_options *o,
 		return -errno;
 	skel->rodata->generation = generation;
 	err = bpf_map__set_max_entries(skel->maps.flows, o->max_flows);
-	if (!err && maps->flows_fd >= 0)
-		err = bpf_map__reuse_fd(skel->maps.flows, maps->flows_fd);
-	if (!err && maps->origins_fd >= 0)
-		err = bpf_map__reuse_fd(skel->maps.origins, maps->origins_fd);
-	return err;
+	if (!err)
+		err = take_map(skel->maps.flows, maps->flows_fd);
+	if (!err)
+		err = take_map(skel->maps.origins, maps->origins_fd);
+	return err ? err : take_map(skel->maps.arrivals, maps->arrivals_fd);
 }
 
 static int keep_map(const struct bpf_map *map, int *fd)
@@ -110,6 +140,19 @@ static int attach(struct intercept_bpf *skel, int cgroup)
 	if (!err)
 		err = attach_to(skel->progs.connect6, cgroup, &skel->links.connect6);
 	return err;
+}
+
+static int attach_own(struct intercept_bpf *skel, const char *own)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, once);
+	_cleanup_close_ int cgroup = -1;
+
+	if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.introduce_intercepting), &once) < 0)
+		return -errno;
+	if (!own)
+		return 0;
+	cgroup = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return cgroup < 0 ? -errno : attach_to(skel->progs.arrive, cgroup, &skel->links.arrive);
 }
 
 static void drop_programs(const struct intercept_bpf *skel)
@@ -165,6 +208,12 @@ int programs_open(struct programs *p, const struct programs_options *o, struct i
 	}
 	if (!err)
 		err = keep_map(p->skeleton->maps.origins, &maps->origins_fd);
+	if (!err)
+		err = keep_map(p->skeleton->maps.arrivals, &maps->arrivals_fd);
+	if (!err) {
+		step = "attaching a program to the daemon's cgroup";
+		err = attach_own(p->skeleton, o->own);
+	}
 	if (!err) {
 		step = "attaching the programs to the cgroup";
 		err = attach(p->skeleton, cgroup);
@@ -174,6 +223,22 @@ int programs_open(struct programs *p, const struct programs_options *o, struct i
 	else
 		drop_programs(p->skeleton);
 	return err;
+}
+
+void programs_each_link(const struct programs *p, void (*fn)(void *arg, int fd), void *arg)
+{
+	struct bpf_link *const links[] = {
+	    p->skeleton->links.follow,       p->skeleton->links.getpeername4,
+	    p->skeleton->links.getpeername6, p->skeleton->links.getsockopt,
+	    p->skeleton->links.connect4,     p->skeleton->links.connect6};
+
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+		fn(arg, bpf_link__fd(links[i]));
+}
+
+int programs_arrivals_link(const struct programs *p)
+{
+	return p->skeleton->links.arrive ? bpf_link__fd(p->skeleton->links.arrive) : -1;
 }
 
 void programs_close(struct programs *p)

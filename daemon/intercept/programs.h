@@ -10,14 +10,12 @@
 
 #include "../config/destination.h"
 #include "intercept-api.h"
-
-/* The maps that all of them share; -1: there are none yet. */
-struct intercept_maps {
-	int flows_fd, origins_fd;
-};
+#include "origin.h"
 
 struct programs_options {
 	const char *cgroup; /* its folder */
+	const char
+	    *own; /* the daemon's: what it accepts is looked at; NULL: another's programs do */
 	const struct destination *outbound, *except;
 	uint32_t n_outbound, n_except; /* INTERCEPT_RULES at most, each */
 	uint32_t max_flows;            /* connects that are not accepted yet */
@@ -32,13 +30,18 @@ struct programs {
 };
 
 /*
- * Nothing is intercepted until orders->ready. The first one makes the maps, which are the caller's
- * to close. 0, or a negative errno and a sentence in `why`; programs_close() is right in either
- * case.
+ * Nothing is intercepted until orders->ready. Maps that are not there, or have another layout, are
+ * made, and the caller's to close. 0, or a negative errno and a sentence in `why`; programs_close()
+ * is right in either case.
  */
 int programs_open(struct programs *p, const struct programs_options *o, struct intercept_maps *maps,
 		  char why[256]);
 void programs_close(struct programs *p);
+/* Calls fn for the descriptor of each link: as long as somebody has those, the programs stay where
+ * they are. */
+void programs_each_link(const struct programs *p, void (*fn)(void *arg, int fd), void *arg);
+/* That of the program in the daemon's own cgroup; -1: there is none. */
+int programs_arrivals_link(const struct programs *p);
 /* Where connects go from now on: an address of each family, NULL or port 0: those of that family go
  * where they were to go. */
 void programs_aim(struct programs *p, const struct addr *ipv4, const struct addr *ipv6);

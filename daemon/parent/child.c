@@ -72,14 +72,14 @@ static void on_channel(evutil_socket_t fd, short what _unused_, void *arg)
 	struct message m;
 	int passed, got = message_receive(fd, &m, &passed);
 
-	closep_(&passed); /* none is expected */
 	if (got > 0) {
-		c->events->message(c, &m);
+		c->events->message(c, &m, &passed);
 	} else if (got != -EAGAIN) {
 		if (got == -EPROTO)
 			log_error("worker %d speaks another version than its parent", (int)c->pid);
 		close_channel(c);
 	}
+	closep_(&passed);
 }
 
 static void on_deadline(evutil_socket_t fd _unused_, short what _unused_, void *arg)

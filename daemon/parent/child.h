@@ -52,7 +52,8 @@ struct child {
 };
 
 struct child_events {
-	void (*message)(struct child *c, const struct message *m);
+	/* A descriptor that came with it is closed afterwards, unless *fd is -1 then. */
+	void (*message)(struct child *c, const struct message *m, int *fd);
 	void (*late)(struct child *c); /* the deadline is over */
 };
 

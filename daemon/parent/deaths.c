@@ -34,6 +34,7 @@ static void stillborn(struct parent *p, const struct child *c, int status)
 
 	describe(c, status, why);
 	holder_forget(&p->holder, c->generation);
+	deposits_forget(&p->deposits, c->generation);
 	if (c->abandoned)
 		return;
 	p->next = NULL;

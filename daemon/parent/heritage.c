@@ -29,6 +29,8 @@ static int write_all(const struct parent *p, FILE *f)
 	for (size_t i = 0; !err && i < CHILDREN_MAX; i++)
 		if (p->children[i].state != CHILD_NONE)
 			err = child_write(&p->children[i], f);
+	if (!err)
+		err = deposits_write(&p->deposits, f);
 	return err ? err : holder_write(&p->holder, f);
 }
 
@@ -60,6 +62,8 @@ static int survive(const struct parent *p, bool survives)
 {
 	int err = holder_survive(&p->holder, survives);
 
+	if (!err)
+		err = deposits_survive(&p->deposits, survives);
 	for (size_t i = 0; !err && i < CHILDREN_MAX; i++) {
 		int fd = p->children[i].channel;
 
@@ -131,6 +135,8 @@ static int read_line(struct parent *p, const char *line)
 		return read_self(p, line);
 	if (strncmp(line, "child ", 6) == 0)
 		return read_child(p, line);
+	if (strncmp(line, "left ", 5) == 0)
+		return deposits_read(&p->deposits, line);
 	if (strncmp(line, "held ", 5) == 0)
 		return holder_read(&p->holder, line);
 	return sscanf(line, "spliced %d", &version) == 1 && version == HERITAGE_VERSION ? 0

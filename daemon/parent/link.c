@@ -233,6 +233,35 @@ void link_release(struct link *l, const char *name)
 		(void)log_errno(err, "having the parent close %s", name);
 }
 
+int link_fetch(struct link *l, const char *name)
+{
+	struct message m = {.kind = MESSAGE_FETCH};
+	int fd = -1, err;
+
+	if (!l)
+		return -1;
+	(void)snprintf(m.deposit, sizeof(m.deposit), "%s", name);
+	err = message_send_surely(l->fd, &m, -1);
+	if (!err)
+		err = wait_answer(l, &fd);
+	if (err && err != -EPIPE)
+		(void)log_errno(err, "asking the parent for %s", name);
+	return fd;
+}
+
+void link_leave(struct link *l, const char *name, int fd)
+{
+	struct message m = {.kind = MESSAGE_LEAVE};
+	int err;
+
+	if (!l)
+		return;
+	(void)snprintf(m.deposit, sizeof(m.deposit), "%s", name);
+	err = message_send_surely(l->fd, &m, fd);
+	if (err && err != -EPIPE)
+		(void)log_errno(err, "leaving %s with the parent", name);
+}
+
 void link_tell(struct link *l, struct message *m)
 {
 	int err = message_send_surely(l->fd, m, -1);

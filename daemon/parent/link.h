@@ -41,6 +41,12 @@ int link_hold(struct link *l, const struct bind_request *r, struct bound *ret,
 /* Nobody here has the sockets of that name any more, and when this returns the parent has closed
  * its own. `l` may be NULL. What fails is logged: then they are open until the next upgrade. */
 void link_release(struct link *l, const char *name);
+/* What an earlier worker has left under that name, the caller's from now on. -1: there is none, or
+ * no parent (`l` may be NULL). */
+int link_fetch(struct link *l, const char *name);
+/* Leaves a copy of the descriptor with the parent: see deposit.h. What fails is logged; nothing
+ * without a parent. */
+void link_leave(struct link *l, const char *name, int fd);
 /* Tells it; what fails is logged. */
 void link_tell(struct link *l, struct message *m);
 /* What it has said of the family so far. `l` may be NULL. */

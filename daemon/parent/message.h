@@ -29,6 +29,8 @@ enum message_kind {
 	MESSAGE_RETIRED,   /* it accepts nothing any more */
 	MESSAGE_UPGRADE,   /* somebody asks for one: answered by MESSAGE_UPGRADED */
 	MESSAGE_ALIVE,     /* each of its threads' loops has turned since it was asked */
+	MESSAGE_LEAVE,     /* a descriptor for later workers, and for as long as there is none */
+	MESSAGE_FETCH,     /* one that an earlier worker has left: answered by MESSAGE_HELD */
 	/* from the parent */
 	MESSAGE_HELD = 101, /* with the socket, if there was no error */
 	MESSAGE_FACTS,      /* what it should know of its family */
@@ -80,6 +82,7 @@ struct message {
 	union {
 		struct bind_request hold;
 		char release[BIND_NAME_MAX];
+		char deposit[BIND_NAME_MAX];
 		struct message_held held;
 		struct message_ready ready;
 		uint64_t reloading; /* when it began, of CLOCK_MONOTONIC, in us */

@@ -158,6 +158,7 @@ static void tear_down(struct parent *p)
 {
 	upgrade_clear(p);
 	holder_close(&p->holder);
+	deposits_close(&p->deposits);
 	free_rest(p);
 	log_stop();
 }
@@ -178,6 +179,7 @@ static int work(int channel, void *arg)
 		return EXIT_FAILURE;
 	upgrade_leave(p);
 	holder_leave(&p->holder);
+	deposits_close(&p->deposits);
 	free_rest(p);
 	*p = (struct parent){0};
 	log_begin_anew();

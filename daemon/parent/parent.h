@@ -9,6 +9,7 @@
 
 #include "../signals.h"
 #include "child.h"
+#include "deposit.h"
 #include "holder.h"
 #include "link.h"
 #include "manager.h"
@@ -44,6 +45,7 @@ struct parent {
 	struct signals signals;
 	struct manager manager;
 	struct holder holder;
+	struct deposits deposits;
 	struct child children[CHILDREN_MAX];
 	struct child *serving;   /* NULL: none */
 	struct child *next;      /* the one that will; NULL: none */

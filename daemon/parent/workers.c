@@ -73,6 +73,7 @@ void workers_serve(struct parent *p, struct child *c)
 	tell_facts(p, c);
 	child_tell(c, &m, -1);
 	holder_keep(&p->holder, c->generation);
+	deposits_keep(&p->deposits, c->generation);
 }
 
 /* It does. One that was told to stop meanwhile has another deadline by now. */
@@ -163,6 +164,13 @@ static void release(struct parent *p, struct child *c, const char name[BIND_NAME
 	child_tell(c, &m, -1);
 }
 
+static void fetch(struct parent *p, struct child *c, const char name[BIND_NAME_MAX])
+{
+	struct message m = {.kind = MESSAGE_HELD};
+
+	child_tell(c, &m, deposits_find(&p->deposits, name));
+}
+
 static void reloaded(struct parent *p, struct child *c, const struct message_reloaded *r)
 {
 	struct message again = {.kind = MESSAGE_SIGNAL, .signal = SIGHUP};
@@ -179,7 +187,7 @@ static void reloaded(struct parent *p, struct child *c, const struct message_rel
 		child_tell(p->next, &again, -1);
 }
 
-static void on_message(struct child *c, const struct message *m)
+static void on_message(struct child *c, const struct message *m, int *fd)
 {
 	struct parent *p = c->owner;
 
@@ -194,6 +202,13 @@ static void on_message(struct child *c, const struct message *m)
 		break;
 	case MESSAGE_RELEASE:
 		release(p, c, m->release);
+		break;
+	case MESSAGE_LEAVE:
+		if (deposits_leave(&p->deposits, m->deposit, c->generation, TAKE_FD(*fd)) < 0)
+			log_error("worker %d leaves more than there is room for", (int)c->pid);
+		break;
+	case MESSAGE_FETCH:
+		fetch(p, c, m->deposit);
 		break;
 	case MESSAGE_RELOADING:
 		if (c == p->serving && c->state == CHILD_SERVING)

@@ -43,8 +43,9 @@ def connect(cgroup, address, family=None, timeout=tcp.TIMEOUT):
 
 
 def original(sock):
-    """What SO_ORIGINAL_DST says, as HOST:PORT."""
-    if sock.family == socket.AF_INET:
+    """What SO_ORIGINAL_DST says, as HOST:PORT; of a mapped address as netfilter does, by the level
+    of IPv4."""
+    if sock.family == socket.AF_INET or sock.getpeername()[0].startswith("::ffff:"):
         data = sock.getsockopt(socket.SOL_IP, SO_ORIGINAL_DST, 16)
         port, = struct.unpack("!H", data[2:4])
         return f"{socket.inet_ntop(socket.AF_INET, data[4:8])}:{port}"
