@@ -200,3 +200,28 @@ def test_profile_knows_the_daemons_own_list(env):
     profile = json.loads((ROOT / "conf/container/seccomp.json").read_text(encoding="ascii"))
     names = {name for rule in profile["syscalls"] for name in rule["names"]}
     assert set(listed) - names == {"clone3"}, set(listed) - names
+
+
+CONTAINERS = ROOT / "conf/container"
+
+
+@case(engines=(), vm=False)
+def test_the_examples_say_the_same(env):
+    """They are valid, and mean the same sidecar; and who starts it gives it the same capabilities."""
+    dumped = []
+    manifest = (CONTAINERS / "kubernetes.yml").read_text(encoding="ascii")
+    pairs = re.findall(r'^ +- name: (SPLICED_\w+)\n +value: "?(.*?)"?$', manifest, re.M)
+    assert len(pairs) > 5, pairs
+    empty = env.tmp / "empty.conf"
+    empty.touch()
+    for path, variables in ((CONTAINERS / "sidecar.conf", {}), (empty, dict(pairs))):
+        done = process.run(env.binary("spliced"), "-c", path, "--dump-config",
+                           env={**env.environment(), **variables})
+        lines = [line for line in done.stdout.splitlines() if not line.startswith(("#", "status ="))]
+        dumped.append([line for line in lines if not line.startswith("log_target")])
+    assert dumped[0] == dumped[1], dumped
+    granted = [name.removeprefix("CAP_") for name in
+               json.loads((CONTAINERS / "runc.json").read_text(encoding="ascii"))["process"]["capabilities"]["bounding"]]
+    for name in ("kubernetes.yml", "compose.yml"):
+        text = (CONTAINERS / name).read_text(encoding="ascii")
+        assert re.findall(r"add: \[(.*?)\]", text) == [", ".join(granted)], name
