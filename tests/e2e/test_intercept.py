@@ -80,10 +80,10 @@ def test_who_is_not_concerned(env):
 
 
 def test_udp_is_left_alone(env):
-    """Names are looked up as ever."""
+    """Names are looked up as ever: at the port for that."""
     cgroup = env.cgroup()
     server = env.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-    server.bind(("127.0.0.1", 0))
+    server.bind((f"127.99.{os.getpid() >> 8 & 255}.{os.getpid() & 255}", 53))
     server.settimeout(10)
     daemon = intercepting(env, cgroup, "*")
     with cgroup.inside():
@@ -153,6 +153,36 @@ def test_connects_of_every_kind(env):
     exchange(sock)
     assert redirected(daemon) == 4
     daemon.wait_sessions(4)
+
+
+def count_fast(direction):
+    """Connections whose data came with their SYN, in this network namespace."""
+    with open("/proc/thread-self/net/netstat", encoding="ascii") as file:
+        lines = [line.split() for line in file if line.startswith("TcpExt:")]
+    return int(dict(zip(*lines))[f"TCPFastOpen{direction}"])
+
+
+def test_data_with_the_first_segment(env):
+    """TCP Fast Open: the daemon may accept before the connect has its answer."""
+    host = env.network().proxy
+    cgroup = env.cgroup()
+    # Clients and servers, without cookies, all sockets that listen.
+    host.run("sysctl", "-qw", "net.ipv4.tcp_fastopen=0x607")
+    backend = host.call(env.backend)
+    daemon = intercepting(env, cgroup, port_of(backend.address), prefix=host.command())
+
+    def send_at_once():
+        with cgroup.inside():
+            sock = env.keep(socket.socket())
+        sock.settimeout(10)
+        sock.sendto(b"first", socket.MSG_FASTOPEN, ("127.0.0.1", port_of(backend.address)))
+        assert tcp.read_exactly(sock, 5) == b"first"
+        assert peer(sock) == backend.address
+        return count_fast("Active"), count_fast("Passive")
+    active, passive = host.call(send_at_once)
+    assert active >= 1 and passive >= 1, (active, passive)
+    session, = daemon.sessions()
+    assert session["original"] == backend.address, session
 
 
 def test_a_socket_that_connects_again(env):

@@ -5,7 +5,7 @@ import http.server
 import sys
 import threading
 
-from lib import case, programs
+from lib import case, programs, sshd, tls
 from lib.intercepted import intercepting, port_of
 from lib.process import run
 
@@ -114,3 +114,30 @@ def test_asyncio(env):
     done = run(*cgroup.prefix(), sys.executable, "-c", ASYNCIO, host, port)
     assert done.stdout == f"200 {there}\n", done
     assert originals(daemon) == {there}
+
+
+@case(timeout=60)
+def test_ssh(env):
+    """A client that waits for its server to speak."""
+    cgroup = env.cgroup()
+    with sshd.Sshd(env) as server:
+        daemon = intercepting(env, cgroup, port_of(server.address),
+                              listener={"protocol": "auto", "auto_wait": "50ms"})
+        said = programs.run_bytes(*cgroup.prefix(), *server.command(server.address, "wc", "-c"),
+                                  input=bytes(1 << 20))
+        assert said.split() == [b"1048576"], said
+        assert originals(daemon) == {server.address}
+
+
+def test_by_server_name(env):
+    """TLS goes by the name that it asks for, whatever the address was."""
+    cgroup = env.cgroup()
+    one, two = (env.backend(tls.Server(env, name).handle) for name in ("one.example", "two.example"))
+    daemon = intercepting(env, cgroup, port_of(one.address),
+                          listener={"protocol": "tls", "route": "sni:two.example -> two"},
+                          more={"pool two": {"server": f"b {two.address}"}})
+    for name in ("one.example", "two.example"):
+        done = run(*cgroup.prefix(), programs.find("openssl"), "s_client", "-connect", one.address,
+                   "-servername", name)
+        assert tls.Seen(done.stdout).subject == name, done.stdout
+    assert daemon.status()["intercepts"][0]["redirected"] == 2, daemon.status()

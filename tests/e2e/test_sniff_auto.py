@@ -3,12 +3,11 @@
 
 import hashlib
 import os
-import pwd
 import smtplib
 import struct
 import time
 
-from lib import case, pattern, programs, proxyheader, tls
+from lib import case, pattern, programs, proxyheader, sshd, tls
 from lib.http import Client, Origin, Reader, request, wait_requests
 from lib.pattern import MIB
 from lib.proxyheader import v1, v2
@@ -285,51 +284,16 @@ def test_late_client_is_not_looked_at(env):
 
 # ---- real programs -----------------------------------------------------------------------------
 
-class Sshd(programs.Program):
-    """OpenSSH's server with keys of its own, in a mount namespace for the directory it wants."""
-
-    def __init__(self, env):
-        sshd, ssh_keygen, unshare = programs.find("sshd", "ssh-keygen", "unshare")
-        if os.geteuid() != 0:
-            env.skip("sshd needs root for its /run/sshd")
-        self.user, host, port = pwd.getpwuid(0).pw_name, programs.own_address(), 2222
-        self.key = env.tmp / "client_key"
-        for path in (self.key, env.tmp / "host_key"):
-            programs.run(ssh_keygen, "-q", "-t", "ed25519", "-N", "", "-f", path)
-        config = env.tmp / "sshd_config"
-        config.write_text(f"""
-ListenAddress {host}:{port}
-HostKey {env.tmp}/host_key
-AuthorizedKeysFile {env.tmp}/client_key.pub
-PidFile none
-StrictModes no
-UsePAM no
-PermitRootLogin yes
-PasswordAuthentication no
-""", encoding="ascii")
-        script = 'mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec "$0" "$@"'
-        command = [unshare, "-m", "sh", "-c", script, sshd, "-D", "-e", "-f", config]
-        address = f"{host}:{port}"
-        super().__init__(env, "sshd", command, address, lambda: programs.is_listening(address))
-
-    def command(self, address, *remote):
-        """The command line of a client at that address."""
-        host, port = programs.split(address)
-        return [programs.find("ssh"), "-F", "none", "-p", port, "-i", self.key, "-o",
-                "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o",
-                "UserKnownHostsFile=/dev/null", f"{self.user}@{host}", *remote]
-
-
 @case(timeout=60)
 def test_openssh(env):
     """Files through ssh, both ways, byte by byte."""
-    with Sshd(env) as sshd:
-        daemon = auto(env, sshd)
+    with sshd.Sshd(env) as server:
+        daemon = auto(env, server)
         path, size = env.tmp / "file", env.pick(24, 2) * MIB
         wanted = pattern.write_file(path, size, 3)
-        got = programs.run_bytes(*sshd.command(daemon.address(), "cat", path))
+        got = programs.run_bytes(*server.command(daemon.address(), "cat", path))
         assert hashlib.sha256(got).hexdigest() == wanted
-        said = programs.run_bytes(*sshd.command(daemon.address(), "sha256sum"), input=got)
+        said = programs.run_bytes(*server.command(daemon.address(), "sha256sum"), input=got)
         assert said.split()[0].decode() == wanted
         ends = [line["end"] for line in daemon.wait_access(2)]
         assert ends == ["done", "done"], ends
