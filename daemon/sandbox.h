@@ -15,7 +15,8 @@
  * was forgotten is noticed. `runs_programs`: BPF_PROG_TEST_RUN is on the list. `capable`: the
  * process keeps a capability over the network, and of sockets, their options and ioctl() the list
  * has only what it needs: nothing with which interfaces, routes or packet filters are changed, or
- * packets written. 0, or a negative errno: there is no filter then.
+ * packets written. (Settings of the network below /proc/sys are files, and CAP_NET_ADMIN may write
+ * them where they are not mounted read-only.) 0, or a negative errno: there is no filter then.
  */
 int sandbox_enter(bool kill, bool runs_programs, bool capable);
 /* False in a build with sanitizers, which have threads and calls of their own. */

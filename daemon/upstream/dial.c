@@ -60,6 +60,42 @@ static const struct pool_config *config_of(const struct dial *d)
 	return d->plan.pool->config;
 }
 
+/* ---- whose fault ------------------------------------------------------------------------ */
+
+/* Ours, whomever we call. */
+static bool is_shortage(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS;
+}
+
+/* Ours as well, but only for this address: all ports to it are in use. */
+static bool is_portless(int err)
+{
+	return err == EADDRNOTAVAIL;
+}
+
+/* The client's: no connection to this address can be made from its own. */
+static bool is_foreign(int err)
+{
+	return err == EPFNOSUPPORT;
+}
+
+/*
+ * Whether it may be the client's address that a try failed for, and not the server: one that the
+ * server's lists or routes do not want would have the server passed over for everybody else. Checks
+ * are made from this host's own.
+ */
+static bool may_be_clients(const struct dial *d, int err)
+{
+	return is_foreign(err) || sender_is_client(&d->from);
+}
+
+/* It may go away by itself. EAGAIN is a unix server's: its backlog is full. */
+static bool is_passing(int err)
+{
+	return is_shortage(err) || is_portless(err) || err == EAGAIN;
+}
+
 /* ---- the owner is told ------------------------------------------------------------------ */
 
 static void succeed(struct dial *d, struct conn *c, int err)
@@ -83,40 +119,19 @@ static void give_up(struct dial *d, enum dial_failure why)
 static void report(const struct dial *d, int err)
 {
 	uint64_t now = now_of(d), last = atomic_load(&d->server->reported_ns);
-	char text[ADDR_STR_MAX];
+	char text[ADDR_STR_MAX], client[ADDR_STR_MAX];
+	bool is_client = d->plan.client && (is_foreign(err) || sender_is_client(&d->from));
 
-	if ((last && (int64_t)(now - last) < (int64_t)NSEC_PER_SEC) ||
+	/* A name may have addresses of both families, of which every client needs one. */
+	if ((is_foreign(err) && d->attempt.others) ||
+	    (last && (int64_t)(now - last) < (int64_t)NSEC_PER_SEC) ||
 	    !atomic_compare_exchange_strong(&d->server->reported_ns, &last, now))
 		return;
 	log_about(LOG_LVL_WARNING, LOG_ABOUT(.pool = config_of(d)->name, .server = d->server->name),
-		  "pool %s: server %s: connecting to %s: %s", config_of(d)->name, d->server->name,
-		  addr_format(&d->where, text), conn_strerror(err));
-}
-
-/* ---- whose fault ------------------------------------------------------------------------ */
-
-/* Ours, whomever we call. */
-static bool is_shortage(int err)
-{
-	return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS;
-}
-
-/* Ours as well, but only for this address: all ports to it are in use. */
-static bool is_portless(int err)
-{
-	return err == EADDRNOTAVAIL;
-}
-
-/* The client's: no connection to this address can be made from its own. */
-static bool is_foreign(int err)
-{
-	return err == EPFNOSUPPORT;
-}
-
-/* It may go away by itself. EAGAIN is a unix server's: its backlog is full. */
-static bool is_passing(int err)
-{
-	return is_shortage(err) || is_portless(err) || err == EAGAIN;
+		  "pool %s: server %s: connecting to %s%s%s: %s", config_of(d)->name,
+		  d->server->name, addr_format(&d->where, text),
+		  is_client ? " from the address of " : "",
+		  is_client ? addr_format(d->plan.client, client) : "", conn_strerror(err));
 }
 
 /* ---- one try ---------------------------------------------------------------------------- */
@@ -157,6 +172,8 @@ static int connect_once(const struct dial *d, bool keepalive)
 static int find_sender(struct dial *d)
 {
 	d->from = (struct sender){0};
+	if (server_is_internal(d->server))
+		return 0;
 	return d->plan.client ? sender_choose(d->plan.client, &d->where, &d->from) : 0;
 }
 
@@ -312,12 +329,14 @@ static bool next_try(struct dial *d, int err)
 	}
 	d->server = NULL;
 	d->waiting_ns = 0;
-	if (is_portless(err) || is_foreign(err)) {
-		d->portless = d->portless || is_portless(err);
+	if (is_portless(err))
+		d->portless = true;
+	else if (!is_foreign(err))
+		d->failed = true;
+	if (is_portless(err) || may_be_clients(d, err)) {
 		attempt_spare(server, &d->where, &d->attempt, now_of(d));
 		server_release(server);
 	} else {
-		d->failed = true;
 		attempt_failed(server, &d->where, &d->attempt, err, now_of(d));
 	}
 	if (!remembered)
@@ -484,7 +503,8 @@ static void release(struct dial *d)
 	uint64_t now = now_of(d), half = config_of(d)->connect_timeout / 2;
 
 	/* Of a server that hangs, clients may have enough before connect_timeout is over. */
-	if (d->state == DIAL_CONNECTING && now - d->attempt.began_ns >= half) {
+	if (d->state == DIAL_CONNECTING && now - d->attempt.began_ns >= half &&
+	    !may_be_clients(d, ETIMEDOUT)) {
 		attempt_failed(d->server, &d->where, &d->attempt, ETIMEDOUT, now);
 		return;
 	}

@@ -109,6 +109,12 @@ static inline bool server_is_original(const struct server *s)
 	return s->kind == ENDPOINT_ORIGINAL;
 }
 
+/* Whether it is the daemon's own small HTTP server, which is asked from nobody's address. */
+static inline bool server_is_internal(const struct server *s)
+{
+	return s->kind == ENDPOINT_INTERNAL;
+}
+
 /* These in the main thread, or where there is no other. */
 struct pool_lock *pool_lock_new(void); /* with one reference; NULL: out of memory */
 struct pool_lock *pool_lock_ref(struct pool_lock *l);

@@ -148,9 +148,17 @@ def test_kept_connections_are_of_one_client(env):
 def test_who_has_no_such_address(env):
     """Clients of unix sockets have this host's; servers that are such have no address to see; and
     checks are the daemon's own."""
-    backend = env.backend(tell_and_echo)
+    def handle(sock):
+        peers.add(sock.getpeername()[0])
+        tell_and_echo(sock)
+
+    peers = set()
+    backend = env.backend(handle)
     daemon = env.spliced(backend.address, listener={"bind": [f"unix:{env.tmp}/in", "127.0.0.1:0"]},
                          pool={**CLIENT, "health_check": "tcp", "health_interval": "50ms"})
+    with connect(daemon.address(index=1), source="127.0.0.9") as sock:
+        assert seen(sock) == "127.0.0.9"
+        wait_until(lambda: peers == {"127.0.0.9", "127.0.0.1"}, 10, "it is checked")
     with connect(f"unix:{env.tmp}/in") as sock:
         assert seen(sock) == "127.0.0.1"
         exchange(sock, 1000, b"unix")
@@ -158,6 +166,31 @@ def test_who_has_no_such_address(env):
     daemon = env.spliced(local.address, pool=CLIENT)
     with connect(daemon.address(), source="127.0.0.9") as sock:
         exchange(sock, 1000, b"unix")
+
+
+def test_a_client_that_a_server_does_not_want(env):
+    """It is refused there, and the server is passed over for nobody else."""
+    backend = env.backend(tell_and_echo)
+    unwilling = env.backend()
+    unwilling.stop_listening()
+    servers = [f"unwilling {unwilling.address}", f"willing {backend.address}"]
+    daemon = env.spliced(servers, pool=CLIENT)
+    for _ in range(6):
+        with connect(daemon.address(), source="127.0.0.5") as sock:
+            assert seen(sock) == "127.0.0.5"
+    server = daemon.server("unwilling")
+    assert server["state"] == "up" and server["connect_failures"] == 0, server
+    assert daemon.stats()["retries"] == 3, daemon.stats()["retries"]
+    wait_until(lambda: "from the address of 127.0.0.5:" in daemon.log_tail(), 10, "it says so")
+
+
+def test_the_daemons_own_server(env):
+    """It has no route to a client's address, and needs none."""
+    network = env.network()
+    daemon = network.spliced("hello internal:hello", pool=CLIENT, listener={"protocol": "http"})
+    sock = env.keep(network.client.call(connect, daemon.address()))
+    sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert b" 200 OK" in read_all(sock)
 
 
 def test_the_other_family(env):
@@ -169,7 +202,8 @@ def test_the_other_family(env):
         env.keep(network.client.call(connect, daemon.address(index=1))).recv(1)
     line, = daemon.wait_access(1)
     assert line["end"] == "no_server", line
-    assert "it cannot be done from the client's address" in daemon.log_tail()
+    wait_until(lambda: "it cannot be done from the client's address" in daemon.log_tail(), 10,
+               "it says so")
     assert daemon.server("a")["connect_failures"] == 0
     sock = env.keep(network.client.call(connect, daemon.address()))
     assert seen(sock) == "10.77.1.2"
@@ -233,7 +267,7 @@ def test_what_is_missing_is_named(env):
     text = daemon.config_path.read_text()
     daemon.write_config(text.replace("[pool main]\n", "[pool main]\nsource = client\n"))
     assert daemon.control("reload", check=False) is None
-    assert "it takes an upgrade or a restart" in daemon.log_tail(), daemon.log_tail()
+    wait_until(lambda: "it takes an upgrade or a restart" in daemon.log_tail(), 10, "it says so")
     with connect(daemon.address(), source="127.0.0.7") as sock:
         assert seen(sock) == "127.0.0.1"
     daemon.control("upgrade")
