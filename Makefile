@@ -238,6 +238,7 @@ INSTALLED := \
 	$(BUILD)/splicectl:$(PREFIX)/bin/splicectl \
 	systemd/spliced.sysusers:$(LIBDIR)/sysusers.d/spliced.conf \
 	systemd/spliced.tmpfiles:$(LIBDIR)/tmpfiles.d/spliced.conf \
+	systemd/spliced.socket:$(UNITDIR)/spliced.socket \
 	conf/bash-completion:$(COMPLETIONDIR)/splicectl \
 	docs/man/splicectl.1:$(MANDIR)/man1/splicectl.1 \
 	docs/man/spliced.conf.5:$(MANDIR)/man5/spliced.conf.5 \

@@ -182,12 +182,45 @@ void accept_session(struct worker *w, struct listener *l, int fd, uint32_t slot,
 	}
 }
 
+/* Who was in the queue of a passed socket before this process set its options has not inherited
+ * them. */
+static int equip(const struct listen_socket *ls, int fd)
+{
+	const struct listener_config *c = ls->listener->config;
+	int err;
+
+	if (!addr_is_passed(&ls->binding->wanted) || ls->bound.sa.sa_family == AF_UNIX)
+		return 0;
+	err = conn_listen_options(fd, &ls->bound);
+	if (!err && conn_wants_keepalive(&c->tcp_keepalive, ls->listener->silence))
+		err = conn_set_keepalive(fd, &c->tcp_keepalive);
+	return err;
+}
+
+/* The connection, or -1 and errno. */
+static int take_connection(const struct listen_socket *ls, struct addr *client)
+{
+	int fd, err;
+
+	*client = (struct addr){.len = sizeof(client->un)};
+	fd = accept4(ls->fd, &client->sa, &client->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	addr_unmap(client);
+	err = equip(ls, fd);
+	if (!err)
+		return fd;
+	closep_(&fd);
+	errno = -err;
+	return -1;
+}
+
 /* One connection. False: stop for this turn. */
 static bool accept_one(struct listen_socket *ls)
 {
 	struct listener *l = ls->listener;
 	struct daemon *d = ls->worker->daemon;
-	struct addr client = {.len = sizeof(struct sockaddr_un)};
+	struct addr client;
 	uint32_t slot = take_place(d, l);
 	bool denied;
 	int fd, err;
@@ -196,17 +229,15 @@ static bool accept_one(struct listen_socket *ls)
 		pause_accept(ls, RETRY_FULL_NS);
 		return false;
 	}
-	fd = accept4(ls->fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = take_connection(ls, &client);
 	err = errno;
-	if (fd >= 0)
-		addr_unmap(&client);
 	/* Behind a proxy that announces its clients, it is they who are allowed or denied. */
 	denied =
 	    fd >= 0 && l->config->accept_proxy == PROXY_ACCEPT_NO && !listener_allows(l, &client);
 	if (fd >= 0 && (!denied || l->config->protocol == PROTOCOL_HTTP)) {
 		if (denied)
 			stat_inc(&ls->worker->stats.denied);
-		conn_accepted(fd, &ls->binding->bound, &client);
+		conn_accepted(fd, &ls->bound, &client);
 		balance_start(ls->worker, l, fd, slot, &client, denied);
 		return true;
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define UNIX_PREFIX   "unix:"
+#define PASSED_PREFIX "systemd:"
 #define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path))
 
 static int invalid(const char **why, const char *phrase)
@@ -57,6 +58,40 @@ static int parse_unix(const char *name, struct addr *ret, const char **why)
 	else
 		a.len++; /* the NUL counts, as in getsockname() */
 
+	*ret = a;
+	return 0;
+}
+
+bool addr_means_passed(const char *text)
+{
+	return strncmp(text, PASSED_PREFIX, strlen(PASSED_PREFIX)) == 0;
+}
+
+bool addr_is_passed(const struct addr *a)
+{
+	return a->len > offsetof(struct sockaddr_un, sun_path) && a->sa.sa_family == AF_UNSPEC;
+}
+
+int addr_parse_passed(const char *text, struct addr *ret, const char **why)
+{
+	const char *name = text + strlen(PASSED_PREFIX);
+	struct addr a = {.un.sun_family = AF_UNSPEC};
+	size_t len = strlen(name);
+
+	if (!len)
+		return invalid(why, "systemd: needs the FileDescriptorName= of a socket");
+	if (len >= UNIX_PATH_MAX)
+		return invalid(why, "the name of a passed socket is longer than 107 bytes");
+	for (const char *c = name; *c; c++)
+		if (*c <= ' ' || *c >= 0x7f || *c == ':')
+			return invalid(why, "the name of a passed socket has printable ASCII "
+					    "without blanks and colons");
+	if (strncmp(name, ADDR_RESERVED, strlen(ADDR_RESERVED)) == 0)
+		return invalid(why, "names that begin with " ADDR_RESERVED
+				    " are those of the descriptor store");
+
+	memcpy(a.un.sun_path, name, len);
+	a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
 	*ret = a;
 	return 0;
 }
@@ -203,6 +238,10 @@ const char *addr_format(const struct addr *a, char buf[ADDR_STR_MAX])
 	case AF_UNIX:
 		format_unix(a, buf);
 		break;
+	case AF_UNSPEC:
+		(void)snprintf(buf, ADDR_STR_MAX, "%s%.*s", addr_is_passed(a) ? PASSED_PREFIX : "?",
+			       addr_is_passed(a) ? (int)UNIX_PATH_MAX : 0, a->un.sun_path);
+		break;
 	default:
 		(void)snprintf(buf, ADDR_STR_MAX, "?");
 		break;
@@ -240,9 +279,17 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 	case AF_UNIX:
 		len = unix_name_len(a);
 		return len == unix_name_len(b) && memcmp(a->un.sun_path, b->un.sun_path, len) == 0;
+	case AF_UNSPEC:
+		return addr_is_passed(a) && addr_is_passed(b) &&
+		       strcmp(a->un.sun_path, b->un.sun_path) == 0;
 	default:
 		return false;
 	}
+}
+
+bool addr_has_port(const struct addr *a)
+{
+	return a->len && (a->sa.sa_family == AF_INET || a->sa.sa_family == AF_INET6);
 }
 
 uint16_t addr_port(const struct addr *a)

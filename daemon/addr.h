@@ -9,7 +9,11 @@
 
 #include "util.h"
 
-/* One concrete socket address: IPv4, IPv6 or unix (a path, or @name for the abstract space). */
+/*
+ * One concrete socket address: IPv4, IPv6 or unix (a path, or @name for the abstract space). Where
+ * it says whom to accept, it may be the name of sockets that the service manager passes instead:
+ * AF_UNSPEC, and the name with its NUL where a unix path has its own.
+ */
 struct addr {
 	socklen_t len; /* 0: unset */
 	union {
@@ -33,12 +37,22 @@ int addr_parse(const char *text, struct addr *ret, const char **why);
  */
 const char *addr_format(const struct addr *a, char buf[ADDR_STR_MAX]);
 
+/* What such names begin with that are no administrator's: see parent/store.h. */
+#define ADDR_RESERVED "spliced-store/"
+/* Parses "systemd:NAME": the sockets with FileDescriptorName=NAME. Otherwise as addr_parse(). */
+int addr_parse_passed(const char *text, struct addr *ret, const char **why);
+/* Whether the text is such a name, or is meant to be one. */
+bool addr_means_passed(const char *text);
+bool addr_is_passed(const struct addr *a);
+
 bool addr_equal(const struct addr *a, const struct addr *b);
 /* An IPv4 client of an IPv6 socket (::ffff:192.0.2.1) becomes one of IPv4; others stay as they are.
  */
 void addr_unmap(struct addr *a);
 /* 127.0.0.0/8 and ::1. */
 bool addr_is_loopback(const struct addr *a);
+/* Whether it is one of IPv4 or IPv6. */
+bool addr_has_port(const struct addr *a);
 /* The port in host order; 0 for unix sockets. */
 uint16_t addr_port(const struct addr *a);
 void addr_set_port(struct addr *a, uint16_t port);

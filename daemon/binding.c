@@ -2,7 +2,6 @@
 #include "binding.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,226 +10,8 @@
 #include "conn.h"
 #include "listener.h"
 #include "log.h"
-#include "parent/link.h"
-#include "privileges.h"
+#include "opening.h"
 #include "setup.h"
-
-/* ---- opening ---------------------------------------------------------------------------- */
-
-/* An address that is being bound for a listener, and where mistakes are told. */
-struct opening {
-	const struct binder *binder;
-	const struct listener *listener;
-	size_t bind; /* its number there */
-	struct binding *binding;
-};
-
-static int fail(const struct opening *o, const char *call)
-{
-	const struct listener_config *c = o->listener->config;
-	char text[ADDR_STR_MAX], from[CONFIG_WHERE_MAX];
-	int err = -errno, place = c->bind_lines ? c->bind_lines[o->bind] : c->where.line;
-
-	(void)fprintf(o->binder->errors, "%s: listener %s: %s: %s: %s%s\n",
-		      config_where(o->listener->setup->config, place, from), c->name,
-		      addr_format(&o->binding->bound, text), call, strerror(-err),
-		      strcmp(call, "bind") == 0 ? privileges_for_bind(&o->binding->bound, err)
-						: "");
-	return err;
-}
-
-static int set_options(const struct opening *o, int fd)
-{
-	const struct listener *l = o->listener;
-
-	errno = -conn_listen_options(fd, &o->binding->bound);
-	if (errno)
-		return fail(o, "TCP_NODELAY, SO_OOBINLINE");
-	if (conn_wants_keepalive(&l->config->tcp_keepalive, l->silence)) {
-		errno = -conn_set_keepalive(fd, &l->config->tcp_keepalive);
-		if (errno)
-			return fail(o, "SO_KEEPALIVE");
-	}
-	o->binder->own(o->binder->daemon, fd);
-	if (o->binder->bypass && listener_bypasses(l)) {
-		errno = -bypass_mark_listener(o->binder->bypass, fd);
-		if (errno)
-			return fail(o, "marking it for the bypass");
-	}
-	return 0;
-}
-
-/* Clients begin with a request, whose answer acknowledges it. */
-static bool is_asked_first(const struct listener *l)
-{
-	return l->config->protocol == PROTOCOL_HTTP || l->config->protocol == PROTOCOL_TLS;
-}
-
-/* Sockops knows it as ours by who calls listen(). */
-static int make_ready(const struct opening *o, int fd)
-{
-	bool tcp = o->binding->bound.sa.sa_family != AF_UNIX;
-	int err = tcp ? set_options(o, fd) : 0;
-
-	if (err)
-		return err;
-	if (listen(fd, (int)o->listener->config->backlog) < 0)
-		return fail(o, "listen");
-	if (tcp && is_asked_first(o->listener))
-		conn_ack_with_answer(fd);
-	return 0;
-}
-
-/* Its number among those of the listener that are written so. */
-static unsigned int occurrence(const struct opening *o)
-{
-	const struct listener_config *c = o->listener->config;
-	unsigned int n = 0;
-
-	for (size_t i = 0; i < o->bind; i++)
-		n += addr_equal(&c->binds[i], &o->binding->wanted);
-	return n;
-}
-
-/* The port that the kernel chooses is another one for each bind. */
-static void give_name(const struct opening *o, char name[BIND_NAME_MAX])
-{
-	const struct listener_config *c = o->listener->config;
-	const struct addr *a = &o->binding->wanted;
-	char text[ADDR_STR_MAX];
-
-	(void)addr_format(a, text);
-	if (a->sa.sa_family != AF_UNIX && !addr_port(a))
-		(void)snprintf(name, BIND_NAME_MAX, "%s %u of %s", text, occurrence(o), c->name);
-	else
-		(void)snprintf(name, BIND_NAME_MAX, "%s%s", text,
-			       a->sa.sa_family == AF_INET6 && c->ipv6_only ? " only" : "");
-}
-
-static int request_of(const struct opening *o, struct bind_request *ret)
-{
-	const struct listener_config *c = o->listener->config;
-	const struct addr *a = &o->binding->wanted;
-
-	*ret = (struct bind_request){.addr = *a,
-				     .access = {.mode = c->unix_mode},
-				     .shared = a->sa.sa_family != AF_UNIX,
-				     .ipv6_only = c->ipv6_only};
-	memcpy(ret->name, o->binding->name, sizeof(ret->name));
-	return a->sa.sa_family == AF_UNIX ? privileges_owner(c->unix_user, c->unix_group,
-							     &ret->access.uid, &ret->access.gid)
-					  : 0;
-}
-
-/* Gets one descriptor; the port becomes the one the kernel chose. */
-static int open_socket(const struct opening *o, const struct bind_request *r, int *ret,
-		       uint32_t *ret_n)
-{
-	struct binding *b = o->binding;
-	struct message_held held;
-	struct bound bound;
-	const char *call;
-
-	errno = -link_hold(o->binder->link, r, &bound, &held, &call);
-	if (errno)
-		return fail(o, call);
-	*ret = bound.fd;
-	b->bound = bound.addr;
-	b->old = held.old && !o->binder->serving;
-	*ret_n = held.n;
-	if (bound.file.ours)
-		b->file = bound.file;
-	return b->old ? 0 : make_ready(o, *ret);
-}
-
-static void binding_free(struct binding *b)
-{
-	for (unsigned int i = 0; i < b->n_sockets; i++)
-		closep_(&b->sockets[i].fd);
-	if (b->bound.sa.sa_family == AF_UNIX)
-		unix_file_remove(&b->bound, &b->file);
-	free(b);
-}
-
-/* And has the parent close what it has of it. */
-static void give_back(struct link *link, struct binding *b)
-{
-	char name[sizeof(b->name)];
-
-	memcpy(name, b->name, sizeof(name));
-	binding_free(b);
-	link_release(link, name);
-}
-
-static struct binding *grow(struct binding *b, unsigned int n)
-{
-	struct binding *more = realloc(b, sizeof(*b) + n * sizeof(b->sockets[0]));
-
-	if (!more)
-		return NULL;
-	for (unsigned int i = more->n_sockets; i < n; i++)
-		more->sockets[i] = (struct listen_socket){.fd = -1};
-	more->n_sockets = n;
-	return more;
-}
-
-/* As many as there are workers, or as many as there are already: none may be left to itself. A unix
- * path is bound once: the workers share one queue. What is open when it fails is the binding's. */
-static int open_sockets(struct opening *o)
-{
-	struct bind_request r;
-	int err = 0;
-
-	errno = -request_of(o, &r);
-	if (errno)
-		return fail(o, "bind");
-	for (uint32_t i = 0; !err && i < o->binding->n_sockets; i++) {
-		struct binding *more;
-		uint32_t held = 0;
-
-		r.index = i;
-		if (i > 0 && !r.shared) {
-			o->binding->sockets[i].fd =
-			    fcntl(o->binding->sockets[0].fd, F_DUPFD_CLOEXEC, 0);
-			err = o->binding->sockets[i].fd < 0 ? fail(o, "fcntl") : 0;
-		} else {
-			err = open_socket(o, &r, &o->binding->sockets[i].fd, &held);
-		}
-		if (err || held <= o->binding->n_sockets || !r.shared)
-			continue;
-		more = grow(o->binding, held);
-		errno = ENOMEM;
-		if (more)
-			o->binding = more;
-		else
-			err = fail(o, "memory");
-	}
-	return err;
-}
-
-static struct binding *binding_new(const struct binder *by, const struct listener *l, size_t bind)
-{
-	struct binding *b = calloc(1, sizeof(*b) + by->n_workers * sizeof(b->sockets[0]));
-	struct opening o = {.binder = by, .listener = l, .bind = bind, .binding = b};
-
-	if (!b) {
-		(void)fprintf(by->errors, "listener %s: %s\n", l->config->name, strerror(ENOMEM));
-		return NULL;
-	}
-	b->wanted = b->bound = l->config->binds[bind];
-	give_name(&o, b->name);
-	b->ipv6_only = l->config->ipv6_only;
-	b->n_sockets = by->n_workers;
-	for (unsigned int i = 0; i < b->n_sockets; i++)
-		b->sockets[i].fd = -1;
-	if (open_sockets(&o) < 0) {
-		give_back(by->link, o.binding);
-		return NULL;
-	}
-	for (unsigned int i = 0; i < o.binding->n_sockets; i++)
-		o.binding->sockets[i].binding = o.binding;
-	return o.binding;
-}
 
 /* ---- from process to process ------------------------------------------------------------ */
 
@@ -247,7 +28,7 @@ int bindings_serve(const struct binder *by, struct setup *s)
 			int failed = 0;
 
 			for (unsigned int k = 0; b->old && !failed && k < b->n_sockets; k++)
-				failed = make_ready(&o, b->sockets[k].fd);
+				failed = binding_make_ready(&o, &b->sockets[k]);
 			b->old = false;
 			err = err ? err : failed;
 		}
@@ -264,11 +45,12 @@ bool bindings_disown(const struct binder *by, struct setup *s)
 
 		for (size_t j = 0; j < l->config->n_binds; j++) {
 			const struct binding *b = l->bindings[j];
-			bool tcp = b->bound.sa.sa_family != AF_UNIX;
 
-			for (unsigned int k = 0; tcp && k < b->n_sockets; k++) {
+			for (unsigned int k = 0; k < b->n_sockets; k++) {
+				if (b->sockets[k].bound.sa.sa_family == AF_UNIX)
+					continue;
 				any |= by->disown(by->daemon, b->sockets[k].fd);
-				if (!by->bypass || !listener_bypasses(l))
+				if (!by->bypass || l->config->local_bypass == LOCAL_BYPASS_NO)
 					continue;
 				bypass_unmark_listener(by->bypass, b->sockets[k].fd);
 				any = true;
@@ -276,6 +58,15 @@ bool bindings_disown(const struct binder *by, struct setup *s)
 		}
 	}
 	return any;
+}
+
+bool bindings_outlive(const struct setup *s)
+{
+	for (size_t i = 0; i < s->n_listeners; i++)
+		for (size_t j = 0; j < s->listeners[i].config->n_binds; j++)
+			if (s->listeners[i].bindings[j]->outlives)
+				return true;
+	return false;
 }
 
 /* ---- over reloads ----------------------------------------------------------------------- */
@@ -295,7 +86,7 @@ static bool fits(const struct binding *b, const struct listener *l, const struct
 /* Its port may be any: who has had one goes on with it. */
 static bool is_anonymous(const struct addr *a)
 {
-	return a->sa.sa_family != AF_UNIX && !addr_port(a);
+	return addr_has_port(a) && !addr_port(a);
 }
 
 static struct binding *find(const struct choice *c, const struct listener *l,
@@ -328,7 +119,7 @@ static void take(struct setup *s, const struct choice *c)
 	}
 }
 
-static int open_new(const struct binder *by, struct setup *s)
+static int open_new(const struct binder *by, struct setup *s, bool passed)
 {
 	int err = 0;
 
@@ -336,9 +127,13 @@ static int open_new(const struct binder *by, struct setup *s)
 		struct listener *l = &s->listeners[i];
 
 		for (size_t j = 0; j < l->config->n_binds; j++) {
+			if (addr_is_passed(&l->config->binds[j]) != passed)
+				continue;
 			if (!l->bindings[j])
 				l->bindings[j] = binding_new(by, l, j);
-			if (!l->bindings[j])
+			if (l->bindings[j])
+				l->foreign |= l->bindings[j]->foreign;
+			else
 				err = -EADDRNOTAVAIL;
 		}
 	}
@@ -359,7 +154,9 @@ int bindings_open(const struct binder *by, struct setup *s, const struct setup *
 	forget_taken(was);
 	take(s, &(struct choice){.was = was});
 	take(s, &(struct choice){.was = was, .other_names = true});
-	err = open_new(by, s);
+	/* A listener whose clients are copied does not mark its own sockets for the bypass. */
+	err = open_new(by, s, true);
+	err = MIN(err, open_new(by, s, false));
 	if (err)
 		bindings_undo(by->link, s);
 	return err;
@@ -368,25 +165,61 @@ int bindings_open(const struct binder *by, struct setup *s, const struct setup *
 /* Of the address that stands for all. */
 static const char *families(const struct binding *b)
 {
-	if (b->bound.sa.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&b->bound.in6.sin6_addr))
+	if (b->bound.sa.sa_family != AF_INET6 || addr_is_passed(&b->wanted) ||
+	    !IN6_IS_ADDR_UNSPECIFIED(&b->bound.in6.sin6_addr))
 		return "";
 	return b->ipv6_only ? " (IPv6 only)" : " (IPv6 and IPv4)";
 }
 
-static void say(const struct listener *l)
+static void say_where(const struct listener *l, const struct addr *where, const char *more)
 {
 	char text[ADDR_STR_MAX];
 
-	for (size_t i = 0; i < l->config->n_binds; i++)
-		log_about(LOG_LVL_INFO, LOG_ABOUT(.listener = l->config->name), "listener %s: %s%s",
-			  l->config->name, addr_format(&l->bindings[i]->bound, text),
-			  families(l->bindings[i]));
+	log_about(LOG_LVL_INFO, LOG_ABOUT(.listener = l->config->name), "listener %s: %s%s",
+		  l->config->name, addr_format(where, text), more);
+}
+
+static void say_passed(const struct listener *l, const struct binding *b)
+{
+	char name[ADDR_STR_MAX], more[ADDR_STR_MAX + 8];
+
+	(void)snprintf(more, sizeof(more), " (%s)", addr_format(&b->wanted, name));
+	/* The workers' copies of one follow each other, and have the same address. */
+	for (unsigned int i = 0; i < b->n_sockets; i++)
+		if (!i || !addr_equal(&b->sockets[i].bound, &b->sockets[i - 1].bound))
+			say_where(l, &b->sockets[i].bound, more);
+}
+
+static void say(const struct listener *l)
+{
+	for (size_t i = 0; i < l->config->n_binds; i++) {
+		const struct binding *b = l->bindings[i];
+
+		if (addr_is_passed(&b->wanted))
+			say_passed(l, b);
+		else
+			say_where(l, &b->bound, families(b));
+	}
 }
 
 void bindings_say(const struct setup *s)
 {
 	for (size_t i = 0; i < s->n_listeners; i++)
 		say(&s->listeners[i]);
+}
+
+void bindings_say_copied(const struct setup *s)
+{
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		const char *name = s->listeners[i].config->name;
+
+		if (s->listeners[i].foreign)
+			log_about(LOG_LVL_WARNING, LOG_ABOUT(.listener = name),
+				  "listener %s: its clients are copied (foreign): a socket of it "
+				  "was made "
+				  "in another cgroup, where the kernel engine does not reach them",
+				  name);
+	}
 }
 
 bool binding_is_current(const struct binding *b)
@@ -402,7 +235,7 @@ static void free_unowned(struct link *link, struct setup *s)
 
 		for (size_t j = 0; j < l->config->n_binds; j++) {
 			if (l->bindings[j] && !l->bindings[j]->newest)
-				give_back(link, l->bindings[j]);
+				binding_give_back(link, l->bindings[j]);
 			l->bindings[j] = NULL;
 		}
 	}
@@ -425,7 +258,7 @@ void bindings_undo(struct link *link, struct setup *s)
 static void update(const struct binding *b, const struct listener *l)
 {
 	const struct tcp_keepalive *k = &l->config->tcp_keepalive;
-	bool tcp = b->bound.sa.sa_family != AF_UNIX, asks = conn_wants_keepalive(k, l->silence);
+	bool asks = conn_wants_keepalive(k, l->silence);
 	int err = 0;
 
 	for (unsigned int i = 0; i < b->n_sockets; i++) {
@@ -433,9 +266,9 @@ static void update(const struct binding *b, const struct listener *l)
 
 		if (listen(fd, (int)l->config->backlog) < 0)
 			err = -errno;
-		if (!tcp)
+		if (b->sockets[i].bound.sa.sa_family == AF_UNIX)
 			continue;
-		if (is_asked_first(l))
+		if (binding_is_asked_first(l))
 			conn_ack_with_answer(fd);
 		else
 			conn_ack_at_once(fd);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The addresses of listeners: each is bound once a worker (SO_REUSEPORT), unix sockets once for
- * all. The sockets are the parent's, which gives them to one worker process after the other: there
- * may be more of an address than worker threads now, and each of them is somebody's. One that is
- * bound stays so over reloads for as long as some listener has it, whatever that is called: a
- * binding is the newest setup's. All of this is the main thread's.
+ * all; those that the service manager passes are as many as it says. The sockets are the parent's,
+ * which gives them to one worker process after the other: there may be more of an address than
+ * worker threads now, and each of them is somebody's. One that is bound stays so over reloads for
+ * as long as some listener has it, whatever that is called: a binding is the newest setup's. All of
+ * this is the main thread's.
  */
 #pragma once
 
@@ -31,6 +32,7 @@ struct listen_socket {
 	struct worker *worker;
 	struct event *event;
 	struct timer retry; /* while accepting is paused */
+	struct addr bound;  /* with the port that the kernel chose */
 	int fd;             /* -1: closed */
 	bool begun;         /* the worker has it */
 	bool paused;
@@ -39,11 +41,13 @@ struct listen_socket {
 struct binding {
 	char name[BIND_NAME_MAX]; /* what the parent knows it by */
 	struct addr wanted;       /* as the file has it */
-	struct addr bound;        /* with the port that the kernel chose */
+	struct addr bound;        /* the same of its sockets; as wanted if they have several */
 	struct unix_file file;
 	bool ipv6_only;
-	bool old;   /* another process has accepted here: it is made ready by bindings_serve() */
-	bool taken; /* by the setup that is being made */
+	bool old;      /* another process has accepted here: it is made ready by bindings_serve() */
+	bool outlives; /* its sockets go on listening when the daemon ends: others have them, too */
+	bool foreign;  /* some were made in another cgroup, so the listener's clients are copied */
+	bool taken;    /* by the setup that is being made */
 	const struct listener *newest; /* of the newest setup, that has it; NULL: none */
 	unsigned int n_sockets;
 	struct listen_socket sockets[]; /* the nth is of the worker n modulo their number */
@@ -78,6 +82,8 @@ void bindings_retire(struct link *link, struct setup *was);
  * more at the setup's addresses. 0, or a negative errno, each mistake being a line in by->errors:
  * some of the sockets are of no use then. */
 int bindings_serve(const struct binder *by, struct setup *s);
+/* Whether somebody else has some of the setup's sockets, too. */
+bool bindings_outlive(const struct setup *s);
 /* See daemon_disown(). */
 bool bindings_disown(const struct binder *by, struct setup *s);
 /* Closes all of the newest; the workers must not run. */
@@ -85,6 +91,8 @@ void bindings_close(struct setup *s);
 
 /* Tells the log where the newest setup's listeners are. */
 void bindings_say(const struct setup *s);
+/* And whose clients are copied, though there is a kernel engine. */
+void bindings_say_copied(const struct setup *s);
 
 /* Whether the newest setup has it. By a worker, too, while it adopts that. */
 bool binding_is_current(const struct binding *b);

@@ -26,6 +26,7 @@ struct conn {
 	uint8_t refused; /* so often epoll has refused what it is to watch now: see loop_watch() */
 	enum side side : 8;
 	bool tcp;        /* not a unix socket */
+	bool foreign;    /* accepted at a socket of another cgroup: sockops is not called for it */
 	bool readable;   /* edge-triggered: true until a read finds nothing */
 	bool writable;   /* true until a write finds no room */
 	bool fin_seen;   /* EPOLLRDHUP: the peer will send no more */

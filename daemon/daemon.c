@@ -172,7 +172,7 @@ bool daemon_disown(struct daemon *d)
 
 bool daemon_is_ending(const struct daemon *d)
 {
-	return d->drain_due_ns || atomic_load(&d->draining);
+	return d->drain_due_ns || d->handing_over || atomic_load(&d->draining);
 }
 
 uint64_t daemon_drain_ns(const struct config *c)

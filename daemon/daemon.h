@@ -84,7 +84,7 @@ int daemon_serve(struct daemon *d);
  * connect from now on are another process's. Whether any had such a mark.
  */
 bool daemon_disown(struct daemon *d);
-/* It was told to end, whether it drains already or will. Main thread only. */
+/* It was told to end or to make way, whether it drains already or will. Main thread only. */
 bool daemon_is_ending(const struct daemon *d);
 /* How long it takes at most from there on, in ns, with this configuration. */
 uint64_t daemon_drain_ns(const struct config *c);

@@ -227,7 +227,8 @@ static struct addr reachable(const struct addr *bound, int family)
 }
 
 /* The first address of that family that the listener has. One that is good for a link alone is
- * none: a program cannot say which link. */
+ * none: a program cannot say which link. Nor is one of a passed socket, which is not the file's to
+ * know (config/intercepts.c). */
 static bool find_address(const struct listener *l, int family, struct addr *ret)
 {
 	for (size_t i = 0; i < l->config->n_binds; i++) {
@@ -235,7 +236,8 @@ static bool find_address(const struct listener *l, int family, struct addr *ret)
 		bool both = b->bound.sa.sa_family == AF_INET6 && !b->ipv6_only &&
 			    IN6_IS_ADDR_UNSPECIFIED(&b->bound.in6.sin6_addr);
 
-		if ((b->bound.sa.sa_family != family && !(both && family == AF_INET)) ||
+		if (addr_is_passed(&b->wanted) ||
+		    (b->bound.sa.sa_family != family && !(both && family == AF_INET)) ||
 		    (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&b->bound.in6.sin6_addr)))
 			continue;
 		*ret = reachable(&b->bound, family);

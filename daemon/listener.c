@@ -125,5 +125,5 @@ void listener_session_ended(struct listener *l)
 
 bool listener_bypasses(const struct listener *l)
 {
-	return l->config->local_bypass != LOCAL_BYPASS_NO;
+	return l->config->local_bypass != LOCAL_BYPASS_NO && !l->foreign;
 }

@@ -46,6 +46,7 @@ struct listener {
 	struct routes *routes;
 	bool tunnels_h2;           /* HTTP/2 is forwarded, not refused */
 	bool asks_destination;     /* some route looks at where clients wanted to go */
+	bool foreign;              /* some of its sockets are another's; set with the bindings */
 	bool intercepts;           /* connects of other programs come here; set by the setup */
 	struct binding **bindings; /* n_binds: where its clients connect to; binding.h fills them
 				      in, and they may be gone when the setup is not the newest */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "binding.h"
 #include "config/config.h"
 #include "interception.h"
 #include "log.h"
@@ -95,15 +96,37 @@ static void begin_drain(struct run *r)
 	drain_workers(r);
 }
 
+/* For what a processor is in the midst of: a connection that was made with the marks of this
+ * process is in the queue then. */
+static const struct timeval handover_pause = {.tv_usec = 10000};
+
+/* What is not marked any more belongs to the process that accepts it. Whether obey_handover() is
+ * called in a moment; if not there is no need to wait for it. */
+static bool hand_over(struct run *r)
+{
+	r->daemon.handing_over = true;
+	/* Its place is reserved, too. */
+	return daemon_disown(&r->daemon) && evtimer_add(r->handover, &handover_pause) == 0;
+}
+
+/* No further file and no further client. Who has the sockets after this process, if somebody has,
+ * accepts what is not marked as its own. */
+static void stop_accepting(struct run *r)
+{
+	r->ending = bindings_outlive(r->daemon.setup) && hand_over(r);
+	if (!r->ending)
+		begin_drain(r);
+}
+
 void obey_delay(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct run *r = arg;
 
-	/* Another worker process has taken over, or the parent is gone. */
-	if (atomic_load(&r->daemon.draining))
+	/* Another worker process takes over, or the parent is gone. */
+	if (r->daemon.handing_over || atomic_load(&r->daemon.draining))
 		return;
 	log_info("drain_delay is over: draining %u sessions", slots_used(&r->daemon.slots));
-	begin_drain(r);
+	stop_accepting(r);
 }
 
 /* Everything goes on as it is, but /readyz says what is to come, and no file is read again. */
@@ -124,7 +147,7 @@ static void end_delay(struct run *r, int sig)
 {
 	(void)event_del(r->delay); /* takes no memory */
 	log_info("signal %d again: draining %u sessions", sig, slots_used(&r->daemon.slots));
-	begin_drain(r);
+	stop_accepting(r);
 }
 
 /* The first: after drain_delay the sessions may end. The next: the delay is over, then the end.
@@ -137,6 +160,9 @@ static void terminate(struct run *r, int sig)
 		r->retiring = false; /* what the first one asks for is under way */
 		return;
 	}
+	/* Then what is in the queue with our marks has had its moment. */
+	if (r->ending && !atomic_load(&r->daemon.draining))
+		obey_handover(-1, 0, r);
 	if (atomic_load(&r->daemon.draining)) {
 		r->hurried = true;
 		log_warn("signal %d again: ending %u sessions at once", sig,
@@ -150,15 +176,11 @@ static void terminate(struct run *r, int sig)
 		begin_delay(r, sig);
 	} else {
 		log_info("signal %d: draining %u sessions", sig, slots_used(&r->daemon.slots));
-		begin_drain(r);
+		stop_accepting(r);
 	}
 }
 
 /* ---- another process serves ------------------------------------------------------------- */
-
-/* For what a processor is in the midst of: a connection that was made with the marks of this
- * process is in the queue then. */
-static const struct timeval handover_pause = {.tv_usec = 10000};
 
 /* Home again: all workers have stopped accepting, each before it read this letter. */
 static void on_retired(void *owner, void *arg _unused_)
@@ -183,6 +205,8 @@ void obey_handover(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct run *r = arg;
 
+	if (atomic_load(&r->daemon.draining))
+		return; /* a second signal was faster */
 	atomic_store(&r->accepting, r->daemon.n_workers);
 	begin_drain(r);
 	for (unsigned int i = 0; i < r->daemon.n_workers; i++) {
@@ -192,19 +216,16 @@ void obey_handover(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	}
 }
 
-/* What is not marked any more belongs to the process that accepts it. */
 static void retire(struct run *r)
 {
 	if (atomic_load(&r->daemon.draining))
 		return;
 	log_info("another worker is ready: draining %u sessions", slots_used(&r->daemon.slots));
 	r->retiring = true;
-	r->daemon.handing_over = true;
 	interception_retire(r->daemon.interception);
 	oneshot_stop(control_server(r->commands.control));
 	oneshot_stop(status_server(r->status));
-	/* Its place is reserved, too. */
-	if (!daemon_disown(&r->daemon) || evtimer_add(r->handover, &handover_pause) < 0)
+	if (!hand_over(r))
 		obey_handover(-1, 0, r);
 }
 

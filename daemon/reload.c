@@ -146,6 +146,8 @@ static void commit(struct reload *r, struct setup *s)
 	reload_say_warnings(c);
 	setup_commit(s, d->setup);
 	bindings_commit(s, d->setup);
+	if (d->maps)
+		bindings_say_copied(s);
 	d->retiring = d->setup;
 	d->setup = s;
 	d->config = c;

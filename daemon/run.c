@@ -282,6 +282,8 @@ static void say_ready(struct run *r)
 	char text[ADDR_STR_MAX];
 
 	bindings_say(r->daemon.setup);
+	if (doctor->kernel)
+		bindings_say_copied(r->daemon.setup);
 	interception_aim(r->daemon.interception, r->daemon.setup);
 	/* From here on, beside those of the worker before it: its sockets listen, and who is in
 	 * their queues is accepted by that one or by this. */

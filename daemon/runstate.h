@@ -48,6 +48,7 @@ struct run {
 	bool orphan;               /* the parent is gone */
 	bool failed;               /* it was told to serve, and cannot */
 	bool hurried;              /* sessions were told to end at once */
+	bool ending;               /* a signal ends it, and its sockets outlive it */
 	bool retiring;             /* draining because another process serves */
 	bool log_later;            /* the access log is opened after privileges were dropped */
 };

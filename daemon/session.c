@@ -226,6 +226,7 @@ bool session_start(struct home *home, struct listener *l, int fd, uint32_t slot,
 	s->client_conn.fd = fd;
 	s->client_conn.peer = *client;
 	s->client_conn.tcp = client->sa.sa_family != AF_UNIX;
+	s->client_conn.foreign = l->foreign;
 	TAILQ_INSERT_TAIL(&home->live, s, link);
 	home->n++;
 	s->timer.fire = on_timeout;

@@ -207,6 +207,25 @@ int unix_file_bind(int fd, const struct addr *a, const struct unix_access *acces
 	return 0;
 }
 
+int unix_file_take(const struct addr *a, dev_t dev, ino_t ino, struct unix_file *ret)
+{
+	_cleanup_close_ int dir = open_directory(a);
+	_cleanup_close_ int pin = -1;
+	struct stat st;
+
+	if (dir < 0)
+		return dir;
+	pin = openat(dir, name_of(a), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (pin < 0 || fstat(pin, &st) < 0)
+		return -errno;
+	if (!S_ISSOCK(st.st_mode) || st.st_dev != dev || st.st_ino != ino)
+		return -ESTALE;
+	*ret = (struct unix_file){.ours = true, .dev = dev, .ino = ino};
+	ret->dir = TAKE_FD(dir);
+	ret->pin = TAKE_FD(pin);
+	return 0;
+}
+
 bool unix_file_is_there(const struct addr *a, const struct unix_file *f)
 {
 	const struct stat bound = {.st_dev = f->dev, .st_ino = f->ino};

@@ -43,6 +43,9 @@ int unix_file_bind(int fd, const struct addr *a, const struct unix_access *acces
 int unix_file_chown(const struct unix_file *f, uid_t uid, gid_t gid);
 /* Gives it the mode and owner, where they are others. 0 or a negative errno. */
 int unix_file_change(const struct unix_file *f, const struct unix_access *want);
+/* Takes hold of the file of a socket that another process has bound, if it is that inode still. 0
+ * or a negative errno. */
+int unix_file_take(const struct addr *a, dev_t dev, ino_t ino, struct unix_file *ret);
 /* Whether the path still leads to it. */
 bool unix_file_is_there(const struct addr *a, const struct unix_file *f);
 /* Closes what is known of it, and lets it be. */

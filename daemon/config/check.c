@@ -195,8 +195,8 @@ static bool overlaps(const struct bound *any, const struct bound *one)
 {
 	const struct addr *a = any->addr, *b = one->addr;
 
-	if (a->sa.sa_family == AF_UNIX || b->sa.sa_family == AF_UNIX ||
-	    addr_port(a) != addr_port(b) || !is_any(a))
+	if (a->sa.sa_family == AF_UNIX || b->sa.sa_family == AF_UNIX || addr_is_passed(a) ||
+	    addr_is_passed(b) || addr_port(a) != addr_port(b) || !is_any(a))
 		return false;
 	if (a->sa.sa_family == b->sa.sa_family)
 		return true;
@@ -209,7 +209,7 @@ static void check_bound(struct config_file *f, const struct bound *all, size_t i
 	const struct addr *a = all[i].addr;
 	char text[ADDR_STR_MAX], other[ADDR_STR_MAX], ref[FILE_REF_MAX];
 
-	if (a->sa.sa_family != AF_UNIX && addr_port(a) == 0)
+	if (a->sa.sa_family != AF_UNIX && !addr_is_passed(a) && addr_port(a) == 0)
 		return;
 
 	for (size_t j = 0; j < i; j++) {

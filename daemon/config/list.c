@@ -23,8 +23,10 @@ static int invalid(struct text *why, const char *text, const char *problem)
 static int parse_bind(const char *text, void *item, struct text *why)
 {
 	const char *problem;
+	int err = addr_means_passed(text) ? addr_parse_passed(text, item, &problem)
+					  : addr_parse(text, item, &problem);
 
-	return addr_parse(text, item, &problem) < 0 ? invalid(why, text, problem) : 0;
+	return err < 0 ? invalid(why, text, problem) : 0;
 }
 
 /* A bare address is given the port of DNS, and a bare IPv6 address its brackets. */

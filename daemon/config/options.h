@@ -139,7 +139,8 @@ OPTION_LIST(SPLICED, include, includes, INCLUDES, "", RELOAD,
        .may_be_empty = true)
 
 OPTION_LIST(LISTENER, bind, binds, BINDS, NULL, RELOAD,
-       "Where to accept clients. Port 0 lets the kernel choose one.",
+       "Where to accept clients. Port 0 lets the kernel choose one. systemd:NAME: at the sockets that "
+       "systemd passes with FileDescriptorName=NAME.",
        .example = "127.0.0.1:8080")
 OPTION(LISTENER, protocol, protocol, ENUM, "tcp", RELOAD,
        "What is read from a client before a server is dialled. tcp: nothing. tls: the ClientHello, "

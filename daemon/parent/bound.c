@@ -32,9 +32,7 @@ static int check_unused(const struct bind_request *r, const char **call)
 	return bind(fd, &r->addr.sa, r->addr.len) < 0 ? -errno : 0;
 }
 
-/* For who intercepts connects: see the header with INTERCEPT_MARK. It takes a privilege, and
- * without any nothing is intercepted. */
-static void mark(int fd)
+void bound_mark(int fd)
 {
 	int priority = (int)INTERCEPT_MARK;
 
@@ -85,7 +83,7 @@ int bound_open(const struct bind_request *r, bool unused, struct bound *ret, con
 	if (fd < 0)
 		return -errno;
 	if (tcp) {
-		mark(fd);
+		bound_mark(fd);
 		err = bind_tcp(fd, r, &b, call);
 	} else {
 		*call = "bind";

@@ -38,5 +38,8 @@ struct bound {
  * and *call is the call that failed.
  */
 int bound_open(const struct bind_request *r, bool unused, struct bound *ret, const char **call);
+/* For who intercepts connects: see the header with INTERCEPT_MARK. It takes a privilege, and
+ * without any nothing is intercepted. */
+void bound_mark(int fd);
 /* Closes it, and removes the file. One with fd -1 is fine. */
 void bound_close(struct bound *b);

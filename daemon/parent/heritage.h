@@ -9,7 +9,7 @@
 struct parent;
 
 /* Of that text. A program that understands another one is not upgraded to. */
-#define HERITAGE_VERSION  2
+#define HERITAGE_VERSION  3
 #define HERITAGE_VARIABLE "SPLICED_HERITAGE"
 
 /* Becomes the program on disk. Returns only if that fails, which is logged: then everything goes on

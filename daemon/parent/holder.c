@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../log.h"
+#include "store.h"
 
 /* The first with that name and, unless it is ANY, that index. */
 #define ANY UINT32_MAX
@@ -92,7 +93,7 @@ static bool is_sound(const struct bind_request *r)
 		return r->addr.len > sizeof(sa_family_t) && r->addr.len <= sizeof(r->addr.un) &&
 		       (!r->addr.un.sun_path[0] || is_path(&r->addr));
 	default:
-		return false;
+		return addr_is_passed(&r->addr);
 	}
 }
 
@@ -114,6 +115,8 @@ static struct held *add(struct holder *h)
 
 static void drop(struct holder *h, size_t i)
 {
+	if (h->items[i].stored)
+		store_remove(&h->items[i]);
 	bound_close(&h->items[i].bound);
 	h->items[i] = h->items[--h->n];
 }
@@ -145,6 +148,7 @@ static int open_new(struct holder *h, const struct bind_request *asked, unsigned
 			      .bound = bound,
 			      .born = generation};
 	memcpy(item->name, r.name, sizeof(item->name));
+	item->stored = !item->stays && store_put(item);
 	*ret = item;
 	return 0;
 }
@@ -159,9 +163,12 @@ static void renew_file(struct held *item)
 		log_warn("%s: its owner and mode stay as they are: %s", item->name, strerror(-err));
 }
 
-/* One that somebody has removed or replaced is none. */
-static bool is_there(const struct held *item)
+/* One that somebody has removed or replaced is none, and one of the store must be what is wanted
+ * now. */
+static bool is_there(const struct held *item, const struct bind_request *r)
 {
+	if (item->returned && !held_fits(item, r))
+		return false;
 	return !item->bound.file.ours || unix_file_is_there(&item->bound.addr, &item->bound.file);
 }
 
@@ -176,7 +183,8 @@ static void want(struct held *item, unsigned int generation)
 		*oldest = generation;
 }
 
-/* Those generations want it no more; if nobody is left it is closed. */
+/* Those generations want it no more; if nobody is left it is closed. But a start that fails leaves
+ * in the service manager's store what it found there, for the next try. */
 static void unwant(struct holder *h, size_t i, unsigned int from, unsigned int to)
 {
 	struct held *item = &h->items[i];
@@ -184,38 +192,91 @@ static void unwant(struct holder *h, size_t i, unsigned int from, unsigned int t
 	for (size_t k = 0; k < ARRAY_SIZE(item->wanted); k++)
 		if (item->wanted[k] >= from && item->wanted[k] <= to)
 			item->wanted[k] = 0;
-	if (!item->wanted[0] && !item->wanted[1])
+	if (!item->wanted[0] && !item->wanted[1] && !item->passed && (h->serving || !item->stored))
 		drop(h, i);
+}
+
+/* The one that was asked for, which is bound if it is not there. 0, or a negative errno and *call.
+ */
+static int get(struct holder *h, const struct bind_request *r, unsigned int generation,
+	       struct held **ret, const char **call)
+{
+	struct held *item = find(h, r->name, r->index);
+
+	/* A worker that is not proven yet has it: that would be a third state. */
+	if (item && item->born > generation) {
+		*call = "an upgrade has it";
+		return -EBUSY;
+	}
+	if (item && !is_there(item, r)) {
+		drop(h, (size_t)(item - h->items));
+		item = NULL;
+	}
+	if (!item)
+		return open_new(h, r, generation, ret, call);
+	item->access = r->access;
+	item->access_by = generation;
+	if (generation == h->serving)
+		renew_file(item);
+	item->returned = false;
+	*ret = item;
+	return 0;
+}
+
+/* Which there are, each name once. */
+static void list_passed(const struct holder *h, char text[MESSAGE_CALL_MAX])
+{
+	size_t used =
+	    (size_t)snprintf(text, MESSAGE_CALL_MAX, "no such socket was passed; passed:");
+	bool any = false;
+
+	for (size_t i = 0; i < h->n && used < MESSAGE_CALL_MAX; i++) {
+		const struct held *item = &h->items[i];
+
+		if (!item->passed || find(h, item->name, ANY) != item)
+			continue;
+		used += (size_t)snprintf(text + used, MESSAGE_CALL_MAX - used, "%s %s",
+					 any ? "," : "", item->name);
+		any = true;
+	}
+	if (!any)
+		(void)snprintf(text + used, MESSAGE_CALL_MAX - used, " none");
+}
+
+/* One of those that were passed. 0, or a negative errno and what is wrong in words. */
+static int get_passed(struct holder *h, const struct bind_request *r, unsigned int generation,
+		      struct held **ret, char why[MESSAGE_CALL_MAX])
+{
+	struct held *item = find(h, r->name, r->index);
+
+	if (!item) {
+		list_passed(h, why);
+		return -ENOENT;
+	}
+	if (!held_is_sound(item, why))
+		return -EINVAL;
+	/* One that serves and reads its file again is before one that is tried and may fail. */
+	if (!item->born || item->born > generation)
+		item->born = generation;
+	*ret = item;
+	return 0;
 }
 
 int holder_hold(struct holder *h, const struct bind_request *r, unsigned int generation,
 		struct message_held *ret)
 {
 	const char *call = "request";
+	char why[MESSAGE_CALL_MAX];
 	struct held *item = NULL;
 	const struct held *first;
 	int err = -EINVAL;
 
 	*ret = (struct message_held){0};
-	if (is_sound(r)) {
-		err = 0;
-		item = find(h, r->name, r->index);
-		/* A worker that is not proven yet has it: that would be a third state. */
-		if (item && item->born > generation) {
-			call = "an upgrade has it";
-			err = -EBUSY;
-		} else if (item && !is_there(item)) {
-			drop(h, (size_t)(item - h->items));
-			item = NULL;
-		}
-		if (item && !err) {
-			item->access = r->access;
-			item->access_by = generation;
-			if (generation == h->serving)
-				renew_file(item);
-		} else if (!err) {
-			err = open_new(h, r, generation, &item, &call);
-		}
+	if (is_sound(r) && addr_is_passed(&r->addr)) {
+		err = get_passed(h, r, generation, &item, why);
+		call = why;
+	} else if (is_sound(r)) {
+		err = get(h, r, generation, &item, &call);
 	}
 	if (err) {
 		ret->error = err;
@@ -230,7 +291,21 @@ int holder_hold(struct holder *h, const struct bind_request *r, unsigned int gen
 	ret->addr = item->bound.addr;
 	ret->n = count(h, r->name);
 	ret->old = first->born != generation;
+	ret->foreign = item->foreign;
+	ret->outlives = item->passed || item->stored;
 	return item->bound.fd;
+}
+
+/* The first worker of this service serves, and some of what was passed is nobody's. */
+static void close_unused(struct holder *h)
+{
+	for (size_t i = h->n; i-- > 0;) {
+		if (!h->items[i].passed || h->items[i].born)
+			continue;
+		log_warn("%s: the socket was passed, and no listener has it: it is closed",
+			 h->items[i].name);
+		drop(h, i);
+	}
 }
 
 void holder_keep(struct holder *h, unsigned int generation)
@@ -241,6 +316,7 @@ void holder_keep(struct holder *h, unsigned int generation)
 			renew_file(&h->items[i]);
 	for (size_t i = h->n; i-- > 0;)
 		unwant(h, i, 0, generation - 1);
+	close_unused(h);
 }
 
 void holder_forget(struct holder *h, unsigned int generation)
@@ -270,8 +346,14 @@ void holder_close_doors(struct holder *h)
 
 void holder_close(struct holder *h)
 {
-	while (h->n)
+	while (h->n) {
+		struct held *item = &h->items[h->n - 1];
+
+		if (item->stored)
+			unix_file_leave(&item->bound.file);
+		item->stored = false;
 		drop(h, h->n - 1);
+	}
 	free(h->items);
 	*h = (struct holder){0};
 }
@@ -286,6 +368,50 @@ void holder_leave(struct holder *h)
 	*h = (struct holder){0};
 }
 
+/* ---- what the service manager passed ---------------------------------------------------- */
+
+int holder_add_passed(struct holder *h, const char *name, int fd)
+{
+	struct held *item = add(h);
+
+	if (!item) {
+		closep_(&fd);
+		return -ENOMEM;
+	}
+	item->passed = item->foreign = true;
+	(void)snprintf(item->name, sizeof(item->name), "%s", name);
+	item->index = count(h, name) - 1;
+	item->bound.fd = fd;
+	held_look(item);
+	return 0;
+}
+
+int holder_add_stored(struct holder *h, const char *name, int fd)
+{
+	struct held *item = add(h), *twin;
+
+	if (!item) {
+		closep_(&fd);
+		return -ENOMEM;
+	}
+	item->bound.fd = fd;
+	item->stored = item->returned = item->foreign = true;
+	if (store_get(item, name) < 0) {
+		/* Of another version, or its file is gone. */
+		store_remove_name(name);
+		closep_(&fd);
+		h->n--;
+		return 0;
+	}
+	twin = find(h, item->name, item->index);
+	if (twin == item)
+		return 0;
+	/* Removing takes both, and one of them is to be there. */
+	drop(h, h->n - 1);
+	twin->stored = store_put(twin);
+	return 0;
+}
+
 /* ---- for the program that this process becomes ------------------------------------------ */
 
 int holder_write(const struct holder *h, FILE *f)
@@ -295,11 +421,13 @@ int holder_write(const struct holder *h, FILE *f)
 		const struct unix_file *file = &item->bound.file;
 
 		if (fprintf(f,
-			    "held fd=%d index=%u stays=%d born=%u wanted=%u,%u file=%d dir=%d "
-			    "pin=%d dev=%" PRIuMAX " ino=%" PRIuMAX " name=%s\n",
-			    item->bound.fd, item->index, item->stays, item->born, item->wanted[0],
-			    item->wanted[1], file->ours, file->dir, file->pin, (uintmax_t)file->dev,
-			    (uintmax_t)file->ino, item->name) < 0)
+			    "held fd=%d index=%u stays=%d passed=%d stored=%d foreign=%d born=%u "
+			    "wanted=%u,%u file=%d dir=%d pin=%d dev=%" PRIuMAX " ino=%" PRIuMAX
+			    " name=%s\n",
+			    item->bound.fd, item->index, item->stays, item->passed, item->stored,
+			    item->foreign, item->born, item->wanted[0], item->wanted[1], file->ours,
+			    file->dir, file->pin, (uintmax_t)file->dev, (uintmax_t)file->ino,
+			    item->name) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -328,19 +456,24 @@ int holder_survive(const struct holder *h, bool survive)
 
 int holder_read(struct holder *h, const char *line)
 {
-	int fd, stays, ours, dir, pin, at = 0;
+	int fd, stays, passed, stored, foreign, ours, dir, pin, at = 0;
 	uintmax_t dev, ino;
 	struct held item = {0}, *place;
 
-	if (sscanf(line,
-		   "held fd=%d index=%u stays=%d born=%u wanted=%u,%u file=%d dir=%d pin=%d "
-		   "dev=%" SCNuMAX " ino=%" SCNuMAX " name=%n",
-		   &fd, &item.index, &stays, &item.born, &item.wanted[0], &item.wanted[1], &ours,
-		   &dir, &pin, &dev, &ino, &at) != 11 ||
+	if (sscanf(
+		line,
+		"held fd=%d index=%u stays=%d passed=%d stored=%d foreign=%d born=%u wanted=%u,%u "
+		"file=%d "
+		"dir=%d pin=%d dev=%" SCNuMAX " ino=%" SCNuMAX " name=%n",
+		&fd, &item.index, &stays, &passed, &stored, &foreign, &item.born, &item.wanted[0],
+		&item.wanted[1], &ours, &dir, &pin, &dev, &ino, &at) != 14 ||
 	    !at || strlen(line + at) >= sizeof(item.name))
 		return -EINVAL;
 	memcpy(item.name, line + at, strlen(line + at) + 1);
 	item.stays = stays;
+	item.passed = passed;
+	item.stored = stored;
+	item.foreign = foreign;
 	item.bound.fd = fd;
 	if (ours)
 		item.bound.file = (struct unix_file){

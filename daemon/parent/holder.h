@@ -7,18 +7,7 @@
 
 #include <stdio.h>
 
-#include "message.h"
-
-struct held {
-	char name[BIND_NAME_MAX];
-	uint32_t index;
-	bool stays, tcp;
-	struct bound bound;
-	struct unix_access access; /* what a generation wants of its file */
-	unsigned int access_by;    /* this one, when it serves; 0: it is so already */
-	unsigned int born;         /* the generation that asked first */
-	unsigned int wanted[2];    /* the newest ones that want it; 0: none */
-};
+#include "held.h"
 
 struct holder {
 	struct held *items;
@@ -32,6 +21,13 @@ struct holder {
  */
 int holder_hold(struct holder *h, const struct bind_request *r, unsigned int generation,
 		struct message_held *ret);
+/*
+ * What the service manager passed when this process was started: a socket with that name in its
+ * unit, or one of the store. The descriptor is the holder's, also when it fails: what is no good as
+ * a passed one is told to who asks for it. 0 or -ENOMEM.
+ */
+int holder_add_passed(struct holder *h, const char *name, int fd);
+int holder_add_stored(struct holder *h, const char *name, int fd);
 /* A generation serves: what only earlier ones wanted is closed. */
 void holder_keep(struct holder *h, unsigned int generation);
 /* A generation came to nothing: what no other one wants is closed. */
@@ -40,6 +36,7 @@ void holder_forget(struct holder *h, unsigned int generation);
 void holder_release(struct holder *h, const char *name, unsigned int generation);
 /* Closes what clients connect to; the files stay till the end. */
 void holder_close_doors(struct holder *h);
+/* What is in the store stays there, with its files: for the next process of this service. */
 void holder_close(struct holder *h);
 /* In a process that was forked off: closes what it has of them, and leaves the files alone. */
 void holder_leave(struct holder *h);

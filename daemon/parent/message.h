@@ -13,8 +13,9 @@
 #include "../log.h"
 #include "bound.h"
 
-#define MESSAGE_VERSION  2
+#define MESSAGE_VERSION  3
 #define MESSAGE_TEXT_MAX 1024
+#define MESSAGE_CALL_MAX 256 /* with the names of passed sockets that there are */
 #define STATUS_MAX       256
 
 enum message_kind {
@@ -42,11 +43,13 @@ enum message_kind {
 };
 
 struct message_held {
-	int32_t error; /* a negative errno */
-	char call[40]; /* the one that failed */
-	uint32_t n;    /* the sockets of this name, this one included */
-	bool old;      /* an earlier worker had sockets of this name: they may be listening */
-	struct addr addr;
+	int32_t error;               /* a negative errno */
+	char call[MESSAGE_CALL_MAX]; /* the one that failed */
+	uint32_t n;                  /* the sockets of this name, this one included */
+	bool old;         /* an earlier worker had sockets of this name: they may be listening */
+	bool outlives;    /* somebody else has it, too: it goes on listening when the daemon ends */
+	bool foreign;     /* another process has made it: perhaps in another cgroup */
+	struct addr addr; /* where it is bound */
 };
 
 struct message_ready {

@@ -9,6 +9,7 @@
 
 #include "../log.h"
 #include "heritage.h"
+#include "passed.h"
 
 /* The canary takes 10 s at most, and reading the largest of files less. */
 #define START_NS (60 * NSEC_PER_SEC)
@@ -204,6 +205,8 @@ int parent_run(char **argv, worker_fn worker, const void *arg)
 	err = set_up(&p, argv);
 	if (!err)
 		err = heritage_take(&p);
+	if (!err)
+		err = passed_take(&p.holder);
 	if (err < 0) {
 		tear_down(&p);
 		return 1;

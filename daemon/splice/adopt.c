@@ -96,6 +96,8 @@ static enum copy_reason first_reason(const struct splice *sp)
 		return COPY_UNAVAILABLE;
 	if (!up->source->tcp || !up->target->tcp)
 		return COPY_UNIX;
+	if (up->source->foreign)
+		return COPY_FOREIGN;
 	return COPY_YOUNG;
 }
 

@@ -26,8 +26,8 @@ bool budget_possible(struct stream *st, uint64_t bytes)
 {
 	return st->splice->by->maps && !st->splice->settings->copy_only &&
 	       splicer_refuses(st->splice->by) == COPY_NONE && st->source->tcp && st->target->tcp &&
-	       !st->source->fin_seen && !st->source->failed && st->why_copy == COPY_NONE &&
-	       is_apart(st, bytes);
+	       !st->source->foreign && !st->target->foreign && !st->source->fin_seen &&
+	       !st->source->failed && st->why_copy == COPY_NONE && is_apart(st, bytes);
 }
 
 int budget_engage(struct stream *st, uint64_t bytes)

@@ -20,11 +20,17 @@ const char *const stream_state_str[_STREAM_STATE_MAX] = {
 };
 
 const char *const copy_reason_str[_COPY_REASON_MAX] = {
-    [COPY_NONE] = "none",         [COPY_YOUNG] = "young",
-    [COPY_CONFIG] = "config",     [COPY_UNAVAILABLE] = "unavailable",
-    [COPY_UNIX] = "unix",         [COPY_HALF_CLOSED] = "half_closed",
-    [COPY_MAP_FULL] = "map_full", [COPY_MEMORY] = "memory",
-    [COPY_UNLOCKED] = "unlocked", [COPY_REFUSED] = "refused",
+    [COPY_NONE] = "none",
+    [COPY_YOUNG] = "young",
+    [COPY_CONFIG] = "config",
+    [COPY_UNAVAILABLE] = "unavailable",
+    [COPY_UNIX] = "unix",
+    [COPY_FOREIGN] = "foreign",
+    [COPY_HALF_CLOSED] = "half_closed",
+    [COPY_MAP_FULL] = "map_full",
+    [COPY_MEMORY] = "memory",
+    [COPY_UNLOCKED] = "unlocked",
+    [COPY_REFUSED] = "refused",
 };
 
 #define TO(state) (1u << STREAM_##state)

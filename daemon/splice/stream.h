@@ -52,6 +52,7 @@ enum copy_reason {
 	COPY_CONFIG,      /* engine = copy */
 	COPY_UNAVAILABLE, /* the kernel engine is off: see `doctor` */
 	COPY_UNIX,        /* one side is a unix socket */
+	COPY_FOREIGN,     /* accepted at a socket of another cgroup: see struct conn */
 	COPY_HALF_CLOSED, /* one side has ended: the kernel would discard what it hands up */
 	COPY_MAP_FULL,    /* no room in a map */
 	COPY_MEMORY,      /* memory_max is near */

@@ -30,6 +30,7 @@ def test_uninstall_leaves_nothing(env):
     make("install", *target)
     found = files(root)
     for path, mode in (("opt/x/sbin/spliced", 0o755), ("opt/x/bin/splicectl", 0o755), (f"opt/x/{UNIT}", 0o644),
+                       ("opt/x/lib/systemd/system/spliced.socket", 0o644),
                        ("opt/etc/spliced/spliced.conf", 0o644), ("opt/x/share/man/man8/spliced.8", 0o644),
                        ("opt/x/lib/sysusers.d/spliced.conf", 0o644),
                        ("opt/x/share/doc/spliced/examples/http.conf", 0o644),
@@ -49,6 +50,17 @@ def test_uninstall_leaves_nothing(env):
     assert "kept: " in make("uninstall", *target)
     assert list(files(root)) == ["opt/etc/spliced/spliced.conf"]
     assert conf.read_text(encoding="ascii") == "[listener mine]\n"
+
+
+@case(engines=(), vm=False)
+def test_systemd_finds_nothing_wrong(env):
+    if not shutil.which("systemd-analyze"):
+        env.skip("systemd-analyze is not installed")
+    for name in ("spliced.service", "spliced.socket"):
+        text = (ROOT / "systemd" / name).read_text(encoding="utf-8")
+        (env.tmp / name).write_text(text.replace("/usr/sbin/spliced", str(env.binary("spliced"))), encoding="utf-8")
+    done = process.run("systemd-analyze", "verify", "--man=no", env.tmp / "spliced.service", env.tmp / "spliced.socket")
+    assert "spliced" not in done.stdout + done.stderr, done
 
 
 def copy_of_sources(place, **modes):

@@ -43,6 +43,7 @@ class Spliced:
         self.log_path = directory / f"{name}.log"
         self.control_path = directory / f"{name}.sock"
         self.prefix, self.environment = list(prefix), environment
+        self.pass_fds = ()                      # descriptors that it inherits
         self.allow_integrity_aborts = False     # for tests that provoke them
         self.may_be_killed = False              # for tests that do that
         self.process = None
@@ -60,7 +61,8 @@ class Spliced:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, self.binary, "-c", str(self.config_path)], stdin=subprocess.DEVNULL,
-                stdout=output or log, stderr=output or log, env=self.environment)
+                stdout=output or log, stderr=output or log, env=self.environment,
+                pass_fds=self.pass_fds)
         wait_until(self._answers, seconds, "splicectl status answers")
         return self
 

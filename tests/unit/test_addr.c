@@ -326,12 +326,39 @@ static void matching_unix(void **state _unused_)
 	assert_false(cidr_match(&c, &none));
 }
 
+static void passed_sockets(void **state _unused_)
+{
+	static const char *const bad[] = {"systemd:", "systemd:a b", "systemd:a:b",
+					  "systemd:spliced-store/1"};
+	char text[200] = "systemd:", buf[ADDR_STR_MAX];
+	const char *why = NULL;
+	struct addr a, b;
+
+	assert_true(addr_means_passed("systemd:web"));
+	assert_false(addr_means_passed("127.0.0.1:80"));
+	assert_int_equal(addr_parse_passed("systemd:web.socket", &a, &why), 0);
+	assert_true(addr_is_passed(&a));
+	assert_false(addr_has_port(&a));
+	assert_string_equal(addr_format(&a, buf), "systemd:web.socket");
+	assert_int_equal(addr_parse_passed("systemd:web", &b, &why), 0);
+	assert_false(addr_equal(&a, &b));
+	assert_true(addr_equal(&a, &a));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(addr_parse_passed(bad[i], &a, &why), -EINVAL);
+	memset(text + 8, 'x', 107);
+	assert_int_equal(addr_parse_passed(text, &a, &why), 0);
+	assert_string_equal(addr_format(&a, buf), text);
+	text[8 + 107] = 'x';
+	assert_int_equal(addr_parse_passed(text, &a, &why), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(addresses_round_trip),
 	    cmocka_unit_test(parsed_fields),
 	    cmocka_unit_test(bad_addresses),
+	    cmocka_unit_test(passed_sockets),
 	    cmocka_unit_test(unix_path_limits),
 	    cmocka_unit_test(peers_without_a_name),
 	    cmocka_unit_test(hostile_unix_names),

@@ -674,11 +674,13 @@ static void bad_strings(void **state _unused_)
 static void bad_lists(void **state _unused_)
 {
 	listener_error("bind = 1.2.3.4", "t.conf:5: bind: \"1.2.3.4\": port is missing; allowed: "
-					 "IPV4:PORT, [IPV6]:PORT, unix:/PATH or unix:@NAME\n");
+					 "IPV4:PORT, [IPV6]:PORT, unix:/PATH, unix:@NAME or "
+					 "systemd:NAME\n");
 	listener_error("bind = localhost:80", "t.conf:5: bind: \"localhost:80\": not a valid IPv4");
 	listener_error("bind = 1.2.3.4:1, ::1:80", "t.conf:5: bind: \"::1:80\": an IPv6 address "
 						   "with a port needs brackets");
-	listener_error("bind = systemd:web", "t.conf:5: bind: \"systemd:web\": not a valid");
+	listener_error("bind = systemd:", "t.conf:5: bind: \"systemd:\": systemd: needs the "
+					  "FileDescriptorName= of a socket; allowed:");
 	listener_error("bind =", "t.conf:5: bind: needs a value");
 	listener_error("bind = 1.2.3.4:1,", "t.conf:5: bind: a value is missing beside a comma");
 	listener_error("allow = 10.0.0.0/8,,::1", "t.conf:5: allow: a value is missing beside a");
@@ -975,7 +977,7 @@ static void missing_options(void **state _unused_)
 	assert_errors(
 	    "[listener l]\n[pool p]\n",
 	    "t.conf:1: [listener l] has no bind; needed: bind = IPV4:PORT, [IPV6]:PORT, "
-	    "unix:/PATH or unix:@NAME\n"
+	    "unix:/PATH, unix:@NAME or systemd:NAME\n"
 	    "t.conf:1: [listener l] has neither pool nor route; needed: pool = POOL, or route = "
 	    "MATCHERS -> POOL\n"
 	    "t.conf:2: [pool p] has no server; needed: server = NAME ADDRESS "

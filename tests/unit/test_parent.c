@@ -12,6 +12,7 @@
 
 #include "../../daemon/parent/child.h"
 #include "../../daemon/parent/holder.h"
+#include "../../daemon/parent/store.h"
 
 static void test_child(void **state _unused_)
 {
@@ -127,12 +128,44 @@ static void test_path_of_another_length(void **state _unused_)
 	holder_close(&h);
 }
 
+/* What the store is told a socket is called tells all of it, and nothing that is not ours is taken.
+ */
+static void test_store_names(void **state _unused_)
+{
+	static const char *const bad[] = {"spliced-store/",           "spliced-store/1",
+					  "spliced-store/1/0.0/",     "spliced-store/65536/0.0/a",
+					  "spliced-store/1/0.0/a%3",  "spliced-store/1/0.0/a%00b",
+					  "spliced-store/1/0.0/a%0Ab"};
+	struct held was = {.index = 17, .bound.fd = -1}, is;
+	char name[STORE_NAME_MAX];
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	(void)snprintf(was.name, sizeof(was.name), "[::1%%2]:80 \\\"only' \xc3\xa4");
+	assert_int_equal(store_name(&was, name), 0);
+	assert_true(store_is_name(name));
+	assert_null(strchr(name, ':'));
+	assert_null(strchr(name, '\\'));
+	is = (struct held){.bound.fd = fd};
+	assert_int_equal(store_get(&is, name), 0);
+	assert_string_equal(is.name, was.name);
+	assert_int_equal(is.index, was.index);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(store_get(&is, bad[i]), -EINVAL);
+	memset(was.name, ':', 100);
+	was.name[100] = '\0';
+	assert_int_equal(store_name(&was, name), -ENAMETOOLONG);
+	assert_int_equal(close(fd), 0);
+	assert_false(store_is_name("web"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_path_of_another_length),
 	    cmocka_unit_test(test_child),
 	    cmocka_unit_test(test_wanted),
+	    cmocka_unit_test(test_store_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,8 +49,9 @@ const KINDS = {
 };
 const WHY_COPIED = {
 	young: 'over before it was worth a hand-over', config: 'engine = copy', unavailable: 'the kernel engine is off',
-	unix: 'a unix socket', half_closed: 'one side had ended', map_full: 'no room in the kernel\u2019s map',
-	memory: 'memory was short', unlocked: 'another sockops program took the callback', refused: 'the kernel refused',
+	unix: 'a unix socket', foreign: 'a socket made in another cgroup', half_closed: 'one side had ended',
+	map_full: 'no room in the kernel\u2019s map', memory: 'memory was short', unlocked: 'another sockops program took the callback',
+	refused: 'the kernel refused',
 };
 
 function showHead({ status, not_ready }) {

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "opening.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bypass/maps.h"
+#include "config/config.h"
+#include "conn.h"
+#include "listener.h"
+#include "parent/link.h"
+#include "privileges.h"
+#include "setup.h"
+
+/* "FILE:LINE: listener NAME: ADDRESS" */
+static void blame(const struct opening *o)
+{
+	const struct listener_config *c = o->listener->config;
+	const struct binding *b = o->binding;
+	char text[ADDR_STR_MAX], from[CONFIG_WHERE_MAX];
+	int place = c->bind_lines ? c->bind_lines[o->bind] : c->where.line;
+
+	(void)fprintf(o->binder->errors, "%s: listener %s: %s",
+		      config_where(o->listener->setup->config, place, from), c->name,
+		      addr_format(addr_is_passed(&b->wanted) ? &b->wanted : &b->bound, text));
+}
+
+static int fail(const struct opening *o, const char *call)
+{
+	int err = -errno;
+	bool bind = strcmp(call, "bind") == 0;
+
+	blame(o);
+	(void)fprintf(o->binder->errors, ": %s: %s%s\n", call, strerror(-err),
+		      bind ? privileges_for_bind(&o->binding->bound, err) : "");
+	return err;
+}
+
+static int set_options(const struct opening *o, const struct listen_socket *s)
+{
+	int fd = s->fd;
+	const struct listener *l = o->listener;
+
+	errno = -conn_listen_options(fd, &s->bound);
+	if (errno)
+		return fail(o, "TCP_NODELAY, SO_OOBINLINE");
+	if (conn_wants_keepalive(&l->config->tcp_keepalive, l->silence)) {
+		errno = -conn_set_keepalive(fd, &l->config->tcp_keepalive);
+		if (errno)
+			return fail(o, "SO_KEEPALIVE");
+	}
+	if (o->binding->foreign)
+		return 0;
+	o->binder->own(o->binder->daemon, fd);
+	if (o->binder->bypass && listener_bypasses(l)) {
+		errno = -bypass_mark_listener(o->binder->bypass, fd);
+		if (errno)
+			return fail(o, "marking it for the bypass");
+	}
+	return 0;
+}
+
+bool binding_is_asked_first(const struct listener *l)
+{
+	return l->config->protocol == PROTOCOL_HTTP || l->config->protocol == PROTOCOL_TLS;
+}
+
+int binding_make_ready(const struct opening *o, const struct listen_socket *s)
+{
+	bool tcp = s->bound.sa.sa_family != AF_UNIX;
+	int err = tcp ? set_options(o, s) : 0;
+
+	if (err)
+		return err;
+	if (listen(s->fd, (int)o->listener->config->backlog) < 0)
+		return fail(o, "listen");
+	if (tcp && binding_is_asked_first(o->listener))
+		conn_ack_with_answer(s->fd);
+	return 0;
+}
+
+/* Its number among those of the listener that are written so. */
+static unsigned int occurrence(const struct opening *o)
+{
+	const struct listener_config *c = o->listener->config;
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < o->bind; i++)
+		n += addr_equal(&c->binds[i], &o->binding->wanted);
+	return n;
+}
+
+/* The port that the kernel chooses is another one for each bind. */
+static void give_name(const struct opening *o, char name[BIND_NAME_MAX])
+{
+	const struct listener_config *c = o->listener->config;
+	const struct addr *a = &o->binding->wanted;
+	char text[ADDR_STR_MAX];
+
+	(void)addr_format(a, text);
+	if (addr_has_port(a) && !addr_port(a))
+		(void)snprintf(name, BIND_NAME_MAX, "%s %u of %s", text, occurrence(o), c->name);
+	else
+		(void)snprintf(name, BIND_NAME_MAX, "%s%s", text,
+			       a->sa.sa_family == AF_INET6 && c->ipv6_only ? " only" : "");
+}
+
+static int request_of(const struct opening *o, struct bind_request *ret)
+{
+	const struct listener_config *c = o->listener->config;
+	const struct addr *a = &o->binding->wanted;
+
+	*ret = (struct bind_request){.addr = *a,
+				     .access = {.mode = c->unix_mode},
+				     .shared = addr_has_port(a),
+				     .ipv6_only = c->ipv6_only};
+	memcpy(ret->name, o->binding->name, sizeof(ret->name));
+	return a->sa.sa_family == AF_UNIX ? privileges_owner(c->unix_user, c->unix_group,
+							     &ret->access.uid, &ret->access.gid)
+					  : 0;
+}
+
+static int fail_to_hold(const struct opening *o, const char *call)
+{
+	if (!addr_is_passed(&o->binding->wanted) || (errno != ENOENT && errno != EINVAL))
+		return fail(o, call);
+	blame(o);
+	(void)fprintf(o->binder->errors, ": %s\n", call);
+	return -errno;
+}
+
+/* Gets one descriptor; the port becomes the one the kernel chose. How many of the name there are:
+ * *ret_n. */
+static int open_socket(const struct opening *o, const struct bind_request *r,
+		       struct listen_socket *s, uint32_t *ret_n)
+{
+	struct binding *b = o->binding;
+	struct message_held held;
+	struct bound bound;
+	const char *call;
+
+	errno = -link_hold(o->binder->link, r, &bound, &held, &call);
+	if (errno)
+		return fail_to_hold(o, call);
+	s->fd = bound.fd;
+	s->bound = bound.addr;
+	b->bound = addr_is_passed(&b->wanted) && held.n > 1 ? b->wanted : bound.addr;
+	b->old |= held.old && !o->binder->serving;
+	b->outlives |= held.outlives;
+	b->foreign |= held.foreign && bound.addr.sa.sa_family != AF_UNIX;
+	*ret_n = held.n;
+	if (bound.file.ours)
+		b->file = bound.file;
+	return b->old ? 0 : binding_make_ready(o, s);
+}
+
+static void binding_free(struct binding *b)
+{
+	for (unsigned int i = 0; i < b->n_sockets; i++)
+		closep_(&b->sockets[i].fd);
+	unix_file_remove(&b->bound, &b->file); /* if it has one */
+	free(b);
+}
+
+/* And has the parent close what it has of it. */
+void binding_give_back(struct link *link, struct binding *b)
+{
+	char name[sizeof(b->name)];
+
+	memcpy(name, b->name, sizeof(name));
+	binding_free(b);
+	link_release(link, name);
+}
+
+/* Room for so many, if there is not. */
+static int grow(struct opening *o, unsigned int n)
+{
+	struct binding *more;
+
+	if (n <= o->binding->n_sockets)
+		return 0;
+	more = realloc(o->binding, sizeof(*more) + n * sizeof(more->sockets[0]));
+	errno = ENOMEM;
+	if (!more)
+		return fail(o, "memory");
+	for (unsigned int i = more->n_sockets; i < n; i++)
+		more->sockets[i] = (struct listen_socket){.fd = -1};
+	more->n_sockets = n;
+	o->binding = more;
+	return 0;
+}
+
+/* As many as there are workers, or as many as there are already: none may be left to itself. */
+static int open_shared(struct opening *o, struct bind_request *r)
+{
+	uint32_t held = 0;
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < o->binding->n_sockets; i++) {
+		r->index = i;
+		err = open_socket(o, r, &o->binding->sockets[i], &held);
+		if (!err)
+			err = grow(o, held);
+	}
+	return err;
+}
+
+/* One socket, or those that were passed: the workers share the queue of each. */
+static int open_copies(struct opening *o, struct bind_request *r)
+{
+	unsigned int workers = o->binder->n_workers;
+	uint32_t n = 1;
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < n; i++) {
+		struct listen_socket *first;
+
+		r->index = i;
+		err = grow(o, (i + 1) * workers);
+		if (err)
+			return err;
+		first = &o->binding->sockets[i * workers];
+		err = open_socket(o, r, first, &n);
+		for (unsigned int k = 1; !err && k < workers; k++) {
+			first[k].bound = first->bound;
+			first[k].fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0);
+			err = first[k].fd < 0 ? fail(o, "fcntl") : 0;
+		}
+	}
+	return err;
+}
+
+/* What is open when it fails is the binding's. */
+static int open_sockets(struct opening *o)
+{
+	struct bind_request r;
+
+	errno = -request_of(o, &r);
+	if (errno)
+		return fail(o, "bind");
+	return r.shared ? open_shared(o, &r) : open_copies(o, &r);
+}
+
+struct binding *binding_new(const struct binder *by, const struct listener *l, size_t bind)
+{
+	struct binding *b = calloc(1, sizeof(*b) + by->n_workers * sizeof(b->sockets[0]));
+	struct opening o = {.binder = by, .listener = l, .bind = bind, .binding = b};
+
+	if (!b) {
+		(void)fprintf(by->errors, "listener %s: %s\n", l->config->name, strerror(ENOMEM));
+		return NULL;
+	}
+	b->wanted = b->bound = l->config->binds[bind];
+	give_name(&o, b->name);
+	b->ipv6_only = l->config->ipv6_only;
+	b->n_sockets = by->n_workers;
+	for (unsigned int i = 0; i < b->n_sockets; i++)
+		b->sockets[i].fd = -1;
+	if (open_sockets(&o) < 0) {
+		binding_give_back(by->link, o.binding);
+		return NULL;
+	}
+	for (unsigned int i = 0; i < o.binding->n_sockets; i++)
+		o.binding->sockets[i].binding = o.binding;
+	return o.binding;
+}
