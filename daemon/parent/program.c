@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../util.h"
@@ -16,14 +18,51 @@
 /* Of a child that could not become the program, as a shell has it. */
 #define EXIT_NO_PROGRAM 127
 
-int program_init(struct program *p, char **argv)
+/* What names a descriptor is another file soon. */
+static bool is_lasting(const char *name)
 {
-	ssize_t n = readlink(SELF, p->path, sizeof(p->path) - 1);
-	struct rlimit all;
+	return name[0] == '/' && strncmp(name, "/dev/fd/", 8) != 0 &&
+	       strncmp(name, "/proc/", 6) != 0 && strlen(name) < PATH_MAX;
+}
 
+static bool leads_here(const char *name)
+{
+	struct stat there, here;
+
+	return stat(name, &there) == 0 && stat(SELF, &here) == 0 && there.st_dev == here.st_dev &&
+	       there.st_ino == here.st_ino;
+}
+
+/*
+ * The whole name by which it was started: a symbolic link in it may lead to a newer version later,
+ * or does already. Where that is not known, as the kernel has it, links resolved. 0 or a negative
+ * errno.
+ */
+static int find_path(const char *argv0, char ret[PATH_MAX])
+{
+	const char *name = (const char *)getauxval(AT_EXECFN); /* as execve() was given it */
+	ssize_t n;
+
+	if (!name || !is_lasting(name))
+		name = argv0 && is_lasting(argv0) && leads_here(argv0) ? argv0 : NULL;
+	if (name) {
+		memcpy(ret, name, strlen(name) + 1);
+		return 0;
+	}
+	n = readlink(SELF, ret, PATH_MAX - 1);
 	if (n < 0)
 		return -errno;
-	p->path[n] = '\0';
+	ret[n] = '\0';
+	return 0;
+}
+
+int program_init(struct program *p, char **argv)
+{
+	int err = find_path(argv[0], p->path);
+	struct rlimit all;
+
+	if (err)
+		return err;
 	p->argv = argv;
 	if (getrlimit(RLIMIT_NOFILE, &p->nofile) < 0)
 		return -errno;

@@ -11,7 +11,7 @@
 
 struct program {
 	char **argv;          /* the caller's */
-	char path[PATH_MAX];  /* where it was, and where a newer one is found */
+	char path[PATH_MAX];  /* by which it was started, and where a newer one is found */
 	struct rlimit nofile; /* as it was given: what a child begins with */
 	/* A worker's whole life, in a process that was forked off this one. The exit code. */
 	int (*work)(int channel, void *arg);

@@ -445,6 +445,26 @@ def test_upgrade(env):
     assert not (env.tmp / "front.sock").exists() and not daemon.control_path.exists()
 
 
+@case(engines=("copy",))
+def test_upgrade_by_a_symbolic_link(env):
+    """The program is what the link leads to then, where another version is."""
+    path, start = own_binary(env)
+    versions = [env.tmp / name for name in ("one", "two", "three")]
+    for version in versions:
+        shutil.copy(env.binary("spliced"), version)
+    path.unlink()
+    path.symlink_to("one")
+    daemon = start(env.backend().address)
+    for generation, version in enumerate(versions[1:], 2):
+        fresh = path.with_suffix(".new")
+        fresh.symlink_to(version.name)
+        fresh.replace(path)
+        daemon.control("upgrade")
+        status = wait_generation(daemon, generation)
+        for pid in (daemon.pid, status["worker_pid"]):
+            wait_until(lambda pid=pid: os.path.samefile(f"/proc/{pid}/exe", version), 10, f"{pid} runs {version}")
+
+
 @case(timeout=120)
 def test_upgrades_under_load(env):
     """Every byte of every session, and no session that is refused or reset."""
