@@ -54,6 +54,17 @@ class Container:
         """Runs a program of it in it, as `kubectl exec` and probes do."""
         return process.run(*self._runc("exec", self.name, *command), check=check)
 
+    @contextlib.contextmanager
+    def running(self, *command):
+        """One that goes on meanwhile, and ends with its input."""
+        client = subprocess.Popen(self._runc("exec", self.name, *command), stdin=subprocess.PIPE,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            client.stdin.close()
+            client.wait(20)
+
     def control(self, *command):
         """The JSON answer of splicectl; None when there is none."""
         done = self.exec("/usr/bin/splicectl", "--json", *command, check=False)
