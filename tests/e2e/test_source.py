@@ -85,7 +85,7 @@ def exchange(sock, size, seed):
     assert read_all(sock) == b""
 
 
-@case(core=True, timeout=90)
+@case(timeout=90)
 def test_servers_see_clients(env):
     """Over three hosts, by IPv4 and IPv6, and every byte."""
     network = routed(env)
