@@ -227,6 +227,7 @@ void log_begin_anew(void)
 		; /* see log.h */
 	replace(&to.access, NULL);
 	replace(&to.messages, NULL);
+	sinks_forget_lost(); /* they are the parent's, which tells them as its own */
 	atomic_store(&max_level, LOG_LVL_INFO);
 	atomic_store(&access_format_now, LOG_FORMAT_TEXT);
 	atomic_store(&access_is_on, false);

@@ -258,6 +258,10 @@ static void serve(struct run *r)
 {
 	struct message m = {.kind = MESSAGE_SERVING};
 
+	if (r->serves) {
+		link_tell(r->link, &m); /* the first answer did not arrive */
+		return;
+	}
 	if (daemon_serve(&r->daemon) < 0) {
 		/* Nobody accepts: another process must. */
 		r->failed = true;
@@ -268,6 +272,7 @@ static void serve(struct run *r)
 	interception_ready(r->daemon.interception, true);
 	oneshot_accept(control_server(r->commands.control));
 	oneshot_accept(status_server(r->status));
+	r->serves = true;
 	link_tell(r->link, &m);
 }
 

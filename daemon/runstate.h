@@ -46,6 +46,7 @@ struct run {
 	struct letter retired;     /* from the last of them */
 	unsigned int beating;      /* workers that have not said that they are alive */
 	bool orphan;               /* the parent is gone */
+	bool serves;               /* it was told to, and does or did */
 	bool failed;               /* it was told to serve, and cannot */
 	bool hurried;              /* sessions were told to end at once */
 	bool ending;               /* a signal ends it, and its sockets outlive it */

@@ -49,12 +49,13 @@ struct sink {
 	pthread_cond_t wake;
 	struct line_queue queue;
 	bool waiting, hurry, stop, reopen;
+	bool first_tells; /* the first line that is queued is one that tells of losses */
 	bool started;
 	pthread_t thread;
 	char *chunk; /* CHUNK_BYTES, the thread's */
 
 	atomic_uint_fast64_t lost;
-	uint64_t told_lost, told_ns;
+	uint64_t told_lost, told_before, told_ns;
 	int reason; /* errno of the last loss; 0: the queue was full */
 	uint64_t stop_at;
 };
@@ -66,11 +67,24 @@ uint64_t sinks_lost(void)
 	return atomic_load(&all_lost);
 }
 
-static void lose(struct sink *s, unsigned int lines, int reason)
+void sinks_forget_lost(void)
 {
+	atomic_store(&all_lost, 0);
+}
+
+/* This thread tells of this sink's losses. The line that does is no loss itself: it is told again,
+ * which would have no end. But in a queue behind others it is a line like them. */
+static _Thread_local const struct sink *telling;
+
+/* False. */
+static bool lose(struct sink *s, unsigned int lines, int reason)
+{
+	if (telling)
+		return false;
 	s->reason = reason;
 	atomic_fetch_add(&s->lost, lines);
 	atomic_fetch_add(&all_lost, lines);
+	return false;
 }
 
 const char *sink_name(const struct sink *s)
@@ -214,8 +228,10 @@ static unsigned int count_lines(const char *data, size_t len)
 	return n;
 }
 
+/* What writes says whether all of it is written. */
+
 /* Whole lines. A line of which a part was written is ended before the next one begins. */
-static void write_stream(struct sink *s, const char *data, size_t len)
+static bool write_stream(struct sink *s, const char *data, size_t len)
 {
 	size_t done = 0;
 
@@ -235,9 +251,9 @@ static void write_stream(struct sink *s, const char *data, size_t len)
 			break;
 	}
 	if (done == len)
-		return;
+		return true;
 	s->torn = s->torn || (done && data[done - 1] != '\n');
-	lose(s, count_lines(data + done, len - done), errno == EAGAIN ? 0 : errno);
+	return lose(s, count_lines(data + done, len - done), errno == EAGAIN ? 0 : errno);
 }
 
 /* 0, or the errno; EAGAIN: there was no room in time. Others that write there may take the room
@@ -261,7 +277,7 @@ static int send_patiently(struct sink *s, const char *data, size_t len)
 
 /* A daemon that was started again may have a new socket; an earlier datagram's error is reported
  * here as well. So once more, with a new connection. */
-static void write_datagram(struct sink *s, const char *data, size_t len)
+static bool write_datagram(struct sink *s, const char *data, size_t len)
 {
 	int err = send_patiently(s, data, len);
 
@@ -274,46 +290,40 @@ static void write_datagram(struct sink *s, const char *data, size_t len)
 			err = send_patiently(s, data, len);
 		}
 	}
-	if (err)
-		lose(s, 1, err == EAGAIN ? 0 : err);
+	return !err || lose(s, 1, err == EAGAIN ? 0 : err);
 }
 
-static void write_syslog(struct sink *s, const char *text, size_t len)
+static bool write_syslog(struct sink *s, const char *text, size_t len)
 {
 	char line[SYSLOGD_LINE_MAX];
 
-	write_datagram(s, line, syslogd_format(&s->place, text, len, line));
+	return write_datagram(s, line, syslogd_format(&s->place, text, len, line));
 }
 
-static void write_one(struct sink *s, const char *line, size_t len)
+static bool write_one(struct sink *s, const char *line, size_t len)
 {
 	switch (s->style) {
 	case SINK_RECORD:
-		write_datagram(s, line, len);
-		break;
+		return write_datagram(s, line, len);
 	case SINK_BARE:
-		write_syslog(s, line, len);
-		break;
+		return write_syslog(s, line, len);
 	default:
-		write_stream(s, line, len);
-		break;
+		return write_stream(s, line, len);
 	}
 }
 
 bool sink_put(struct sink *s, const char *line, size_t len, bool hurry)
 {
-	bool taken = true;
+	bool taken = true, first;
 
 	(void)pthread_mutex_lock(&s->lock);
+	first = !s->queue.used;
 	if (!s->started) {
-		uint64_t lost = atomic_load(&s->lost);
-
-		write_one(s, line, len);
-		taken = atomic_load(&s->lost) == lost;
+		taken = write_one(s, line, len);
 	} else if (!line_queue_put(&s->queue, line, len)) {
-		lose(s, 1, 0);
-		taken = false;
+		taken = lose(s, 1, 0);
 	} else {
+		s->first_tells |= first && telling == s;
 		s->hurry |= hurry;
 		if (s->waiting)
 			(void)pthread_cond_signal(&s->wake);
@@ -327,13 +337,17 @@ bool sink_put(struct sink *s, const char *line, size_t len, bool hurry)
 /* Tells of losses since the last time, wherever the daemon's messages go. */
 static void tell_lost(struct sink *s)
 {
-	uint64_t lost = atomic_load(&s->lost), now = now_ns();
+	uint64_t lost = atomic_load(&s->lost), before = s->told_lost, now = now_ns();
 	int reason = s->reason;
 
-	if (lost == s->told_lost || now - s->told_ns < TOLD_NS)
+	if (lost == before || now - s->told_ns < TOLD_NS)
 		return;
-	if (s->owner->lost(s, lost - s->told_lost, reason))
+	telling = s;
+	if (s->owner->lost(s, lost - before, reason)) {
+		s->told_before = before;
 		s->told_lost = lost;
+	}
+	telling = NULL;
 	s->told_ns = now;
 }
 
@@ -391,18 +405,27 @@ static bool await_work(struct sink *s)
 	return s->queue.used || s->reopen || !s->stop;
 }
 
+static void write_chunk(struct sink *s, size_t len, bool tells)
+{
+	telling = tells ? s : NULL;
+	if (!write_one(s, s->chunk, len) && tells)
+		s->told_lost = s->told_before;
+	telling = NULL;
+}
+
 /* Writes all that is queued. The lock is held, but for the writing. */
 static void write_queued(struct sink *s)
 {
 	while (s->queue.used) {
-		bool single = s->style == SINK_BARE || s->style == SINK_RECORD;
+		bool tells = s->first_tells;
+		bool single = tells || s->style == SINK_BARE || s->style == SINK_RECORD;
 		size_t len;
 
-		s->hurry = false;
+		s->hurry = s->first_tells = false;
 		len = line_queue_take(&s->queue, s->chunk, s->is_regular ? CHUNK_BYTES : PIPE_BUF,
 				      single);
 		(void)pthread_mutex_unlock(&s->lock);
-		write_one(s, s->chunk, len);
+		write_chunk(s, len, tells);
 		tell_lost(s);
 		(void)pthread_mutex_lock(&s->lock);
 	}

@@ -69,3 +69,5 @@ void sink_reopen(struct sink *s);
 
 /* Lines that were lost, of all sinks that there have been. */
 uint64_t sinks_lost(void);
+/* None were: see log_begin_anew(). */
+void sinks_forget_lost(void);

@@ -99,12 +99,18 @@ int child_watch(struct child *c, struct event_base *base, const struct child_eve
 	return !c->event || !c->deadline || event_add(c->event, NULL) < 0 ? -ENOMEM : 0;
 }
 
-void child_tell(struct child *c, struct message *m, int fd)
+int child_send(struct child *c, struct message *m, int fd)
 {
 	int err = c->channel < 0 ? -EPIPE : message_send_surely(c->channel, m, fd);
 
 	if (err && err != -EPIPE) /* that it ends is told anyway */
 		log_error("telling worker %d: %s", (int)c->pid, strerror(-err));
+	return err;
+}
+
+void child_tell(struct child *c, struct message *m, int fd)
+{
+	(void)child_send(c, m, fd);
 }
 
 void child_hear_last(struct child *c)
@@ -136,8 +142,10 @@ void child_set_deadline(struct child *c, uint64_t ns)
 static void end(struct child *c, int sig)
 {
 	c->killed = true;
-	if (kill(c->pid, sig) < 0 && errno != ESRCH)
-		log_error("killing worker %d: %s", (int)c->pid, strerror(errno));
+	if (kill(c->pid, sig) == 0 || errno == ESRCH || c->unkillable)
+		return; /* it is tried again and again, and told of once */
+	c->unkillable = true;
+	log_error("killing worker %d: %s", (int)c->pid, strerror(errno));
 }
 
 void child_abort(struct child *c)

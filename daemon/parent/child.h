@@ -39,8 +39,10 @@ struct child {
 	bool abandoned;      /* nobody waits for it any more */
 	bool killed;         /* by us: what it may have said before is not obeyed */
 	bool accepts;        /* it has said that it does */
+	bool told_again;     /* to serve */
+	bool unkillable;     /* the kernel refuses, which was logged */
 	uint64_t asked_ns;   /* since when it has not said that it is alive; 0: it is not asked */
-	unsigned int missed; /* how often it should have been asked again since */
+	unsigned int missed; /* how often it was due to be asked anew since */
 	int channel;         /* -1: it has closed its end */
 	struct event *event; /* of the channel */
 	struct event *deadline; /* for what it is to do next */
@@ -65,7 +67,9 @@ int child_watch(struct child *c, struct event_base *base, const struct child_eve
 		void *owner);
 /* The only place where its state changes. */
 void child_become(struct child *c, enum child_state state);
-/* Tells it; what fails is logged. */
+/* Tells it. 0 or a negative errno, which is logged but for -EPIPE: it has closed its end. */
+int child_send(struct child *c, struct message *m, int fd);
+/* The same, where nobody can do more about it. */
 void child_tell(struct child *c, struct message *m, int fd);
 /* How it ended, as waitpid() has it. Returns buf. */
 const char *child_how(int status, char buf[64]);

@@ -262,10 +262,16 @@ void link_leave(struct link *l, const char *name, int fd)
 		(void)log_errno(err, "leaving %s with the parent", name);
 }
 
-void link_tell(struct link *l, struct message *m)
+int link_send(struct link *l, struct message *m)
 {
 	int err = message_send_surely(l->fd, m, -1);
 
 	if (err && err != -EPIPE) /* then the loop hears that it is gone */
 		log_error("telling the parent: %s", strerror(-err));
+	return err;
+}
+
+void link_tell(struct link *l, struct message *m)
+{
+	(void)link_send(l, m);
 }

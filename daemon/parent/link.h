@@ -47,7 +47,9 @@ int link_fetch(struct link *l, const char *name);
 /* Leaves a copy of the descriptor with the parent: see deposit.h. What fails is logged; nothing
  * without a parent. */
 void link_leave(struct link *l, const char *name, int fd);
-/* Tells it; what fails is logged. */
+/* Tells it. 0 or a negative errno, which is logged but for -EPIPE: the loop hears of that. */
+int link_send(struct link *l, struct message *m);
+/* The same, where what fails is not told again, or the parent asks again. */
 void link_tell(struct link *l, struct message *m);
 /* What it has said of the family so far. `l` may be NULL. */
 const struct message_facts *link_facts(const struct link *l);

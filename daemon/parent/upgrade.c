@@ -33,6 +33,9 @@ static void log_failure(const struct parent *p, const char *why)
 	(void)snprintf(text, sizeof(text), "%s", why);
 	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
 		log_write_all(LOG_LVL_ERROR, "upgrade: %s", line);
+	/* While the daemon is ending nothing goes on. */
+	if (p->stopping)
+		return;
 	log_error("upgrade: %s", p->upgrade.state == UPGRADE_HANDING
 				     ? "the program that runs goes on, with another worker"
 				     : "nothing is changed");

@@ -13,6 +13,8 @@
 #define RETIRE_NS (1500 * NSEC_PER_MSEC)
 /* For one that is told to serve to say that it does: it has some system calls to make. */
 #define SERVE_NS (10 * NSEC_PER_SEC)
+/* ... once it is told again: all of the daemon may have been stopped, or a message was lost. */
+#define SERVE_AGAIN_NS (5 * NSEC_PER_SEC)
 /* Beyond shutdown_grace. */
 #define DRAIN_NS (10 * NSEC_PER_SEC)
 /* For a process that has closed its end of the channel to be gone. */
@@ -241,10 +243,24 @@ static void on_message(struct child *c, const struct message *m, int *fd)
 	}
 }
 
+/* One that does answers that it does. */
+static void serve_again(struct child *c)
+{
+	struct message m = {.kind = MESSAGE_SERVE};
+
+	c->told_again = true;
+	child_set_deadline(c, SERVE_AGAIN_NS);
+	child_tell(c, &m, -1);
+}
+
 static void on_late(struct child *c)
 {
 	struct parent *p = c->owner;
 
+	if (c->state == CHILD_SERVING && !c->told_again && !c->killed) {
+		serve_again(c);
+		return;
+	}
 	switch (c->state) {
 	case CHILD_RETIRING:
 		log_warn("worker %d does not stop accepting: not waiting for it", (int)c->pid);
@@ -255,8 +271,9 @@ static void on_late(struct child *c)
 			       (unsigned long long)(p->start_ns / NSEC_PER_SEC));
 		break;
 	default:
-		log_warn("worker %d (%s) takes too long: killing it", (int)c->pid,
-			 child_state_str[c->state]);
+		if (!c->killed)
+			log_warn("worker %d (%s) takes too long: killing it", (int)c->pid,
+				 child_state_str[c->state]);
 	}
 	child_kill(c);
 	child_set_deadline(c, END_NS); /* and again, should that be necessary */
@@ -276,13 +293,29 @@ int workers_watch(struct parent *p, struct child *c)
 	return err;
 }
 
+/* False: no memory for the question, which says nothing of the worker. One whose channel is full
+ * or closed is asked, and does not answer. */
+static bool ask(struct parent *p, struct child *c)
+{
+	struct message m = {.kind = MESSAGE_BEAT};
+	int err = child_send(c, &m, -1);
+
+	if (err != -ENOMEM && err != -ENOBUFS)
+		return true;
+	manager_feed(&p->manager);
+	return false;
+}
+
 /*
- * One of its threads does not turn. Counted is how often this process was at work meanwhile: when
- * all of the daemon was stopped (a frozen container) the worker has its time yet. SIGABRT first,
- * for a core. The manager's watchdog is fed once: it ends all if that does not help.
+ * One of its threads does not turn, or a message was lost, so it is asked once more. Counted is how
+ * often this process was at work meanwhile: when all of the daemon was stopped (a frozen container)
+ * the worker has its time yet. SIGABRT first, for a core. The manager's watchdog is fed once: it
+ * ends all if that does not help.
  */
 static void miss(struct parent *p, struct child *c)
 {
+	if (c->missed == 0 && !ask(p, c))
+		return;
 	c->missed++;
 	if (c->missed == MISSED_ABORT) {
 		log_error("worker %d (generation %u) hangs: one of its threads has not turned for "
@@ -299,17 +332,15 @@ static void miss(struct parent *p, struct child *c)
 /* While nobody serves, how long that may take is watched here, and so is the end. */
 void workers_beat(struct parent *p)
 {
-	struct message m = {.kind = MESSAGE_BEAT};
 	struct child *c = p->serving;
 
 	if (!c || p->stopping) {
 		manager_feed(&p->manager);
 	} else if (c->asked_ns) {
 		miss(p, c);
-	} else {
+	} else if (ask(p, c)) {
 		c->asked_ns = now_ns();
 		c->missed = 0;
-		child_tell(c, &m, -1);
 	}
 }
 

@@ -260,6 +260,7 @@ static void cmd_upgrade(struct control_request *req, int argc _unused_, char **a
 {
 	struct message m = {.kind = MESSAGE_UPGRADE};
 	struct commands *c = arg;
+	int err;
 
 	if (!c->daemon->link) {
 		control_reply_error(req, "there is no parent process");
@@ -269,8 +270,11 @@ static void cmd_upgrade(struct control_request *req, int argc _unused_, char **a
 		control_reply_error(req, "an upgrade is under way already");
 		return;
 	}
-	c->upgrade = req;
-	link_tell(c->daemon->link, &m);
+	err = link_send(c->daemon->link, &m);
+	if (err)
+		control_reply_error(req, "telling the parent: %s", strerror(-err));
+	else
+		c->upgrade = req; /* answered by commands_upgraded() */
 }
 
 void commands_upgraded(struct commands *c, const struct message_upgraded *u)

@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import threading
 import time
 
 from lib import case, connect, process, read_exactly, wait_until
+from lib.shortage import Shortage
 from lib.wait import stays
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
@@ -224,11 +226,38 @@ def test_a_worker_that_does_not_heed_sigabrt(env):
 def test_a_daemon_that_was_stopped(env):
     """As a frozen container: its worker has not hung, the parent was not there to be answered."""
     manager = Manager(env)
-    daemon = with_watchdog(env, manager)
+    beat = 0.7
+    daemon = with_watchdog(env, manager, int(4_000_000 * beat))
+    worker = daemon.worker_pid
+    # It is asked in the midst of this, and once only.
+    fed(manager, 1)
+    os.kill(worker, signal.SIGSTOP)
+    stays(lambda: True, 1.5 * beat, "it is asked")
     daemon.signal(signal.SIGSTOP)
-    starves(manager, 1)
+    stays(lambda: True, 4.2 * beat, "the watchdog's time")
+    # The parent has its timer's event before it can have the answer.
     daemon.signal(signal.SIGCONT)
-    fed(manager, 6)
+    stays(lambda: True, 0.3 * beat, "the parent finds no answer")
+    os.kill(worker, signal.SIGCONT)
+    fed(manager, 3)
+    assert daemon.status()["generation"] == 1
+
+
+@case(engines=("copy",))
+def test_a_question_that_is_lost(env):
+    """A worker that was not asked has not hung."""
+    if env.sanitized:
+        env.skip("a sanitizer has its own malloc()")
+    shortage, manager = Shortage(env), Manager(env)
+    daemon = start(env, manager, environment={"WATCHDOG_USEC": "1200000",
+                                              **shortage.environment()})
+    fed(manager)
+    with connect(daemon.address()) as client:
+        echo(client)
+        shortage.fail("sendmsg", times=1, error=errno.EPERM)
+        wait_until(lambda: shortage.failures("sendmsg"), 5, "it is lost")
+        fed(manager, 3)
+        echo(client)
     assert daemon.status()["generation"] == 1
 
 

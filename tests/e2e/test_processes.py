@@ -572,6 +572,14 @@ def fill(pipe):
         os.close(own)
 
 
+def stays_still(number, seconds):
+    """It does not change for so long."""
+    was, over = number(), Deadline(seconds)
+    while number() == was and not over.passed():
+        time.sleep(0.05)
+    return number() == was
+
+
 @case(engines=("copy",))
 def test_lines_that_the_parent_loses(env):
     """They are told and counted, also by the program after it."""
@@ -582,7 +590,11 @@ def test_lines_that_the_parent_loses(env):
     daemon.write_config("[spliced]\nengine = fast\n")
     fill(write_end)
     assert upgrade(daemon, check=False).returncode == 1
-    lost = wait_until(lambda: daemon.stats()["log_lost"], 5, "they are counted")
+
+    def lost_so_far():
+        return daemon.stats()["log_lost"]
+    wait_until(lambda: lost_so_far() >= 3, 5, "they are counted")
+    lost = lost_so_far()
     said = []
 
     def read():
@@ -592,14 +604,35 @@ def test_lines_that_the_parent_loses(env):
     with selectors.DefaultSelector() as selector:
         selector.register(read_end, selectors.EVENT_READ)
         told = wait_until(lambda: selector.select(0.1) and read(), 10, "they are told")
-    assert lost >= 3 and int(told[1]) == lost, (lost, told[0])
+    assert int(told[1]) == lost, (lost, told[0])
     daemon.write_config(text)
+    kill_worker(daemon)
+    wait_generation(daemon, 2)
+    assert lost_so_far() == lost
     assert daemon.control("upgrade")["upgraded"] is True
     kill_worker(daemon)
-    wait_generation(daemon, 3)
-    assert daemon.stats()["log_lost"] == lost
+    wait_generation(daemon, 4)
+    assert lost_so_far() == lost
+    # Nobody will read what is lost now, nor that it is.
     os.close(read_end)
     os.close(write_end)
+    kill_worker(daemon)
+    wait_generation(daemon, 5)
+    wait_until(lambda: lost_so_far() > lost, 5, "they are counted")
+    wait_until(lambda: stays_still(lost_so_far, 2.5), 12, "telling it in vain is no loss")
+
+
+@case(engines=("copy",))
+def test_an_upgrade_that_the_parent_is_not_told_of(env):
+    daemon, shortage = short_of(env, env.backend().address)
+    client = open_session(env, daemon.address())
+    shortage.fail("sendmsg", times=1, error=errno.EPERM)
+    done = upgrade(daemon, check=False)
+    assert done.returncode == 1, done
+    assert "telling the parent: Operation not permitted" in done.stderr, done
+    echo(client)
+    upgrade(daemon)
+    assert wait_generation(daemon, 2)["worker_deaths"] == 0
 
 
 @case(engines=("copy",))
