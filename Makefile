@@ -61,8 +61,8 @@ FUZZ_BIN   := $(patsubst %.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
 TOOLS      := $(BUILD)/tests/spliced-load $(BUILD)/tests/spliced-bench $(BUILD)/tests/shortage.so $(PEER_BIN)
 PROGRAMS   := $(BUILD)/spliced $(BUILD)/splicectl
 
-.PHONY: all tests fuzzers help deps check-deps run check fuzz bench bench-reload bench-scrape vmcheck \
-	install uninstall dist deb image image-root clean format lint docs FORCE
+.PHONY: all tests fuzzers help deps check-deps run check fuzz bench bench-reload bench-scrape bench-upgrade bench-start \
+	vmcheck install uninstall dist deb image image-root clean format lint docs FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -74,7 +74,7 @@ fuzzers: $(FUZZ_BIN)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'fuzzers bench bench-reload bench-scrape docs install uninstall dist clean format lint'
+	@echo 'fuzzers bench bench-reload bench-scrape bench-upgrade bench-start docs install uninstall dist clean format lint'
 
 # ---- what is needed -------------------------------------------------------------------------
 
@@ -221,8 +221,8 @@ bench: check-deps
 	@$(MAKE) --no-print-directory tests
 	@./tests/bench/bench $(ARGS)
 
-# What a reload of a large file, and a scrape of many series, cost.
-bench-reload bench-scrape: tests
+# What a reload of a large file, a scrape of many series, an upgrade beside many sessions, and a start cost.
+bench-reload bench-scrape bench-upgrade bench-start: tests
 	@./tests/bench/operate $(@:bench-%=%) --build $(BUILD) $(ARGS)
 
 vmcheck: check-deps
