@@ -29,6 +29,10 @@ class Clients:
         return self
 
     def __exit__(self, *_):
+        self.end()
+
+    def end(self):
+        """They stop; what they have seen is there."""
         self.stop.set()
         for thread in self.threads:
             thread.join()

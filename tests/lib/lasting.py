@@ -19,14 +19,21 @@ class Wrk:
              str(int(programs.scaled(60))), *map(str, options),
              f"http://{address}/"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def check(self):
-        """How many requests it made."""
+    def errors(self):
+        """(how many requests it made, {kind: number} of errors: connect, read, write, timeout)"""
         self.process.send_signal(signal.SIGINT)
         said = self.process.communicate(timeout=programs.scaled(20))[0]
         match = re.search(r"^\s+(\d+) requests in", said, re.MULTILINE)
-        assert match and int(match[1]) > 0, said
-        assert "Socket errors" not in said and "Non-2xx" not in said, said
-        return int(match[1])
+        assert match and int(match[1]) > 0 and "Non-2xx" not in said, said
+        errors = re.search(r"Socket errors: (.*)", said)
+        words = re.findall(r"(\w+) (\d+)", errors[1]) if errors else []
+        return int(match[1]), {kind: int(number) for kind, number in words if int(number)}
+
+    def check(self):
+        """How many requests it made."""
+        requests, errors = self.errors()
+        assert not errors, errors
+        return requests
 
     def close(self):
         self.process.kill()
