@@ -319,6 +319,7 @@ image: deps
 
 # What conf/container/Containerfile makes an image of.
 image-root: deb
+	@rm -f build/image/done
 	$(Q)./$(IMAGE) --root-only --package build/deb/spliced_*.deb build/image
 
 build/image/done: build/deb/done $(addprefix conf/container/,image debtree.py runc.json seccomp.json)

@@ -28,14 +28,18 @@ def ask(*command, seconds=60):
     return done.stdout
 
 
-def source(suite=SUITE):
-    """The line of sources.list: the mirror that this machine's own Debian comes from."""
+def sources(suite=SUITE):
+    """The lines of sources.list: the mirror that this machine's own Debian comes from, and that of its
+    security updates where it has one."""
+    found = {}
     for line in ask("apt-get", "indextargets", "--format", "$(CODENAME) $(COMPONENT) $(SITE)",
                     "Created-By: Packages").splitlines():
         codename, component, site = line.split(maxsplit=2)
-        if (codename, component) == (suite, "main"):
-            return f"deb {site} {suite} main"
-    raise Failure(f"apt knows no mirror of {suite}")
+        if codename in (suite, f"{suite}-security") and component == "main":
+            found.setdefault(codename, f"deb {site} {codename} main")
+    if suite not in found:
+        raise Failure(f"apt knows no mirror of {suite}")
+    return [found[codename] for codename in sorted(found)]
 
 
 def proxies():
@@ -51,4 +55,4 @@ def unpack(root, packages, variant, suite=SUITE):
     if not program:
         raise Failure("mmdebstrap is not installed")
     ask(program, "--quiet", f"--variant={variant}", "--mode=root", f"--include={','.join(packages)}", *proxies(),
-        suite, root, source(suite), seconds=SECONDS)
+        suite, root, *sources(suite), seconds=SECONDS)

@@ -11,7 +11,7 @@
 #include "message.h"
 
 /* The most that all of them may leave together. */
-#define DEPOSITS_MAX 512
+#define DEPOSITS_MAX 4096
 
 struct deposit {
 	char name[BIND_NAME_MAX];
