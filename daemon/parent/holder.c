@@ -183,8 +183,14 @@ static void want(struct held *item, unsigned int generation)
 		*oldest = generation;
 }
 
-/* Those generations want it no more; if nobody is left it is closed. But a start that fails leaves
- * in the service manager's store what it found there, for the next try. */
+/* Whether it was in the service manager's store when this daemon was started, which has not come to
+ * serve: a start that fails leaves that there for the next try, and nothing that is its own. */
+static bool is_found(const struct holder *h, const struct held *item)
+{
+	return !h->serving && item->stored && item->foreign;
+}
+
+/* Those generations want it no more; if nobody is left it is closed. */
 static void unwant(struct holder *h, size_t i, unsigned int from, unsigned int to)
 {
 	struct held *item = &h->items[i];
@@ -192,7 +198,7 @@ static void unwant(struct holder *h, size_t i, unsigned int from, unsigned int t
 	for (size_t k = 0; k < ARRAY_SIZE(item->wanted); k++)
 		if (item->wanted[k] >= from && item->wanted[k] <= to)
 			item->wanted[k] = 0;
-	if (!item->wanted[0] && !item->wanted[1] && !item->passed && (h->serving || !item->stored))
+	if (!item->wanted[0] && !item->wanted[1] && !item->passed && !is_found(h, item))
 		drop(h, i);
 }
 
@@ -349,9 +355,11 @@ void holder_close(struct holder *h)
 	while (h->n) {
 		struct held *item = &h->items[h->n - 1];
 
-		if (item->stored)
+		/* The store outlives who has served, and what it had before. */
+		if (item->stored && (h->serving || is_found(h, item))) {
 			unix_file_leave(&item->bound.file);
-		item->stored = false;
+			item->stored = false;
+		}
 		drop(h, h->n - 1);
 	}
 	free(h->items);

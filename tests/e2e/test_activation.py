@@ -299,6 +299,24 @@ def test_a_start_that_fails_gives_up_nothing(env):
 
 
 @case(engines=("copy",))
+def test_a_first_start_that_fails_leaves_nothing(env):
+    """Nobody waits at an address of a daemon that is not there, and the next start makes sockets of its
+    own."""
+    manager = ServiceManager(env)
+    path, taken = env.tmp / "front.sock", env.keep(socket.create_server(("127.0.0.1", 0)))
+    own = unused()
+    daemon = prepare(env, f"{own}, unix:{path}, 127.0.0.1:{taken.getsockname()[1]}")
+    assert "in use" in fails(manager, daemon)
+    manager.wait_store(0)
+    assert not path.exists()
+    try:
+        connect(own).close()
+    except ConnectionRefusedError:
+        return
+    raise AssertionError("somebody listens there")
+
+
+@case(engines=("copy",))
 def test_the_store_has_what_is_configured(env):
     """What a reload or a restart gives up is given up there, too."""
     manager = ServiceManager(env)
