@@ -3,6 +3,7 @@
 
 import contextlib
 import socket
+import statistics
 import threading
 import time
 
@@ -14,6 +15,7 @@ ONE_WORKER = {"workers": 1}
 INTERIM = b"HTTP/1.1 103\r\n\r\n"
 INTERIM_MAX = 512           # as documented
 PROMPT = 1.0                # seconds for what takes a millisecond on an idle machine
+LATE = 5                    # times as long, for one of many
 
 
 @contextlib.contextmanager
@@ -37,15 +39,17 @@ def busy(*deeds):
 
 
 def check_prompt(daemon, asks, seconds=2, prompt=PROMPT):
-    """Nobody else waits: neither another client nor splicectl."""
-    end, worst, rounds = time.monotonic() + seconds, 0.0, 0
+    """Nobody else waits: neither another client nor splicectl. One of them may be late for reasons of the
+    host's; who has a worker to himself makes all of them late, or does not give it back at all."""
+    end, times = time.monotonic() + seconds, []
     while time.monotonic() < end:
         for ask in (asks, daemon.status):
             began = time.monotonic()
             ask()
-            worst = max(worst, time.monotonic() - began)
-        rounds += 1
-    assert worst < prompt * SCALE, f"{worst:.3f} s at worst, {rounds} rounds"
+            times.append(time.monotonic() - began)
+    usual, worst = statistics.median(times), max(times)
+    assert usual < prompt * SCALE and worst < LATE * prompt * SCALE, \
+        f"{usual:.3f} s, {worst:.3f} s at worst, {len(times)} answers"
 
 
 def send_all(sock, raw):
