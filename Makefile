@@ -74,7 +74,7 @@ fuzzers: $(FUZZ_BIN)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'fuzzers bench bench-reload bench-scrape bench-upgrade bench-start docs install uninstall dist clean format lint'
+	@echo 'tests fuzzers image-root bench bench-reload bench-scrape bench-upgrade bench-start docs install uninstall dist clean format lint'
 
 # ---- what is needed -------------------------------------------------------------------------
 

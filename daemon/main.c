@@ -58,7 +58,8 @@ static void print_help(FILE *out)
 	    "      --json           as JSON\n"
 	    "\n"
 	    "Exit codes: 0 well, 1 failure at run time, 2 usage or configuration.\n"
-	    "SIGTERM and SIGQUIT drain, a second one ends at once. SIGHUP reads the file again,\n"
+	    "SIGTERM, SIGINT and SIGQUIT drain, after drain_delay; a second one ends that, or all\n"
+	    "sessions at once. SIGHUP reads the file again,\n"
 	    "SIGUSR1 opens log files again, SIGUSR2 starts the program and the file on disk "
 	    "anew.\n",
 	    out);

@@ -68,8 +68,8 @@ OPTION(SPLICED, seccomp, seccomp, BOOL, "yes", RESTART,
        "Give up the system calls that the daemon does not need once it is set up. A call that is not on "
        "its list fails as one that the kernel does not have.")
 OPTION(SPLICED, shutdown_grace, shutdown_grace, DURATION, "30s", RELOAD,
-       "How long sessions may go on after SIGTERM before they are closed. A second SIGTERM closes "
-       "them at once.",
+       "How long sessions may go on after SIGTERM and drain_delay, or after an upgrade, before they are "
+       "closed. Another SIGTERM closes them at once.",
        .min = 0, .max = 86400 * NSEC_PER_SEC)
 OPTION(SPLICED, drain_delay, drain_delay, DURATION, "0s", RELOAD,
        "How long clients are still accepted after SIGTERM, and connects intercepted, before shutdown_grace "
@@ -360,7 +360,7 @@ OPTION(POOL, source, source, ENUM, "own", RELOAD,
        "PROXY header or its connection says it, with a port of this host's choice. Needs CAP_NET_RAW or "
        "CAP_NET_ADMIN, and a way back through this host. A client of IPv4 can have no server of IPv6, nor one of "
        "IPv6 a server of IPv4. Clients without an address that means anything at the server, those "
-       "of unix sockets and of loopback, have this host's.",
+       "of unix sockets, and those of loopback where the server is elsewhere, have this host's.",
        CHOICES(pool_source_str), .where = offsetof(struct pool_config, source_where))
 OPTION(POOL, send_proxy, send_proxy, ENUM, "no", RELOAD,
        "Begin each connection to a server with a header of the PROXY protocol that tells it the "
@@ -384,8 +384,8 @@ OPTION(POOL, reuse, reuse, ENUM, "safe", RELOAD,
 
 OPTION(INTERCEPT, cgroup, cgroup, FOLDER, NULL, RESTART,
        "The folder of a cgroup (v2): connects of the programs in it, and in those below it, are looked at. "
-       "self: that of the daemon. pod: the one above it, which containers of a pod share. What spliced itself "
-       "connects is never intercepted.",
+       "self: that of the daemon. pod: that of its pod, the nearest above it that Kubernetes or podman has "
+       "named after one, or else the one directly above. What spliced itself connects is never intercepted.",
        .word = INTERCEPT_SELF, .other_word = INTERCEPT_POD, .example = "/sys/fs/cgroup/app.slice")
 OPTION_LIST(INTERCEPT, outbound, outbound, DESTINATIONS, NULL, RESTART,
        "Which TCP connects are intercepted: by port, by network, or by both. Ports alone are those of "
