@@ -92,8 +92,8 @@ static void leave_link(void *arg, int fd)
 }
 
 /*
- * When this process dies, what was established is still to be found, and where that is required
- * connects go on to the listener, whose queue waits for the next one.
+ * When this process dies, what was established is still to be found, what is given up is forgotten,
+ * and where that is required connects go on to the listener, whose queue waits for the next one.
  */
 static void leave(struct interception *all, const struct intercept *i, bool required)
 {
@@ -104,6 +104,7 @@ static void leave(struct interception *all, const struct intercept *i, bool requ
 		leave_link(all, programs_arrivals_link(&i->programs));
 	}
 	all->shared = true;
+	leave_link(all, programs_follow_link(&i->programs));
 	if (required)
 		programs_each_link(&i->programs, leave_link, all);
 }
@@ -294,12 +295,15 @@ void interception_ready(struct interception *i, bool ready)
 			i->items[n].programs.orders->ready = ready;
 }
 
+/* orders->ready stays: a program that has not seen `retired` redirects once more, to where the next
+ * worker accepts as well, and refuses nobody. */
 void interception_retire(struct interception *i)
 {
-	interception_ready(i, false);
 	for (unsigned int n = 0; i && n < i->n; n++)
 		if (i->items[n].open)
 			i->items[n].programs.orders->retired = true;
+	if (i)
+		i->ready = false;
 }
 
 /* ---- what came here --------------------------------------------------------------------- */

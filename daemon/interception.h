@@ -29,7 +29,8 @@ int interception_refuse(const struct config *c, const char *why);
 void interception_close(struct interception *i); /* NULL is allowed */
 /* Where this setup's listeners are it leads from now on. NULL is allowed. */
 void interception_aim(struct interception *i, const struct setup *s);
-/* Somebody accepts from now on, or nobody does any more. NULL is allowed. */
+/* Somebody accepts, or is about to at sockets that listen; or nobody does any more. NULL is
+ * allowed. */
 void interception_ready(struct interception *i, bool ready);
 /* Another process of the daemon accepts instead, and what is to become of connects is its programs'
  * to say: these would refuse them for as long as sessions last. NULL is allowed. */

@@ -227,7 +227,8 @@ void log_begin_anew(void)
 		; /* see log.h */
 	replace(&to.access, NULL);
 	replace(&to.messages, NULL);
-	sinks_forget_lost(); /* they are the parent's, which tells them as its own */
+	sinks_forget_lost();       /* they are the parent's, which tells them as its own */
+	last_error.text[0] = '\0'; /* so is this one; there is no other thread yet */
 	atomic_store(&max_level, LOG_LVL_INFO);
 	atomic_store(&access_format_now, LOG_FORMAT_TEXT);
 	atomic_store(&access_is_on, false);

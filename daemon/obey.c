@@ -269,7 +269,6 @@ static void serve(struct run *r)
 		(void)event_base_loopbreak(r->base);
 		return;
 	}
-	interception_ready(r->daemon.interception, true);
 	oneshot_accept(control_server(r->commands.control));
 	oneshot_accept(status_server(r->status));
 	r->serves = true;

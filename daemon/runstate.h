@@ -31,7 +31,7 @@ struct run {
 	struct signals signals;
 	struct event *grace;
 	struct event *delay;    /* until the drain begins */
-	struct event *handover; /* a moment between what retire() does */
+	struct event *handover; /* a moment between what retire() or a signal does */
 	struct mailbox mail;    /* its letters' owner is the run */
 	struct doctor doctor;
 	struct tally tally;

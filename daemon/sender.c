@@ -6,11 +6,6 @@
 
 static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 
-static bool is_mapped(const struct in6_addr *a)
-{
-	return memcmp(a, mapped, sizeof(mapped)) == 0;
-}
-
 /* False: it has no such address. */
 static bool address_of(const struct addr *a, struct sender *ret)
 {
@@ -34,7 +29,9 @@ int sender_choose(const struct addr *client, const struct addr *where, struct se
 		*ret = (struct sender){0};
 		return 0;
 	}
-	return is_mapped(&ret->addr) == is_mapped(&server.addr) ? 0 : -EPFNOSUPPORT;
+	return !IN6_IS_ADDR_V4MAPPED(&ret->addr) == !IN6_IS_ADDR_V4MAPPED(&server.addr)
+		   ? 0
+		   : -EPFNOSUPPORT;
 }
 
 bool sender_is_client(const struct sender *s)
@@ -63,15 +60,11 @@ static struct addr as_socket_has_it(const struct sender *s, int family)
 {
 	struct addr a = {.len = sizeof(a.in6)};
 
-	if (family == AF_INET6) {
-		a.in6.sin6_family = AF_INET6;
-		a.in6.sin6_addr = s->addr;
-		a.in6.sin6_scope_id = s->scope;
-	} else {
-		a.len = sizeof(a.in4);
-		a.in4.sin_family = AF_INET;
-		memcpy(&a.in4.sin_addr, (const uint8_t *)&s->addr + sizeof(mapped), 4);
-	}
+	a.in6.sin6_family = AF_INET6;
+	a.in6.sin6_addr = s->addr;
+	a.in6.sin6_scope_id = s->scope;
+	if (family == AF_INET)
+		addr_unmap(&a);
 	return a;
 }
 

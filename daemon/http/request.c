@@ -190,7 +190,6 @@ static enum http_end no_pool(const struct http *h, bool known_host)
 	return known_host ? HTTP_END_NO_ROUTE : HTTP_END_MISDIRECTED;
 }
 
-/* A head is complete, and nothing is wrong with it. The pool, or NULL: it was answered. */
 /* Who was denied from the beginning is counted already. */
 static void turn_away(struct session *s)
 {
@@ -200,6 +199,7 @@ static void turn_away(struct session *s)
 	http_answer(s, HTTP_END_DENIED);
 }
 
+/* A head is complete, and nothing is wrong with it. The pool, or NULL: it was answered. */
 static struct pool *accept_head(struct session *s, const struct http_head *head, const char *in)
 {
 	const struct listener_config *c = s->listener->config;

@@ -227,13 +227,18 @@ int programs_open(struct programs *p, const struct programs_options *o, struct i
 
 void programs_each_link(const struct programs *p, void (*fn)(void *arg, int fd), void *arg)
 {
-	struct bpf_link *const links[] = {
-	    p->skeleton->links.follow,       p->skeleton->links.getpeername4,
-	    p->skeleton->links.getpeername6, p->skeleton->links.getsockopt,
-	    p->skeleton->links.connect4,     p->skeleton->links.connect6};
+	struct bpf_link *const links[] = {p->skeleton->links.getpeername4,
+					  p->skeleton->links.getpeername6,
+					  p->skeleton->links.getsockopt,
+					  p->skeleton->links.connect4, p->skeleton->links.connect6};
 
 	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
 		fn(arg, bpf_link__fd(links[i]));
+}
+
+int programs_follow_link(const struct programs *p)
+{
+	return bpf_link__fd(p->skeleton->links.follow);
 }
 
 int programs_arrivals_link(const struct programs *p)

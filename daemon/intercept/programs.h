@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The programs of one [intercept NAME], loaded and attached to its cgroup. They are there as long
- * as this process is: links, no pins. After programs_open() no call here needs a capability.
+ * as this process is, or another that was given their links: no pins. After programs_open() no call
+ * here needs a capability.
  */
 #pragma once
 
@@ -37,9 +38,14 @@ struct programs {
 int programs_open(struct programs *p, const struct programs_options *o, struct intercept_maps *maps,
 		  char why[256]);
 void programs_close(struct programs *p);
-/* Calls fn for the descriptor of each link: as long as somebody has those, the programs stay where
- * they are. */
+/*
+ * As long as somebody has a program's link, it stays where it is. Calls fn for the descriptor of
+ * each by which connects are redirected, and sockets answer as if they were not; the others are by
+ * name:
+ */
 void programs_each_link(const struct programs *p, void (*fn)(void *arg, int fd), void *arg);
+/* That of the program which takes back what was kept for a connect. */
+int programs_follow_link(const struct programs *p);
 /* That of the program in the daemon's own cgroup; -1: there is none. */
 int programs_arrivals_link(const struct programs *p);
 /* Where connects go from now on: an address of each family, NULL or port 0: those of that family go

@@ -15,7 +15,8 @@
 
 struct sink;
 
-/* What a sink tells, in its thread, or without one in whoever's call it is; no lock is held. */
+/* What a sink tells, in its thread, or without one in whoever's call it is; no lock of
+ * the sink is held. */
 struct sink_owner {
 	/* Lines were lost: `reason` is an errno, or 0: its reader or disk was too slow. False: the
 	 * line that tells it was lost as well, and it will be told again. */

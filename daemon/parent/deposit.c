@@ -32,11 +32,12 @@ static struct deposit *add(struct deposits *d)
 int deposits_leave(struct deposits *d, const char name[BIND_NAME_MAX], unsigned int generation,
 		   int fd)
 {
-	struct deposit *item = fd >= 0 && is_sound(name) ? add(d) : NULL;
+	int err = fd < 0 ? -EMFILE : is_sound(name) ? 0 : -EINVAL;
+	struct deposit *item = err ? NULL : add(d);
 
 	if (!item) {
 		closep_(&fd);
-		return -ENOSPC;
+		return err ? err : -ENOSPC;
 	}
 	*item = (struct deposit){.generation = generation, .fd = fd};
 	memcpy(item->name, name, strlen(name) + 1);

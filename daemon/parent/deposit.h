@@ -24,7 +24,8 @@ struct deposits {
 	size_t n, space;
 };
 
-/* Takes the descriptor, also where there is no room for it. 0 or a negative errno. */
+/* Takes the descriptor, also where it cannot be kept. 0; -EMFILE: it has not arrived (fd is -1);
+ * -EINVAL: that is no name; -ENOSPC: there is no room. */
 int deposits_leave(struct deposits *d, const char name[BIND_NAME_MAX], unsigned int generation,
 		   int fd);
 /* What the newest generation has left under that name; it stays the parent's. -1: there is none. */

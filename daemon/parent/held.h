@@ -8,7 +8,7 @@ struct held {
 	char name[BIND_NAME_MAX];
 	uint32_t index;
 	bool stays, tcp;
-	bool passed;   /* by the service manager, whose it is: it is never given up */
+	bool passed;   /* by the service manager: not given up once somebody has asked for it */
 	bool stored;   /* the service manager has a copy: see store.h */
 	bool returned; /* ... which has come back, and has not been asked for yet */
 	bool foreign;  /* another process has made it, and it was passed or has come back */

@@ -171,10 +171,12 @@ int heritage_take(struct parent *p)
 		return log_errno(-EINVAL, HERITAGE_VARIABLE);
 	err = read_all(p, f);
 	(void)fclose(f);
+	/* Somebody has served, also if that is all there is to know: what is in the store stays
+	 * there. */
+	p->holder.serving = p->serving ? p->serving->generation : MAX(p->generation, 1);
 	if (err)
 		return log_errno(err, "taking over from the program before");
 	p->served = true;
-	p->holder.serving = p->serving ? p->serving->generation : 0;
 	log_set_manner(&p->manner);
 	log_info("upgraded: spliced %s, worker %d (generation %u)", SPLICED_VERSION,
 		 p->serving ? (int)p->serving->pid : 0, p->generation);

@@ -160,7 +160,7 @@ static void renew_file(struct held *item)
 
 	item->access_by = 0;
 	if (err)
-		log_warn("%s: its owner and mode stay as they are: %s", item->name, strerror(-err));
+		log_warn("%s: its owner or mode is not as wanted: %s", item->name, strerror(-err));
 }
 
 /* One that somebody has removed or replaced is none, and one of the store must be what is wanted
@@ -397,6 +397,7 @@ int holder_add_passed(struct holder *h, const char *name, int fd)
 int holder_add_stored(struct holder *h, const char *name, int fd)
 {
 	struct held *item = add(h), *twin;
+	int err;
 
 	if (!item) {
 		closep_(&fd);
@@ -404,8 +405,11 @@ int holder_add_stored(struct holder *h, const char *name, int fd)
 	}
 	item->bound.fd = fd;
 	item->stored = item->returned = item->foreign = true;
-	if (store_get(item, name) < 0) {
+	err = store_get(item, name);
+	if (err) {
 		/* Of another version, or its file is gone. */
+		log_warn("%s: not taken over from the service manager's store: %s",
+			 *item->name ? item->name : name, strerror(-err));
 		store_remove_name(name);
 		closep_(&fd);
 		h->n--;

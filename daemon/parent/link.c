@@ -23,6 +23,7 @@ struct link {
 	unsigned int n_waiting;
 	struct message_held held; /* the last answer */
 	struct message_facts facts;
+	bool late; /* an answer did not come in time, and must not be taken for the next one */
 	char call[sizeof(((struct message_held *)0)->call)];
 };
 
@@ -181,6 +182,18 @@ static int wait_answer(struct link *l, int *fd)
 	return 0;
 }
 
+/* Asks, and waits for the answer, which is in l->held; *fd is the caller's. */
+static int ask(struct link *l, struct message *m, int *fd)
+{
+	int err = l->late ? -ESTALE : message_send_surely(l->fd, m, -1);
+
+	if (err)
+		return err;
+	err = wait_answer(l, fd);
+	l->late = err == -ETIMEDOUT;
+	return err;
+}
+
 static int hold_here(const struct bind_request *r, struct bound *ret, struct message_held *held,
 		     const char **call)
 {
@@ -200,9 +213,7 @@ int link_hold(struct link *l, const struct bind_request *r, struct bound *ret,
 	if (!l)
 		return hold_here(r, ret, held, call);
 	*call = "asking the parent";
-	err = message_send_surely(l->fd, &m, -1);
-	if (!err)
-		err = wait_answer(l, &fd);
+	err = ask(l, &m, &fd);
 	if (err)
 		return err;
 	if (l->held.error) {
@@ -225,9 +236,7 @@ void link_release(struct link *l, const char *name)
 	if (!l)
 		return;
 	(void)snprintf(m.release, sizeof(m.release), "%s", name);
-	err = message_send_surely(l->fd, &m, -1);
-	if (!err)
-		err = wait_answer(l, &fd);
+	err = ask(l, &m, &fd);
 	closep_(&fd); /* none is expected */
 	if (err && err != -EPIPE)
 		(void)log_errno(err, "having the parent close %s", name);
@@ -241,9 +250,7 @@ int link_fetch(struct link *l, const char *name)
 	if (!l)
 		return -1;
 	(void)snprintf(m.deposit, sizeof(m.deposit), "%s", name);
-	err = message_send_surely(l->fd, &m, -1);
-	if (!err)
-		err = wait_answer(l, &fd);
+	err = ask(l, &m, &fd);
 	if (err && err != -EPIPE)
 		(void)log_errno(err, "asking the parent for %s", name);
 	return fd;

@@ -45,7 +45,6 @@ int message_send_surely(int socket, struct message *m, int fd)
 	return err;
 }
 
-/* The kernel gives no more than there is space for: one. */
 static int descriptor_of(struct msghdr *msg)
 {
 	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
@@ -61,10 +60,12 @@ int message_receive(int socket, struct message *ret, int *ret_fd)
 {
 	struct iovec io = {.iov_base = ret, .iov_len = sizeof(*ret)};
 	union control control = {0};
+	/* The kernel gives no more descriptors than there is space for, and CMSG_SPACE() has it for
+	 * two. The other end is not trusted not to send them. */
 	struct msghdr msg = {.msg_iov = &io,
 			     .msg_iovlen = 1,
 			     .msg_control = &control,
-			     .msg_controllen = sizeof(control)};
+			     .msg_controllen = CMSG_LEN(sizeof(int))};
 	ssize_t n;
 
 	*ret_fd = -1;

@@ -54,7 +54,7 @@ struct message_held {
 
 struct message_ready {
 	struct log_manner manner;
-	uint64_t drain_ns;       /* shutdown_grace */
+	uint64_t drain_ns;       /* drain_delay and shutdown_grace */
 	char status[STATUS_MAX]; /* for systemd */
 	uint32_t heritage;       /* the HERITAGE_VERSION that this program understands */
 };

@@ -118,7 +118,5 @@ int store_get(struct held *item, const char *name)
 		return -EINVAL;
 	if (item->tcp || !item->bound.addr.un.sun_path[0])
 		return 0;
-	return unix_file_take(&item->bound.addr, (dev_t)dev, (ino_t)ino, &item->bound.file) < 0
-		   ? -EINVAL
-		   : 0;
+	return unix_file_take(&item->bound.addr, (dev_t)dev, (ino_t)ino, &item->bound.file);
 }

@@ -15,9 +15,9 @@
 #define SERVE_NS (10 * NSEC_PER_SEC)
 /* ... once it is told again: all of the daemon may have been stopped, or a message was lost. */
 #define SERVE_AGAIN_NS (5 * NSEC_PER_SEC)
-/* Beyond shutdown_grace. */
+/* Beyond the time that a drain has. */
 #define DRAIN_NS (10 * NSEC_PER_SEC)
-/* For a process that has closed its end of the channel to be gone. */
+/* Between two kills of a process that does not go. */
 #define END_NS (5 * NSEC_PER_SEC)
 /* Between tries, which double, and how many there are. */
 #define AGAIN_NS     (100 * NSEC_PER_MSEC)
@@ -173,6 +173,14 @@ static void fetch(struct parent *p, struct child *c, const char name[BIND_NAME_M
 	child_tell(c, &m, deposits_find(&p->deposits, name));
 }
 
+static void leave(struct parent *p, const struct child *c, const char name[BIND_NAME_MAX], int fd)
+{
+	int err = deposits_leave(&p->deposits, name, c->generation, fd);
+
+	if (err)
+		log_error("keeping what worker %d leaves: %s", (int)c->pid, strerror(-err));
+}
+
 static void reloaded(struct parent *p, struct child *c, const struct message_reloaded *r)
 {
 	struct message again = {.kind = MESSAGE_SIGNAL, .signal = SIGHUP};
@@ -206,8 +214,7 @@ static void on_message(struct child *c, const struct message *m, int *fd)
 		release(p, c, m->release);
 		break;
 	case MESSAGE_LEAVE:
-		if (deposits_leave(&p->deposits, m->deposit, c->generation, TAKE_FD(*fd)) < 0)
-			log_error("worker %d leaves more than there is room for", (int)c->pid);
+		leave(p, c, m->deposit, TAKE_FD(*fd));
 		break;
 	case MESSAGE_FETCH:
 		fetch(p, c, m->deposit);

@@ -10,6 +10,7 @@
 #include "../log.h"
 #include "../loop.h"
 #include "../stats.h"
+#include "fault.h"
 #include "idle.h"
 #include "own.h"
 #include "pool.h"
@@ -60,42 +61,6 @@ static const struct pool_config *config_of(const struct dial *d)
 	return d->plan.pool->config;
 }
 
-/* ---- whose fault ------------------------------------------------------------------------ */
-
-/* Ours, whomever we call. */
-static bool is_shortage(int err)
-{
-	return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS;
-}
-
-/* Ours as well, but only for this address: all ports to it are in use. */
-static bool is_portless(int err)
-{
-	return err == EADDRNOTAVAIL;
-}
-
-/* The client's: no connection to this address can be made from its own. */
-static bool is_foreign(int err)
-{
-	return err == EPFNOSUPPORT;
-}
-
-/*
- * Whether it may be the client's address that a try failed for, and not the server: one that the
- * server's lists or routes do not want would have the server passed over for everybody else. Checks
- * are made from this host's own.
- */
-static bool may_be_clients(const struct dial *d, int err)
-{
-	return is_foreign(err) || sender_is_client(&d->from);
-}
-
-/* It may go away by itself. EAGAIN is a unix server's: its backlog is full. */
-static bool is_passing(int err)
-{
-	return is_shortage(err) || is_portless(err) || err == EAGAIN;
-}
-
 /* ---- the owner is told ------------------------------------------------------------------ */
 
 static void succeed(struct dial *d, struct conn *c, int err)
@@ -113,25 +78,6 @@ static void give_up(struct dial *d, enum dial_failure why)
 {
 	dial_enter(d, DIAL_OVER);
 	d->calls->failed(d->owner, why);
-}
-
-/* A server that is down fails many dials a second; one line a second says so as well. */
-static void report(const struct dial *d, int err)
-{
-	uint64_t now = now_of(d), last = atomic_load(&d->server->reported_ns);
-	char text[ADDR_STR_MAX], client[ADDR_STR_MAX];
-	bool is_client = d->plan.client && (is_foreign(err) || sender_is_client(&d->from));
-
-	/* A name may have addresses of both families, of which every client needs one. */
-	if ((is_foreign(err) && d->attempt.others) ||
-	    (last && (int64_t)(now - last) < (int64_t)NSEC_PER_SEC) ||
-	    !atomic_compare_exchange_strong(&d->server->reported_ns, &last, now))
-		return;
-	log_about(LOG_LVL_WARNING, LOG_ABOUT(.pool = config_of(d)->name, .server = d->server->name),
-		  "pool %s: server %s: connecting to %s%s%s: %s", config_of(d)->name,
-		  d->server->name, addr_format(&d->where, text),
-		  is_client ? " from the address of " : "",
-		  is_client ? addr_format(d->plan.client, client) : "", conn_strerror(err));
 }
 
 /* ---- one try ---------------------------------------------------------------------------- */
@@ -277,7 +223,7 @@ static bool reuse_identified(struct dial *d)
  */
 static bool await(struct dial *d, int err)
 {
-	uint64_t most = is_shortage(err) ? config_of(d)->connect_timeout : try_time(d);
+	uint64_t most = fault_is_shortage(err) ? config_of(d)->connect_timeout : try_time(d);
 	uint64_t now = now_of(d), waited;
 
 	dial_enter(d, DIAL_WAITING);
@@ -316,6 +262,16 @@ static bool remember(struct dial *d)
 	return true;
 }
 
+static void report(const struct dial *d, int err)
+{
+	bool is_client = d->plan.client && fault_may_be_clients(&d->from, err);
+
+	/* A name may have addresses of both families, of which every client needs one. */
+	if (!fault_is_foreign(err) || !d->attempt.others)
+		fault_report(config_of(d)->name, d->server, &d->where,
+			     is_client ? d->plan.client : NULL, err, now_of(d));
+}
+
 /* Puts the failed try behind us. False: the owner was told that it is over. */
 static bool next_try(struct dial *d, int err)
 {
@@ -329,11 +285,11 @@ static bool next_try(struct dial *d, int err)
 	}
 	d->server = NULL;
 	d->waiting_ns = 0;
-	if (is_portless(err))
+	if (fault_is_portless(err))
 		d->portless = true;
-	else if (!is_foreign(err))
+	else if (!fault_is_foreign(err))
 		d->failed = true;
-	if (is_portless(err) || may_be_clients(d, err)) {
+	if (fault_is_portless(err) || fault_may_be_clients(&d->from, err)) {
 		attempt_spare(server, &d->where, &d->attempt, now_of(d));
 		server_release(server);
 	} else {
@@ -349,9 +305,9 @@ static bool try_fails(struct dial *d)
 {
 	int err = -try_server(d);
 
-	if (!err || (is_passing(err) && await(d, err)))
+	if (!err || (fault_is_passing(err) && await(d, err)))
 		return false;
-	if (!is_shortage(err))
+	if (!fault_is_shortage(err))
 		return next_try(d, err);
 	give_up(d, DIAL_LIMIT);
 	return false;
@@ -504,7 +460,7 @@ static void release(struct dial *d)
 
 	/* Of a server that hangs, clients may have enough before connect_timeout is over. */
 	if (d->state == DIAL_CONNECTING && now - d->attempt.began_ns >= half &&
-	    !may_be_clients(d, ETIMEDOUT)) {
+	    !fault_may_be_clients(&d->from, ETIMEDOUT)) {
 		attempt_failed(d->server, &d->where, &d->attempt, ETIMEDOUT, now);
 		return;
 	}

@@ -528,8 +528,8 @@ def test_one_upgrade_after_another(env):
         done = process.run(daemon.control_tool, "-s", daemon.control_path, "upgrade", timeout=60)
         assert done.stdout == "a new worker serves, and the one before it drains\n", done
         assert daemon.status()["generation"] == generation
-    wait_until(lambda: any("upgraded: spliced " in line for line in daemon.log()), 10,
-               "the parent is the new program")
+    wait_until(lambda: sum("upgraded: spliced " in line for line in daemon.log()) == 3, 10,
+               "the parent is the new program, each time")
     echo(client)
     assert daemon.status()["worker_deaths"] == 0
 

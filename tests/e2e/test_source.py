@@ -242,7 +242,7 @@ NET_ADMIN, NET_RAW = 1 << 12, 1 << 13
 def test_what_is_kept_of_privileges(env):
     """One capability, in every thread, and no way to what else it is good for."""
     if os.geteuid() != 0:
-        return
+        env.skip("only root has capabilities to keep")
     daemon = env.spliced(env.backend().address, pool=CLIENT, spliced={"user": "nobody"})
     for task in os.listdir(f"/proc/{daemon.worker_pid}/task"):
         sets = {name: int(value, 16)
@@ -254,7 +254,7 @@ def test_what_is_kept_of_privileges(env):
 def test_what_is_missing_is_named(env):
     """At the start, and when a reload asks for what was given up; an upgrade has it again."""
     if os.geteuid() != 0:
-        return
+        env.skip("only root has capabilities to keep")
     backend = env.backend(tell_and_echo)
     refused = env.spliced(backend.address, pool=CLIENT, start=False)
     done = run("setpriv", "--bounding-set=-net_raw,-net_admin", "--inh-caps=-net_raw,-net_admin",

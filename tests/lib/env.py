@@ -4,6 +4,7 @@
 import os
 import socket
 import string
+import subprocess
 from pathlib import Path
 
 from . import netns
@@ -197,8 +198,8 @@ class Env:
         for daemon in self.daemons:
             try:
                 daemon.check_and_end()
-            except AssertionError as error:
-                errors.append(error)
+            except (AssertionError, OSError, subprocess.SubprocessError) as error:
+                errors.append(error)    # the others are ended, too
         for backend in self.backends:
             backend.close()
         for cgroup in reversed(self.cgroups):

@@ -35,6 +35,7 @@ class ServiceManager:
         self.socket = env.keep(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         self.socket.bind(str(self.path))
         self.sockets, self.store, self.told = list(sockets), [], []
+        self.problem = None     # what was told against the protocol
         self.lock = threading.Lock()
         env.keep(self)
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -58,7 +59,10 @@ class ServiceManager:
                 fds.frombytes(value[:len(value) - len(value) % fds.itemsize])
             fields = dict(line.split("=", 1) for line in data.decode().splitlines())
             with self.lock:
-                self._heed(fields, list(fds))
+                try:
+                    self._heed(fields, list(fds))
+                except AssertionError as error:
+                    self.problem = error    # the test's, which waits in another thread
                 self.told.append(fields)
 
     def _heed(self, fields, fds):
@@ -74,7 +78,17 @@ class ServiceManager:
             else:
                 self.store.append((name, fd))
 
+    def _all_heeded(self):
+        """What was sent before this call is heeded when it returns: datagrams keep their order."""
+        marker = f"MARKER={next(NUMBERS)}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(marker.encode(), str(self.path))
+        wait_until(lambda: dict([marker.split("=")]) in self.told or self.problem, 10, "it is read")
+
     def names(self):
+        self._all_heeded()
+        if self.problem:
+            raise self.problem
         with self.lock:
             return sorted(name for name, _ in self.store)
 

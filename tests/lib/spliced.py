@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 from . import host, process
 from .wait import wait_until
@@ -144,8 +145,18 @@ class Spliced:
     def log_tail(self, lines=30):
         return "\n".join(self.log()[-lines:])
 
+    def _settled(self):
+        """Waits until the log is quiet: lines are written by a thread, which gathers them for 10 ms."""
+        size = None
+        for _ in range(20):     # somebody may go on for ever
+            before, size = size, self.log_path.stat().st_size if self.log_path.exists() else 0
+            if size == before:
+                return
+            time.sleep(0.03)
+
     def access_log(self):
-        """The access lines, as dicts of text."""
+        """The access lines, as dicts of text, once no more come."""
+        self._settled()
         return [parse_session(line) for line in self.log()
                 if re.search(r"\bsession id=\d+ client=", line)]
 

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -39,6 +41,42 @@ static void test_child(void **state _unused_)
 	assert_int_equal(is.drain_ns, was.drain_ns);
 	assert_int_equal(is.state, was.state);
 	free(text);
+}
+
+static int lowest_unused(void)
+{
+	int fd = dup(0);
+
+	assert_true(fd >= 0);
+	(void)close(fd);
+	return fd;
+}
+
+/* A worker that sends two descriptors where one is expected leaves none of them open. */
+static void test_two_descriptors(void **state _unused_)
+{
+	struct message m = {.version = MESSAGE_VERSION, .kind = MESSAGE_LEAVE}, got;
+	char space[CMSG_SPACE(2 * sizeof(int))] __attribute__((aligned(8))) = {0};
+	struct iovec io = {.iov_base = &m, .iov_len = sizeof(m)};
+	struct msghdr msg = {
+	    .msg_iov = &io, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int ends[2], fds[2] = {0, 0}, fd, before;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(c), fds, sizeof(fds));
+	before = lowest_unused();
+	assert_int_equal(sendmsg(ends[0], &msg, 0), sizeof(m));
+	assert_int_equal(message_receive(ends[1], &got, &fd), 1);
+	assert_int_equal(got.kind, MESSAGE_LEAVE);
+	if (fd >= 0)
+		(void)close(fd);
+	assert_int_equal(lowest_unused(), before);
+	(void)close(ends[0]);
+	(void)close(ends[1]);
 }
 
 static void ask(struct holder *h, const char *name, unsigned int generation, int error)
@@ -164,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_path_of_another_length),
 	    cmocka_unit_test(test_child),
+	    cmocka_unit_test(test_two_descriptors),
 	    cmocka_unit_test(test_wanted),
 	    cmocka_unit_test(test_store_names),
 	};
