@@ -85,7 +85,7 @@ DEPS_TEST := libcmocka-dev python3 iproute2 procps util-linux openssl redis-serv
 	postgresql-contrib pgbouncer nginx-light libnginx-mod-stream iperf3 ethtool haproxy socat clang-format clang-tidy \
 	qemu-system-x86 busybox-static cpio xz-utils kmod libclang-rt-14-dev mandoc nghttp2-client \
 	nghttp2-server wrk prometheus openssh-server chromium nodejs sniproxy python3-grpcio systemd lintian \
-	mmdebstrap e2fsprogs runc
+	mmdebstrap e2fsprogs runc python3-jsonschema python3-yaml
 DEPS_DEB := build-essential dpkg-dev debhelper git
 DEPS_BENCH := mmdebstrap
 DEPS_IMAGE := mmdebstrap python3
