@@ -89,7 +89,7 @@ int daemon_bind(struct daemon *d, struct setup *s, FILE *errors)
 /* Does one thing with the listeners of the setup, and logs what is written of it, line by line. */
 static int with_errors(struct daemon *d, int (*deed)(struct daemon *d, FILE *errors))
 {
-	char *errors = NULL, *line, *rest;
+	char *errors = NULL;
 	size_t size = 0;
 	FILE *f = open_memstream(&errors, &size);
 	int err;
@@ -97,9 +97,9 @@ static int with_errors(struct daemon *d, int (*deed)(struct daemon *d, FILE *err
 	if (!f)
 		return log_errno(-ENOMEM, "listeners");
 	err = deed(d, f);
+	/* What there was no memory for is not said. */
 	(void)fclose(f);
-	for (line = strtok_r(errors, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-		log_write_all(LOG_LVL_ERROR, "%s", line);
+	log_lines(LOG_LVL_ERROR, "", errors ? errors : "");
 	free(errors);
 	return err;
 }

@@ -8,19 +8,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "log/entry.h"
 #include "log/journal.h"
 #include "log/limit.h"
 #include "log/sink.h"
-
-static const int priorities[_LOG_LVL_MAX] = {
-    [LOG_LVL_ERROR] = LOG_ERR,
-    [LOG_LVL_WARNING] = LOG_WARNING,
-    [LOG_LVL_INFO] = LOG_INFO,
-    [LOG_LVL_DEBUG] = LOG_DEBUG,
-};
+#include "log/text.h"
 
 static _Atomic enum log_level max_level = LOG_LVL_INFO;
 static _Atomic enum log_format access_format_now = LOG_FORMAT_TEXT;
@@ -259,99 +252,8 @@ bool log_enabled(enum log_level level)
 
 /* ---- lines ------------------------------------------------------------------------------ */
 
-/*
- * Copies text into out with every byte that is not printable ASCII as \xNN: what a peer sent
- * (a host name, a path) must neither start a line of its own nor steer a terminal.
- */
-static size_t escape(char *out, size_t size, const char *text)
-{
-	static const char hex[] = "0123456789abcdef";
-	static const char cut[] = "...";
-	size_t n = 0;
-
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (n + 4 + sizeof(cut) > size) {
-			memcpy(out + n, cut, sizeof(cut));
-			return n + sizeof(cut) - 1;
-		}
-		if (c >= 0x20 && c < 0x7f) {
-			out[n++] = (char)c;
-			continue;
-		}
-		out[n++] = '\\';
-		out[n++] = 'x';
-		out[n++] = hex[c >> 4];
-		out[n++] = hex[c & 15];
-	}
-	out[n] = '\0';
-	return n;
-}
-
-/* What comes before the text; json: it says time and level itself. */
-static size_t prefix(char *out, size_t size, enum sink_style style, enum log_level level, bool json)
-{
-	size_t n, width = strlen(log_level_str[level]);
-
-	if (style == SINK_PREFIXED)
-		return (size_t)snprintf(out, size, "<%d>", priorities[level]);
-	if (style == SINK_BARE || style == SINK_RECORD || json)
-		return 0;
-	n = log_time(out);
-	out[n++] = ' ';
-	memcpy(out + n, log_level_str[level], width);
-	n += width;
-	out[n++] = ' ';
-	return n;
-}
-
-/* A line on its way. */
-struct line {
-	enum log_level level;
-	const char *text;
-	const struct access_entry *about; /* fields of the journal */
-	bool json, hurry;
-};
-
-static bool put_record(struct sink *s, const struct line *l, const char *text, size_t len)
-{
-	char record[JOURNAL_RECORD_MAX];
-
-	len = journal_format(priorities[l->level], text, len, l->about, record);
-	return sink_put(s, record, len, l->hurry);
-}
-
-static bool put(struct sink *s, const struct line *l)
-{
-	enum sink_style style = sink_style(s);
-	char line[LOG_LINE_MAX];
-	size_t n = prefix(line, sizeof(line), style, l->level, l->json);
-
-	n += escape(line + n, sizeof(line) - n - 1, l->text);
-	if (style == SINK_RECORD)
-		return put_record(s, l, line, n);
-	if (style != SINK_BARE)
-		line[n++] = '\n';
-	return sink_put(s, line, n, l->hurry);
-}
-
-static bool put_json(struct sink *s, const struct line *l)
-{
-	struct line object = *l;
-	char text[LOG_TEXT_MAX];
-	struct access_entry e;
-
-	access_begin(&e, "message");
-	access_text(&e, "message", l->text);
-	(void)access_format_stamped(&e, log_level_str[l->level], text, sizeof(text));
-	object.text = text;
-	object.json = true;
-	return put(s, &object);
-}
-
 /* False: it is lost. */
-static bool emit(const struct line *l, bool is_access)
+static bool emit(const struct log_text *t, bool is_access)
 {
 	bool taken = false;
 
@@ -364,11 +266,11 @@ static bool emit(const struct line *l, bool is_access)
 	if (!to.messages)
 		; /* no memory for a sink: nothing can be said */
 	else if (is_access)
-		taken = put(to.access ? to.access : to.messages, l);
+		taken = log_text_put(to.access ? to.access : to.messages, t);
 	else if (is_json())
-		taken = put_json(to.messages, l);
+		taken = log_text_put_json(to.messages, t);
 	else
-		taken = put(to.messages, l);
+		taken = log_text_put(to.messages, t);
 	(void)pthread_rwlock_unlock(&to.lock);
 	return taken;
 }
@@ -379,7 +281,7 @@ static bool emit_message(enum log_level level, const struct log_about *about, co
 {
 	static const struct log_about nothing;
 	struct access_entry e;
-	struct line line = {.level = level, .text = text, .about = &e, .hurry = true};
+	struct log_text line = {.level = level, .text = text, .about = &e, .hurry = true};
 
 	if (!about)
 		about = &nothing;
@@ -486,6 +388,15 @@ void log_write_all(enum log_level level, const char *fmt, ...)
 	va_end(args);
 }
 
+void log_lines(enum log_level level, const char *before, const char *text)
+{
+	for (size_t len; *text; text += len + (text[len] == '\n')) {
+		len = strcspn(text, "\n");
+		if (len)
+			log_write_all(level, "%s%.*s", before, (int)len, text);
+	}
+}
+
 int log_errno(int err, const char *fmt, ...)
 {
 	int saved = errno;
@@ -504,10 +415,10 @@ int log_errno(int err, const char *fmt, ...)
 
 void log_access(const struct access_entry *e, const char *text)
 {
-	const struct line line = {.level = LOG_LVL_INFO,
-				  .text = text,
-				  .about = e,
-				  .json = log_access_format() == LOG_FORMAT_JSON};
+	const struct log_text line = {.level = LOG_LVL_INFO,
+				      .text = text,
+				      .about = e,
+				      .json = log_access_format() == LOG_FORMAT_JSON};
 	int saved = errno;
 
 	(void)emit(&line, true); /* what is lost is counted */

@@ -61,6 +61,8 @@ bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *fmt, ...) _printf_(2, 3);
 /* The same without a limit: for what is written line by line. */
 void log_write_all(enum log_level level, const char *fmt, ...) _printf_(2, 3);
+/* Each line of the text, `before` before it. */
+void log_lines(enum log_level level, const char *before, const char *text);
 #define log_error(...) log_write(LOG_LVL_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_write(LOG_LVL_WARNING, __VA_ARGS__)
 #define log_info(...)  log_write(LOG_LVL_INFO, __VA_ARGS__)

@@ -2,48 +2,29 @@
 #include "sink.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
+#include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "../util.h"
-#include "file.h"
-#include "journal.h"
 #include "queue.h"
-#include "syslogd.h"
 
 /* Written with one call: to a pipe no more than PIPE_BUF, up to which writes do not mix. */
 #define CHUNK_BYTES (64u << 10)
 /* How long lines that are in no hurry wait for more: to wake up for each millisecond's lines costs
  * more than to write them. */
 #define GATHER_NS (10 * NSEC_PER_MSEC)
-/* A stuck reader is asked this often, and whoever lost lines is told no more often than that. It is
- * also how long the first line waits for the journal where there is no thread. */
-#define TICK_MS 250
+/* Whoever lost lines is told no more often than that. */
 #define TOLD_NS NSEC_PER_SEC
-/* A datagram is tried so often, at such a distance, where room was found and then there was none.
- */
-#define SEND_TRIES     50
-#define SEND_MOMENT_NS NSEC_PER_MSEC
 /* What is left at the end has this long. */
 #define LINGER_NS (2 * NSEC_PER_SEC)
 
 struct sink {
 	const struct sink_owner *owner;
-	struct log_place place;
-	uid_t uid;
-	gid_t gid;
-	int fd;
-	enum sink_style style;
-	bool is_regular; /* a file: writing never says EAGAIN */
-	bool torn;       /* the last line was written in part */
-	bool stuck;      /* the last datagram found no room */
+	struct outlet outlet;
 
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t wake;
@@ -89,101 +70,41 @@ static bool lose(struct sink *s, unsigned int lines, int reason)
 
 const char *sink_name(const struct sink *s)
 {
-	static const char *const names[] = {
-	    [LOG_PLACE_STDERR] = "standard error",
-	    [LOG_PLACE_STDOUT] = "standard output",
-	    [LOG_PLACE_JOURNAL] = "the journal",
-	    [LOG_PLACE_SYSLOG] = "syslog",
-	};
-
-	return s->place.kind == LOG_PLACE_FILE ? s->place.path : names[s->place.kind];
+	return outlet_name(&s->outlet);
 }
 
 enum sink_style sink_style(const struct sink *s)
 {
-	return s->style;
+	return s->outlet.style;
 }
 
 bool sink_is(const struct sink *s, const struct log_place *p)
 {
-	const struct log_place *own = &s->place;
-
-	if (own->kind != p->kind)
-		return false;
-	if (p->kind == LOG_PLACE_FILE)
-		return strcmp(own->path, p->path) == 0;
-	if (p->kind != LOG_PLACE_SYSLOG)
-		return true;
-	return own->syslog.len == p->syslog.len && own->syslog.priority == p->syslog.priority &&
-	       own->syslog.rfc5424 == p->syslog.rfc5424 &&
-	       strcmp(own->syslog.tag, p->syslog.tag) == 0 &&
-	       memcmp(&own->syslog.addr, &p->syslog.addr, p->syslog.len) == 0;
-}
-
-/* ---- opening ---------------------------------------------------------------------------- */
-
-static bool is_standard(const struct sink *s)
-{
-	return s->place.kind == LOG_PLACE_STDERR || s->place.kind == LOG_PLACE_STDOUT;
-}
-
-/* A descriptor, of its own where it is no standard one; -1 with errno set. */
-static int open_place(const struct sink *s)
-{
-	switch (s->place.kind) {
-	case LOG_PLACE_FILE:
-		return log_file_open(s->place.path, s->uid, s->gid);
-	case LOG_PLACE_SYSLOG:
-		return syslogd_open(&s->place);
-	case LOG_PLACE_JOURNAL:
-		return journal_open();
-	default:
-		return s->place.kind == LOG_PLACE_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
-	}
+	return outlet_is(&s->outlet, p);
 }
 
 bool sink_has_file(const struct sink *s)
 {
-	return s->place.kind == LOG_PLACE_FILE || s->place.kind == LOG_PLACE_SYSLOG;
+	return outlet_has_file(&s->outlet);
 }
 
-static enum sink_style style_of(const struct sink *s)
-{
-	if (s->place.kind == LOG_PLACE_JOURNAL)
-		return SINK_RECORD;
-	if (s->place.kind == LOG_PLACE_SYSLOG)
-		return SINK_BARE;
-	return journal_is_stream(s->fd) ? SINK_PREFIXED : SINK_PLAIN;
-}
-
-static void look_at_fd(struct sink *s)
-{
-	struct stat st;
-
-	s->is_regular = s->fd >= 0 && fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode);
-}
+/* ---- opening ---------------------------------------------------------------------------- */
 
 struct sink *sink_open(const struct log_place *place, uid_t uid, gid_t gid,
 		       const struct sink_owner *owner)
 {
 	struct sink *s = calloc(1, sizeof(*s));
+	int err;
 
 	if (!s)
 		return NULL;
-	s->place = *place;
 	s->owner = owner;
-	s->uid = uid;
-	s->gid = gid;
-	s->fd = open_place(s);
-	if (s->fd < 0) {
-		int err = errno;
-
+	err = outlet_open(&s->outlet, place, uid, gid);
+	if (err) {
 		free(s);
-		errno = err;
+		errno = -err;
 		return NULL;
 	}
-	look_at_fd(s);
-	s->style = style_of(s);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->wake, NULL);
 	return s;
@@ -191,125 +112,25 @@ struct sink *sink_open(const struct log_place *place, uid_t uid, gid_t gid,
 
 /* ---- writing ---------------------------------------------------------------------------- */
 
-/* Whether there is room for a line; a file always has it. With a thread it is waited for, until the
- * sink is to end and its time is over. */
-static bool await_room(struct sink *s)
+/* With a thread room is waited for, until the sink is to end and its time is over. */
+static bool waits(void *arg)
 {
-	struct pollfd p = {.fd = s->fd, .events = POLLOUT};
-	/* Without a thread what is said of a failure must not be lost because the journal has much
-	 * to do. */
-	bool patient = s->started || (s->place.kind == LOG_PLACE_JOURNAL && !s->stuck);
+	struct sink *s = arg;
+	bool over;
 
-	if (s->is_regular)
-		return true;
-	for (;;) {
-		bool stop;
-
-		/* An error is readiness, too: the write will name it. */
-		if (poll(&p, 1, patient ? TICK_MS : 0) != 0)
-			return true;
-		if (!s->started)
-			return false;
-		(void)pthread_mutex_lock(&s->lock);
-		stop = s->stop && now_ns() >= s->stop_at;
-		(void)pthread_mutex_unlock(&s->lock);
-		if (stop)
-			return false;
-	}
+	(void)pthread_mutex_lock(&s->lock);
+	over = s->stop && now_ns() >= s->stop_at;
+	(void)pthread_mutex_unlock(&s->lock);
+	return !over;
 }
 
-static unsigned int count_lines(const char *data, size_t len)
-{
-	unsigned int n = 0;
-
-	for (const char *end = data + len; (data = memchr(data, '\n', (size_t)(end - data)));
-	     data++)
-		n++;
-	return n;
-}
-
-/* What writes says whether all of it is written. */
-
-/* Whole lines. A line of which a part was written is ended before the next one begins. */
-static bool write_stream(struct sink *s, const char *data, size_t len)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n;
-
-		if (!await_room(s)) {
-			errno = EAGAIN;
-			break;
-		}
-		if (s->torn && write(s->fd, "\n", 1) == 1)
-			s->torn = false;
-		n = write(s->fd, data + done, len - done);
-		if (n > 0)
-			done += (size_t)n;
-		else if (n < 0 && errno != EINTR && !(errno == EAGAIN && s->started))
-			break;
-	}
-	if (done == len)
-		return true;
-	s->torn = s->torn || (done && data[done - 1] != '\n');
-	return lose(s, count_lines(data + done, len - done), errno == EAGAIN ? 0 : errno);
-}
-
-/* 0, or the errno; EAGAIN: there was no room in time. Others that write there may take the room
- * that was found. */
-static int send_patiently(struct sink *s, const char *data, size_t len)
-{
-	const struct timespec moment = {.tv_nsec = SEND_MOMENT_NS};
-
-	for (int i = 0; i < SEND_TRIES; i++) {
-		s->stuck = !await_room(s);
-		if (s->stuck)
-			break;
-		if (send(s->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
-			return 0;
-		if (errno != EAGAIN)
-			return errno;
-		(void)nanosleep(&moment, NULL);
-	}
-	return EAGAIN;
-}
-
-/* A daemon that was started again may have a new socket; an earlier datagram's error is reported
- * here as well. So once more, with a new connection. */
-static bool write_datagram(struct sink *s, const char *data, size_t len)
-{
-	int err = send_patiently(s, data, len);
-
-	if (err && err != EAGAIN) {
-		int fd = open_place(s);
-
-		if (fd >= 0) {
-			(void)close(s->fd);
-			s->fd = fd;
-			err = send_patiently(s, data, len);
-		}
-	}
-	return !err || lose(s, 1, err == EAGAIN ? 0 : err);
-}
-
-static bool write_syslog(struct sink *s, const char *text, size_t len)
-{
-	char line[SYSLOGD_LINE_MAX];
-
-	return write_datagram(s, line, syslogd_format(&s->place, text, len, line));
-}
-
+/* Whether all of it is written. */
 static bool write_one(struct sink *s, const char *line, size_t len)
 {
-	switch (s->style) {
-	case SINK_RECORD:
-		return write_datagram(s, line, len);
-	case SINK_BARE:
-		return write_syslog(s, line, len);
-	default:
-		return write_stream(s, line, len);
-	}
+	int reason = 0;
+	unsigned int lost = outlet_write(&s->outlet, line, len, &reason);
+
+	return !lost || lose(s, lost, reason);
 }
 
 bool sink_put(struct sink *s, const char *line, size_t len, bool hurry)
@@ -358,7 +179,7 @@ bool sink_owes(const struct sink *s)
 
 void sink_tell_lost(struct sink *s, bool now)
 {
-	if (!sink_owes(s) || !await_room(s))
+	if (!sink_owes(s) || !outlet_has_room(&s->outlet))
 		return;
 	if (now)
 		s->told_ns = 0;
@@ -367,20 +188,8 @@ void sink_tell_lost(struct sink *s, bool now)
 
 static void open_again(struct sink *s)
 {
-	int fd;
-
-	if (!sink_has_file(s))
-		return;
-	fd = open_place(s);
-	if (fd < 0) {
-		s->owner->reopened(s, -errno);
-		return;
-	}
-	(void)close(s->fd);
-	s->fd = fd;
-	s->torn = false;
-	look_at_fd(s);
-	s->owner->reopened(s, 0);
+	if (outlet_has_file(&s->outlet))
+		s->owner->reopened(s, outlet_open_again(&s->outlet));
 }
 
 /* Waits for something to do. False: there is nothing more, and the sink is to end. */
@@ -418,12 +227,13 @@ static void write_queued(struct sink *s)
 {
 	while (s->queue.used) {
 		bool tells = s->first_tells;
-		bool single = tells || s->style == SINK_BARE || s->style == SINK_RECORD;
+		bool single =
+		    tells || s->outlet.style == SINK_BARE || s->outlet.style == SINK_RECORD;
 		size_t len;
 
 		s->hurry = s->first_tells = false;
-		len = line_queue_take(&s->queue, s->chunk, s->is_regular ? CHUNK_BYTES : PIPE_BUF,
-				      single);
+		len = line_queue_take(&s->queue, s->chunk,
+				      s->outlet.is_regular ? CHUNK_BYTES : PIPE_BUF, single);
 		(void)pthread_mutex_unlock(&s->lock);
 		write_chunk(s, len, tells);
 		tell_lost(s);
@@ -470,6 +280,8 @@ int sink_start(struct sink *s)
 		return -ENOMEM;
 	s->stop = false;
 	s->started = true;
+	s->outlet.waits = waits;
+	s->outlet.arg = s;
 	/* Signals go to the main thread. */
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -477,6 +289,7 @@ int sink_start(struct sink *s)
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err) {
 		s->started = false;
+		s->outlet.waits = NULL;
 		return -err;
 	}
 	(void)pthread_setname_np(s->thread, "log");
@@ -514,6 +327,7 @@ static bool stop_thread(struct sink *s)
 		return false;
 	}
 	s->started = false;
+	s->outlet.waits = NULL;
 	return true;
 }
 
@@ -521,8 +335,7 @@ void sink_free(struct sink *s)
 {
 	if (!s || !stop_thread(s))
 		return;
-	if (!is_standard(s))
-		closep_(&s->fd);
+	outlet_close(&s->outlet);
 	(void)pthread_mutex_destroy(&s->lock);
 	(void)pthread_cond_destroy(&s->wake);
 	line_queue_fini(&s->queue);

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "place.h"
+#include "outlet.h"
 
 struct sink;
 
@@ -26,15 +26,6 @@ struct sink_owner {
 	/* Whether there is something else to tell, and telling it: asked about once a second. */
 	bool (*has_news)(void);
 	void (*tell_news)(void);
-};
-
-/* How a line must begin, and whether it ends with a newline. */
-enum sink_style {
-	SINK_PLAIN,    /* the time and the level before it, a newline behind */
-	SINK_PREFIXED, /* a stream that the journal reads: "<priority>" before it, a newline behind
-			*/
-	SINK_BARE,     /* syslog: the text is enough */
-	SINK_RECORD,   /* the journal's own protocol: see journal_format() */
 };
 
 /* `place` is STDERR, STDOUT, JOURNAL, FILE or SYSLOG. A file is opened (and made, mode 0640) here;

@@ -85,6 +85,22 @@ static void test_lines(void **state _unused_)
 			    " info three\n" TIME_RE " debug four\n$");
 }
 
+/* Without the last newline, and with empty ones. */
+static void test_text_of_lines(void **state _unused_)
+{
+	char buf[4096];
+
+	log_setup(LOG_TO_STDERR, LOG_LVL_DEBUG);
+	catch_start();
+	log_lines(LOG_LVL_WARNING, "", "");
+	log_lines(LOG_LVL_ERROR, "it said: ", "one %s\n\ntwo\nthree");
+	log_lines(LOG_LVL_WARNING, "", "four\n");
+	catch_stop(buf, sizeof(buf));
+	assert_matches(buf, "^" TIME_RE " error it said: one %s\n" TIME_RE
+			    " error it said: two\n" TIME_RE " error it said: three\n" TIME_RE
+			    " warning four\n$");
+}
+
 static void test_levels(void **state _unused_)
 {
 	struct access_entry e;
@@ -430,6 +446,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_lines),
+	    cmocka_unit_test(test_text_of_lines),
 	    cmocka_unit_test(test_levels),
 	    cmocka_unit_test(test_errno),
 	    cmocka_unit_test(test_forgery),
