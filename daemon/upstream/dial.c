@@ -114,13 +114,13 @@ static int connect_once(const struct dial *d, bool keepalive)
 			 (void *)d);
 }
 
-/* Whose address the connection is made from. 0 or a negative errno. */
-static int find_sender(struct dial *d)
+/* Whose address the connection to the chosen one is made from. */
+static void find_sender(struct dial *d)
 {
+	bool own = !d->plan.client || server_is_internal(d->server);
+
 	d->from = (struct sender){0};
-	if (server_is_internal(d->server))
-		return 0;
-	return d->plan.client ? sender_choose(d->plan.client, &d->where, &d->from) : 0;
+	d->from_err = own ? 0 : sender_choose(d->plan.client, &d->where, &d->from);
 }
 
 static bool is_full(int fd)
@@ -149,10 +149,10 @@ static int try_server(struct dial *d)
 {
 	struct loop *l = d->dialer->loop;
 	bool keepalive = wants_keepalive(d);
-	int fd = find_sender(d);
+	int fd;
 
-	if (fd < 0)
-		return fd;
+	if (d->from_err)
+		return d->from_err;
 	if (!d->conn)
 		d->conn = conn_new();
 	if (!d->conn)
@@ -194,7 +194,7 @@ static bool reuse(struct dial *d)
 	const struct dial_plan *p = &d->plan;
 	struct conn *c;
 
-	if (p->fresh || find_sender(d) < 0)
+	if (p->fresh || d->from_err)
 		return false;
 	c = p->own ? own_take(p->own, d->server, &d->where, &d->from, p->careful) : NULL;
 	if (!c && p->idle)
@@ -323,22 +323,6 @@ static unsigned int wish(const struct dial *d)
 	return WISH_OTHERS | WISH_PASSED | (d->retries_left ? WISH_PASSED_OTHERS : 0);
 }
 
-/* A client that has connected to the listener itself has named no other place; nor has this host,
- * when a client's connect led to that listener after all: what else would be a loop ends here. */
-static void report_unknown(const struct dial *d)
-{
-	static atomic_uint_fast64_t reported_ns;
-	uint64_t now = now_of(d), last = atomic_load(&reported_ns);
-
-	if (d->plan.original || !pool_has_original(d->plan.pool) ||
-	    (last && (int64_t)(now - last) < (int64_t)NSEC_PER_SEC) ||
-	    !atomic_compare_exchange_strong(&reported_ns, &last, now))
-		return;
-	log_warn("pool %s: nobody knows where the client wanted to go: its connect was not "
-		 "intercepted, but made to the listener itself",
-		 config_of(d)->name);
-}
-
 /* False: nobody is left, and the owner was told, or it waits for one. */
 static bool choose(struct dial *d)
 {
@@ -354,13 +338,15 @@ static bool choose(struct dial *d)
 		/* A name that is still being looked up is like a server that does not answer yet.
 		 */
 		if (d->last || !pool_is_awaited(pool) || !await(d, 0)) {
-			report_unknown(d);
+			if (!d->plan.original && pool_has_original(pool))
+				fault_report_unknown(config_of(d)->name, w.now);
 			give_up(d, failure(d));
 		}
 		return false;
 	}
 	if (server_is_original(d->server))
 		d->where = *d->plan.original;
+	find_sender(d);
 	if (!d->last)
 		return true;
 	stat_inc(d->dialer->retries);

@@ -94,6 +94,7 @@ struct dial {
 	struct server *server; /* whose turn it is, counted in there; NULL: between tries */
 	struct addr where;     /* the address of the attempt, or of the last one */
 	struct sender from;    /* from which it is made */
+	int from_err;          /* why it cannot be: a negative errno; else 0 */
 	struct attempt attempt;
 	struct timer timer;
 	struct server *last; /* the one that failed last; NULL: none has */

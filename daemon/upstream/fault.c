@@ -18,3 +18,16 @@ void fault_report(const char *pool, struct server *s, const struct addr *where,
 		  addr_format(where, at), client ? " from the address of " : "",
 		  client ? addr_format(client, from) : "", conn_strerror(err));
 }
+
+void fault_report_unknown(const char *pool, uint64_t now)
+{
+	static atomic_uint_fast64_t reported_ns;
+	uint64_t last = atomic_load(&reported_ns);
+
+	if ((last && (int64_t)(now - last) < (int64_t)NSEC_PER_SEC) ||
+	    !atomic_compare_exchange_strong(&reported_ns, &last, now))
+		return;
+	log_warn("pool %s: nobody knows where the client wanted to go: its connect was not "
+		 "intercepted, but made to the listener itself",
+		 pool);
+}

@@ -50,3 +50,9 @@ static inline bool fault_may_be_clients(const struct sender *from, int err)
  */
 void fault_report(const char *pool, struct server *s, const struct addr *where,
 		  const struct addr *client, int err, uint64_t now);
+/*
+ * The same of a client that has named no other place: it has connected to the listener itself. So
+ * has this host, when a client's connect led to that listener after all: what else would be a loop
+ * ends there.
+ */
+void fault_report_unknown(const char *pool, uint64_t now);

@@ -2,7 +2,10 @@
 #include "idle.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 
 #include "../loop.h"
 
@@ -42,6 +45,68 @@ void kept_close(struct kept *k)
 	close_conn(k->idle, k->conn);
 }
 
+/* ---- those that will do for the same ---------------------------------------------------- */
+
+/* Of a client's address and a server's some bytes, a word at a time. */
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 32;
+}
+
+/* As kept_goes_to() compares. Of a server that is wherever the client wants to go, with that. */
+static struct kept_list *row_of(struct idle *i, const struct server *s, const struct addr *where,
+				const struct sender *from)
+{
+	static const struct sender own;
+	uint64_t hash = mix(i->seed, (uintptr_t)s), words[2];
+
+	if (!from)
+		from = &own;
+	memcpy(words, &from->addr, sizeof(words));
+	hash = mix(mix(mix(hash, words[0]), words[1]), from->scope);
+	if (where && server_is_original(s)) {
+		memset(words, 0, sizeof(words));
+		if (where->sa.sa_family == AF_INET6)
+			memcpy(words, &where->in6.sin6_addr, sizeof(words));
+		else if (where->sa.sa_family == AF_INET)
+			words[0] = where->in4.sin_addr.s_addr;
+		hash = mix(mix(mix(hash, words[0]), words[1]), addr_port(where));
+	}
+	return &i->rows[hash & (i->n_rows - 1)];
+}
+
+static struct kept_list *row_of_kept(struct idle *i, const struct kept *k)
+{
+	return row_of(i, k->conn->server, &k->conn->peer, &k->conn->from);
+}
+
+static void begin_rows(struct idle *i)
+{
+	i->rows = i->few;
+	i->n_rows = IDLE_ROWS;
+	for (size_t row = 0; row < i->n_rows; row++)
+		TAILQ_INIT(&i->rows[row]);
+}
+
+/* Without memory for more there are as many as before, and longer ones. */
+static void add_rows(struct idle *i)
+{
+	struct kept_list *rows = reallocarray(NULL, 2 * i->n_rows, sizeof(*rows));
+	struct kept *k;
+
+	if (!rows)
+		return;
+	if (i->rows != i->few)
+		free(i->rows);
+	i->rows = rows;
+	i->n_rows *= 2;
+	for (size_t row = 0; row < i->n_rows; row++)
+		TAILQ_INIT(&rows[row]);
+	TAILQ_FOREACH (k, &i->by_age, age_link)
+		TAILQ_INSERT_HEAD(row_of_kept(i, k), k, alike_link);
+}
+
 /* ---- all of them ------------------------------------------------------------------------ */
 
 static struct server_part *part_of(const struct idle *i, const struct server *s)
@@ -56,6 +121,8 @@ static void forget(struct kept *k)
 
 	TAILQ_REMOVE(&part->kept, k, link);
 	TAILQ_REMOVE(&i->by_age, k, age_link);
+	TAILQ_REMOVE(row_of_kept(i, k), k, alike_link);
+	i->n--;
 	loop_timer_cancel(i->loop, &k->timer);
 	part->n_kept--;
 	k->conn->event = NULL;
@@ -86,6 +153,9 @@ void idle_init(struct idle *i, struct loop *loop, unsigned int worker)
 {
 	*i = (struct idle){.loop = loop, .worker = worker};
 	TAILQ_INIT(&i->by_age);
+	begin_rows(i);
+	if (getrandom(&i->seed, sizeof(i->seed), GRND_NONBLOCK) < 0)
+		i->seed = now_ns();
 }
 
 void idle_fini(struct idle *i)
@@ -94,6 +164,9 @@ void idle_fini(struct idle *i)
 
 	while ((k = TAILQ_FIRST(&i->by_age)))
 		drop(k);
+	if (i->rows != i->few)
+		free(i->rows);
+	begin_rows(i);
 }
 
 void idle_keep(struct idle *i, struct conn *c, const struct pool_config *config)
@@ -118,6 +191,9 @@ void idle_keep(struct idle *i, struct conn *c, const struct pool_config *config)
 	part->n_kept++;
 	TAILQ_INSERT_HEAD(&part->kept, k, link);
 	TAILQ_INSERT_TAIL(&i->by_age, k, age_link);
+	TAILQ_INSERT_HEAD(row_of_kept(i, k), k, alike_link);
+	if (++i->n > i->n_rows)
+		add_rows(i);
 }
 
 void idle_note_end(struct idle *i, const struct conn *c)
@@ -138,8 +214,8 @@ struct conn *idle_take(struct idle *i, const struct server *server, const struct
 {
 	struct kept *k, *next;
 
-	for (k = TAILQ_FIRST(&part_of(i, server)->kept); k; k = next) {
-		next = TAILQ_NEXT(k, link);
+	for (k = TAILQ_FIRST(row_of(i, server, where, from)); k; k = next) {
+		next = TAILQ_NEXT(k, alike_link);
 		if (!kept_goes_to(k, server, where, from) || (careful && idle_is_doubtful(i, k)))
 			continue;
 		if (conn_is_quiet(k->conn)) {

@@ -12,10 +12,19 @@
 
 struct loop;
 
+/* So many rows there are at first, and twice as many each time that there are more connections. */
+#define IDLE_ROWS 64
+
 struct idle {
 	struct loop *loop;
 	unsigned int worker;     /* whose part of each server it uses */
 	struct kept_list by_age; /* the one that was not used for longest first */
+	size_t n;
+	/* Those that will do for the same are in one row, which a hash says, the one used last
+	 * first: looking for one does not take longer for those that are other clients'. */
+	struct kept_list *rows, few[IDLE_ROWS];
+	size_t n_rows; /* a power of two */
+	uint64_t seed; /* clients do not choose the rows */
 };
 
 void idle_init(struct idle *i, struct loop *loop, unsigned int worker);

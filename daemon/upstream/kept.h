@@ -25,6 +25,7 @@ struct kept {
 	bool reused;             /* it has served two requests */
 	TAILQ_ENTRY(kept) link;  /* of the server's, or of the client's */
 	TAILQ_ENTRY(kept) age_link;
+	TAILQ_ENTRY(kept) alike_link;
 };
 
 /* Whether it is worth keeping: see server_keeps(). */

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "../../daemon/upstream/idle.h"
 #include "../../daemon/upstream/own.h"
@@ -274,6 +275,52 @@ static void test_fickle_server(void **state)
 	idle_keep(&f->idle, other, &f->config);
 }
 
+/* Those of others are not looked through. */
+static void test_of_one_client_among_many(void **state)
+{
+	struct fixture *f = *state;
+	struct conn *conns[400];
+	struct sender from = {0};
+	const struct kept *k;
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+	f->config.keepalive = ARRAY_SIZE(conns);
+	for (unsigned int i = 0; i < ARRAY_SIZE(conns); i++) {
+		struct conn *c = conns[i] = conn_new();
+
+		assert_non_null(c);
+		c->fd = dup(ends[0]);
+		assert_true(c->fd >= 0);
+		c->server = f->a;
+		c->peer = address(1);
+		c->from.addr.s6_addr[i % 16] = (uint8_t)(1 + i / 16);
+		idle_keep(&f->idle, c, &f->config);
+	}
+	assert_true(f->idle.n_rows >= ARRAY_SIZE(conns));
+	for (size_t row = 0; row < f->idle.n_rows; row++) {
+		unsigned int n = 0;
+
+		TAILQ_FOREACH (k, &f->idle.rows[row], alike_link)
+			n++;
+		assert_true(n < 16);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(conns); i++) {
+		struct conn *c = conns[i * 7 % ARRAY_SIZE(conns)];
+
+		from = c->from;
+		assert_ptr_equal(idle_take(&f->idle, f->a, NULL, &from, false), c);
+		assert_null(idle_take(&f->idle, f->a, NULL, &from, false));
+		assert_null(idle_take(&f->idle, f->b, NULL, &from, false));
+		idle_keep(&f->idle, c, &f->config);
+	}
+	assert_null(idle_take(&f->idle, f->a, NULL, NULL, false));
+	idle_fini(&f->idle);
+	assert_int_equal(turns_reap(&f->turns), ARRAY_SIZE(conns));
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+}
+
 /* ---- a client's own --------------------------------------------------------------------- */
 
 static void test_own_is_nobody_elses(void **state)
@@ -357,6 +404,7 @@ int main(void)
 	    TEST(test_descriptors_are_needed),
 	    TEST(test_address_that_goes),
 	    TEST(test_fickle_server),
+	    TEST(test_of_one_client_among_many),
 	    TEST(test_own_is_nobody_elses),
 	    TEST(test_own_that_is_identified),
 	    TEST(test_own_that_ends),
