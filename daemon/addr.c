@@ -259,6 +259,20 @@ static size_t unix_name_len(const struct addr *a)
 	return strnlen(a->un.sun_path, MIN(len, UNIX_PATH_MAX));
 }
 
+const char *addr_write(const struct addr *a, char buf[ADDR_STR_MAX])
+{
+	const char *name = a->un.sun_path;
+	int len = (int)unix_name_len(a);
+
+	if (!a->len || a->sa.sa_family != AF_UNIX)
+		return addr_format(a, buf);
+	if (len && !*name)
+		(void)snprintf(buf, ADDR_STR_MAX, UNIX_PREFIX "@%.*s", len - 1, name + 1);
+	else
+		(void)snprintf(buf, ADDR_STR_MAX, UNIX_PREFIX "%.*s", len, name);
+	return buf;
+}
+
 bool addr_equal(const struct addr *a, const struct addr *b)
 {
 	size_t len;

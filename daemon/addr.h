@@ -33,9 +33,11 @@ struct addr {
  */
 int addr_parse(const char *text, struct addr *ret, const char **why);
 
-/* Writes the text form that addr_parse() reads; a peer with no unix path is "unix:". Returns buf.
- */
+/* Writes the text form that addr_parse() reads, for people: bytes of a unix name that are not
+ * printable ASCII are "?", and a peer with no unix path is "unix:". Returns buf. */
 const char *addr_format(const struct addr *a, char buf[ADDR_STR_MAX]);
+/* The same of an address that was parsed, byte for byte: no other address has that text. */
+const char *addr_write(const struct addr *a, char buf[ADDR_STR_MAX]);
 
 /* What such names begin with that are no administrator's: see parent/store.h. */
 #define ADDR_RESERVED "spliced-store/"

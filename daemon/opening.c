@@ -99,7 +99,7 @@ static void give_name(const struct opening *o, char name[BIND_NAME_MAX])
 	const struct addr *a = &o->binding->wanted;
 	char text[ADDR_STR_MAX];
 
-	(void)addr_format(a, text);
+	(void)addr_write(a, text);
 	if (addr_has_port(a) && !addr_port(a))
 		(void)snprintf(name, BIND_NAME_MAX, "%s %u of %s", text, occurrence(o), c->name);
 	else

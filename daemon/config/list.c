@@ -177,7 +177,7 @@ void list_format(const struct option *o, const void *base, size_t i, FILE *out)
 	switch (o->type) {
 	case OPTION_BINDS:
 	case OPTION_NAMESERVERS:
-		fputs(addr_format(item, buf), out);
+		fputs(addr_write(item, buf), out);
 		break;
 	case OPTION_CIDRS:
 		fputs(cidr_format(item, buf), out);

@@ -318,7 +318,7 @@ static void format_address(const struct option *o, const struct addr *a, FILE *o
 {
 	char buf[ADDR_STR_MAX];
 
-	fputs(a->len ? addr_format(a, buf) : o->word, out);
+	fputs(a->len ? addr_write(a, buf) : o->word, out);
 }
 
 void value_format(const struct option *o, const void *base, FILE *out)

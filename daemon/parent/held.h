@@ -2,6 +2,8 @@
 /* One socket that the parent holds, and what can be said of it alone. */
 #pragma once
 
+#include <stdio.h>
+
 #include "message.h"
 
 struct held {
@@ -26,3 +28,10 @@ void held_look(struct held *item);
 bool held_is_sound(const struct held *item, char why[MESSAGE_CALL_MAX]);
 /* Whether the socket, which an earlier process of this service has bound, is what is asked for. */
 bool held_fits(const struct held *item, const struct bind_request *r);
+/* Whether one's socket is in the way of the other's. */
+bool held_overlaps(const struct held *item, const struct bind_request *r);
+
+/* For the program that this process becomes: as in holder.h. */
+int held_write(const struct held *item, FILE *f);
+int held_survive(const struct held *item, bool survive);
+int held_read(struct held *item, const char *line);

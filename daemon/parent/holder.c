@@ -2,8 +2,6 @@
 #include "holder.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,33 +28,6 @@ static uint32_t count(const struct holder *h, const char *name)
 	return n;
 }
 
-static bool is_wildcard(const struct addr *a)
-{
-	return a->sa.sa_family == AF_INET ? a->in4.sin_addr.s_addr == htonl(INADDR_ANY)
-					  : IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
-}
-
-static bool is_ipv6_only(const struct held *item)
-{
-	socklen_t len = sizeof(int);
-	int value = 0;
-
-	return getsockopt(item->bound.fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, &len) == 0 && value;
-}
-
-/* Whether one's socket is in the way of the other's. */
-static bool overlap(const struct held *item, const struct bind_request *r)
-{
-	const struct addr *a = &item->bound.addr, *b = &r->addr;
-
-	if (addr_port(a) != addr_port(b))
-		return false;
-	if (a->sa.sa_family == b->sa.sa_family)
-		return addr_equal(a, b) || is_wildcard(a) || is_wildcard(b);
-	return a->sa.sa_family == AF_INET6 ? is_wildcard(a) && !is_ipv6_only(item)
-					   : is_wildcard(b) && !r->ipv6_only;
-}
-
 /*
  * Whether the address is our own already, under whatever name: then the question who else listens
  * there cannot be asked, for the answer would be we.
@@ -64,7 +35,7 @@ static bool overlap(const struct held *item, const struct bind_request *r)
 static bool has_address(const struct holder *h, const struct bind_request *r)
 {
 	for (size_t i = 0; i < h->n; i++)
-		if (h->items[i].tcp && overlap(&h->items[i], r))
+		if (h->items[i].tcp && held_overlaps(&h->items[i], r))
 			return true;
 	return false;
 }
@@ -202,6 +173,26 @@ static void unwant(struct holder *h, size_t i, unsigned int from, unsigned int t
 		drop(h, i);
 }
 
+/* The same path or name under another name: as an earlier version called it, for which all bytes
+ * that are not ASCII were the same. The service manager's store hears of it. */
+static struct held *find_renamed(struct holder *h, const struct bind_request *r)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		struct held *item = &h->items[i];
+		bool stored = item->stored;
+
+		if (r->addr.sa.sa_family != AF_UNIX || item->passed || item->stays != r->stays ||
+		    item->index != r->index || !addr_equal(&item->bound.addr, &r->addr))
+			continue;
+		if (stored)
+			store_remove(item);
+		memcpy(item->name, r->name, sizeof(item->name));
+		item->stored = stored && store_put(item);
+		return item;
+	}
+	return NULL;
+}
+
 /* The one that was asked for, which is bound if it is not there. 0, or a negative errno and *call.
  */
 static int get(struct holder *h, const struct bind_request *r, unsigned int generation,
@@ -209,6 +200,8 @@ static int get(struct holder *h, const struct bind_request *r, unsigned int gene
 {
 	struct held *item = find(h, r->name, r->index);
 
+	if (!item)
+		item = find_renamed(h, r);
 	/* A worker that is not proven yet has it: that would be a third state. */
 	if (item && item->born > generation) {
 		*call = "an upgrade has it";
@@ -428,72 +421,29 @@ int holder_add_stored(struct holder *h, const char *name, int fd)
 
 int holder_write(const struct holder *h, FILE *f)
 {
-	for (size_t i = 0; i < h->n; i++) {
-		const struct held *item = &h->items[i];
-		const struct unix_file *file = &item->bound.file;
+	int err = 0;
 
-		if (fprintf(f,
-			    "held fd=%d index=%u stays=%d passed=%d stored=%d foreign=%d born=%u "
-			    "wanted=%u,%u file=%d dir=%d pin=%d dev=%" PRIuMAX " ino=%" PRIuMAX
-			    " name=%s\n",
-			    item->bound.fd, item->index, item->stays, item->passed, item->stored,
-			    item->foreign, item->born, item->wanted[0], item->wanted[1], file->ours,
-			    file->dir, file->pin, (uintmax_t)file->dev, (uintmax_t)file->ino,
-			    item->name) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static int set_survives(int fd, bool survive)
-{
-	return fcntl(fd, F_SETFD, survive ? 0 : FD_CLOEXEC) < 0 ? -errno : 0;
+	for (size_t i = 0; !err && i < h->n; i++)
+		err = held_write(&h->items[i], f);
+	return err;
 }
 
 int holder_survive(const struct holder *h, bool survive)
 {
 	int err = 0;
 
-	for (size_t i = 0; !err && i < h->n; i++) {
-		const struct bound *b = &h->items[i].bound;
-
-		err = set_survives(b->fd, survive);
-		if (!err && b->file.ours)
-			err = set_survives(b->file.dir, survive);
-		if (!err && b->file.ours)
-			err = set_survives(b->file.pin, survive);
-	}
+	for (size_t i = 0; !err && i < h->n; i++)
+		err = held_survive(&h->items[i], survive);
 	return err;
 }
 
 int holder_read(struct holder *h, const char *line)
 {
-	int fd, stays, passed, stored, foreign, ours, dir, pin, at = 0;
-	uintmax_t dev, ino;
-	struct held item = {0}, *place;
+	struct held item, *place;
+	int err = held_read(&item, line);
 
-	if (sscanf(
-		line,
-		"held fd=%d index=%u stays=%d passed=%d stored=%d foreign=%d born=%u wanted=%u,%u "
-		"file=%d "
-		"dir=%d pin=%d dev=%" SCNuMAX " ino=%" SCNuMAX " name=%n",
-		&fd, &item.index, &stays, &passed, &stored, &foreign, &item.born, &item.wanted[0],
-		&item.wanted[1], &ours, &dir, &pin, &dev, &ino, &at) != 14 ||
-	    !at || strlen(line + at) >= sizeof(item.name))
-		return -EINVAL;
-	memcpy(item.name, line + at, strlen(line + at) + 1);
-	item.stays = stays;
-	item.passed = passed;
-	item.stored = stored;
-	item.foreign = foreign;
-	item.bound.fd = fd;
-	if (ours)
-		item.bound.file = (struct unix_file){
-		    .ours = true, .dev = (dev_t)dev, .ino = (ino_t)ino, .dir = dir, .pin = pin};
-	item.bound.addr.len = sizeof(item.bound.addr.un);
-	if (getsockname(fd, &item.bound.addr.sa, &item.bound.addr.len) < 0)
-		return -EINVAL;
-	item.tcp = item.bound.addr.sa.sa_family != AF_UNIX;
+	if (err)
+		return err;
 	place = add(h);
 	if (!place)
 		return -ENOMEM;

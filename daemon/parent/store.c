@@ -103,6 +103,19 @@ static int unescape(const char *text, char ret[BIND_NAME_MAX])
 	return n && !strchr(ret, '\n') ? 0 : -EINVAL;
 }
 
+/* One that was bound through a descriptor of the process before says no more than that of itself:
+ * the path is its name. Whether the file is there, and is that, is looked at. */
+static void find_path(struct held *item)
+{
+	struct addr *is = &item->bound.addr, path;
+	const char *why;
+
+	if (is->sa.sa_family == AF_UNIX &&
+	    strncmp(is->un.sun_path, UNIX_FILE_PROC, strlen(UNIX_FILE_PROC)) == 0 &&
+	    addr_parse(item->name, &path, &why) == 0 && path.sa.sa_family == AF_UNIX)
+		*is = path;
+}
+
 int store_get(struct held *item, const char *name)
 {
 	uintmax_t dev, ino;
@@ -116,6 +129,7 @@ int store_get(struct held *item, const char *name)
 	held_look(item);
 	if (!item->bound.addr.len)
 		return -EINVAL;
+	find_path(item);
 	if (item->tcp || !item->bound.addr.un.sun_path[0])
 		return 0;
 	return unix_file_take(&item->bound.addr, (dev_t)dev, (ino_t)ino, &item->bound.file);

@@ -275,6 +275,31 @@ def test_unix_sockets_outlive_a_restart(env):
 
 
 @case(engines=("copy",))
+def test_unix_socket_in_a_linked_folder_outlives_a_restart(env):
+    """As in /var/run. It is bound through a descriptor of the process before; and its name has bytes
+    that are not ASCII."""
+    manager = ServiceManager(env)
+    (env.tmp / "folder").mkdir()
+    (env.tmp / "link").symlink_to("folder")
+    paths = [f"{env.tmp}/link/fr{letter}nt.sock" for letter in "o\u00f6\u00e4"]
+    daemon = prepare(env, ", ".join(f"unix:{path}" for path in paths))
+    start(env, manager, daemon)
+    inodes = [os.stat(path).st_ino for path in paths]
+    for _ in range(2):
+        manager.wait_store(3)
+        daemon.stop()
+        waiting = [env.keep(connect(f"unix:{path}", timeout=20)) for path in paths]
+        for client in waiting:
+            client.sendall(b"patience")
+        start(env, manager, daemon)
+        for client in waiting:
+            assert read_exactly(client, 8) == b"patience"
+            client.close()
+    assert inodes == [os.stat(path).st_ino for path in paths]
+    assert not says(daemon, "not taken over"), daemon.log_tail()
+
+
+@case(engines=("copy",))
 def test_a_start_that_fails_gives_up_nothing(env):
     """The next one finds what this one found, and who waits goes on waiting."""
     manager = ServiceManager(env)

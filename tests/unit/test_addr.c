@@ -174,6 +174,26 @@ static void hostile_unix_names(void **state _unused_)
 	assert_int_equal(strlen(addr_format(&a, buf)), 5 + 108);
 }
 
+/* What is shown of two may be the same, what is written is not. */
+static void every_byte_of_unix_names(void **state _unused_)
+{
+	static const char *const texts[] = {"unix:/run/\xc3\xa4", "unix:/run/\xc3\xb6",
+					    "unix:@\x01\xff",     "unix:/run/??",
+					    "[fe80::1%1]:80",     "1.2.3.4:0"};
+	char buf[ADDR_STR_MAX];
+	const char *why;
+	struct addr a;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		assert_int_equal(addr_parse(texts[i], &a, &why), 0);
+		assert_string_equal(addr_write(&a, buf), texts[i]);
+	}
+	(void)memset(a.un.sun_path, 'x', sizeof(a.un.sun_path));
+	a.un.sun_family = AF_UNIX;
+	a.len = sizeof(a.un);
+	assert_int_equal(strlen(addr_write(&a, buf)), 5 + 108);
+}
+
 static void equality(void **state _unused_)
 {
 	static const char *const different[] = {
@@ -362,6 +382,7 @@ int main(void)
 	    cmocka_unit_test(unix_path_limits),
 	    cmocka_unit_test(peers_without_a_name),
 	    cmocka_unit_test(hostile_unix_names),
+	    cmocka_unit_test(every_byte_of_unix_names),
 	    cmocka_unit_test(equality),
 	    cmocka_unit_test(equal_with_and_without_nul),
 	    cmocka_unit_test(networks_round_trip),
