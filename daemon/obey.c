@@ -18,12 +18,16 @@
 
 /* ---- shutting down ---------------------------------------------------------------------- */
 
-/* Who has asked for the upgrade that ends this process is told how it went: the parent answers in
- * any case, and kills who drains for too long. */
+/* Who has asked for the upgrade that ends this process is told how it went. */
 static void end_if_over(struct run *r)
 {
 	if (r->busy_workers == 0 && !r->commands.upgrade)
 		(void)event_base_loopbreak(r->base);
+}
+
+void obey_upgraded(void *arg)
+{
+	end_if_over(arg);
 }
 
 static void on_worker_drained(void *owner, void *arg _unused_)
@@ -130,16 +134,23 @@ void obey_delay(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 }
 
 /* Everything goes on as it is, but /readyz says what is to come, and no file is read again. */
-static void begin_delay(struct run *r, int sig)
+static void begin_delay(struct run *r, uint64_t ns)
 {
-	uint64_t delay = r->daemon.config->drain_delay;
-	struct timeval tv = time_of(delay);
+	struct timeval tv = time_of(ns);
 
-	r->daemon.drain_due_ns = now_ns() + delay;
-	log_info("signal %d: clients are accepted for another %llu ms, which is drain_delay", sig,
-		 (unsigned long long)(delay / NSEC_PER_MSEC));
+	r->daemon.drain_due_ns = now_ns() + ns;
 	/* Its place in the heap is reserved, too. */
 	(void)evtimer_add(r->delay, &tv);
+}
+
+/* A parent that does not wait for drain_delay has the worker do it. */
+static void delay_by_itself(struct run *r, int sig)
+{
+	uint64_t delay = r->daemon.config->drain_delay;
+
+	log_info("signal %d: clients are accepted for another %llu ms, which is drain_delay", sig,
+		 (unsigned long long)(delay / NSEC_PER_MSEC));
+	begin_delay(r, delay);
 }
 
 /* It was waited for enough. */
@@ -173,11 +184,23 @@ static void terminate(struct run *r, int sig)
 	if (r->daemon.drain_due_ns) {
 		end_delay(r, sig);
 	} else if (r->daemon.config->drain_delay) {
-		begin_delay(r, sig);
+		delay_by_itself(r, sig);
 	} else {
 		log_info("signal %d: draining %u sessions", sig, slots_used(&r->daemon.slots));
 		stop_accepting(r);
 	}
+}
+
+/* The daemon was told to end: when this worker, which serves, is to drain. Should the parent forget
+ * to say that it is over, it begins at that time all the same. */
+static void end_in(struct run *r, uint64_t ns)
+{
+	if (ns && !r->daemon.handing_over && !atomic_load(&r->daemon.draining)) {
+		begin_delay(r, ns);
+		return;
+	}
+	(void)event_del(r->delay); /* takes no memory */
+	obey_delay(-1, 0, r);
 }
 
 /* ---- another process serves ------------------------------------------------------------- */
@@ -218,8 +241,8 @@ void obey_handover(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 
 static void retire(struct run *r)
 {
-	if (atomic_load(&r->daemon.draining))
-		return;
+	if (r->daemon.handing_over || atomic_load(&r->daemon.draining))
+		return; /* it was told so, or to end */
 	log_info("another worker is ready: draining %u sessions", slots_used(&r->daemon.slots));
 	r->retiring = true;
 	interception_retire(r->daemon.interception);
@@ -283,8 +306,10 @@ static void on_beaten(void *owner, void *arg _unused_)
 	struct message m = {.kind = MESSAGE_ALIVE};
 	struct run *r = owner;
 
-	if (--r->beating == 0)
-		link_tell(r->link, &m);
+	if (--r->beating)
+		return;
+	reload_state(&r->reload, &m.reloaded);
+	link_tell(r->link, &m);
 }
 
 /* In the worker's thread, between two turns. */
@@ -327,7 +352,9 @@ static void on_parent_says(const struct message *m, void *arg)
 		break;
 	case MESSAGE_UPGRADED:
 		commands_upgraded(&r->commands, &m->upgraded);
-		end_if_over(r);
+		break;
+	case MESSAGE_ENDING:
+		end_in(r, m->ending);
 		break;
 	default:
 		log_error("the parent says what this worker does not know (%u)", m->kind);

@@ -18,6 +18,8 @@ void obey_grace(evutil_socket_t fd, short what, void *run);
 void obey_delay(evutil_socket_t fd, short what, void *run);
 /* A moment has passed since it was told to make way. */
 void obey_handover(evutil_socket_t fd, short what, void *run);
+/* Whoever has asked for an upgrade was answered. */
+void obey_upgraded(void *run);
 /* The parent hears why this process will end: the last error that was logged. */
 void obey_tell_failed(struct run *r);
 /* For struct worker: its last session has ended. */

@@ -36,17 +36,34 @@ static void tell_begun(struct daemon *d)
 	link_tell(d->link, &m);
 }
 
-static void tell_over(struct daemon *d, const struct reload_result *res)
+static void describe(const struct reload *r, struct message_reloaded *ret)
 {
-	struct message m = {.kind = MESSAGE_RELOADED,
-			    .reloaded.drain_ns = daemon_drain_ns(d->config)};
+	const struct daemon *d = r->daemon;
+
+	*ret = (struct message_reloaded){.drain_ns = daemon_drain_ns(d->config),
+					 .delay_ns = d->config->drain_delay};
+	log_manner(&ret->manner);
+	(void)snprintf(ret->status, sizeof(ret->status), "engine %s%s", d->maps ? "kernel" : "copy",
+		       r->failure);
+}
+
+void reload_state(const struct reload *r, struct message_reloaded *ret)
+{
+	if (r->remaining)
+		*ret = (struct message_reloaded){0};
+	else
+		describe(r, ret);
+}
+
+static void tell_over(struct reload *r, const struct reload_result *res)
+{
+	struct message m = {.kind = MESSAGE_RELOADED};
 	const char *why = res->done ? "" : res->messages;
 
-	log_manner(&m.reloaded.manner);
-	(void)snprintf(m.reloaded.status, sizeof(m.reloaded.status), "engine %s%s%.*s",
-		       d->maps ? "kernel" : "copy",
+	(void)snprintf(r->failure, sizeof(r->failure), "%s%.*s",
 		       res->done ? "" : "; the last reload failed: ", (int)strcspn(why, "\n"), why);
-	link_tell(d->link, &m);
+	describe(r, &m.reloaded);
+	link_tell(r->daemon->link, &m);
 }
 
 /* What is still as it was is told, so that nobody believes it has taken effect. */
@@ -63,12 +80,7 @@ static void say_done(const struct reload_result *res)
 
 static void say_failed(const struct reload_result *res)
 {
-	_cleanup_free_ char *text = strdup(res->messages);
-	char *line, *rest = NULL;
-
-	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
-	     line = strtok_r(NULL, "\n", &rest))
-		log_write_all(LOG_LVL_ERROR, "%s", line);
+	log_lines(LOG_LVL_ERROR, "", res->messages);
 	log_error("reload: nothing is changed");
 }
 
@@ -83,7 +95,7 @@ static void finish(struct reload *r, const struct reload_result *res)
 		say_done(res);
 	else
 		say_failed(res);
-	tell_over(r->daemon, res);
+	tell_over(r, res);
 	TAILQ_CONCAT(&all, &r->waiting, link);
 	while ((w = TAILQ_FIRST(&all))) {
 		TAILQ_REMOVE(&all, w, link);

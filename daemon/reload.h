@@ -18,6 +18,7 @@ struct addresses;
 struct config;
 struct daemon;
 struct mailbox;
+struct message_reloaded;
 
 /* What became of one. */
 struct reload_result {
@@ -43,6 +44,7 @@ struct reload {
 	struct reload_waiting waiting; /* for this one, */
 	struct reload_waiting next;    /* ... and for another one */
 	char *restart;                 /* see struct reload_result */
+	char failure[230];             /* what the last one failed with, for the service manager */
 };
 
 void reload_init(struct reload *r, struct daemon *d, struct addresses *a, struct mailbox *mail);
@@ -51,6 +53,10 @@ void reload_fini(struct reload *r);
 /* Begins one, now or after the one that is under way; w->over is called when all workers have it,
  * or it has failed, perhaps from within. `w` may be NULL: nobody waits. The log is told, too. */
 void reload_ask(struct reload *r, struct reload_wait *w);
+
+/* What the parent should know of the file that is in effect; ret->status is empty while another one
+ * is about to be. */
+void reload_state(const struct reload *r, struct message_reloaded *ret);
 
 /* Logs what in the file is hardly meant. */
 void reload_say_warnings(const struct config *c);

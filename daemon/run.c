@@ -139,16 +139,14 @@ static int give_up_calls(const struct run *r)
 static int check_sending(struct run *r)
 {
 	_cleanup_free_ char *text = NULL;
-	char *line, *rest;
 	size_t size = 0;
 	FILE *errors = open_memstream(&text, &size);
 	int err = errors ? sending_check(r->daemon.config, false, errors) : -ENOMEM;
 
 	if (errors && fclose(errors) != 0 && !err)
 		err = -ENOMEM;
-	for (line = err && text ? strtok_r(text, "\n", &rest) : NULL; line;
-	     line = strtok_r(NULL, "\n", &rest))
-		log_error("%s", line);
+	if (err && text)
+		log_lines(LOG_LVL_ERROR, "", text);
 	r->daemon.sends_for_clients = !err && sending_is_wanted(r->daemon.config);
 	return err;
 }
@@ -193,7 +191,9 @@ static int open_control(struct run *r)
 					.metrics = r->metrics,
 					.status = r->status,
 					.tally = &r->tally,
-					.mail = &r->mail};
+					.mail = &r->mail,
+					.upgraded = obey_upgraded,
+					.arg = r};
 	int err =
 	    commands_open(&r->commands, r->base, where, r->identity.change ? &r->identity : NULL);
 
@@ -301,9 +301,10 @@ static void say_ready(struct run *r)
 
 static void tell_ready(struct run *r)
 {
-	struct message m = {
-	    .kind = MESSAGE_READY,
-	    .ready = {.drain_ns = daemon_drain_ns(r->daemon.config), .heritage = HERITAGE_VERSION}};
+	struct message m = {.kind = MESSAGE_READY,
+			    .ready = {.drain_ns = daemon_drain_ns(r->daemon.config),
+				      .heritage = HERITAGE_VERSION,
+				      .delay_ns = r->daemon.config->drain_delay}};
 
 	log_manner(&m.ready.manner);
 	(void)snprintf(m.ready.status, sizeof(m.ready.status), "engine %s",

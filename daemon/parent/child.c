@@ -11,6 +11,11 @@
 
 #include "../log.h"
 
+/* Beyond the time that a drain has. */
+#define DRAIN_NS (10 * NSEC_PER_SEC)
+/* Between two kills of a process that does not go. */
+#define END_NS (5 * NSEC_PER_SEC)
+
 const char *const child_state_str[_CHILD_STATE_MAX] = {
     [CHILD_NONE] = "none",       [CHILD_STARTING] = "starting", [CHILD_READY] = "ready",
     [CHILD_SERVING] = "serving", [CHILD_RETIRING] = "retiring", [CHILD_DRAINING] = "draining",
@@ -62,6 +67,7 @@ static void close_channel(struct child *c)
 	if (c->event)
 		event_free(c->event);
 	c->event = NULL;
+	outbox_close(&c->outbox);
 	closep_(&c->channel);
 	c->channel = -1;
 }
@@ -92,25 +98,36 @@ static void on_deadline(evutil_socket_t fd _unused_, short what _unused_, void *
 int child_watch(struct child *c, struct event_base *base, const struct child_events *events,
 		void *owner)
 {
+	int err = outbox_open(&c->outbox, c->channel, base);
+
 	c->events = events;
 	c->owner = owner;
 	c->event = event_new(base, c->channel, EV_READ | EV_PERSIST, on_channel, c);
 	c->deadline = evtimer_new(base, on_deadline, c);
-	return !c->event || !c->deadline || event_add(c->event, NULL) < 0 ? -ENOMEM : 0;
+	return err || !c->event || !c->deadline || event_add(c->event, NULL) < 0 ? -ENOMEM : 0;
 }
 
-int child_send(struct child *c, struct message *m, int fd)
+static void log_untold(const struct child *c, int err)
 {
-	int err = c->channel < 0 ? -EPIPE : message_send_surely(c->channel, m, fd);
-
 	if (err && err != -EPIPE) /* that it ends is told anyway */
 		log_error("telling worker %d: %s", (int)c->pid, strerror(-err));
-	return err;
 }
 
 void child_tell(struct child *c, struct message *m, int fd)
 {
-	(void)child_send(c, m, fd);
+	log_untold(c, c->channel < 0 ? -EPIPE : outbox_send(&c->outbox, m, fd));
+}
+
+bool child_ask(struct child *c)
+{
+	struct message m = {.kind = MESSAGE_BEAT};
+	int err = c->channel < 0 ? -EPIPE : message_send(c->channel, &m, -1);
+
+	if (err == -ENOMEM || err == -ENOBUFS)
+		return false;
+	if (err != -EAGAIN) /* it does not read, and so does not answer */
+		log_untold(c, err);
+	return true;
 }
 
 void child_hear_last(struct child *c)
@@ -132,11 +149,23 @@ void child_set_deadline(struct child *c, uint64_t ns)
 	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
 			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
 
+	if (!c->deadline)
+		return; /* one that could not be watched, and was killed */
 	if (!ns)
 		(void)event_del(c->deadline); /* takes no memory */
 	else if (event_add(c->deadline, &tv) < 0)
 		log_error("no memory for a timer: worker %d may take as long as it likes",
 			  (int)c->pid);
+}
+
+void child_drain(struct child *c)
+{
+	uint64_t grace = c->drain_ns - MIN(c->delay_ns, c->drain_ns), now = now_ns(), end;
+
+	if (c->state != CHILD_DRAINING)
+		child_become(c, CHILD_DRAINING);
+	end = c->since_ns + grace + DRAIN_NS;
+	child_set_deadline(c, now < end ? end - now : 1);
 }
 
 static void end(struct child *c, int sig)
@@ -146,6 +175,7 @@ static void end(struct child *c, int sig)
 		return; /* it is tried again and again, and told of once */
 	c->unkillable = true;
 	log_error("killing worker %d: %s", (int)c->pid, strerror(errno));
+	close_channel(c);
 }
 
 void child_abort(struct child *c)
@@ -156,6 +186,12 @@ void child_abort(struct child *c)
 void child_kill(struct child *c)
 {
 	end(c, SIGKILL);
+}
+
+void child_end(struct child *c)
+{
+	child_kill(c);
+	child_set_deadline(c, END_NS);
 }
 
 const char *child_how(int status, char buf[64])
@@ -184,29 +220,36 @@ void child_gone(struct child *c)
 
 int child_write(const struct child *c, FILE *f)
 {
-	return fprintf(f, "child pid=%d channel=%d generation=%u since=%llu drain=%llu state=%s\n",
+	return fprintf(f,
+		       "child pid=%d channel=%d generation=%u since=%llu drain=%llu state=%s "
+		       "delay=%llu\n",
 		       (int)c->pid, c->channel, c->generation, (unsigned long long)c->since_ns,
-		       (unsigned long long)c->drain_ns, child_state_str[c->state]) < 0
+		       (unsigned long long)c->drain_ns, child_state_str[c->state],
+		       (unsigned long long)c->delay_ns) < 0
 		   ? -ENOMEM
 		   : 0;
 }
 
 int child_read(struct child *c, const char *line)
 {
-	unsigned long long since, drain;
+	unsigned long long since, drain, delay = 0;
 	unsigned int generation;
 	char state[16];
 	int pid, channel;
 
-	if (sscanf(line, "child pid=%d channel=%d generation=%u since=%llu drain=%llu state=%15s",
-		   &pid, &channel, &generation, &since, &drain, state) != 6)
+	/* The last one was not there always: its worker delays by itself. */
+	if (sscanf(line,
+		   "child pid=%d channel=%d generation=%u since=%llu drain=%llu state=%15s "
+		   "delay=%llu",
+		   &pid, &channel, &generation, &since, &drain, state, &delay) < 6)
 		return -EINVAL;
 	*c = (struct child){.pid = pid,
 			    .channel = channel,
 			    .generation = generation,
 			    .accepts = true,
 			    .since_ns = since,
-			    .drain_ns = drain};
+			    .drain_ns = drain,
+			    .delay_ns = delay};
 	for (int i = CHILD_SERVING; i < _CHILD_STATE_MAX; i++)
 		if (strcmp(state, child_state_str[i]) == 0)
 			c->state = (enum child_state)i;

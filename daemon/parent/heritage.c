@@ -120,8 +120,10 @@ static int read_child(struct parent *p, const char *line)
 			continue;
 		if (child_read(c, line) < 0)
 			return -EINVAL;
-		if (c->state == CHILD_SERVING)
+		if (c->state == CHILD_SERVING) {
 			p->serving = c;
+			p->delay_ns = c->delay_ns;
+		}
 		return workers_watch(p, c);
 	}
 	return -EINVAL;

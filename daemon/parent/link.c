@@ -89,6 +89,8 @@ static void tell(struct link *l, const struct message *m)
 {
 	if (m->kind == MESSAGE_FACTS)
 		l->facts = m->facts;
+	else if (m->kind == MESSAGE_HELD)
+		l->late = false; /* here it is */
 	else
 		l->events->message(m, l->arg);
 }

@@ -2,7 +2,8 @@
 /*
  * What the parent and a worker process tell each other: packets of one struct over a pair of
  * sockets, with at most one descriptor. A parent may have a worker of another version, once in an
- * upgrade: whoever changes the struct counts MESSAGE_VERSION up.
+ * upgrade: whoever changes the struct counts MESSAGE_VERSION up. A new kind, and a field at the end
+ * of one of the structs for which 0 says what older ones mean, are no such change.
  */
 #pragma once
 
@@ -29,9 +30,10 @@ enum message_kind {
 	MESSAGE_SERVING,   /* it was told to accept, and does */
 	MESSAGE_RETIRED,   /* it accepts nothing any more */
 	MESSAGE_UPGRADE,   /* somebody asks for one: answered by MESSAGE_UPGRADED */
-	MESSAGE_ALIVE,     /* each of its threads' loops has turned since it was asked */
-	MESSAGE_LEAVE,     /* a descriptor for later workers, and for as long as there is none */
-	MESSAGE_FETCH,     /* one that an earlier worker has left: answered by MESSAGE_HELD */
+	MESSAGE_ALIVE, /* each of its threads' loops has turned since it was asked; and once more
+			* what MESSAGE_RELOADED may have said in vain */
+	MESSAGE_LEAVE, /* a descriptor for later workers, and for as long as there is none */
+	MESSAGE_FETCH, /* one that an earlier worker has left: answered by MESSAGE_HELD */
 	/* from the parent */
 	MESSAGE_HELD = 101, /* with the socket, if there was no error */
 	MESSAGE_FACTS,      /* what it should know of its family */
@@ -40,6 +42,7 @@ enum message_kind {
 	MESSAGE_RETIRE,     /* another one will: accept what has come, then drain */
 	MESSAGE_UPGRADED,   /* how it went */
 	MESSAGE_BEAT,       /* answered by MESSAGE_ALIVE, by a worker that is */
+	MESSAGE_ENDING,     /* the daemon was told to end: when the worker is to drain */
 };
 
 struct message_held {
@@ -57,6 +60,8 @@ struct message_ready {
 	uint64_t drain_ns;       /* drain_delay and shutdown_grace */
 	char status[STATUS_MAX]; /* for systemd */
 	uint32_t heritage;       /* the HERITAGE_VERSION that this program understands */
+	uint64_t delay_ns;       /* of drain_ns: drain_delay, which is the parent's to wait for; 0:
+				  * none, or the worker does it by itself */
 };
 
 /* What is the parent's business of a file that was read again; where nothing was changed it is as
@@ -64,7 +69,8 @@ struct message_ready {
 struct message_reloaded {
 	struct log_manner manner;
 	uint64_t drain_ns;
-	char status[STATUS_MAX];
+	char status[STATUS_MAX]; /* "": nothing is told, a file is being read */
+	uint64_t delay_ns;
 };
 
 struct message_facts {
@@ -88,8 +94,9 @@ struct message {
 		char deposit[BIND_NAME_MAX];
 		struct message_held held;
 		struct message_ready ready;
-		uint64_t reloading; /* when it began, of CLOCK_MONOTONIC, in us */
-		struct message_reloaded reloaded;
+		uint64_t reloading;               /* when it began, of CLOCK_MONOTONIC, in us */
+		struct message_reloaded reloaded; /* of MESSAGE_RELOADED and MESSAGE_ALIVE */
+		uint64_t ending;                  /* in so many ns; 0: now */
 		struct message_facts facts;
 		struct message_upgraded upgraded;
 		int32_t signal;
@@ -100,7 +107,7 @@ struct message {
 /* Never waits. `fd` stays the caller's; -1: none. 0 or a negative errno. */
 int message_send(int socket, struct message *m, int fd);
 /* The same, but it waits up to a second where memory is short: what is told here is not told
- * again. */
+ * again. For a worker: its parent waits for nobody, see outbox.h. */
 int message_send_surely(int socket, struct message *m, int fd);
 /*
  * Never waits. 1, or 0 at the end of the stream, or a negative errno: -EAGAIN when nothing is

@@ -31,7 +31,7 @@ static void on_signal(enum signal_action action, int sig, void *arg)
 
 	switch (action) {
 	case SIGNAL_END:
-		workers_stop(p, sig);
+		ending_signal(p, sig);
 		break;
 	case SIGNAL_RELOAD:
 	case SIGNAL_REOPEN:
@@ -55,16 +55,27 @@ static void on_again(evutil_socket_t fd _unused_, short what _unused_, void *arg
 
 static const struct timeval become_later = {.tv_usec = 100000};
 
+/* Whether nobody is still to be told something, which would be lost with the old program. Who does
+ * not listen is not waited for longer than until then. */
+static bool all_told(const struct parent *p)
+{
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (p->children[i].state != CHILD_NONE && !outbox_is_empty(&p->children[i].outbox))
+			return now_ns() >= p->become_by_ns;
+	return true;
+}
+
 static void on_become(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct parent *p = arg;
 
-	if (p->stopping)
+	if (ending_is_near(p))
 		return;
 	/* A worker that died at once has a successor on its way, or the next upgrade is tried
 	 * already: neither can be handed over in the midst. They have deadlines, so this has an
 	 * end. */
-	if (p->serving && p->serving->accepts && !p->next && p->upgrade.state == UPGRADE_NONE)
+	if (p->serving && p->serving->accepts && !p->next && p->upgrade.state == UPGRADE_NONE &&
+	    all_told(p))
 		heritage_hand_over(p);
 	else if (evtimer_add(p->become, &become_later) < 0)
 		log_error("no memory for a timer: the parent goes on with the old program");
@@ -131,8 +142,10 @@ static int set_up(struct parent *p, char **argv)
 	p->again = evtimer_new(p->base, on_again, p);
 	p->become = evtimer_new(p->base, on_become, p);
 	p->news = evtimer_new(p->base, on_news, p);
-	err = p->again && p->become && p->news ? signals_open(&p->signals, p->base, on_signal, p)
-					       : -ENOMEM;
+	p->delay = evtimer_new(p->base, ending_due, p);
+	err = p->again && p->become && p->news && p->delay
+		  ? signals_open(&p->signals, p->base, on_signal, p)
+		  : -ENOMEM;
 	if (!err)
 		err = manager_open(&p->manager, p->base, on_due, p);
 	return err ? log_errno(err, "signals") : 0;
@@ -151,6 +164,8 @@ static void free_rest(struct parent *p)
 		event_free(p->become);
 	if (p->news)
 		event_free(p->news);
+	if (p->delay)
+		event_free(p->delay);
 	if (p->base)
 		event_base_free(p->base);
 }

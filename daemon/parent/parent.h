@@ -58,11 +58,16 @@ struct parent {
 	struct event *again;     /* another try after one of these */
 	struct event *become;    /* the new program: not in the midst of anything else */
 	struct event *news;      /* of the log, see log_tell() */
+	struct event *delay;     /* the drain begins */
+	uint64_t delay_ns;       /* drain_delay of who serves, or did last */
+	uint64_t drain_due_ns;   /* it was told to end, and all goes on until then; 0: not */
+	uint64_t become_by_ns;   /* see all_told() in parent.c */
 	uint64_t start_ns;       /* how long a worker may take to be ready */
 	struct upgrade upgrade;
 	struct log_manner manner; /* how the workers log */
 	bool served;              /* a worker was ready once */
-	bool stopping;
+	bool reloading;           /* says the service manager, who waits for the end of it */
+	bool stopping;            /* nobody is started any more */
 	int exit_code;
 	worker_fn worker;
 	const void *worker_arg;
@@ -93,14 +98,20 @@ void workers_tell_facts(struct parent *p, const struct child *but);
 void workers_abandon_next(struct parent *p);
 /* A child that is a worker has ended, with a status as waitpid() has it. False: it is none. */
 bool workers_ended(struct parent *p, pid_t pid, int status);
-/* SIGTERM and its like, the first and later ones. */
-void workers_stop(struct parent *p, int sig);
 /* Hands a signal on: SIGHUP to who serves or will, SIGUSR1 to all. */
 void workers_signal(struct parent *p, int sig);
 /* The watchdog is to be fed, if who serves is alive; one that hangs is ended. */
 void workers_beat(struct parent *p);
 /* Watches those that this program's predecessor has started. 0 or a negative errno. */
 int workers_watch(struct parent *p, struct child *c);
+/* SIGTERM and its like: the first begins drain_delay, the next the drain, a third one ends it. */
+void ending_signal(struct parent *p, int sig);
+/* drain_delay is over. */
+void ending_due(evutil_socket_t fd, short what, void *parent);
+/* Whether it was told to end, whether it drains or will. */
+bool ending_is_near(const struct parent *p);
+/* Who serves is told when it will drain, if it will. */
+void ending_tell(const struct parent *p, struct child *c);
 /* Everybody who should know has died, or nobody is left to serve. */
 void parent_end(struct parent *p, int exit_code);
 

@@ -13,6 +13,9 @@
 #include "../log.h"
 #include "parent.h"
 
+/* For workers to be told what they should know, before this process is another program. */
+#define BECOME_NS (2 * NSEC_PER_SEC)
+
 /* ---- answers ---------------------------------------------------------------------------- */
 
 static void answer(struct parent *p, pid_t asker, const char *why)
@@ -28,11 +31,7 @@ static void answer(struct parent *p, pid_t asker, const char *why)
 /* Each line of what the new program said is a line of the log. */
 static void log_failure(const struct parent *p, const char *why)
 {
-	char text[MESSAGE_TEXT_MAX], *line, *rest;
-
-	(void)snprintf(text, sizeof(text), "%s", why);
-	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-		log_write_all(LOG_LVL_ERROR, "upgrade: %s", line);
+	log_lines(LOG_LVL_ERROR, "upgrade: ", why);
 	/* While the daemon is ending nothing goes on. */
 	if (p->stopping)
 		return;
@@ -134,7 +133,7 @@ static const char *objection(const struct parent *p)
 
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
 		busy += p->children[i].state != CHILD_NONE;
-	if (p->stopping)
+	if (ending_is_near(p))
 		return "the daemon is ending";
 	if (p->upgrade.state != UPGRADE_NONE)
 		return "an upgrade is under way already";
@@ -192,6 +191,7 @@ void upgrade_succeeded(struct parent *p)
 {
 	answer(p, p->upgrade.asker, NULL);
 	upgrade_clear(p);
+	p->become_by_ns = now_ns() + BECOME_NS;
 	event_active(p->become, EV_TIMEOUT, 0);
 }
 

@@ -15,10 +15,6 @@
 #define SERVE_NS (10 * NSEC_PER_SEC)
 /* ... once it is told again: all of the daemon may have been stopped, or a message was lost. */
 #define SERVE_AGAIN_NS (5 * NSEC_PER_SEC)
-/* Beyond the time that a drain has. */
-#define DRAIN_NS (10 * NSEC_PER_SEC)
-/* Between two kills of a process that does not go. */
-#define END_NS (5 * NSEC_PER_SEC)
 /* Between tries, which double, and how many there are. */
 #define AGAIN_NS     (100 * NSEC_PER_MSEC)
 #define AGAIN_MAX_NS (5 * NSEC_PER_SEC)
@@ -74,6 +70,7 @@ void workers_serve(struct parent *p, struct child *c)
 	p->next = NULL;
 	tell_facts(p, c);
 	child_tell(c, &m, -1);
+	ending_tell(p, c);
 	holder_keep(&p->holder, c->generation);
 	deposits_keep(&p->deposits, c->generation);
 }
@@ -89,17 +86,11 @@ static void accepts(struct parent *p, struct child *c)
 		upgrade_succeeded(p);
 }
 
-static void drain(struct child *c)
-{
-	child_become(c, CHILD_DRAINING);
-	child_set_deadline(c, c->drain_ns + DRAIN_NS);
-}
-
 static void retired(struct parent *p, struct child *c)
 {
 	if (c->state != CHILD_RETIRING)
 		return;
-	drain(c);
+	child_drain(c);
 	p->serving = NULL;
 	if (p->next && p->next->state == CHILD_READY && !p->stopping)
 		workers_serve(p, p->next);
@@ -107,18 +98,26 @@ static void retired(struct parent *p, struct child *c)
 		workers_ensure(p); /* it has died meanwhile */
 }
 
-static void say_ready(const char text[STATUS_MAX])
+static void say_ready(struct parent *p, const char text[STATUS_MAX])
 {
 	char line[STATUS_MAX];
 
+	p->reloading = false;
+	if (ending_is_near(p))
+		return; /* that was said, and is the last word */
 	(void)snprintf(line, sizeof(line), "%.*s", STATUS_MAX - 1, text);
 	manager_ready(line);
 }
 
+static void tell_to_retire(struct child *c)
+{
+	struct message m = {.kind = MESSAGE_RETIRE};
+
+	child_tell(c, &m, -1);
+}
+
 static void ready(struct parent *p, struct child *c, const struct message_ready *r)
 {
-	struct message retire = {.kind = MESSAGE_RETIRE};
-
 	if (c->state != CHILD_STARTING)
 		return;
 	if (c->from_disk && r->heritage != HERITAGE_VERSION) {
@@ -131,11 +130,12 @@ static void ready(struct parent *p, struct child *c, const struct message_ready 
 	child_become(c, CHILD_READY);
 	child_set_deadline(c, 0);
 	c->drain_ns = r->drain_ns;
+	c->delay_ns = p->delay_ns = r->delay_ns;
 	p->failures = 0;
 	p->served = true;
 	p->manner = r->manner;
 	log_set_manner(&p->manner);
-	say_ready(r->status);
+	say_ready(p, r->status);
 	if (c->from_disk)
 		upgrade_ready(p);
 	if (!p->serving) {
@@ -144,7 +144,7 @@ static void ready(struct parent *p, struct child *c, const struct message_ready 
 	}
 	child_become(p->serving, CHILD_RETIRING);
 	child_set_deadline(p->serving, RETIRE_NS);
-	child_tell(p->serving, &retire, -1);
+	tell_to_retire(p->serving);
 }
 
 /* ---- what a worker says ----------------------------------------------------------------- */
@@ -186,15 +186,34 @@ static void reloaded(struct parent *p, struct child *c, const struct message_rel
 	struct message again = {.kind = MESSAGE_SIGNAL, .signal = SIGHUP};
 
 	c->drain_ns = r->drain_ns;
+	c->delay_ns = r->delay_ns;
 	if (c != p->serving || c->state != CHILD_SERVING)
 		return; /* one that makes way says nothing of the daemon any more */
+	p->delay_ns = r->delay_ns;
 	p->manner = r->manner;
 	log_set_manner(&p->manner);
-	if (!p->stopping)
-		say_ready(r->status);
+	say_ready(p, r->status);
 	/* The one that is to follow may have read the file before it was changed. */
 	if (p->next)
 		child_tell(p->next, &again, -1);
+}
+
+static void reloading(struct parent *p, const struct child *c, uint64_t since)
+{
+	if (c != p->serving || c->state != CHILD_SERVING || ending_is_near(p))
+		return;
+	p->reloading = true;
+	manager_reloading(since);
+}
+
+static void alive(struct parent *p, struct child *c, const struct message_reloaded *r)
+{
+	c->asked_ns = 0;
+	if (c != p->serving)
+		return;
+	manager_feed(&p->manager);
+	if (p->reloading && *r->status)
+		reloaded(p, c, r); /* that it was over was lost */
 }
 
 static void on_message(struct child *c, const struct message *m, int *fd)
@@ -220,8 +239,7 @@ static void on_message(struct child *c, const struct message *m, int *fd)
 		fetch(p, c, m->deposit);
 		break;
 	case MESSAGE_RELOADING:
-		if (c == p->serving && c->state == CHILD_SERVING)
-			manager_reloading(m->reloading);
+		reloading(p, c, m->reloading);
 		break;
 	case MESSAGE_RELOADED:
 		reloaded(p, c, &m->reloaded);
@@ -237,9 +255,7 @@ static void on_message(struct child *c, const struct message *m, int *fd)
 		retired(p, c);
 		break;
 	case MESSAGE_ALIVE:
-		c->asked_ns = 0;
-		if (c == p->serving)
-			manager_feed(&p->manager);
+		alive(p, c, &m->reloaded);
 		break;
 	case MESSAGE_UPGRADE:
 		upgrade_begin(p, c->pid);
@@ -271,6 +287,7 @@ static void on_late(struct child *c)
 	switch (c->state) {
 	case CHILD_RETIRING:
 		log_warn("worker %d does not stop accepting: not waiting for it", (int)c->pid);
+		tell_to_retire(c); /* one that was, and could not say so, does nothing */
 		retired(p, c);
 		return;
 	case CHILD_STARTING:
@@ -282,8 +299,7 @@ static void on_late(struct child *c)
 			log_warn("worker %d (%s) takes too long: killing it", (int)c->pid,
 				 child_state_str[c->state]);
 	}
-	child_kill(c);
-	child_set_deadline(c, END_NS); /* and again, should that be necessary */
+	child_end(c);
 }
 
 static const struct child_events child_events = {.message = on_message, .late = on_late};
@@ -292,11 +308,8 @@ int workers_watch(struct parent *p, struct child *c)
 {
 	int err = child_watch(c, p->base, &child_events, p);
 
-	if (!err && c->state == CHILD_DRAINING) {
-		uint64_t end = c->since_ns + c->drain_ns + DRAIN_NS, now = now_ns();
-
-		child_set_deadline(c, now < end ? end - now : 1);
-	}
+	if (!err && c->state == CHILD_DRAINING)
+		child_drain(c);
 	return err;
 }
 
@@ -304,10 +317,7 @@ int workers_watch(struct parent *p, struct child *c)
  * or closed is asked, and does not answer. */
 static bool ask(struct parent *p, struct child *c)
 {
-	struct message m = {.kind = MESSAGE_BEAT};
-	int err = child_send(c, &m, -1);
-
-	if (err != -ENOMEM && err != -ENOBUFS)
+	if (child_ask(c))
 		return true;
 	manager_feed(&p->manager);
 	return false;
@@ -415,7 +425,7 @@ void workers_abandon_next(struct parent *p)
 	if (!p->next || !p->next->from_disk || p->next->state != CHILD_STARTING)
 		return;
 	p->next->abandoned = true;
-	child_kill(p->next);
+	child_end(p->next);
 	p->next = NULL;
 }
 
@@ -431,31 +441,4 @@ void workers_signal(struct parent *p, int sig)
 		if (p->children[i].state != CHILD_NONE &&
 		    (p->children[i].state != CHILD_DRAINING || sig == SIGUSR1))
 			child_tell(&p->children[i], &m, -1);
-}
-
-void workers_stop(struct parent *p, int sig)
-{
-	struct message m = {.kind = MESSAGE_SIGNAL, .signal = sig};
-
-	if (!p->stopping) {
-		manager_stopping();
-		(void)event_del(p->again); /* takes no memory */
-		p->stopping = true;
-		upgrade_failed(p, "the daemon is ending");
-	}
-	for (size_t i = 0; i < CHILDREN_MAX; i++) {
-		struct child *c = &p->children[i];
-
-		if (c->state == CHILD_STARTING || c->state == CHILD_READY) {
-			child_kill(c); /* it has no sessions */
-		} else if (c->state != CHILD_NONE) {
-			child_tell(c, &m, -1);
-			if (c->state == CHILD_SERVING)
-				drain(c);
-		}
-	}
-	/* Each worker has them open until it stops accepting. */
-	holder_close_doors(&p->holder);
-	if (!workers_any(p))
-		parent_end(p, p->exit_code);
 }

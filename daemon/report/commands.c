@@ -2,8 +2,11 @@
 #include "commands.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -254,11 +257,36 @@ static void cmd_kill(struct control_request *req, int argc, char **argv, void *a
 	order_kill(&o, req, argc, argv);
 }
 
+/* The parent gives the new program 60 s for the check, the same for its start, and 17 s until it
+ * accepts. What it says of the end of that may be lost. */
+#define UPGRADE_NS (180 * NSEC_PER_SEC)
+
+/* For tests: nobody else wants to wait for less. */
+static struct timeval upgrade_patience(void)
+{
+	const char *text = getenv("SPLICED_UPGRADE_SECONDS");
+	unsigned int seconds;
+
+	if (!text || sscanf(text, "%u", &seconds) != 1 || !seconds)
+		seconds = UPGRADE_NS / NSEC_PER_SEC;
+	return (struct timeval){.tv_sec = seconds};
+}
+
+static void on_upgrade_late(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	static const struct message_upgraded late = {
+	    .failed = true, .text = "the parent has not said how it went: see the log"};
+
+	log_warn("upgrade: %s", late.text);
+	commands_upgraded(arg, &late);
+}
+
 /* One asks at a time: the parent says so to all others at once. */
 static void cmd_upgrade(struct control_request *req, int argc _unused_, char **argv _unused_,
 			void *arg)
 {
 	struct message m = {.kind = MESSAGE_UPGRADE};
+	const struct timeval patience = upgrade_patience();
 	struct commands *c = arg;
 	int err;
 
@@ -270,11 +298,17 @@ static void cmd_upgrade(struct control_request *req, int argc _unused_, char **a
 		control_reply_error(req, "an upgrade is under way already");
 		return;
 	}
+	if (evtimer_add(c->upgrade_late, &patience) < 0) {
+		control_reply(req, NULL);
+		return;
+	}
 	err = link_send(c->daemon->link, &m);
-	if (err)
-		control_reply_error(req, "telling the parent: %s", strerror(-err));
-	else
+	if (!err) {
 		c->upgrade = req; /* answered by commands_upgraded() */
+		return;
+	}
+	(void)event_del(c->upgrade_late); /* takes no memory */
+	control_reply_error(req, "telling the parent: %s", strerror(-err));
 }
 
 void commands_upgraded(struct commands *c, const struct message_upgraded *u)
@@ -283,10 +317,12 @@ void commands_upgraded(struct commands *c, const struct message_upgraded *u)
 
 	if (!req)
 		return;
+	(void)event_del(c->upgrade_late); /* takes no memory */
 	if (u->failed)
 		control_reply_error(req, "%.*s", (int)sizeof(u->text) - 1, u->text);
 	else
 		control_reply(req, json_pack("{s:b}", "upgraded", 1));
+	c->upgraded(c->arg);
 }
 
 static const struct control_command commands[] = {
@@ -344,6 +380,9 @@ int commands_open(struct commands *c, struct event_base *base, const char *path,
 	int err = make_directory(path, owner);
 	struct stat st;
 
+	c->upgrade_late = evtimer_new(base, on_upgrade_late, c);
+	if (!err && !c->upgrade_late)
+		return log_errno(-ENOMEM, "control %s", path);
 	if (!err)
 		err = control_open(base, c->daemon->link, path, owner ? owner->uid : (uid_t)-1,
 				   owner ? owner->gid : (gid_t)-1, commands, c, &c->control);
@@ -354,6 +393,9 @@ int commands_open(struct commands *c, struct event_base *base, const char *path,
 
 void commands_close(struct commands *c)
 {
+	if (c->upgrade_late)
+		event_free(c->upgrade_late);
+	c->upgrade_late = NULL;
 	control_close(c->control);
 	c->control = NULL;
 }

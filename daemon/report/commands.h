@@ -7,6 +7,7 @@ struct control;
 struct control_request;
 struct daemon;
 struct doctor;
+struct event;
 struct event_base;
 struct identity;
 struct mailbox;
@@ -25,7 +26,10 @@ struct commands {
 	struct tally *tally;
 	struct mailbox *mail; /* of the main thread; its letters' owner is not used */
 	struct control *control;
+	void (*upgraded)(void *arg); /* `upgrade` is answered */
+	void *arg;
 	struct control_request *upgrade; /* whoever asked for one, and waits */
+	struct event *upgrade_late;
 };
 
 /*

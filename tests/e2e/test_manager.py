@@ -13,7 +13,7 @@ import threading
 import time
 
 from lib import case, connect, process, read_exactly, wait_until
-from lib.shortage import Shortage
+from lib.shortage import RELOADED, Shortage
 from lib.wait import stays
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
@@ -99,6 +99,21 @@ def test_reload_is_told(env):
     kinds = [next(iter(fields)) for _, fields in manager.told]
     assert kinds == ["READY"] + 3 * ["RELOADING", "READY"], kinds
     assert {pid for pid, _ in manager.told} == {daemon.pid}, manager.told
+
+
+@case(engines=("copy",))
+def test_end_of_a_reload_that_is_lost(env):
+    """It is told with the next sign of life."""
+    if env.sanitized:
+        env.skip("a sanitizer has its own malloc()")
+    shortage, manager = Shortage(env), Manager(env)
+    daemon = start(env, manager, environment={"WATCHDOG_USEC": "1200000", **shortage.environment()})
+    manager.wait("READY")
+    shortage.fail("sendmsg", times=1, error=errno.EPERM, arg=RELOADED)
+    assert daemon.control("reload")["reloaded"] is True
+    assert shortage.failures("sendmsg") == 1
+    manager.wait("RELOADING")
+    assert manager.wait("READY", 2)["STATUS"] == "engine copy"
 
 
 def test_upgrade_is_told(env):
@@ -220,6 +235,21 @@ def test_a_worker_that_does_not_heed_sigabrt(env):
                            for line in daemon.log()), 10, "it is killed")
     with connect(daemon.address()) as client:
         echo(client)
+
+
+@case(engines=("copy",))
+def test_a_worker_that_hangs_before_it_drains(env):
+    """It is replaced, for clients are accepted still."""
+    daemon = env.spliced(env.backend().address, environment={"WATCHDOG_USEC": "800000"},
+                         spliced={"drain_delay": "60s"})
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: daemon.status()["drain_in_ms"], 5, "it is going to drain")
+    os.kill(daemon.worker_pid, signal.SIGSTOP)
+    with connect(daemon.address(), timeout=20) as client:
+        echo(client)
+        assert daemon.status()["generation"] == 2
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_exit(10) == 0
 
 
 @case(engines=("copy",))

@@ -14,7 +14,7 @@ import time
 from lib import case, connect, process, programs, read_exactly, wait_until
 from lib.clients import Clients
 from lib.http import Client, Origin, request
-from lib.shortage import short_of
+from lib.shortage import UPGRADED, Shortage, short_of
 from lib.tcp import free_port
 from lib.wait import Deadline, stays
 
@@ -195,6 +195,48 @@ def test_a_crashing_worker_is_not_replaced_in_a_circle(env):
     crash(7)
     assert waits() == [3, 4, 5] and daemon.status()["worker_deaths"] == 7
     open_session(env, daemon.address())
+
+
+def ending(daemon):
+    """Its status, which says that drain_delay has begun."""
+    def begun():
+        status = daemon.control("status", check=False)
+        return status if status and status["drain_in_ms"] else None
+    return wait_until(begun, 10, "it is going to drain")
+
+
+def test_worker_that_dies_before_it_drains(env):
+    """For drain_delay all goes on: another one serves, and knows when it is to drain."""
+    daemon = env.spliced(env.backend().address, spliced={"drain_delay": LONG, "shutdown_grace": LONG})
+    proxy = daemon.address()
+    upgrade(daemon)
+    daemon.signal(signal.SIGTERM)
+    before = ending(daemon)
+    kill_worker(daemon)
+    client = open_session(env, proxy)       # waits, and is not refused
+    after = wait_generation(daemon, 3)
+    assert 0 < after["drain_in_ms"] <= before["drain_in_ms"] and not after["draining"], after
+    assert daemon.control("upgrade", check=False) is None
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: daemon.status()["draining"], 5, "draining")
+    wait_until(lambda: refuses(proxy), 5, "new connections are refused")
+    echo(client)
+    client.close()
+    assert daemon.wait_exit(5) == 0
+
+
+@case(engines=("copy",))
+def test_drain_delay_that_ends_while_nobody_serves(env):
+    """Whoever waits is refused, and the exit code says that a worker was lost."""
+    daemon = env.spliced(env.backend().address, spliced={"drain_delay": LONG})
+    daemon.signal(signal.SIGTERM)
+    ending(daemon)
+    daemon.write_config("[spliced]\nnonsense = 1\n")
+    kill_worker(daemon)
+    wait_until(lambda: any("(1 in a row)" in line for line in daemon.log()), 5, "none can start")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait_exit(5) == 1
+    daemon.process = None
 
 
 def test_signals_are_for_the_parent(env):
@@ -387,6 +429,31 @@ def test_a_worker_that_drains_opens_its_log_again(env):
     client.close()
     wait_until(lambda: "end=done" in log.read_text(), 5, "the session is in the new file")
     assert "session" not in (env.tmp / "access.log.1").read_text()
+
+
+@case(engines=("copy",))
+def test_paths_of_bytes_that_are_not_ascii(env):
+    """Each is a socket of its own, over upgrades, and --dump-config writes it as it is."""
+    paths = [f"{env.tmp}/{letter}.sock" for letter in "\u00e4\u00f6\u00fc"]
+    backends = [env.backend(lambda sock, number=number: sock.sendall(b"%d" % number))
+                for number in range(3)]
+    daemon = env.spliced(backends[0].address, listener={"bind": f"unix:{paths[0]}"}, more={
+        name: section for number in (1, 2) for name, section in (
+            (f"listener l{number}", {"bind": f"unix:{paths[number]}", "pool": f"p{number}"}),
+            (f"pool p{number}", {"server": f"a {backends[number].address}"}))})
+
+    def check():
+        for number, path in enumerate(paths):
+            with connect(f"unix:{path}") as client:
+                assert read_exactly(client, 1) == b"%d" % number
+    check()
+    inodes = [os.stat(path).st_ino for path in paths]
+    upgrade(daemon)
+    check()
+    assert inodes == [os.stat(path).st_ino for path in paths]
+    dumped = process.run(daemon.binary, "--dump-config", "-c", daemon.config_path).stdout
+    for path in paths:
+        assert f"bind = unix:{path}\n" in dumped, dumped
 
 
 def check_changed_file(env, tell):
@@ -636,6 +703,26 @@ def test_an_upgrade_that_the_parent_is_not_told_of(env):
 
 
 @case(engines=("copy",))
+def test_an_answer_that_is_lost(env):
+    """Whoever has asked for an upgrade does not wait for ever, and the next one can ask."""
+    if env.sanitized:
+        env.skip("a sanitizer has its own malloc()")
+    shortage = Shortage(env)
+    daemon = env.spliced(env.backend().address, environment={
+        **shortage.environment(), "SPLICED_UPGRADE_SECONDS": "2"})
+    text = daemon.config_path.read_text()
+    daemon.write_config("[spliced]\nengine = fast\n")
+    shortage.fail("sendmsg", times=1, error=errno.EPERM, arg=UPGRADED)
+    done = upgrade(daemon, check=False)
+    assert done.returncode == 1 and "the parent has not said how it went" in done.stderr, done
+    assert shortage.failures("sendmsg") == 1
+    assert "fast" in upgrade(daemon, check=False).stderr
+    daemon.write_config(text)
+    upgrade(daemon)
+    assert wait_generation(daemon, 2)["worker_deaths"] == 0
+
+
+@case(engines=("copy",))
 def test_what_is_left_out_is_told_before_an_upgrade(env):
     """Of many lines of one kind, each is written or counted."""
     path, start = own_binary(env)
@@ -763,6 +850,25 @@ def test_sigterm_while_an_upgrade_is_tried(env):
     stays(lambda: daemon.running, 0.2, "it waits for the session")
     echo(client)
     client.close()
+    assert daemon.wait_exit(5) == 0
+
+
+@case(engines=("copy",))
+def test_sigterm_while_an_upgrade_hands_over(env):
+    """The new worker serves for drain_delay, though the old one does not accept any more."""
+    daemon = env.spliced(env.backend().address, spliced={"drain_delay": LONG, "shutdown_grace": "0s"})
+    old, proxy = daemon.worker_pid, daemon.address()
+    os.kill(old, signal.SIGSTOP)        # and is waited for
+    daemon.signal(signal.SIGUSR2)
+    wait_until(lambda: sum(" ready: " in line for line in daemon.log()) == 2, 20, "another is ready")
+    daemon.signal(signal.SIGTERM)
+    client = open_session(env, proxy)
+    assert ending(daemon)["generation"] == 2
+    os.kill(old, signal.SIGCONT)
+    wait_until(lambda: process.is_gone(old), 10, "the old worker is gone")
+    echo(client)
+    assert daemon.status()["worker_deaths"] == 0
+    daemon.signal(signal.SIGTERM)
     assert daemon.wait_exit(5) == 0
 
 

@@ -14,6 +14,8 @@ ENDLESS = 0xffffffff
 EPOLL_CTL_ADD, EPOLL_CTL_MOD = 1, 3
 BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM = 2, 3
 EMPTY, NOT_EMPTY = 1, 2     # arg of send
+# arg of sendmsg: those of enum message_kind
+RELOADED, UPGRADED = 5, 106
 
 
 class Shortage:

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -168,9 +169,14 @@ ssize_t send(int fd, const void *data, size_t n, int flags)
 	return fails(CALL_SEND, n ? 2 : 1) ? -1 : NEXT(send)(fd, data, n, flags);
 }
 
+/* arg: the second word of what is sent, which in the daemon's own messages is their kind. */
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
-	return fails(CALL_SENDMSG, 0) ? -1 : NEXT(sendmsg)(fd, m, flags);
+	uint32_t words[2] = {0};
+
+	if (m->msg_iovlen && m->msg_iov[0].iov_len >= sizeof(words))
+		memcpy(words, m->msg_iov[0].iov_base, sizeof(words));
+	return fails(CALL_SENDMSG, words[1]) ? -1 : NEXT(sendmsg)(fd, m, flags);
 }
 
 ssize_t recv(int fd, void *data, size_t n, int flags)

@@ -2,18 +2,21 @@
 /* What the parent knows of a worker, and whose sockets it holds. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "../../daemon/parent/child.h"
 #include "../../daemon/parent/holder.h"
+#include "../../daemon/parent/parent.h"
 #include "../../daemon/parent/store.h"
 
 static void test_child(void **state _unused_)
@@ -23,6 +26,7 @@ static void test_child(void **state _unused_)
 				  .generation = 3,
 				  .since_ns = 123456789012345,
 				  .drain_ns = 60 * NSEC_PER_SEC,
+				  .delay_ns = 20 * NSEC_PER_SEC,
 				  .state = CHILD_DRAINING};
 	struct child is;
 	char *text = NULL;
@@ -39,9 +43,257 @@ static void test_child(void **state _unused_)
 	assert_int_equal(is.generation, was.generation);
 	assert_int_equal(is.since_ns, was.since_ns);
 	assert_int_equal(is.drain_ns, was.drain_ns);
+	assert_int_equal(is.delay_ns, was.delay_ns);
+	assert_int_equal(is.state, was.state);
+	/* As a parent that knew of no delay has written it. */
+	*strstr(text, " delay=") = '\0';
+	assert_int_equal(child_read(&is, text), 0);
+	assert_int_equal(is.drain_ns, was.drain_ns);
+	assert_int_equal(is.delay_ns, 0);
 	assert_int_equal(is.state, was.state);
 	free(text);
 }
+
+/* ---- what a worker is told, and says ----------------------------------------------------- */
+
+static struct {
+	struct parent parent;
+	struct child *child;
+	int worker; /* its end of the channel */
+	int manager;
+} family;
+
+/* A parent, and a worker that serves, for which the test speaks. */
+static int begin_family(void **state _unused_)
+{
+	struct parent *p = &family.parent;
+	struct child *c = &p->children[0];
+	int ends[2];
+
+	*p = (struct parent){.base = event_base_new(), .upgrade.said_fd = -1};
+	assert_non_null(p->base);
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		p->children[i].channel = -1;
+	p->delay = evtimer_new(p->base, ending_due, p);
+	p->again = evtimer_new(p->base, ending_due, p); /* which is never added */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	*c = (struct child){.pid = INT32_MAX, /* nobody has that */
+			    .channel = ends[0],
+			    .generation = 1,
+			    .accepts = true,
+			    .state = CHILD_SERVING};
+	p->serving = family.child = c;
+	family.worker = ends[1];
+	assert_int_equal(workers_watch(p, c), 0);
+	family.manager = -1;
+	return 0;
+}
+
+static int end_family(void **state _unused_)
+{
+	struct parent *p = &family.parent;
+
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (p->children[i].state != CHILD_NONE)
+			child_gone(&p->children[i]);
+	event_free(p->delay);
+	event_free(p->again);
+	event_base_free(p->base);
+	(void)close(family.worker);
+	if (family.manager >= 0)
+		(void)close(family.manager);
+	(void)unsetenv("NOTIFY_SOCKET");
+	return 0;
+}
+
+/* The worker says it, and the parent has heard. */
+static void say(struct message m)
+{
+	assert_int_equal(message_send(family.worker, &m, -1), 0);
+	assert_int_equal(event_base_loop(family.parent.base, EVLOOP_ONCE), 0);
+}
+
+/* The next one that it was told, waiting for it if it is still to be sent. */
+static struct message hear(int *fd)
+{
+	struct message m;
+	int got, passed;
+
+	while ((got = message_receive(family.worker, &m, &passed)) == -EAGAIN)
+		assert_int_equal(event_base_loop(family.parent.base, EVLOOP_ONCE), 0);
+	assert_int_equal(got, 1);
+	if (fd)
+		*fd = passed;
+	else
+		assert_int_equal(passed, -1);
+	return m;
+}
+
+/* Its parent waits for no worker, and what was not told yet is told when there is room, in order.
+ */
+static void test_worker_that_does_not_read(void **state _unused_)
+{
+	struct message held = {.kind = MESSAGE_HELD}, facts = {.kind = MESSAGE_FACTS}, m;
+	struct child *c = family.child;
+	uint64_t began = now_ns();
+	int fd, n = 0;
+
+	for (int more = 3; more; more -= !outbox_is_empty(&c->outbox)) {
+		m = (struct message){.kind = MESSAGE_SIGNAL, .signal = n++};
+		child_tell(c, &m, -1);
+	}
+	for (facts.facts.deaths = 1; facts.facts.deaths < 1000; facts.facts.deaths++)
+		child_tell(c, &facts, -1);
+	child_tell(c, &held, STDERR_FILENO);
+	assert_true(child_ask(c)); /* and it gets no answer */
+	assert_true(now_ns() - began < NSEC_PER_SEC);
+	for (int i = 0; i < n; i++) {
+		m = hear(NULL);
+		assert_int_equal(m.kind, MESSAGE_SIGNAL);
+		assert_int_equal(m.signal, i);
+	}
+	m = hear(NULL);
+	assert_int_equal(m.kind, MESSAGE_FACTS);
+	assert_int_equal(m.facts.deaths, 999);
+	assert_int_equal(hear(&fd).kind, MESSAGE_HELD);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	assert_true(outbox_is_empty(&c->outbox));
+	/* No more is kept than what is kept for anybody, and it goes with the worker. */
+	for (int i = 0; i < 1000; i++)
+		child_tell(c, &held, STDERR_FILENO);
+	assert_int_equal(c->outbox.n, OUTBOX_MAX);
+}
+
+/* In ns from now on. */
+static int64_t deadline(void)
+{
+	struct timeval at, now;
+
+	if (!evtimer_pending(family.child->deadline, &at))
+		return INT64_MAX;
+	(void)gettimeofday(&now, NULL);
+	return (at.tv_sec - now.tv_sec) * (int64_t)NSEC_PER_SEC +
+	       (at.tv_usec - now.tv_usec) * (int64_t)NSEC_PER_USEC;
+}
+
+/* drain_delay is not for one that makes way for another. */
+static void test_time_of_one_that_makes_way(void **state _unused_)
+{
+	struct child *c = family.child;
+
+	c->delay_ns = 1000 * NSEC_PER_SEC;
+	c->drain_ns = c->delay_ns + 30 * NSEC_PER_SEC;
+	child_become(c, CHILD_RETIRING);
+	say((struct message){.kind = MESSAGE_RETIRED});
+	assert_int_equal(c->state, CHILD_DRAINING);
+	assert_true(deadline() < (int64_t)(60 * NSEC_PER_SEC));
+	assert_true(deadline() > (int64_t)(30 * NSEC_PER_SEC));
+}
+
+/* The first signal begins drain_delay, in which it is watched; the second the drain. */
+static void test_signals_of_the_end(void **state _unused_)
+{
+	struct parent *p = &family.parent;
+	struct child *c = family.child;
+	struct message m;
+
+	p->delay_ns = c->delay_ns = 1000 * NSEC_PER_SEC;
+	c->drain_ns = c->delay_ns + 30 * NSEC_PER_SEC;
+	ending_signal(p, SIGTERM);
+	m = hear(NULL);
+	assert_int_equal(m.kind, MESSAGE_ENDING);
+	assert_in_range(m.ending, 999 * NSEC_PER_SEC, 1000 * NSEC_PER_SEC);
+	assert_int_equal(c->state, CHILD_SERVING);
+	workers_beat(p);
+	assert_int_equal(hear(NULL).kind, MESSAGE_BEAT);
+	ending_signal(p, SIGINT);
+	m = hear(NULL);
+	assert_int_equal(m.kind, MESSAGE_ENDING);
+	assert_int_equal(m.ending, 0);
+	assert_int_equal(c->state, CHILD_DRAINING);
+	assert_true(deadline() < (int64_t)(60 * NSEC_PER_SEC));
+	ending_signal(p, SIGTERM);
+	m = hear(NULL);
+	assert_int_equal(m.kind, MESSAGE_SIGNAL);
+	assert_int_equal(m.signal, SIGTERM);
+}
+
+/* One that waits for drain_delay by itself has both times. */
+static void test_signal_for_a_worker_of_before(void **state _unused_)
+{
+	struct child *c = family.child;
+
+	c->drain_ns = 1000 * NSEC_PER_SEC;
+	ending_signal(&family.parent, SIGTERM);
+	assert_int_equal(hear(NULL).kind, MESSAGE_SIGNAL);
+	assert_true(deadline() > (int64_t)(1000 * NSEC_PER_SEC));
+}
+
+/* What the service manager is told next, "" if it is nothing. */
+static const char *told(char text[512])
+{
+	ssize_t n = recv(family.manager, text, 511, MSG_DONTWAIT);
+
+	text[MAX(n, (ssize_t)0)] = '\0';
+	return text;
+}
+
+static void watch_manager(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	socklen_t len = sizeof(a);
+	char name[sizeof(a.sun_path) + 1];
+
+	family.manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_true(family.manager >= 0);
+	/* The kernel gives it a name. */
+	assert_int_equal(bind(family.manager, (struct sockaddr *)&a, sizeof(a.sun_family)), 0);
+	assert_int_equal(getsockname(family.manager, (struct sockaddr *)&a, &len), 0);
+	(void)snprintf(name, sizeof(name), "@%.*s",
+		       (int)(len - offsetof(struct sockaddr_un, sun_path) - 1), a.sun_path + 1);
+	assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
+}
+
+/* The service manager, who waits for the end of a reload, hears of it all the same. */
+static void test_reload_whose_end_is_lost(void **state _unused_)
+{
+	struct message alive = {.kind = MESSAGE_ALIVE, .reloaded = {.manner.level = LOG_LVL_ERROR}};
+	char text[512];
+
+	watch_manager();
+	say((struct message){.kind = MESSAGE_RELOADING, .reloading = 4711});
+	assert_non_null(strstr(told(text), "RELOADING=1"));
+	say(alive); /* it is not over */
+	assert_string_equal(told(text), "");
+	(void)snprintf(alive.reloaded.status, sizeof(alive.reloaded.status), "engine copy");
+	alive.reloaded.drain_ns = 17;
+	say(alive);
+	assert_non_null(strstr(told(text), "READY=1"));
+	assert_non_null(strstr(text, "STATUS=engine copy"));
+	assert_int_equal(family.child->drain_ns, 17);
+	say(alive);
+	assert_string_equal(told(text), "");
+}
+
+/* That it ends is the last that the service manager hears. */
+static void test_reload_while_it_ends(void **state _unused_)
+{
+	struct message over = {
+	    .kind = MESSAGE_RELOADED,
+	    .reloaded = {.manner.level = LOG_LVL_ERROR, .status = "engine copy"}};
+	char text[512];
+
+	watch_manager();
+	family.parent.delay_ns = 1000 * NSEC_PER_SEC;
+	ending_signal(&family.parent, SIGTERM);
+	assert_non_null(strstr(told(text), "STOPPING=1"));
+	say((struct message){.kind = MESSAGE_RELOADING, .reloading = 4711});
+	say(over);
+	assert_string_equal(told(text), "");
+}
+
+/* ---- whose sockets it holds ------------------------------------------------------------- */
 
 static int lowest_unused(void)
 {
@@ -144,6 +396,40 @@ static void test_wanted(void **state _unused_)
 	holder_close(&h);
 }
 
+static int hold_unix(struct holder *h, const char *name, const char *path, unsigned int generation)
+{
+	struct bind_request r = {.addr.un.sun_family = AF_UNIX};
+	struct message_held held;
+	int fd;
+
+	(void)snprintf(r.name, sizeof(r.name), "%s", name);
+	memcpy(r.addr.un.sun_path + 1, path, strlen(path));
+	r.addr.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(path));
+	fd = holder_hold(h, &r, generation, &held);
+	assert_int_equal(held.error, 0);
+	return fd;
+}
+
+/* A socket that was held under a name that stands for several is known by its address. */
+static void test_names_of_before(void **state _unused_)
+{
+	char one[64], other[64];
+	struct holder h = {0};
+	int fd;
+
+	(void)snprintf(one, sizeof(one), "spliced-test-%d-\xc3\xa4", (int)getpid());
+	(void)snprintf(other, sizeof(other), "spliced-test-%d-\xc3\xb6", (int)getpid());
+	fd = hold_unix(&h, "unix:@??", one, 1);
+	holder_keep(&h, 1);
+	assert_int_not_equal(hold_unix(&h, "other", other, 2), fd);
+	assert_int_equal(hold_unix(&h, "one", one, 2), fd);
+	holder_keep(&h, 2);
+	assert_int_equal(h.n, 2);
+	for (size_t i = 0; i < h.n; i++)
+		assert_string_not_equal(h.items[i].name, "unix:@??");
+	holder_close(&h);
+}
+
 /* What is bound and what is looked at afterwards must be one name. */
 static void test_path_of_another_length(void **state _unused_)
 {
@@ -197,6 +483,8 @@ static void test_store_names(void **state _unused_)
 	assert_false(store_is_name("web"));
 }
 
+#define FAMILY(f) cmocka_unit_test_setup_teardown(f, begin_family, end_family)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +493,13 @@ int main(void)
 	    cmocka_unit_test(test_two_descriptors),
 	    cmocka_unit_test(test_wanted),
 	    cmocka_unit_test(test_store_names),
+	    cmocka_unit_test(test_names_of_before),
+	    FAMILY(test_worker_that_does_not_read),
+	    FAMILY(test_time_of_one_that_makes_way),
+	    FAMILY(test_signals_of_the_end),
+	    FAMILY(test_signal_for_a_worker_of_before),
+	    FAMILY(test_reload_whose_end_is_lost),
+	    FAMILY(test_reload_while_it_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
