@@ -181,7 +181,10 @@ static int open_control(struct run *r)
 		int err = control_path_of_user(path, true);
 
 		if (err)
-			return log_errno(err, "a folder for the control socket: %s", path);
+			return log_errno(err,
+					 "%s cannot be made here; a folder for the control socket "
+					 "instead: %s",
+					 c->control, path);
 		where = path;
 		log_info("control socket: %s", where);
 	}

@@ -363,6 +363,21 @@ static void check_bypass_cgroup(struct config_file *f)
 		   path);
 }
 
+/* Where the file may be missing, it is rather that than what a variable says. */
+static void blame_for_no_listener(struct config_file *f)
+{
+	static const char allowed[] = "allowed: at least one [listener NAME] section";
+	const struct config_input *in = f->config->input;
+
+	if (!in || *f->config->path) {
+		file_error(f, f->line, "no listener; %s", allowed);
+		return;
+	}
+	f->n_errors++;
+	fprintf(f->errors, "%s: cannot open: %s; and no listener is set without it; %s\n", in->path,
+		strerror(ENOENT), allowed);
+}
+
 void check_file(struct config_file *f)
 {
 	static const char marks[] = "splice_low < splice_high < splice_hard";
@@ -381,6 +396,5 @@ void check_file(struct config_file *f)
 
 	/* A listener whose section was not understood has been blamed. */
 	if (!f->config->n_listeners && !f->n_errors)
-		file_error(f, f->line,
-			   "no listener; allowed: at least one [listener NAME] section");
+		blame_for_no_listener(f);
 }

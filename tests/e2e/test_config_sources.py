@@ -260,4 +260,5 @@ def test_a_default_file_that_is_missing(env):
     assert refused(env, "-c", "x.conf", SPLICED_WORKERS="1") == [
         "x.conf: cannot open: No such file or directory"]
     assert refused(env, SPLICED_WORKERS="1") == [
-        "SPLICED_WORKERS: no listener; allowed: at least one [listener NAME] section"]
+        "/etc/spliced/spliced.conf: cannot open: No such file or directory; and no listener is set without it; allowed: "
+        "at least one [listener NAME] section"]
