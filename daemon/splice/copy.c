@@ -25,10 +25,11 @@ enum copy_result {
 	COPY_FAILED,  /* the owner was told, or the splice has ended */
 };
 
-/* Whether the stream goes to the kernel as soon as nothing is pending. */
+/* Whether the stream goes to the kernel as soon as nothing is pending. One without a lane has not
+ * been given to it: budgets of the splice, which are over, say nothing of what comes after them. */
 static bool wants_kernel(const struct stream *s)
 {
-	return s->splice->adopted && s->why_copy == COPY_NONE && !s->by_hand && !s->filter;
+	return s->lane && s->why_copy == COPY_NONE && !s->by_hand && !s->filter;
 }
 
 /* A stream is copied by hand until its source has nothing more for now, which makes it the slower

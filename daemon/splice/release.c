@@ -15,7 +15,7 @@ int kernel_release(struct stream *s)
 	switch (s->state) {
 	case STREAM_COPY:
 		/* Not to be engaged later either. */
-		if (s->why_copy == COPY_NONE && s->splice->adopted)
+		if (s->why_copy == COPY_NONE && s->lane)
 			kernel_give_up(s, COPY_HALF_CLOSED);
 		return 0;
 	case STREAM_PAUSED:

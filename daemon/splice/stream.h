@@ -101,8 +101,8 @@ struct stream {
 	const struct engine *hand; /* moves the bytes in STREAM_COPY */
 	struct conn *source, *target;
 	struct stream_filter *filter; /* malloc'ed; NULL: nothing is taken out */
-	struct lane *lane;            /* NULL until the splice was given to the kernel */
-	struct way *way;              /* NULL: its applications were never joined: see ../bypass/ */
+	struct lane *lane; /* NULL: it was not given to the kernel since its last budget */
+	struct way *way;   /* NULL: its applications were never joined: see ../bypass/ */
 	struct bypass_stream *bypass; /* ... and the daemon's part of that */
 	char *pending; /* read, but not yet written: pending_len bytes from pending_at on */
 	uint32_t pending_at, pending_len;

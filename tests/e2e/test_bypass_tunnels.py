@@ -4,14 +4,16 @@
 import contextlib
 import re
 import select
+import socket
 import time
 
 from lib import case, grpc, h2, pattern, programs, proxyheader, tcp, tls, wait_until
 from lib.bypassed import Place, echo_server
-from lib.http import wait_requests
+from lib.http import Reader, request, wait_requests
 from lib.pattern import MIB
 
 AT_DEBUG = False
+SO_ZEROCOPY = 60
 
 
 def check_tunnel(place, number=1, share=0.5):
@@ -25,6 +27,21 @@ def check_tunnel(place, number=1, share=0.5):
     return line
 
 
+def exchanger(sock):
+    """Of the socket, which does not block from now on: sends bytes, and gets exactly those wanted."""
+    sock.setblocking(False)
+
+    def exchange(data, wanted=None):
+        wanted = data if wanted is None else wanted
+        assert sock.send(data) == len(data)
+        got = b""
+        while len(got) < len(wanted):
+            assert select.select([sock], [], [], programs.scaled(20))[0], (got, wanted)
+            got += sock.recv(65536)
+        assert got == wanted, (got, wanted)
+    return exchange
+
+
 @contextlib.contextmanager
 def echoed(env, pool=None, **listener):
     """A connection to a server that sends back what it gets; (daemon, socket, exchange). It is bypassed in
@@ -36,18 +53,7 @@ def echoed(env, pool=None, **listener):
     daemon = env.spliced(address, spliced={"bypass_cgroup": cgroup.path}, pool=pool,
                          listener={"local_bypass": "both", **listener})
     with cgroup.inside(), tcp.connect(daemon.address()) as sock:
-        sock.setblocking(False)
-
-        def exchange(data, wanted=None):
-            wanted = data if wanted is None else wanted
-            assert sock.send(data) == len(data)
-            got = b""
-            while len(got) < len(wanted):
-                assert select.select([sock], [], [], programs.scaled(20))[0], (got, wanted)
-                got += sock.recv(65536)
-            assert got == wanted, (got, wanted)
-
-        yield daemon, sock, exchange
+        yield daemon, sock, exchanger(sock)
     line = daemon.wait_access(1)[-1]
     assert (line["bypass"], line["end"]) == ("yes", "done"), line
 
@@ -196,6 +202,32 @@ def test_upgrade_after_a_large_request(env):
         line = wait_requests(place.daemon, 3)[-1]
         assert line["bypass"] in ("yes", "buffer") and line["end"] == "done", line
         env.note(line["bypass"])
+
+
+@case(engines=("kernel",))
+def test_upgrade_after_a_body_of_the_kernels(env):
+    """A tunnel that leaves the way is copied, though the kernel engine has moved a body before it."""
+    place = Place(env)
+    with place.serve(programs.Node, UPGRADING_SERVER, protocol="http"):
+        with place.cgroup.inside(), tcp.connect(place.address) as sock:
+            sock.sendall(request(target=f"/{4 * MIB}"))
+            answer = Reader(sock)
+            assert answer.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+            assert answer.exactly(4 * MIB) == b"0" * (4 * MIB)
+            wait_until(lambda: place.daemon.stats()["bytes_redirected"] > 0, 10, "the kernel had it")
+            pid = place.daemon.worker_pid
+            sock.sendall(request("GET", "/", "Connection: Upgrade", "Upgrade: echo"))
+            answer.until(b"\r\n\r\n")
+            assert answer.exactly(5) == b"hello"
+            exchange = exchanger(sock)
+            until_direct(place.daemon, lambda: exchange(b"data"))
+            sock.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
+            for number in range(20):
+                exchange(b"%d" % number * 1000)
+            wait_until(lambda: place.daemon.stats()["bypass_left"]["zerocopy"] == 1, 10, "it was left")
+            assert place.daemon.worker_pid == pid
+        line = wait_requests(place.daemon, 2)[-1]
+        assert (line["bypass"], line["end"]) == ("zerocopy", "done"), line
 
 
 @case(engines=("kernel",), timeout=60)

@@ -10,7 +10,9 @@
 #include "../../daemon/buffers.h"
 #include "../../daemon/splice/adopt.h"
 #include "../../daemon/splice/budget.h"
+#include "../../daemon/splice/copy.h"
 #include "../../daemon/splice/engage.h"
+#include "../../daemon/splice/release.h"
 #include "../../daemon/splice/take-back.h"
 #include "fakekernel.h"
 
@@ -386,6 +388,27 @@ static void test_unheard(void **state _unused_)
 	end(&t);
 }
 
+/* What follows a protocol that gave the kernel budgets, as a tunnel, has no lane of its own yet. */
+static void test_copied_after_a_budget(void **state _unused_)
+{
+	begin_budgeted();
+	fake.on_mss = sockops_leaves;
+	assert_int_equal(budget_engage(down, 1000), 0);
+	budget_revoke(down);
+	assert_int_equal(down->state, STREAM_COPY);
+	assert_int_equal(budget_settle(down), 0);
+	splice_by_hand(&t.sp, &engine_copy);
+	say(t.server_end, &t.server, 0, 3000);
+	t.server.readable = true;
+	pass(&t, 0);
+	assert_int_equal(down->state, STREAM_COPY);
+	expect(t.client_end, 0, 3000);
+	/* Nor has the other one, which is not the kernel's to give up. */
+	assert_int_equal(kernel_release(up), 0);
+	assert_int_equal(up->why_copy, COPY_NONE);
+	end(&t);
+}
+
 static void test_a_budget_that_is_refused(void **state _unused_)
 {
 	begin_budgeted();
@@ -441,6 +464,7 @@ int main(void)
 	    cmocka_unit_test(test_a_budget),
 	    cmocka_unit_test(test_a_budget_is_alone),
 	    cmocka_unit_test(test_unheard),
+	    cmocka_unit_test(test_copied_after_a_budget),
 	    cmocka_unit_test(test_a_budget_that_is_refused),
 	    cmocka_unit_test(test_an_entry_that_stays),
 	};
