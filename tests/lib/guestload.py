@@ -19,10 +19,11 @@ def configuration(more=""):
 
 
 def command(guest, pair, *options):
-    """A shell command that prints the load tool's lines."""
+    """A shell command that prints the load tool's lines. A listener is a port, or an address."""
     listener, server = pair
+    where = listener if isinstance(listener, str) else f"127.0.0.1:{listener}"
     words = " ".join(str(option) for option in options)
-    return f"echo 127.0.0.1:{listener} | {guest.load} --listen 127.0.0.1:{server} --timeout 200 {words}"
+    return f"echo {where} | {guest.load} --listen 127.0.0.1:{server} --timeout 200 {words}"
 
 
 def check(text):

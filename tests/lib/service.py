@@ -16,7 +16,7 @@ from .guest import Dead, Guest
 from .isolate import FAIL, PASS, SKIP, Outcome, where
 
 STEPS = Path(__file__).resolve().parents[1] / "service"
-FILES = ("install", "traffic", "changes", "upgrade", "removal")     # in this order
+FILES = ("install", "traffic", "changes", "sockets", "upgrade", "removal")     # in this order
 CORE_KERNELS = ("6.1",)     # the distribution's own, which the package is for
 SECONDS = 1800              # after which the machine is ended
 JOURNAL = 40
