@@ -3,6 +3,29 @@
 
 from lib import case, guestload
 
+CLIENTS = "while [ ! -e done ]; do bash -c 'exec 3<>/dev/tcp/127.0.0.1/8080' 2>/dev/null || sleep 0.1; done"
+
+
+def removed(guest, script="dpkg -r spliced"):
+    said = guest.sh(script, 60)
+    assert "warning" not in said, said
+    assert guest.sh("dpkg-query -W -f '${db:Status-Status}' spliced") == "config-files"
+    assert guest.ask("pgrep '^spliced'").text == ""
+    for unit in ("spliced.service", "spliced.socket"):
+        assert guest.ask(f"systemctl is-active {unit}").text.strip() in ("inactive", "unknown"), unit
+
+
+def test_remove_with_the_socket_unit(guest):
+    """Clients that come meanwhile do not start the service again. The unit stays enabled, for the purge."""
+    guest.write(guestload.CONF, guestload.configuration().replace("bind = 127.0.0.1:8081", "bind = systemd:web"))
+    guest.sh("systemctl stop spliced; systemctl enable --now spliced.socket", 40)
+    guestload.check(guest.sh(guestload.command(guest, (8080, 9001), "--sessions", 2, "--bytes-up", 1000), 60))
+    removed(guest, f"rm -f done; ({CLIENTS}) & status=0; dpkg -r spliced || status=$?; touch done; wait; exit $status")
+    assert guest.ask("ss -Hltn | grep 127.0.0.1:808").status == 1
+    guest.write(guestload.CONF, guestload.configuration())
+    guest.sh(f"dpkg -i /run/vm/host{guest.package}", 60)
+    guestload.run(guest, "--sessions", 2, "--bytes-up", 1000, "--bytes-down", 1000)
+
 
 @case(core=True)
 def test_stop(guest):
@@ -18,11 +41,7 @@ def test_stop(guest):
 @case(core=True)
 def test_remove(guest):
     """The configuration stays, nothing runs."""
-    said = guest.sh("dpkg -r spliced", 60)
-    assert "warning" not in said, said
-    assert guest.sh("dpkg-query -W -f '${db:Status-Status}' spliced") == "config-files"
-    assert guest.ask("pgrep '^spliced'").text == ""
-    assert guest.ask("systemctl is-active spliced").text.strip() in ("inactive", "unknown")
+    removed(guest)
     assert guest.sh(f"cat {guestload.CONF}") == guestload.configuration()
 
 
