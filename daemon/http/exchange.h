@@ -118,10 +118,10 @@ struct http {
 	struct own own;                   /* server connections for this client only */
 	struct http_scan scan[2];         /* of a head that is not complete; the same */
 	uint64_t began_ns;                /* when the first byte of the request came */
-	uint64_t n_requests;
-	uint64_t tunnel_base[2]; /* by enum direction: bytes that were not the tunnel's */
-	uint64_t lost[2];        /* by enum side: bytes of this exchange that it will never take */
-	uint16_t status; /* of the proxy's own answer, where there is no request to keep it in */
+	uint64_t n_requests;              /* heads that came to their end, or were refused */
+	uint64_t tunnel_base[2];          /* by enum direction: bytes that were not the tunnel's */
+	uint64_t lost[2]; /* by enum side: bytes of this exchange that it will never take */
+	uint16_t status;  /* of the proxy's own answer, where there is no request to keep it in */
 	enum http_error refused; /* what was wrong with either message */
 	enum http_phase phase;
 	bool by_silence;   /* the deadline is one of silence.h: to be looked at, not the end */

@@ -61,7 +61,7 @@ void http_fail(struct session *s, struct conn *c, int err)
 		return;
 	}
 	c->failed = true;
-	if (s->http->phase >= HTTP_CLOSING || s->http->phase == HTTP_IDLE || !s->http->request) {
+	if (s->http->phase >= HTTP_CLOSING || s->http->phase == HTTP_IDLE) {
 		session_end(s, c->lost ? END_CLIENT_LOST : END_CLIENT_RESET);
 		return;
 	}

@@ -191,7 +191,6 @@ void http_record(struct session *s, enum http_end end)
 	else
 		stat_inc(&st->http_ends[end]);
 	if (!r) {
-		h->n_requests++;
 		none.id = atomic_fetch_add(s->home->last_id, 1) + 1;
 		r = &none;
 	}
@@ -250,10 +249,10 @@ bool http_ended(struct session *s)
 	if (h->cut)
 		http_record(s, h->cut_end);
 	else if (!h->request)
-		return h->n_requests;
+		; /* it ends between two */
 	else if (h->request->ended_ns && s->end != END_CLIENT_RESET)
 		http_record(s, HTTP_END_DONE);
 	else
 		http_record(s, end_of(s->end));
-	return true;
+	return h->n_requests;
 }

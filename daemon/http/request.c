@@ -245,6 +245,7 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 
 static void refuse_head(struct session *s, enum http_error error)
 {
+	s->http->n_requests++;
 	stat_inc(&s->home->stats->http_requests);
 	stat_inc(&s->home->stats->http_errors[error]);
 	log_session(LOG_LVL_DEBUG, s->id, ": request: %s", http_error_str[error]);
@@ -263,10 +264,11 @@ static void client_ended(struct session *s)
 	bool failed = s->conns[SIDE_CLIENT]->failed;
 
 	s->polite = !failed;
-	if (s->http->phase == HTTP_HEAD && s->streams[UP].pending_len)
-		http_record(s, failed ? HTTP_END_CLIENT_RESET : HTTP_END_CLIENT_CLOSED);
-	session_end(s, failed ? END_CLIENT_RESET
-			      : (s->http->n_requests ? END_DONE : END_CLIENT_CLOSED));
+	if (s->http->phase == HTTP_HEAD)
+		http_abort(s, failed ? HTTP_END_CLIENT_RESET : HTTP_END_CLIENT_CLOSED);
+	else
+		session_end(s, failed ? END_CLIENT_RESET
+				      : (s->http->n_requests ? END_DONE : END_CLIENT_CLOSED));
 }
 
 static void head_incomplete(struct session *s)

@@ -357,6 +357,44 @@ def test_408(env):
     assert (line["status"], line["end"]) == ("408", "head_timeout"), line
 
 
+def test_head_that_does_not_end(env):
+    """A client that says a part of a head, leaves or is answered: a request, and if it is the
+    connection's first, the session's line as well."""
+    def closes(client):
+        client.close()
+
+    def resets(client):
+        tcp.reset(client.sock)
+
+    def waits(client):
+        check_own(client.response(), 408)
+        assert client.ending() == (b"", "eof")
+
+    for leave, end, of_session in ((closes, "client_closed", "client_closed"),
+                                   (resets, "client_reset", "client_reset"),
+                                   (waits, "head_timeout", "done")):
+        wait = "500ms" if leave is waits else LONG
+        daemon = proxy(env, Origin(env).address, {"head_timeout": wait, "sniff_timeout": LONG},
+                       spliced={"log_level": "debug"})
+        for earlier in (0, 1):
+            with Client(daemon.address()) as client:
+                for _ in range(earlier):
+                    assert client.ask().status == 200
+                client.send(b"GET / HTTP/1.1\r\nHost: a")
+                if leave is not waits:
+                    wait_until(lambda now=daemon, count=1 + earlier: sum(
+                        "idle -> head" in line for line in now.log()) == count, 5, "half a head")
+                leave(client)
+            requests = wait_requests(daemon, 1 + 2 * earlier)
+            assert requests[-1]["end"] == end, requests
+            wait_until(lambda now=daemon: now.stats()["sessions_active"] == 0, 5, "the end")
+            told = [(line["end"], line["bytes_up"]) for line in daemon.access_log()]
+            assert told == [(of_session, "0")], (end, told)
+            assert daemon.stats()["ends"][of_session] == 1 + earlier, daemon.stats()["ends"]
+        assert daemon.stats()["http_ends"][end] == 2
+        daemon.stop()
+
+
 def test_slowloris(env):
     """A byte now and then does not buy more time, on the first request or a later one."""
     origin = Origin(env)
