@@ -12,6 +12,11 @@
 /* A server that ends a connection within this time has not waited for another request on it. */
 #define SOON_NS NSEC_PER_SEC
 
+static struct server_part *part_of(const struct idle *i, const struct server *s)
+{
+	return &s->parts[i->worker];
+}
+
 /* ---- one of them ------------------------------------------------------------------------ */
 
 static void close_conn(struct idle *i, struct conn *c)
@@ -36,6 +41,8 @@ struct kept *kept_begin(struct idle *i, struct conn *c)
 	}
 	k->since_ns = i->loop->now;
 	k->reused = c->used;
+	if (k->reused)
+		part_of(i, c->server)->fickle = false;
 	c->used = true;
 	return k;
 }
@@ -43,6 +50,30 @@ struct kept *kept_begin(struct idle *i, struct conn *c)
 void kept_close(struct kept *k)
 {
 	close_conn(k->idle, k->conn);
+}
+
+/* Whether its last answer was a moment ago: how long it will be kept is not seen yet. */
+static bool is_young(const struct kept *k)
+{
+	return k->idle->loop->now - k->since_ns < SOON_NS;
+}
+
+void idle_note_end(struct idle *i, const struct conn *c)
+{
+	const struct kept *k = c->kept;
+
+	if (k && !k->reused && is_young(k))
+		part_of(i, c->server)->fickle = true;
+}
+
+bool kept_is_doubtful(const struct kept *k)
+{
+	return !k->reused && part_of(k->idle, k->conn->server)->fickle && is_young(k);
+}
+
+bool kept_makes_way(const struct kept *k, const struct kept *old)
+{
+	return !k->conn->identified && kept_is_doubtful(k) && kept_is_doubtful(old);
 }
 
 /* ---- those that will do for the same ---------------------------------------------------- */
@@ -109,11 +140,6 @@ static void add_rows(struct idle *i)
 
 /* ---- all of them ------------------------------------------------------------------------ */
 
-static struct server_part *part_of(const struct idle *i, const struct server *s)
-{
-	return &s->parts[i->worker];
-}
-
 static void forget(struct kept *k)
 {
 	struct idle *i = k->idle;
@@ -172,7 +198,7 @@ void idle_fini(struct idle *i)
 void idle_keep(struct idle *i, struct conn *c, const struct pool_config *config)
 {
 	struct server_part *part = part_of(i, c->server);
-	struct kept *k;
+	struct kept *k, *last;
 
 	if (!config->keepalive) {
 		close_conn(i, c);
@@ -181,32 +207,23 @@ void idle_keep(struct idle *i, struct conn *c, const struct pool_config *config)
 	k = kept_begin(i, c);
 	if (!k)
 		return;
-	if (part->n_kept >= config->keepalive)
-		drop(TAILQ_LAST(&part->kept, kept_list));
+	if (part->n_kept >= config->keepalive) {
+		last = TAILQ_LAST(&part->kept, kept_list);
+		if (kept_makes_way(k, last)) {
+			kept_close(k);
+			return;
+		}
+		drop(last);
+	}
 	c->event = on_event;
 	k->timer.fire = on_expired;
 	loop_timer_set(i->loop, &k->timer, i->loop->now + config->keepalive_timeout);
-	if (k->reused)
-		part->fickle = false;
 	part->n_kept++;
 	TAILQ_INSERT_HEAD(&part->kept, k, link);
 	TAILQ_INSERT_TAIL(&i->by_age, k, age_link);
 	TAILQ_INSERT_HEAD(row_of_kept(i, k), k, alike_link);
 	if (++i->n > i->n_rows)
 		add_rows(i);
-}
-
-void idle_note_end(struct idle *i, const struct conn *c)
-{
-	const struct kept *k = c->kept;
-
-	if (k && !k->reused && i->loop->now - k->since_ns < SOON_NS)
-		part_of(i, c->server)->fickle = true;
-}
-
-bool idle_is_doubtful(const struct idle *i, const struct kept *k)
-{
-	return !k->reused && part_of(i, k->conn->server)->fickle;
 }
 
 struct conn *idle_take(struct idle *i, const struct server *server, const struct addr *where,
@@ -216,7 +233,7 @@ struct conn *idle_take(struct idle *i, const struct server *server, const struct
 
 	for (k = TAILQ_FIRST(row_of(i, server, where, from)); k; k = next) {
 		next = TAILQ_NEXT(k, alike_link);
-		if (!kept_goes_to(k, server, where, from) || (careful && idle_is_doubtful(i, k)))
+		if (!kept_goes_to(k, server, where, from) || (careful && kept_is_doubtful(k)))
 			continue;
 		if (conn_is_quiet(k->conn)) {
 			forget(k);

@@ -41,15 +41,13 @@ void idle_keep(struct idle *i, struct conn *c, const struct pool_config *config)
  * The connection to the server that was used last, the caller's from now on; NULL: there is none.
  * Of a server that is wherever the client wants to go: one that goes to `where`. It was made from
  * `from`; NULL: this host's own address.
- * It had not ended a moment ago. With `careful`, for a request that cannot be repeated, a server
- * that is fickle must have shown that it means to keep that connection.
+ * It had not ended a moment ago. With `careful`, for a request that cannot be repeated, it is not
+ * doubtful: see kept.h.
  */
 struct conn *idle_take(struct idle *i, const struct server *server, const struct addr *where,
 		       const struct sender *from, bool careful);
 /* A connection that was kept has ended, or turned out to have. */
 void idle_note_end(struct idle *i, const struct conn *c);
-/* Whether a request that cannot be repeated should not go on it. */
-bool idle_is_doubtful(const struct idle *i, const struct kept *k);
 /* Closes those that are not worth keeping any more: see server_keeps(). */
 void idle_check(struct idle *i);
 /* Closes the one that was not used for longest: its descriptor is needed. False: there is none. */

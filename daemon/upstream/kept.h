@@ -52,3 +52,11 @@ static inline bool kept_goes_to(const struct kept *k, const struct server *s,
 struct kept *kept_begin(struct idle *i, struct conn *c);
 /* Closes one that is on no list any more. */
 void kept_close(struct kept *k);
+/* Whether a request that cannot be repeated should not go on it: its server is fickle, and it has
+ * neither served two nor been kept for so long that the server would have ended it. */
+bool kept_is_doubtful(const struct kept *k);
+/*
+ * Where there is no room for both: whether it is the new one that is closed. The old one will be
+ * the first to show that a fickle server keeps it; if each made way for the next, none ever would.
+ */
+bool kept_makes_way(const struct kept *k, const struct kept *old);

@@ -40,12 +40,18 @@ static void on_event(struct conn *c, uint32_t events)
 
 void own_keep(struct own *o, struct idle *i, struct conn *c)
 {
-	struct kept *k = kept_begin(i, c);
+	struct kept *k = kept_begin(i, c), *last;
 
 	if (!k)
 		return;
-	if (o->n == OWN_MAX)
-		drop(TAILQ_LAST(&o->conns, kept_list));
+	if (o->n == OWN_MAX) {
+		last = TAILQ_LAST(&o->conns, kept_list);
+		if (kept_makes_way(k, last)) {
+			kept_close(k);
+			return;
+		}
+		drop(last);
+	}
 	k->own = o;
 	c->event = on_event;
 	TAILQ_INSERT_HEAD(&o->conns, k, link);
@@ -71,8 +77,7 @@ struct conn *own_take(struct own *o, const struct server *server, const struct a
 
 	for (k = TAILQ_FIRST(&o->conns); k; k = next) {
 		next = TAILQ_NEXT(k, link);
-		if (!kept_goes_to(k, server, where, from) ||
-		    (careful && idle_is_doubtful(k->idle, k)))
+		if (!kept_goes_to(k, server, where, from) || (careful && kept_is_doubtful(k)))
 			continue;
 		if (take(k))
 			return k->conn;

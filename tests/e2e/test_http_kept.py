@@ -191,6 +191,35 @@ def test_server_closes_after_each_answer(env):
     assert silent <= 2, silent
 
 
+def test_server_that_closed_one_and_keeps_the_others(env):
+    """No kept connection is trusted with a POST at first. Soon one is, however fast they come."""
+    def serve(connection):
+        while connection.request():
+            connection.send(reply(str(connection.number).encode()))
+            if not connection.number:
+                return
+
+    for reuse in ("safe", "never"):
+        origin = Origin(env, serve=serve)
+        daemon = proxy(env, origin.address, spliced=ONE_WORKER,
+                       pool={"reuse": reuse, "keepalive": 2})
+        with Client(daemon.address()) as client:
+            def post(client=client):
+                return int(client.ask("POST", "/", body=b"order").body)
+
+            assert post() == 0
+            wait_until(lambda now=origin: not now.connections[0].open, 5, "the server's end")
+            assert post() == 1, "on a new one"
+            seen = [0, 1]
+            wait_until(lambda: seen.append(post()) or seen[-1] in seen[:-1], 5,
+                       "a POST on a kept connection", poll=0.02)
+            assert [post() for _ in range(50)] == [seen[-1]] * 50
+        assert len(origin.check()) == len(seen) + 50
+        served = sorted(len(one.requests) for one in origin.connections)
+        assert served[:-1] == [1] * (len(served) - 1), served
+        daemon.stop()
+
+
 def test_end_that_came_before(env):
     """A FIN or RST that is there when the next request comes is seen, whatever came with it."""
     for behind in (b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", "reset"):

@@ -275,6 +275,61 @@ static void test_fickle_server(void **state)
 	idle_keep(&f->idle, other, &f->config);
 }
 
+/* The server's first connection ended right after its first answer. */
+static void make_fickle(struct fixture *f)
+{
+	idle_keep(&f->idle, connect_to(f, f->a, 1), &f->config);
+	(void)shutdown(f->peer[f->n - 1], SHUT_WR);
+	(void)turns_poll(&f->turns, 0);
+	assert_true(f->a->parts[0].fickle);
+}
+
+static void test_fickle_server_that_keeps_one(void **state)
+{
+	struct fixture *f = *state;
+	struct conn *c, *other;
+
+	make_fickle(f);
+	c = connect_to(f, f->a, 1);
+	idle_keep(&f->idle, c, &f->config);
+	turns_pass(&f->turns, NSEC_PER_SEC - 1);
+	other = connect_to(f, f->a, 1);
+	idle_keep(&f->idle, other, &f->config);
+	assert_null(idle_take(&f->idle, f->a, NULL, NULL, true));
+	/* It has been open for so long: this server does not mean to close it at once. */
+	turns_pass(&f->turns, 1);
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, true), c);
+	assert_null(idle_take(&f->idle, f->a, NULL, NULL, true));
+	idle_keep(&f->idle, c, &f->config);
+	assert_false(f->a->parts[0].fickle);
+}
+
+/* With so many requests that none would stay for long, the first stays. */
+static void test_fickle_server_and_many_requests(void **state)
+{
+	struct fixture *f = *state;
+	struct conn *c;
+
+	f->config.keepalive = 1;
+	make_fickle(f);
+	c = connect_to(f, f->a, 1);
+	idle_keep(&f->idle, c, &f->config);
+	for (int i = 0; i < 4; i++) {
+		turns_pass(&f->turns, NSEC_PER_SEC / 4 - 1);
+		assert_null(idle_take(&f->idle, f->a, NULL, NULL, true));
+		idle_keep(&f->idle, connect_to(f, f->a, 1), &f->config);
+		assert_true(is_closed(f->peer[f->n - 1]));
+	}
+	turns_pass(&f->turns, 4);
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, true), c);
+	idle_keep(&f->idle, c, &f->config);
+	assert_false(f->a->parts[0].fickle);
+	/* From now on it is again the one unused for longest that makes way. */
+	idle_keep(&f->idle, connect_to(f, f->a, 1), &f->config);
+	assert_true(is_closed(f->peer[1]) && !is_closed(f->peer[f->n - 1]));
+	assert_int_equal(turns_reap(&f->turns), 6);
+}
+
 /* Those of others are not looked through. */
 static void test_of_one_client_among_many(void **state)
 {
@@ -391,6 +446,29 @@ static void test_own_are_few(void **state)
 	assert_int_equal(turns_reap(&f->turns), 2);
 }
 
+static void test_own_of_a_fickle_server(void **state)
+{
+	struct fixture *f = *state;
+	struct conn *identified;
+
+	make_fickle(f);
+	for (int i = 0; i < 6; i++)
+		own_keep(&f->own, &f->idle, connect_to(f, f->a, 1));
+	assert_true(!is_closed(f->peer[1]) && is_closed(f->peer[6]));
+	/* One of another server is worth more, and so is who the client is. */
+	own_keep(&f->own, &f->idle, connect_to(f, f->b, 3));
+	assert_true(is_closed(f->peer[1]) && !is_closed(f->peer[7]));
+	identified = connect_to(f, f->a, 1);
+	identified->identified = true;
+	own_keep(&f->own, &f->idle, identified);
+	assert_true(is_closed(f->peer[2]) && !is_closed(f->peer[8]));
+	turns_pass(&f->turns, NSEC_PER_SEC);
+	assert_ptr_equal(own_take(&f->own, f->a, NULL, NULL, true), identified);
+	own_keep(&f->own, &f->idle, identified);
+	assert_false(f->a->parts[0].fickle);
+	assert_int_equal(turns_reap(&f->turns), 4);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -404,11 +482,14 @@ int main(void)
 	    TEST(test_descriptors_are_needed),
 	    TEST(test_address_that_goes),
 	    TEST(test_fickle_server),
+	    TEST(test_fickle_server_that_keeps_one),
+	    TEST(test_fickle_server_and_many_requests),
 	    TEST(test_of_one_client_among_many),
 	    TEST(test_own_is_nobody_elses),
 	    TEST(test_own_that_is_identified),
 	    TEST(test_own_that_ends),
 	    TEST(test_own_are_few),
+	    TEST(test_own_of_a_fickle_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
