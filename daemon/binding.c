@@ -254,6 +254,39 @@ void bindings_undo(struct link *link, struct setup *s)
 	free_unowned(link, s);
 }
 
+static bool has_other_access(const struct listener_config *a, const struct listener_config *b)
+{
+	return a->unix_mode != b->unix_mode || strcmp(a->unix_user, b->unix_user) != 0 ||
+	       strcmp(a->unix_group, b->unix_group) != 0;
+}
+
+static int change_mark(const struct binder *by, int fd, bool marked)
+{
+	if (marked)
+		return bypass_mark_listener(by->bypass, fd);
+	bypass_unmark_listener(by->bypass, fd);
+	return 0;
+}
+
+/* What the sockets of an address are for its listener, where they were something else before. */
+static void follow(const struct binder *by, const struct binding *b, const struct listener *l)
+{
+	const struct listener *was = b->newest;
+	bool marked = listener_bypasses(l);
+	char at[ADDR_STR_MAX];
+	int err = 0;
+
+	if (b->wanted.sa.sa_family == AF_UNIX && has_other_access(was->config, l->config))
+		err = binding_change_access(by->link, b, l);
+	if (by->bypass && !b->foreign && marked != listener_bypasses(was))
+		for (unsigned int i = 0; !err && i < b->n_sockets; i++)
+			if (b->sockets[i].bound.sa.sa_family != AF_UNIX)
+				err = change_mark(by, b->sockets[i].fd, marked);
+	if (err)
+		(void)log_errno(err, "listener %s: what is different of %s", l->config->name,
+				addr_format(&b->bound, at));
+}
+
 /* What of a socket's options is the listener's, where it was another's or has changed. */
 static void update(const struct binding *b, const struct listener *l)
 {
@@ -278,8 +311,21 @@ static void update(const struct binding *b, const struct listener *l)
 		(void)log_errno(err, "listener %s: changing its sockets", l->config->name);
 }
 
-void bindings_commit(struct setup *s, struct setup *was)
+/* Before they are disowned. */
+static void follow_all(const struct binder *by, struct setup *s)
 {
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		const struct listener *l = &s->listeners[i];
+
+		for (size_t j = 0; j < l->config->n_binds; j++)
+			if (l->bindings[j]->newest)
+				follow(by, l->bindings[j], l);
+	}
+}
+
+void bindings_commit(const struct binder *by, struct setup *s, struct setup *was)
+{
+	follow_all(by, s);
 	if (was)
 		disown(was);
 	for (size_t i = 0; i < s->n_listeners; i++) {

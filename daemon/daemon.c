@@ -86,6 +86,13 @@ int daemon_bind(struct daemon *d, struct setup *s, FILE *errors)
 	return bindings_open(&by, s, s == d->setup ? NULL : d->setup);
 }
 
+void daemon_commit_bindings(struct daemon *d, struct setup *s, struct setup *was)
+{
+	const struct binder by = binder_of(d, NULL);
+
+	bindings_commit(&by, s, was);
+}
+
 /* Does one thing with the listeners of the setup, and logs what is written of it, line by line. */
 static int with_errors(struct daemon *d, int (*deed)(struct daemon *d, FILE *errors))
 {
@@ -109,7 +116,7 @@ static int listen_all(struct daemon *d, FILE *errors)
 	int err = daemon_bind(d, d->setup, errors);
 
 	if (!err)
-		bindings_commit(d->setup, NULL);
+		daemon_commit_bindings(d, d->setup, NULL);
 	return err;
 }
 

@@ -73,6 +73,8 @@ void daemon_own(struct daemon *d, int fd);
 int daemon_init(struct daemon *d, struct config *config, unsigned int n_workers);
 /* Has the addresses of a setup's listeners bound: see bindings_open(). */
 int daemon_bind(struct daemon *d, struct setup *s, FILE *errors);
+/* They go by that setup: see bindings_commit(). */
+void daemon_commit_bindings(struct daemon *d, struct setup *s, struct setup *was);
 /* Opens the listeners of the setup. 0 or a negative errno after logging. */
 int daemon_listen(struct daemon *d);
 /* Sets the workers up and starts their threads. They accept nothing yet. */

@@ -107,19 +107,29 @@ static void give_name(const struct opening *o, char name[BIND_NAME_MAX])
 			       a->sa.sa_family == AF_INET6 && c->ipv6_only ? " only" : "");
 }
 
-static int request_of(const struct opening *o, struct bind_request *ret)
+static int request_of(const struct binding *b, const struct listener *l, struct bind_request *ret)
 {
-	const struct listener_config *c = o->listener->config;
-	const struct addr *a = &o->binding->wanted;
+	const struct listener_config *c = l->config;
+	const struct addr *a = &b->wanted;
 
 	*ret = (struct bind_request){.addr = *a,
 				     .access = {.mode = c->unix_mode},
 				     .shared = addr_has_port(a),
 				     .ipv6_only = c->ipv6_only};
-	memcpy(ret->name, o->binding->name, sizeof(ret->name));
+	memcpy(ret->name, b->name, sizeof(ret->name));
 	return a->sa.sa_family == AF_UNIX ? privileges_owner(c->unix_user, c->unix_group,
 							     &ret->access.uid, &ret->access.gid)
 					  : 0;
+}
+
+int binding_change_access(struct link *link, const struct binding *b, const struct listener *l)
+{
+	struct bind_request r;
+	int err = request_of(b, l, &r);
+
+	if (err)
+		return err;
+	return link ? link_change(link, &r) : unix_file_change(&b->file, &r.access);
 }
 
 static int fail_to_hold(const struct opening *o, const char *call)
@@ -237,7 +247,7 @@ static int open_sockets(struct opening *o)
 {
 	struct bind_request r;
 
-	errno = -request_of(o, &r);
+	errno = -request_of(o->binding, o->listener, &r);
 	if (errno)
 		return fail(o, "bind");
 	return r.shared ? open_shared(o, &r) : open_copies(o, &r);

@@ -157,7 +157,7 @@ static void commit(struct reload *r, struct setup *s)
 	atomic_store(&d->log_empty, c->log_empty);
 	reload_say_warnings(c);
 	setup_commit(s, d->setup);
-	bindings_commit(s, d->setup);
+	daemon_commit_bindings(d, s, d->setup);
 	if (d->maps)
 		bindings_say_copied(s);
 	d->retiring = d->setup;
@@ -198,6 +198,16 @@ static int prepare(struct reload *r, struct setup *s, FILE *errors)
 	return err;
 }
 
+/* Where nobody has asked for it at the start there are no programs for it. */
+static void keep_bypass(const struct daemon *d, struct config *fresh, FILE *f)
+{
+	if (d->bypass || engine_wants_bypass(d->config) || !engine_wants_bypass(fresh))
+		return;
+	(void)fprintf(f, "%slocal_bypass", ftell(f) ? ", " : "");
+	for (size_t i = 0; i < fresh->n_listeners; i++)
+		fresh->listeners[i].local_bypass = LOCAL_BYPASS_NO;
+}
+
 /* What does not change while the daemon runs is as it was in `fresh`, and named. */
 static int keep(struct reload *r, struct config *fresh)
 {
@@ -209,8 +219,8 @@ static int keep(struct reload *r, struct config *fresh)
 	if (!f)
 		return -ENOMEM;
 	err = config_keep(d->config, fresh, f);
-	if (!err && !d->bypass && !engine_wants_bypass(d->config) && engine_wants_bypass(fresh))
-		(void)fprintf(f, "%slocal_bypass", ftell(f) ? ", " : "");
+	if (!err)
+		keep_bypass(d, fresh, f);
 	return fclose(f) == 0 ? err : -ENOMEM;
 }
 

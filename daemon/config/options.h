@@ -189,16 +189,16 @@ OPTION(LISTENER, ipv6_only, ipv6_only, BOOL, "yes", RESTART,
        "Whether [::]:PORT is for clients of IPv6 alone. no: it also takes those of IPv4, who are known by "
        "their IPv4 addresses; 0.0.0.0 with the same port cannot be bound beside it.",
        .only = ONLY_IPV6)
-OPTION(LISTENER, unix_mode, unix_mode, MODE, "0666", RESTART,
+OPTION(LISTENER, unix_mode, unix_mode, MODE, "0666", RELOAD,
        "The permissions of a unix socket that is bound.",
        .min = 0, .max = 0777,
        .only = ONLY_UNIX)
-OPTION(LISTENER, unix_user, unix_user, USER, "", RESTART,
-       "The user it belongs to. Empty: who the daemon is when it binds it.",
+OPTION(LISTENER, unix_user, unix_user, USER, "", RELOAD,
+       "The user it belongs to. Empty: who the daemon is when it binds it; a reload leaves that as it is.",
        .may_be_empty = true, .where = offsetof(struct listener_config, unix_user_where),
        .only = ONLY_UNIX)
-OPTION(LISTENER, unix_group, unix_group, GROUP, "", RESTART,
-       "The group it belongs to. Empty: that of unix_user, or of the daemon when it binds it.",
+OPTION(LISTENER, unix_group, unix_group, GROUP, "", RELOAD,
+       "The group it belongs to. Empty: that of unix_user, or of the daemon when it binds it; without either a reload leaves it as it is.",
        .may_be_empty = true, .where = offsetof(struct listener_config, unix_group_where),
        .only = ONLY_UNIX)
 OPTION(LISTENER, idle_timeout, idle_timeout, DURATION, "10m", RELOAD,
@@ -208,7 +208,7 @@ OPTION(LISTENER, idle_timeout, idle_timeout, DURATION, "10m", RELOAD,
 OPTION(LISTENER, half_close_timeout, half_close_timeout, DURATION, "1m", RELOAD,
        "The same once one side has ended its stream. 0: idle_timeout only.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)
-OPTION(LISTENER, local_bypass, local_bypass, ENUM, "no", RESTART,
+OPTION(LISTENER, local_bypass, local_bypass, ENUM, "no", RELOAD,
        "both: where client and server are applications of this host, and both in bypass_cgroup, what one "
        "sends goes into the other's queue directly, without this daemon's TCP between them. Of HTTP the tunnels: what "
        "follows an upgrade or CONNECT, and HTTP/2.",

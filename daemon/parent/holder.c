@@ -295,6 +295,20 @@ int holder_hold(struct holder *h, const struct bind_request *r, unsigned int gen
 	return item->bound.fd;
 }
 
+int holder_change(struct holder *h, const struct bind_request *r, unsigned int generation)
+{
+	struct held *item = memchr(r->name, '\0', sizeof(r->name)) ? find(h, r->name, ANY) : NULL;
+
+	if (!item || item->tcp)
+		return -ENOENT;
+	/* What one that is to follow wants is for later. */
+	if (generation == h->serving)
+		return unix_file_change(&item->bound.file, &r->access);
+	item->access = r->access;
+	item->access_by = generation;
+	return 0;
+}
+
 /* The first worker of this service serves, and some of what was passed is nobody's. */
 static void close_unused(struct holder *h)
 {

@@ -21,6 +21,9 @@ struct holder {
  */
 int holder_hold(struct holder *h, const struct bind_request *r, unsigned int generation,
 		struct message_held *ret);
+/* Has the file of a unix socket belong to whom a generation wants it to: at once if that one
+ * serves, else when it comes to. 0 or a negative errno. */
+int holder_change(struct holder *h, const struct bind_request *r, unsigned int generation);
 /*
  * What the service manager passed when this process was started: a socket with that name in its
  * unit, or one of the store. The descriptor is the holder's, also when it fails: what is no good as

@@ -230,6 +230,15 @@ int link_hold(struct link *l, const struct bind_request *r, struct bound *ret,
 	return 0;
 }
 
+int link_change(struct link *l, const struct bind_request *r)
+{
+	struct message m = {.kind = MESSAGE_ACCESS, .hold = *r};
+	int fd = -1, err = ask(l, &m, &fd);
+
+	closep_(&fd); /* none is expected */
+	return err ? err : l->held.error;
+}
+
 void link_release(struct link *l, const char *name)
 {
 	struct message m = {.kind = MESSAGE_RELEASE};

@@ -38,6 +38,9 @@ static inline void link_closep(struct link **l)
  */
 int link_hold(struct link *l, const struct bind_request *r, struct bound *ret,
 	      struct message_held *held, const char **call);
+/* Has the parent give the file of a unix socket that it holds the owner and mode of the request.
+ * Waits for the answer: 0 or a negative errno. */
+int link_change(struct link *l, const struct bind_request *r);
 /* Nobody here has the sockets of that name any more, and when this returns the parent has closed
  * its own. `l` may be NULL. What fails is logged: then they are open until the next upgrade. */
 void link_release(struct link *l, const char *name);

@@ -30,10 +30,11 @@ enum message_kind {
 	MESSAGE_SERVING,   /* it was told to accept, and does */
 	MESSAGE_RETIRED,   /* it accepts nothing any more */
 	MESSAGE_UPGRADE,   /* somebody asks for one: answered by MESSAGE_UPGRADED */
-	MESSAGE_ALIVE, /* each of its threads' loops has turned since it was asked; and once more
-			* what MESSAGE_RELOADED may have said in vain */
-	MESSAGE_LEAVE, /* a descriptor for later workers, and for as long as there is none */
-	MESSAGE_FETCH, /* one that an earlier worker has left: answered by MESSAGE_HELD */
+	MESSAGE_ALIVE,  /* each of its threads' loops has turned since it was asked; and once more
+			 * what MESSAGE_RELOADED may have said in vain */
+	MESSAGE_LEAVE,  /* a descriptor for later workers, and for as long as there is none */
+	MESSAGE_FETCH,  /* one that an earlier worker has left: answered by MESSAGE_HELD */
+	MESSAGE_ACCESS, /* whose the file of a unix socket should be: answered so, too */
 	/* from the parent */
 	MESSAGE_HELD = 101, /* with the socket, if there was no error */
 	MESSAGE_FACTS,      /* what it should know of its family */

@@ -166,6 +166,14 @@ static void release(struct parent *p, struct child *c, const char name[BIND_NAME
 	child_tell(c, &m, -1);
 }
 
+static void change(struct parent *p, struct child *c, const struct bind_request *r)
+{
+	struct message m = {.kind = MESSAGE_HELD};
+
+	m.held.error = holder_change(&p->holder, r, c->generation);
+	child_tell(c, &m, -1);
+}
+
 static void fetch(struct parent *p, struct child *c, const char name[BIND_NAME_MAX])
 {
 	struct message m = {.kind = MESSAGE_HELD};
@@ -231,6 +239,9 @@ static void on_message(struct child *c, const struct message *m, int *fd)
 		break;
 	case MESSAGE_RELEASE:
 		release(p, c, m->release);
+		break;
+	case MESSAGE_ACCESS:
+		change(p, c, &m->hold);
 		break;
 	case MESSAGE_LEAVE:
 		leave(p, c, m->deposit, TAKE_FD(*fd));

@@ -13,6 +13,7 @@ from lib.bypassed import echo_server
 from lib.host import fd_count, tcp_memory
 from lib.pattern import MIB
 from lib.process import run
+from lib.reloads import reload, text_of
 from lib.scenarios import SCENARIOS, UPLOAD
 from lib.traffic import check_accounts, start, through, wait_stalled
 from lib.wait import stays, wait_until
@@ -216,6 +217,48 @@ def test_a_blocking_program_is_left_out(env):
     stats = daemon.stats()
     assert stats["sessions_bypass"] == 0, stats
     assert stats["bypass_left"]["blocking"] == 2, stats["bypass_left"]
+
+
+@case(engines=("kernel",))
+def test_reload_turns_it_on_and_off(env):
+    """For the clients that come then, whether the listener keeps its name or not."""
+    cgroup = env.cgroup()
+    server, _ = echo_server(env, cgroup)
+    other = {"listener first": {"bind": "127.0.0.1:0", "pool": "main", "local_bypass": "both"}}
+    address, holder = tcp.free_port()
+    holder.close()
+    daemon = env.spliced(server, spliced={"bypass_cgroup": cgroup.path}, more=other,
+                         listener={"bind": address})
+    text = text_of(daemon)
+    host, port = address.split(":")
+    for number, (name, way) in enumerate((("web", "no"), ("web", "both"), ("second", "no"),
+                                          ("third", "both"))):
+        answer = reload(daemon, text.replace("[listener web]",
+                                             f"[listener {name}]\nlocal_bypass = {way}"))
+        assert answer["restart"] == [], answer
+        with cgroup.inside(), socket.create_connection((host, int(port)), timeout=20) as sock:
+            for _ in range(20):
+                sock.sendall(b"data")
+                assert sock.recv(4, socket.MSG_WAITALL) == b"data"
+        line = daemon.wait_access(number + 1)[-1]
+        assert line.get("bypass") == ("yes" if way == "both" else None), line
+
+
+@case(engines=("copy",))
+def test_reload_cannot_turn_on_what_is_not_there(env):
+    """Nobody has asked for it at the start."""
+    cgroup = env.cgroup()
+    daemon = env.spliced(env.backend().address, spliced={"bypass_cgroup": cgroup.path})
+    text = text_of(daemon)
+    for name in ("web", "other"):
+        changed = text.replace("[listener web]", f"[listener {name}]\nlocal_bypass = both")
+        for _ in range(2):
+            assert reload(daemon, changed)["restart"] == ["local_bypass"]
+        with tcp.connect(daemon.address(name)) as client:
+            client.sendall(b"data")
+            assert client.recv(4, socket.MSG_WAITALL) == b"data"
+    assert "bypass" not in daemon.wait_access(2)[-1]
+    assert reload(daemon, text)["restart"] == []
 
 
 @case(engines=("kernel",))

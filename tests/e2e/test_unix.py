@@ -8,6 +8,7 @@ import stat
 import tempfile
 
 from lib import case, connect, process, read_exactly
+from lib.reloads import reload, text_of
 from lib.spliced import config_text
 
 
@@ -54,6 +55,36 @@ def test_group_of_the_user(env):
         "bind": f"unix:{env.tmp}/web.sock", "unix_user": user.pw_name})
     assert owner(env.tmp / "web.sock") == (user.pw_uid, user.pw_gid, 0o666)
     assert owner(env.tmp / "other.sock") == (os.geteuid(), group.gr_gid, 0o660)
+
+
+def test_reload_changes_whose_it_is(env):
+    """Under the same name of a listener and another one; its clients stay."""
+    if os.geteuid() != 0:
+        env.skip("only root gives files away")
+    user, group = pwd.getpwnam("nobody"), grp.getgrnam("daemon")
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        path = f"{directory}/web.sock"
+        daemon = env.spliced(env.backend().address, listener={"bind": f"unix:{path}"})
+        client, inode = env.keep(connect(f"unix:{path}")), os.lstat(path).st_ino
+        assert owner(path)[2] == 0o666
+        text = text_of(daemon)
+        for name in ("other", "web"):
+            answer = reload(daemon, text.replace(
+                "[listener web]", f"[listener {name}]\nunix_mode = 0600\nunix_user = nobody"))
+            assert answer["restart"] == [], answer
+            assert owner(path) == (user.pw_uid, user.pw_gid, 0o600), owner(path)
+            assert served(env, path, user.pw_uid)
+            assert not served(env, path, 2)
+            reload(daemon, text.replace(
+                "[listener web]", "[listener web]\nunix_mode = 0660\nunix_group = daemon"))
+            assert owner(path) == (user.pw_uid, group.gr_gid, 0o660), owner(path)
+        client.sendall(b"hi")
+        assert read_exactly(client, 2) == b"hi"
+        assert os.lstat(path).st_ino == inode
+        client.close()
+        daemon.stop()
+        assert not os.path.exists(path)
 
 
 @case(engines=())
