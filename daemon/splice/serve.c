@@ -4,12 +4,16 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "../buffers.h"
 #include "../stats.h"
 #include "byhand.h"
 #include "flush.h"
 #include "lane.h"
 #include "take-back.h"
 #include "wait.h"
+
+/* What may be pending of a budget whose target is closed, in units of splice_window. */
+#define PENDING_MOST 5
 
 /*
  * Bytes were handed up. Verdicts are held off while they are read: under a steady stream each would
@@ -20,6 +24,7 @@ void kernel_start_serving(struct stream *s)
 	stat_inc(&s->splice->by->stats->served);
 	kernel_hold(s);
 	s->wait_since = 0;
+	s->relieved = false;
 	s->passed_seen = s->taken;
 	stream_enter(s, STREAM_SERVING);
 	stream_watch(s);
@@ -78,11 +83,51 @@ static void taken_up(struct stream *s)
 /*
  * Pending bytes beyond this are written before more is taken up: the bound of a stream's memory.
  * Where memory is scarce that is the first that was: behind a small window the source could fill it
- * again, and so be handed up, each time before it has left the map.
+ * again, and so be handed up, each time before it has left the map. Bytes of a budget are their
+ * protocol's to pass on, which is spared that as long as it may come back first.
  */
 static bool too_much(const struct stream *s)
 {
-	return s->pending_len > (s->source->share ? 0 : 2 * s->splice->settings->window);
+	uint64_t window = s->splice->settings->window;
+
+	if (stream_is_budgeted(s))
+		return s->pending_len > 2 * buffers_window(s->source, window);
+	return s->pending_len > (s->source->share ? 0 : 2 * window);
+}
+
+/*
+ * The stream's protocol passes on what is pending, though the kernel has not given the stream back:
+ * from then on it has the turn before each read. Whether more may be taken up now: else the
+ * protocol, or an event of the target, leads to the next look.
+ */
+static bool is_relieved(struct stream *s)
+{
+	s->relieved = true;
+	s->hand->pump(s);
+	if (s->splice->ended || s->state != STREAM_SERVING || s->source->fd < 0)
+		return false;
+	if (!too_much(s) && s->target->writable)
+		return true;
+	/* Only that the kernel's bytes have left the backlog is told by no event. */
+	if (s->drained)
+		stream_unwait(s);
+	return false;
+}
+
+/*
+ * Of a budget: whether more may be taken up now. Where the target is closed already nobody takes
+ * anything before the stream is back, and a source that has sent too much by then is given up.
+ */
+static bool may_take_up(struct stream *s)
+{
+	if (!too_much(s) && !s->relieved)
+		return true;
+	if (s->target->fd >= 0)
+		return is_relieved(s);
+	if (s->pending_len <= PENDING_MOST * s->splice->settings->window)
+		return true;
+	stream_failed(s, s->source, ENOMEM);
+	return false;
 }
 
 /*
@@ -107,8 +152,10 @@ void kernel_serve(struct stream *s)
 {
 	ssize_t n = 1;
 
-	/* Bytes of HTTP are looked at before they are written; the window bounds them. */
-	if (too_much(s) && !stream_is_budgeted(s)) {
+	if (stream_is_budgeted(s)) {
+		if (!may_take_up(s))
+			return;
+	} else if (too_much(s)) {
 		copy_flush(s);
 		return;
 	}
