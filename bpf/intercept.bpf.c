@@ -10,12 +10,12 @@
 #include <bpf/bpf_helpers.h>
 
 #include "intercept-api.h"
+#include "places.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 #define SOCK_STREAM      1
 #define IPPROTO_TCP      6
-#define AF_INET          2
 #define AF_INET6         10
 #define SOL_IP           0
 #define SOL_IPV6         41
@@ -23,7 +23,6 @@ char LICENSE[] SEC("license") = "GPL";
 #define ECONNREFUSED     111
 #define LOOPBACK4        bpf_htonl(0x7f000001)
 #define LOOPBACK4_MASK   bpf_htonl(0xff000000)
-#define MAPPED           bpf_htonl(0xffff)
 #define LINK_LOCAL6      bpf_htonl(0xfe800000)
 #define LINK_LOCAL6_MASK bpf_htonl(0xffc00000)
 #define ALLOW            1
@@ -78,23 +77,11 @@ struct {
 
 /* ---- addresses ----------------------------------------------------------------------------- */
 
-static __always_inline int is_ipv4(const __u32 addr[4])
-{
-	return !addr[0] && !addr[1] && addr[2] == MAPPED;
-}
-
 static __always_inline int is_loopback(const __u32 addr[4])
 {
 	if (is_ipv4(addr))
 		return (addr[3] & LOOPBACK4_MASK) == (LOOPBACK4 & LOOPBACK4_MASK);
 	return !addr[0] && !addr[1] && !addr[2] && addr[3] == bpf_htonl(1);
-}
-
-static __always_inline void write_ipv4(__u32 to[4], __u32 addr)
-{
-	to[0] = to[1] = 0;
-	to[2] = MAPPED;
-	to[3] = addr;
 }
 
 static __always_inline int is_same(const struct intercept_place *a,
@@ -105,19 +92,6 @@ static __always_inline int is_same(const struct intercept_place *a,
 }
 
 /* ---- which connects ------------------------------------------------------------------------ */
-
-static __always_inline int holds(const volatile struct intercept_rule *r,
-				 const struct intercept_place *p)
-{
-	__u16 port = bpf_ntohs(p->port);
-
-	if (port < r->first || port > r->last || (r->ipv6 && is_ipv4(p->addr)))
-		return 0;
-	for (int i = 0; i < 4; i++)
-		if ((p->addr[i] & r->mask[i]) != r->addr[i])
-			return 0;
-	return 1;
-}
 
 static __always_inline int any_holds(const volatile struct intercept_rule *rules, __u32 n,
 				     const struct intercept_place *p)
@@ -326,30 +300,6 @@ int connect6(struct bpf_sock_addr *ctx)
 }
 
 /* ---- on its way ---------------------------------------------------------------------------- */
-
-static __always_inline void write_ends(struct bpf_sock_ops *ops, __u32 local[4], __u32 remote[4])
-{
-	if (ops->family == AF_INET) {
-		write_ipv4(local, ops->local_ip4);
-		write_ipv4(remote, ops->remote_ip4);
-	} else {
-		local[0] = ops->local_ip6[0];
-		local[1] = ops->local_ip6[1];
-		local[2] = ops->local_ip6[2];
-		local[3] = ops->local_ip6[3];
-		remote[0] = ops->remote_ip6[0];
-		remote[1] = ops->remote_ip6[1];
-		remote[2] = ops->remote_ip6[2];
-		remote[3] = ops->remote_ip6[3];
-	}
-}
-
-static __always_inline void write_key(struct bpf_sock_ops *ops, struct intercept_key *key)
-{
-	write_ends(ops, key->source, key->target);
-	key->source_port = bpf_htons(ops->local_port);
-	key->target_port = bpf_htons(bpf_ntohl(ops->remote_port));
-}
 
 /* The socket has its port, and sends its SYN next. */
 static __always_inline void connecting(struct bpf_sock_ops *ops)

@@ -2,7 +2,6 @@
 #include "mark.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +11,7 @@
 #include "../cgroup.h"
 #include "../util.h"
 #include "mark.skel.h"
+#include "object.h"
 
 struct mark {
 	struct mark_bpf *skeleton;
@@ -39,19 +39,6 @@ static int attach(struct mark_bpf *skel, const char **step)
 	return skel->links.mark ? 0 : -errno;
 }
 
-/* As of the other programs: what loading alone needs is nobody's to find. */
-static void drop_programs(const struct mark_bpf *skel)
-{
-	struct btf *btf = bpf_object__btf(skel->obj);
-
-	bpf_program__unload(skel->progs.mark);
-	bpf_program__unload(skel->progs.introduce_marked);
-	if (btf && btf__fd(btf) >= 0) {
-		(void)close(btf__fd(btf));
-		btf__set_fd(btf, -1);
-	}
-}
-
 int mark_open(struct mark **ret, char why[256])
 {
 	const char *step = "opening the mark's program";
@@ -73,7 +60,7 @@ int mark_open(struct mark **ret, char why[256])
 		mark_close(m);
 		return err;
 	}
-	drop_programs(m->skeleton);
+	object_drop_programs(m->skeleton->obj);
 	*ret = m;
 	return 0;
 }
