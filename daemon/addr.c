@@ -10,6 +10,7 @@
 
 #define UNIX_PREFIX   "unix:"
 #define PASSED_PREFIX "systemd:"
+#define STEER_PREFIX  "steer:"
 #define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path))
 
 static int invalid(const char **why, const char *phrase)
@@ -92,6 +93,39 @@ int addr_parse_passed(const char *text, struct addr *ret, const char **why)
 
 	memcpy(a.un.sun_path, name, len);
 	a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+	*ret = a;
+	return 0;
+}
+
+bool addr_means_steered(const char *text)
+{
+	return strncmp(text, STEER_PREFIX, strlen(STEER_PREFIX)) == 0;
+}
+
+bool addr_is_steered(const struct addr *a)
+{
+	return a->len && a->sa.sa_family == AF_STEERED;
+}
+
+const char *addr_steered_text(const struct addr *a)
+{
+	return a->un.sun_path;
+}
+
+int addr_parse_steered(const char *text, struct addr *ret, const char **why)
+{
+	struct addr a = {.un.sun_family = AF_STEERED};
+	size_t n = 0;
+
+	text += strlen(STEER_PREFIX);
+	text += strspn(text, " \t");
+	while (*text) {
+		if (n + 1 == UNIX_PATH_MAX)
+			return invalid(why, "what is steered is longer than 107 bytes");
+		a.un.sun_path[n++] = *text == '\t' ? ' ' : *text;
+		text += *text == ' ' || *text == '\t' ? strspn(text, " \t") : 1;
+	}
+	a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
 	*ret = a;
 	return 0;
 }
@@ -242,6 +276,9 @@ const char *addr_format(const struct addr *a, char buf[ADDR_STR_MAX])
 		(void)snprintf(buf, ADDR_STR_MAX, "%s%.*s", addr_is_passed(a) ? PASSED_PREFIX : "?",
 			       addr_is_passed(a) ? (int)UNIX_PATH_MAX : 0, a->un.sun_path);
 		break;
+	case AF_STEERED:
+		(void)snprintf(buf, ADDR_STR_MAX, STEER_PREFIX "%s", addr_steered_text(a));
+		break;
 	default:
 		(void)snprintf(buf, ADDR_STR_MAX, "?");
 		break;
@@ -293,6 +330,8 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 	case AF_UNIX:
 		len = unix_name_len(a);
 		return len == unix_name_len(b) && memcmp(a->un.sun_path, b->un.sun_path, len) == 0;
+	case AF_STEERED:
+		return strcmp(a->un.sun_path, b->un.sun_path) == 0;
 	case AF_UNSPEC:
 		return addr_is_passed(a) && addr_is_passed(b) &&
 		       strcmp(a->un.sun_path, b->un.sun_path) == 0;

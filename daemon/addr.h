@@ -11,9 +11,12 @@
 
 /*
  * One concrete socket address: IPv4, IPv6 or unix (a path, or @name for the abstract space). Where
- * it says whom to accept, it may be the name of sockets that the service manager passes instead:
- * AF_UNSPEC, and the name with its NUL where a unix path has its own.
+ * it says whom to accept, it may be the name of sockets that the service manager passes instead
+ * (AF_UNSPEC), or say what is steered to a listener (AF_STEERED): the name or the text with its NUL
+ * is where a unix path is.
  */
+#define AF_STEERED (AF_MAX + 1) /* no family of the kernel's */
+
 struct addr {
 	socklen_t len; /* 0: unset */
 	union {
@@ -46,6 +49,15 @@ int addr_parse_passed(const char *text, struct addr *ret, const char **why);
 /* Whether the text is such a name, or is meant to be one. */
 bool addr_means_passed(const char *text);
 bool addr_is_passed(const struct addr *a);
+
+/* Takes "steer:TEXT", white space being one blank. What TEXT may be is config/steer.h's to know.
+ * Otherwise as addr_parse(). */
+int addr_parse_steered(const char *text, struct addr *ret, const char **why);
+/* Whether the text is meant to be such a one. */
+bool addr_means_steered(const char *text);
+bool addr_is_steered(const struct addr *a);
+/* TEXT; a->un's. */
+const char *addr_steered_text(const struct addr *a);
 
 bool addr_equal(const struct addr *a, const struct addr *b);
 /* An IPv4 client of an IPv6 socket (::ffff:192.0.2.1) becomes one of IPv4; others stay as they are.

@@ -10,6 +10,7 @@
 #include "file.h"
 #include "intercepts.h"
 #include "matchers.h"
+#include "steers.h"
 #include "text.h"
 #include "units.h"
 #include "warn.h"
@@ -386,6 +387,7 @@ void check_file(struct config_file *f)
 	check_pools(f);
 	warn_of_whole(f);
 	check_binds(f);
+	check_steering(f);
 	check_order(f, OPTION_ID_SPLICED_splice_low, OPTION_ID_SPLICED_splice_high, marks);
 	check_order(f, OPTION_ID_SPLICED_splice_high, OPTION_ID_SPLICED_splice_hard, marks);
 	check_order(f, OPTION_ID_SPLICED_bypass_low, OPTION_ID_SPLICED_bypass_high,

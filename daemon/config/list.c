@@ -7,6 +7,7 @@
 #include "array.h"
 #include "matchers.h"
 #include "server.h"
+#include "steer.h"
 
 #define DNS_PORT 53
 
@@ -20,13 +21,26 @@ static int invalid(struct text *why, const char *text, const char *problem)
 	return -EINVAL;
 }
 
+/* Whether it can be steered is found here; the address keeps the text. */
+static int parse_steered(const char *text, struct addr *a, struct text *why)
+{
+	_cleanup_steer_ struct steer s = {0};
+	const char *problem;
+	int err = addr_parse_steered(text, a, &problem);
+
+	return err < 0 ? invalid(why, text, problem) : steer_parse(addr_steered_text(a), &s, why);
+}
+
 static int parse_bind(const char *text, void *item, struct text *why)
 {
 	const char *problem;
-	int err = addr_means_passed(text) ? addr_parse_passed(text, item, &problem)
-					  : addr_parse(text, item, &problem);
 
-	return err < 0 ? invalid(why, text, problem) : 0;
+	if (addr_means_steered(text))
+		return parse_steered(text, item, why);
+	return (addr_means_passed(text) ? addr_parse_passed(text, item, &problem)
+					: addr_parse(text, item, &problem)) < 0
+		   ? invalid(why, text, problem)
+		   : 0;
 }
 
 /* A bare address is given the port of DNS, and a bare IPv6 address its brackets. */

@@ -140,7 +140,10 @@ OPTION_LIST(SPLICED, include, includes, INCLUDES, "", RELOAD,
 
 OPTION_LIST(LISTENER, bind, binds, BINDS, NULL, RELOAD,
        "Where to accept clients. Port 0 lets the kernel choose one. systemd:NAME: at the sockets that "
-       "systemd passes with FileDescriptorName=NAME.",
+       "systemd passes with FileDescriptorName=NAME. steer:10.0.0.0/24:8000-8999, steer:*:1-65535 except 22 "
+       "10.0.0.9: what comes to these addresses and ports of this network namespace, whoever listens there, "
+       "but for what follows except; of such a listener all are of this kind, and server = NAME original: is "
+       "where the client wanted to go.",
        .example = "127.0.0.1:8080")
 OPTION(LISTENER, protocol, protocol, ENUM, "tcp", RELOAD,
        "What is read from a client before a server is dialled. tcp: nothing. tls: the ClientHello, "

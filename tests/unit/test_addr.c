@@ -372,6 +372,31 @@ static void passed_sockets(void **state _unused_)
 	assert_int_equal(addr_parse_passed(text, &a, &why), -EINVAL);
 }
 
+static void steered(void **state _unused_)
+{
+	char text[200] = "steer:", buf[ADDR_STR_MAX];
+	const char *why = NULL;
+	struct addr a, b;
+
+	assert_true(addr_means_steered("steer:*:80"));
+	assert_false(addr_means_steered("systemd:steer"));
+	assert_int_equal(addr_parse_steered("steer: *:80  except\t22", &a, &why), 0);
+	assert_true(addr_is_steered(&a));
+	assert_false(addr_is_passed(&a));
+	assert_false(addr_has_port(&a));
+	assert_int_equal(addr_port(&a), 0);
+	assert_string_equal(addr_format(&a, buf), "steer:*:80 except 22");
+	assert_int_equal(addr_parse_steered("steer:*:80 except 22", &b, &why), 0);
+	assert_true(addr_equal(&a, &b));
+	assert_int_equal(addr_parse_steered("steer:*:80", &b, &why), 0);
+	assert_false(addr_equal(&a, &b));
+	memset(text + 6, '1', 107);
+	assert_int_equal(addr_parse_steered(text, &a, &why), 0);
+	assert_string_equal(addr_format(&a, buf), text);
+	text[6 + 107] = '1';
+	assert_int_equal(addr_parse_steered(text, &a, &why), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -379,6 +404,7 @@ int main(void)
 	    cmocka_unit_test(parsed_fields),
 	    cmocka_unit_test(bad_addresses),
 	    cmocka_unit_test(passed_sockets),
+	    cmocka_unit_test(steered),
 	    cmocka_unit_test(unix_path_limits),
 	    cmocka_unit_test(peers_without_a_name),
 	    cmocka_unit_test(hostile_unix_names),

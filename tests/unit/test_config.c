@@ -674,8 +674,9 @@ static void bad_strings(void **state _unused_)
 static void bad_lists(void **state _unused_)
 {
 	listener_error("bind = 1.2.3.4", "t.conf:5: bind: \"1.2.3.4\": port is missing; allowed: "
-					 "IPV4:PORT, [IPV6]:PORT, unix:/PATH, unix:@NAME or "
-					 "systemd:NAME\n");
+					 "IPV4:PORT, [IPV6]:PORT, unix:/PATH, unix:@NAME, "
+					 "systemd:NAME or steer:[NETWORK:]PORTS [except "
+					 "[NETWORK:]PORTS...]\n");
 	listener_error("bind = localhost:80", "t.conf:5: bind: \"localhost:80\": not a valid IPv4");
 	listener_error("bind = 1.2.3.4:1, ::1:80", "t.conf:5: bind: \"::1:80\": an IPv6 address "
 						   "with a port needs brackets");
@@ -977,7 +978,8 @@ static void missing_options(void **state _unused_)
 	assert_errors(
 	    "[listener l]\n[pool p]\n",
 	    "t.conf:1: [listener l] has no bind; needed: bind = IPV4:PORT, [IPV6]:PORT, "
-	    "unix:/PATH, unix:@NAME or systemd:NAME\n"
+	    "unix:/PATH, unix:@NAME, systemd:NAME or steer:[NETWORK:]PORTS [except "
+	    "[NETWORK:]PORTS...]\n"
 	    "t.conf:1: [listener l] has neither pool nor route; needed: pool = POOL, or route = "
 	    "MATCHERS -> POOL\n"
 	    "t.conf:2: [pool p] has no server; needed: server = NAME ADDRESS "
