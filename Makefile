@@ -102,7 +102,9 @@ BPF_ARCH := $(shell uname -m)-linux-gnu
 
 $(BUILD)/splice.bpf.o: bpf/lane-math.h bpf/splice-api.h
 $(BUILD)/bypass.bpf.o: $(wildcard bpf/bypass-*.h)
-$(BUILD)/intercept.bpf.o $(BUILD)/mark.bpf.o: bpf/intercept-api.h
+$(BUILD)/intercept.bpf.o $(BUILD)/mark.bpf.o $(BUILD)/steer.bpf.o: bpf/intercept-api.h
+$(BUILD)/intercept.bpf.o $(BUILD)/steer.bpf.o: bpf/places.h
+$(BUILD)/steer.bpf.o: bpf/steer-api.h
 
 $(BUILD)/%.bpf.o: bpf/%.bpf.c bpf/kernel-types.h
 	@mkdir -p $(@D)
@@ -120,6 +122,7 @@ $(BUILD)/daemon/splice/maps.o: $(BUILD)/splice.skel.h
 $(BUILD)/daemon/bypass/maps.o: $(BUILD)/bypass.skel.h
 $(BUILD)/daemon/intercept/programs.o: $(BUILD)/intercept.skel.h
 $(BUILD)/daemon/intercept/mark.o: $(BUILD)/mark.skel.h
+$(BUILD)/daemon/intercept/lookup.o: $(BUILD)/steer.skel.h
 
 # The status page, one file of its parts, as a text in C.
 PAGE := daemon/report/page
@@ -177,6 +180,7 @@ $(FUZZ)/daemon/splice/maps.o: $(BUILD)/splice.skel.h
 $(FUZZ)/daemon/bypass/maps.o: $(BUILD)/bypass.skel.h
 $(FUZZ)/daemon/intercept/programs.o: $(BUILD)/intercept.skel.h
 $(FUZZ)/daemon/intercept/mark.o: $(BUILD)/mark.skel.h
+$(FUZZ)/daemon/intercept/lookup.o: $(BUILD)/steer.skel.h
 $(FUZZ)/daemon/report/page.o: $(BUILD)/page.inc
 
 $(FUZZ)/%.o: %.c

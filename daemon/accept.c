@@ -16,6 +16,7 @@
 #include "session.h"
 #include "setup.h"
 #include "sniff/sniff.h"
+#include "steering.h"
 #include "upstream/pool.h"
 #include "worker.h"
 
@@ -165,11 +166,18 @@ static void refuse_for_memory(struct worker *w, struct listener *l, int fd, uint
 	give_place(w->daemon, l, slot);
 }
 
+static struct addr *find_original(const struct daemon *d, const struct listener *l, int fd,
+				  const struct addr *client)
+{
+	if (l->steered)
+		return steering_original(fd);
+	return l->intercepts ? interception_original(d->interception, fd, client) : NULL;
+}
+
 void accept_session(struct worker *w, struct listener *l, int fd, uint32_t slot,
 		    const struct addr *client, bool denied)
 {
-	struct addr *original =
-	    l->intercepts ? interception_original(w->daemon->interception, fd, client) : NULL;
+	struct addr *original = find_original(w->daemon, l, fd, client);
 
 	atomic_fetch_add(&l->account->total, 1);
 	stat_inc(&w->stats.sessions_total);
@@ -215,6 +223,15 @@ static int take_connection(const struct listen_socket *ls, struct addr *client)
 	return -1;
 }
 
+/* Whether it was not steered there: who has found the hidden address has named no other one. */
+static bool is_intruder(const struct listen_socket *ls, int fd)
+{
+	struct addr local = {.len = sizeof(local.un)};
+
+	return ls->listener->steered && (getsockname(fd, &local.sa, &local.len) < 0 ||
+					 addr_equal(&local, &ls->binding->bound));
+}
+
 /* One connection. False: stop for this turn. */
 static bool accept_one(struct listen_socket *ls)
 {
@@ -222,7 +239,7 @@ static bool accept_one(struct listen_socket *ls)
 	struct daemon *d = ls->worker->daemon;
 	struct addr client;
 	uint32_t slot = take_place(d, l);
-	bool denied;
+	bool denied, intruder;
 	int fd, err;
 
 	if (slot == SLOT_NONE) {
@@ -232,9 +249,10 @@ static bool accept_one(struct listen_socket *ls)
 	fd = take_connection(ls, &client);
 	err = errno;
 	/* Behind a proxy that announces its clients, it is they who are allowed or denied. */
+	intruder = fd >= 0 && is_intruder(ls, fd);
 	denied =
 	    fd >= 0 && l->config->accept_proxy == PROXY_ACCEPT_NO && !listener_allows(l, &client);
-	if (fd >= 0 && (!denied || l->config->protocol == PROTOCOL_HTTP)) {
+	if (fd >= 0 && !intruder && (!denied || l->config->protocol == PROTOCOL_HTTP)) {
 		if (denied)
 			stat_inc(&ls->worker->stats.denied);
 		conn_accepted(fd, &ls->bound, &client);
@@ -294,8 +312,9 @@ static void begin(struct worker *w, struct listen_socket *ls)
 		on_retry(&ls->retry);
 }
 
-/* What is in the queue is ours: its sockets have our marks. Where there is no room for more it
- * stays there; what comes meanwhile need not be ours. */
+/* What is in the queue is ours: its sockets have our marks, or it was steered and nobody else would
+ * take it. Where there is no room for more it stays there; what comes meanwhile need not be ours.
+ */
 static void accept_rest(struct listen_socket *ls)
 {
 	for (uint32_t i = 0; i <= ls->listener->config->backlog && !ls->paused; i++) {
@@ -307,7 +326,8 @@ static void accept_rest(struct listen_socket *ls)
 
 static void stop(struct worker *w, struct listen_socket *ls)
 {
-	if (w->daemon->handing_over && ls->event && ls->fd >= 0)
+	if ((w->daemon->handing_over || (ls->listener->steered && w->started)) && ls->event &&
+	    ls->fd >= 0)
 		accept_rest(ls);
 	if (ls->event)
 		event_free(ls->event);

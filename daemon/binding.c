@@ -77,16 +77,22 @@ struct choice {
 	bool other_names; /* those of listeners with another name are looked at, too */
 };
 
+/* What is steered to a socket is not the socket's to know. */
+static bool is_same(const struct addr *a, const struct addr *b)
+{
+	return addr_is_steered(a) ? addr_is_steered(b) : addr_equal(a, b);
+}
+
 static bool fits(const struct binding *b, const struct listener *l, const struct addr *wanted)
 {
-	return !b->taken && addr_equal(&b->wanted, wanted) &&
+	return !b->taken && is_same(&b->wanted, wanted) &&
 	       (wanted->sa.sa_family != AF_INET6 || b->ipv6_only == l->config->ipv6_only);
 }
 
 /* Its port may be any: who has had one goes on with it. */
 static bool is_anonymous(const struct addr *a)
 {
-	return addr_has_port(a) && !addr_port(a);
+	return addr_is_steered(a) || (addr_has_port(a) && !addr_port(a));
 }
 
 static struct binding *find(const struct choice *c, const struct listener *l,
@@ -197,6 +203,8 @@ static void say(const struct listener *l)
 
 		if (addr_is_passed(&b->wanted))
 			say_passed(l, b);
+		else if (addr_is_steered(&b->wanted))
+			say_where(l, &l->config->binds[i], "");
 		else
 			say_where(l, &b->bound, families(b));
 	}

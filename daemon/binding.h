@@ -32,7 +32,7 @@ struct listen_socket {
 	struct worker *worker;
 	struct event *event;
 	struct timer retry; /* while accepting is paused */
-	struct addr bound;  /* with the port that the kernel chose */
+	struct addr bound;  /* with the port that the kernel chose; as wanted where it is steered */
 	int fd;             /* -1: closed */
 	bool begun;         /* the worker has it */
 	bool paused;
@@ -41,7 +41,8 @@ struct listen_socket {
 struct binding {
 	char name[BIND_NAME_MAX]; /* what the parent knows it by */
 	struct addr wanted;       /* as the file has it */
-	struct addr bound;        /* the same of its sockets; as wanted if they have several */
+	struct addr bound;        /* the same of its sockets; as wanted if they have several. Where
+				     connections are steered there: the hidden address */
 	struct unix_file file;
 	bool ipv6_only;
 	bool old;      /* another process has accepted here: it is made ready by bindings_serve() */

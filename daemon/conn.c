@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "intercept-api.h"
 #include "ledger.h"
 #include "tcpstate.h"
 #include "util.h"
@@ -198,6 +199,26 @@ static int start_connect(int fd, const struct addr *where)
 	return has_source(where) ? -EADDRNOTAVAIL : -EAFNOSUPPORT;
 }
 
+/* See conn_need_mark(). */
+static bool mark_needed;
+
+void conn_need_mark(void)
+{
+	mark_needed = true;
+}
+
+static int check_mark(int fd)
+{
+	socklen_t len = sizeof(int);
+	int priority = 0;
+
+	if (!mark_needed)
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, &len) < 0)
+		return -errno;
+	return priority == (int)INTERCEPT_MARK ? 0 : -EXDEV;
+}
+
 int conn_dial(const struct addr *where, const struct sender *from, bool speaks,
 	      const struct tcp_keepalive *keepalive, void (*mark)(void *arg, int fd), void *arg)
 {
@@ -208,6 +229,8 @@ int conn_dial(const struct addr *where, const struct sender *from, bool speaks,
 	if (fd < 0)
 		return -errno;
 	if (where->sa.sa_family != AF_UNIX)
+		err = check_mark(fd);
+	if (!err && where->sa.sa_family != AF_UNIX)
 		err = conn_listen_options(fd, where);
 	if (!err && keepalive && where->sa.sa_family != AF_UNIX)
 		err = conn_set_keepalive(fd, keepalive);
@@ -235,6 +258,9 @@ const char *conn_strerror(int err)
 		return "it cannot be done from the client's address";
 	case EAFNOSUPPORT:
 		return "this host has no address of that family";
+	case EXDEV:
+		return "the daemon was moved to another cgroup, and what it connects could be "
+		       "steered back to it";
 	default:
 		return strerror(err);
 	}

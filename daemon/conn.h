@@ -66,6 +66,10 @@ struct conn *conn_new(void);
 /* One from conn_new(), whose socket is closed. NULL is none. */
 void conn_free(struct conn *c);
 
+/* From now on a socket without the mark of the daemon's own (intercept/mark.h) is not connected: it
+ * may come back, where connections are steered, and again and again. Before there is any thread. */
+void conn_need_mark(void);
+
 /*
  * Creates a non-blocking socket for `where` and starts connecting: TCP_NODELAY, urgent data in
  * line. Returns the descriptor, or a negative errno; -EINPROGRESS is not an error. -EAGAIN: the
@@ -73,7 +77,7 @@ void conn_free(struct conn *c);
  * is free for that address. `mark` may mark the socket before it connects. With `speaks` there is
  * something to send at once, which then carries the acknowledgement of the server's SYN: one
  * segment less. `keepalive` is set if not NULL. `from`: whose address it is made from; NULL: this
- * host's. -EPFNOSUPPORT: it cannot be, to there.
+ * host's. -EPFNOSUPPORT: it cannot be, to there. -EXDEV: see conn_need_mark().
  */
 int conn_dial(const struct addr *where, const struct sender *from, bool speaks,
 	      const struct tcp_keepalive *keepalive, void (*mark)(void *arg, int fd), void *arg);

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "log.h"
 #include "splice/maps.h"
+#include "steering.h"
 #include "worker.h"
 
 void daemon_own(struct daemon *d, int fd)
@@ -152,13 +153,19 @@ static int take_over(struct daemon *d, FILE *errors)
 {
 	const struct binder by = binder_of(d, errors);
 
-	return bindings_serve(&by, d->setup);
+	int err = bindings_serve(&by, d->setup);
+
+	return err ? err : steering_prepare(d->steering, d->setup, errors);
 }
 
 int daemon_serve(struct daemon *d)
 {
 	int err = with_errors(d, take_over);
 
+	if (err)
+		return err;
+	steering_commit(d->steering);
+	err = steering_serve(d->steering);
 	if (err)
 		return err;
 	atomic_store(&d->serving, true);

@@ -21,6 +21,7 @@ struct link;
 struct maps;
 struct mark;
 struct session;
+struct steering;
 struct tally;
 struct worker;
 
@@ -33,6 +34,7 @@ struct daemon {
 	struct maps *maps;          /* NULL: the kernel engine is off */
 	struct bypass_maps *bypass; /* NULL: there is no bypass */
 	struct interception *interception; /* NULL: nothing is to be intercepted */
+	struct steering *steering;         /* NULL: nothing is steered */
 	struct mark *mark;                 /* of its sockets; NULL: others may intercept them */
 	struct worker *workers;
 	unsigned int n_workers;

@@ -6,12 +6,14 @@
 
 #include "bypass/maps.h"
 #include "config/config.h"
+#include "conn.h"
 #include "daemon.h"
 #include "doctor/doctor.h"
 #include "intercept/mark.h"
 #include "interception.h"
 #include "log.h"
 #include "splice/maps.h"
+#include "steering.h"
 
 bool engine_wants_bypass(const struct config *c)
 {
@@ -91,6 +93,28 @@ int engine_prove(struct daemon *d, struct doctor *doctor)
 	maps_close(d->maps);
 	d->maps = NULL;
 	return 0;
+}
+
+int engine_steer(struct daemon *d, struct doctor *doctor)
+{
+	const struct config *c = d->config;
+	char why[256];
+	int err = -ENOTSUP;
+
+	if (!steering_is_wanted(c))
+		return 0;
+	if (d->debug & SPLICE_DEBUG_NO_CANARY || doctor_try_steering(doctor, why)) {
+		(void)snprintf(why, sizeof(why),
+			       "the daemon's own sockets cannot be marked: %.180s",
+			       doctor->unmarked);
+		if (d->mark)
+			err = steering_open(d->link, &d->steering, why);
+	}
+	if (err)
+		steering_refuse(c, why);
+	else
+		conn_need_mark();
+	return err;
 }
 
 int engine_intercept(struct daemon *d, struct doctor *doctor)

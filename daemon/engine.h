@@ -21,5 +21,8 @@ int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers);
  * had and is required.
  */
 int engine_intercept(struct daemon *d, struct doctor *doctor);
+/* The same of steering, without which the daemon is not to start where it is configured: see
+ * steering_open(). */
+int engine_steer(struct daemon *d, struct doctor *doctor);
 /* Tries them, and unloads them if they fail. The same, without privileges. */
 int engine_prove(struct daemon *d, struct doctor *doctor);

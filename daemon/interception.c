@@ -237,7 +237,7 @@ static bool find_address(const struct listener *l, int family, struct addr *ret)
 		bool both = b->bound.sa.sa_family == AF_INET6 && !b->ipv6_only &&
 			    IN6_IS_ADDR_UNSPECIFIED(&b->bound.in6.sin6_addr);
 
-		if (addr_is_passed(&b->wanted) ||
+		if (addr_is_passed(&b->wanted) || addr_is_steered(&b->wanted) ||
 		    (b->bound.sa.sa_family != family && !(both && family == AF_INET)) ||
 		    (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&b->bound.in6.sin6_addr)))
 			continue;

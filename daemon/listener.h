@@ -48,6 +48,7 @@ struct listener {
 	bool asks_destination;     /* some route looks at where clients wanted to go */
 	bool foreign;              /* some of its sockets are another's; set with the bindings */
 	bool intercepts;           /* connects of other programs come here; set by the setup */
+	bool steered;              /* what is steered comes here, and nothing else; the same */
 	struct binding **bindings; /* n_binds: where its clients connect to; binding.h fills them
 				      in, and they may be gone when the setup is not the newest */
 	uint64_t silence; /* ns for which its sessions may be silent; UINT64_MAX: for ever */

@@ -201,6 +201,7 @@ static bool try_engine(bool json)
 	maps_close(maps);
 	try_bypass(&d);
 	(void)doctor_try_interception(&d, why);
+	(void)doctor_try_steering(&d, why);
 	answer = doctor_json(&d);
 	if (json && answer)
 		(void)json_dumpf(answer, stdout, JSON_INDENT(2));

@@ -14,6 +14,7 @@
 #include "report/oneshot.h"
 #include "report/status.h"
 #include "runstate.h"
+#include "steering.h"
 #include "worker.h"
 
 /* ---- shutting down ---------------------------------------------------------------------- */
@@ -95,6 +96,9 @@ static void begin_drain(struct run *r)
 
 	atomic_store(&r->daemon.draining, true);
 	interception_ready(r->daemon.interception, false);
+	/* Where another process is to accept, it is that one which changes what is steered. */
+	if (!r->retiring)
+		steering_end(r->daemon.steering);
 	/* It cannot fail: open_base() has reserved its place in the heap. */
 	(void)evtimer_add(r->grace, &tv);
 	drain_workers(r);
@@ -168,7 +172,7 @@ static void terminate(struct run *r, int sig)
 	if (r->hurried)
 		return; /* no number of signals makes it faster, so none may make it slower */
 	if (r->retiring) {
-		r->retiring = false; /* what the first one asks for is under way */
+		r->retiring = false;              /* what the first one asks for is under way */
 		return;
 	}
 	/* Then what is in the queue with our marks has had its moment. */
@@ -382,6 +386,7 @@ static void on_parent_gone(void *arg)
 	r->orphan = true;
 	commands_upgraded(&r->commands, &gone);
 	interception_ready(r->daemon.interception, false);
+	steering_end(r->daemon.steering);
 	if (pthread_create(&thread, NULL, end_orphan, NULL) != 0)
 		_exit(1);
 	(void)pthread_detach(thread); /* cannot fail: it is there */

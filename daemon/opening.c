@@ -14,17 +14,24 @@
 #include "privileges.h"
 #include "setup.h"
 
+/* What messages call it. */
+static const struct addr *address_of(const struct opening *o)
+{
+	const struct addr *wanted = &o->listener->config->binds[o->bind];
+
+	return addr_is_passed(wanted) || addr_is_steered(wanted) ? wanted : &o->binding->bound;
+}
+
 /* "FILE:LINE: listener NAME: ADDRESS" */
 static void blame(const struct opening *o)
 {
 	const struct listener_config *c = o->listener->config;
-	const struct binding *b = o->binding;
 	char text[ADDR_STR_MAX], from[CONFIG_WHERE_MAX];
 	int place = c->bind_lines ? c->bind_lines[o->bind] : c->where.line;
 
 	(void)fprintf(o->binder->errors, "%s: listener %s: %s",
 		      config_where(o->listener->setup->config, place, from), c->name,
-		      addr_format(addr_is_passed(&b->wanted) ? &b->wanted : &b->bound, text));
+		      addr_format(address_of(o), text));
 }
 
 static int fail(const struct opening *o, const char *call)
@@ -92,6 +99,21 @@ static unsigned int occurrence(const struct opening *o)
 	return n;
 }
 
+/* Where what is steered is accepted: at an address of loopback that nobody is told, by one socket
+ * of both families. The kernel takes no other for IPv4 and IPv6 (bpf_sk_lookup_assign()). */
+static struct addr hidden_address(void)
+{
+	struct addr a = {.len = sizeof(a.in6), .in6.sin6_family = AF_INET6};
+	_cleanup_close_ int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	a.in6.sin6_addr.s6_addr[10] = a.in6.sin6_addr.s6_addr[11] = 0xff;
+	a.in6.sin6_addr.s6_addr[12] = IN_LOOPBACKNET;
+	a.in6.sin6_addr.s6_addr[15] = 1;
+	if (fd < 0)
+		addr_unmap(&a); /* this kernel has no IPv6 */
+	return a;
+}
+
 /* The port that the kernel chooses is another one for each bind. */
 static void give_name(const struct opening *o, char name[BIND_NAME_MAX])
 {
@@ -100,7 +122,9 @@ static void give_name(const struct opening *o, char name[BIND_NAME_MAX])
 	char text[ADDR_STR_MAX];
 
 	(void)addr_write(a, text);
-	if (addr_has_port(a) && !addr_port(a))
+	if (addr_is_steered(a))
+		(void)snprintf(name, BIND_NAME_MAX, "steer %zu of %s", o->bind, c->name);
+	else if (addr_has_port(a) && !addr_port(a))
 		(void)snprintf(name, BIND_NAME_MAX, "%s %u of %s", text, occurrence(o), c->name);
 	else
 		(void)snprintf(name, BIND_NAME_MAX, "%s%s", text,
@@ -111,11 +135,13 @@ static int request_of(const struct binding *b, const struct listener *l, struct 
 {
 	const struct listener_config *c = l->config;
 	const struct addr *a = &b->wanted;
+	bool steered = addr_is_steered(a);
 
-	*ret = (struct bind_request){.addr = *a,
+	*ret = (struct bind_request){.addr = steered ? hidden_address() : *a,
 				     .access = {.mode = c->unix_mode},
-				     .shared = addr_has_port(a),
-				     .ipv6_only = c->ipv6_only};
+				     .shared = steered || addr_has_port(a),
+				     .ipv6_only = c->ipv6_only && !steered,
+				     .hidden = steered};
 	memcpy(ret->name, b->name, sizeof(ret->name));
 	return a->sa.sa_family == AF_UNIX ? privileges_owner(c->unix_user, c->unix_group,
 							     &ret->access.uid, &ret->access.gid)
@@ -155,7 +181,7 @@ static int open_socket(const struct opening *o, const struct bind_request *r,
 	if (errno)
 		return fail_to_hold(o, call);
 	s->fd = bound.fd;
-	s->bound = bound.addr;
+	s->bound = addr_is_steered(&b->wanted) ? b->wanted : bound.addr;
 	b->bound = addr_is_passed(&b->wanted) && held.n > 1 ? b->wanted : bound.addr;
 	b->old |= held.old && !o->binder->serving;
 	b->outlives |= held.outlives;

@@ -17,6 +17,7 @@
 #include "parent/link.h"
 #include "sending.h"
 #include "setup.h"
+#include "steering.h"
 #include "util.h"
 #include "worker.h"
 
@@ -164,6 +165,7 @@ static void commit(struct reload *r, struct setup *s)
 	d->setup = s;
 	d->config = c;
 	interception_aim(d->interception, s);
+	steering_commit(d->steering);
 	addresses_retire(r->addresses);
 	/* Who is not checked for want of memory is told there, and used all the same. */
 	if (d->checks)
@@ -182,6 +184,11 @@ static int prepare(struct reload *r, struct setup *s, FILE *errors)
 		err = daemon_bind(d, s, errors);
 	if (err)
 		return err;
+	err = steering_prepare(d->steering, s, errors);
+	if (err) {
+		bindings_undo(d->link, s);
+		return err;
+	}
 	err = addresses_add(r->addresses, s);
 	if (err)
 		(void)fprintf(errors, "%s: looking its names up: %s\n", c->path, strerror(-err));

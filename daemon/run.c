@@ -28,6 +28,7 @@
 #include "runstate.h"
 #include "sandbox.h"
 #include "sending.h"
+#include "steering.h"
 #include "worker.h"
 
 /* ---- set-up ----------------------------------------------------------------------------- */
@@ -223,8 +224,10 @@ static int open_status(struct run *r)
 						   .metrics = r->metrics,
 						   .tally = &r->tally},
 			  &r->status);
-	if (!err)
+	if (!err) {
 		oneshot_wait(status_server(r->status));
+		err = steering_except(r->daemon.steering, status_address(r->status));
+	}
 	return err;
 }
 
@@ -262,6 +265,8 @@ static int set_up(struct run *r)
 		err = daemon_listen(&r->daemon);
 	if (!err)
 		err = engine_intercept(&r->daemon, &r->doctor);
+	if (!err)
+		err = engine_steer(&r->daemon, &r->doctor);
 	if (!err)
 		err = open_status(r);
 	if (!err && c->control)
@@ -328,6 +333,7 @@ static void tear_down(struct run *r)
 	metrics_free(r->metrics);
 	checks_stop(&r->checks);
 	interception_close(r->daemon.interception);
+	steering_close(r->daemon.steering);
 	daemon_fini(&r->daemon);
 	mark_close(mark);
 	addresses_stop(&r->addresses);

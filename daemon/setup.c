@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "config/steer.h"
 #include "home.h"
 #include "listener.h"
 #include "upstream/pool.h"
@@ -93,6 +94,7 @@ static int make_listeners(struct setup *s, unsigned int n_workers, const struct 
 			return -1;
 		s->listeners[s->n_listeners - 1].intercepts =
 		    config_intercepts_to(s->config, c->name);
+		s->listeners[s->n_listeners - 1].steered = listener_config_is_steered(c);
 	}
 	return 0;
 }

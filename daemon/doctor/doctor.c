@@ -14,6 +14,7 @@
 #include "bypasscanary.h"
 #include "canary.h"
 #include "interceptcheck.h"
+#include "steercheck.h"
 
 /* libbpf's own messages go out one level below ours: its warnings are our debug lines. */
 static int libbpf_print(enum libbpf_print_level level, const char *fmt, va_list args)
@@ -136,6 +137,14 @@ bool doctor_try_interception(struct doctor *d, char why[256])
 	int err = intercept_check_run(why);
 
 	add(d, intercept_check_name, err ? "no" : "yes", err ? why : "", intercept_check_fact);
+	return !err;
+}
+
+bool doctor_try_steering(struct doctor *d, char why[256])
+{
+	int err = steer_check_run(why);
+
+	add(d, steer_check_name, err ? "no" : "yes", err ? why : "", steer_check_fact);
 	return !err;
 }
 

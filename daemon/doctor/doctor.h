@@ -28,6 +28,8 @@ void doctor_load_bypass(struct doctor *d, const struct bypass_maps_options *opti
 bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps);
 /* Tries interception. Needs privileges. False: it does not work here, and *why has a sentence. */
 bool doctor_try_interception(struct doctor *d, char why[256]);
+/* Tries steering; the same. */
+bool doctor_try_steering(struct doctor *d, char why[256]);
 /* Runs the canary; d->kernel is true when it has passed, or was switched off. */
 void doctor_canary(struct doctor *d, struct maps *maps);
 /* The whole finding; the caller owns the reference. */

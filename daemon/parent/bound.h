@@ -22,7 +22,8 @@ struct bind_request {
 	uint32_t index;            /* among the sockets of this name */
 	bool shared;               /* one of several of this address: SO_REUSEPORT */
 	bool ipv6_only;
-	bool stays; /* while the daemon drains: it is not for clients */
+	bool stays;  /* while the daemon drains: it is not for clients */
+	bool hidden; /* clients are steered there, and do not come without: it is in no store */
 };
 
 struct bound {

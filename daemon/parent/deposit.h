@@ -2,7 +2,7 @@
 /*
  * What workers leave with the parent: descriptors that it does not look into. A later worker gets
  * them by their names, and as long as the parent has one, what it stands for is there. Those of a
- * generation are closed when a later one serves.
+ * generation are closed when a later one serves, or the daemon ends.
  */
 #pragma once
 
@@ -30,7 +30,7 @@ int deposits_leave(struct deposits *d, const char name[BIND_NAME_MAX], unsigned 
 		   int fd);
 /* What the newest generation has left under that name; it stays the parent's. -1: there is none. */
 int deposits_find(const struct deposits *d, const char name[BIND_NAME_MAX]);
-/* A generation serves: what earlier ones have left is closed. */
+/* A generation accepts: what earlier ones have left is closed. */
 void deposits_keep(struct deposits *d, unsigned int generation);
 /* A generation came to nothing. */
 void deposits_forget(struct deposits *d, unsigned int generation);

@@ -58,8 +58,10 @@ static void drain(struct parent *p, struct message *m)
 	upgrade_failed(p, "the daemon is ending");
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
 		end_worker(&p->children[i], m);
-	/* Each worker has them open until it stops accepting. */
+	/* Each worker has them open until it stops accepting; and no other one will come, for whom
+	 * connections should wait. */
 	holder_close_doors(&p->holder);
+	deposits_close(&p->deposits);
 	if (!workers_any(p))
 		parent_end(p, p->exit_code);
 }

@@ -119,7 +119,7 @@ static int open_new(struct holder *h, const struct bind_request *asked, unsigned
 			      .bound = bound,
 			      .born = generation};
 	memcpy(item->name, r.name, sizeof(item->name));
-	item->stored = !item->stays && store_put(item);
+	item->stored = !item->stays && !r.hidden && store_put(item);
 	*ret = item;
 	return 0;
 }

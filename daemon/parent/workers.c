@@ -72,7 +72,6 @@ void workers_serve(struct parent *p, struct child *c)
 	child_tell(c, &m, -1);
 	ending_tell(p, c);
 	holder_keep(&p->holder, c->generation);
-	deposits_keep(&p->deposits, c->generation);
 }
 
 /* It does. One that was told to stop meanwhile has another deadline by now. */
@@ -82,6 +81,8 @@ static void accepts(struct parent *p, struct child *c)
 		return;
 	c->accepts = true;
 	child_set_deadline(c, 0);
+	/* Not sooner: what earlier ones have left has done their work up to here. */
+	deposits_keep(&p->deposits, c->generation);
 	if (p->upgrade.state == UPGRADE_HANDING)
 		upgrade_succeeded(p);
 }

@@ -8,6 +8,7 @@
 #include "../config/config.h"
 #include "../interception.h"
 #include "../reload.h"
+#include "../steering.h"
 #include "../util.h"
 #include "counter.h"
 #include "snapshot.h"
@@ -149,6 +150,18 @@ static json_t *json_of_intercepts(const struct interception *all)
 	return array;
 }
 
+/* null: nothing is steered. */
+static json_t *json_of_steering(const struct steering *st)
+{
+	struct steering_figures f;
+
+	if (!steering_figures(st, &f))
+		return json_null();
+	return json_pack("{s:b, s:I, s:I, s:I, s:I}", "active", (int)f.active, "steered",
+			 (json_int_t)f.steered, "own", (json_int_t)f.own, "missed",
+			 (json_int_t)f.missed, "unkept", (json_int_t)f.unkept);
+}
+
 json_t *json_of_status(const struct status_snapshot *s)
 {
 	json_t *listeners = json_array();
@@ -158,7 +171,7 @@ json_t *json_of_status(const struct status_snapshot *s)
 		(void)json_array_append_new(listeners, json_of_listener(&s->listeners[i]));
 	return json_pack(
 	    "{s:s, s:i, s:I, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:s, s:i, "
-	    "s:i, s:i, s:I, s:o, s:I}",
+	    "s:i, s:i, s:I, s:o, s:I, s:o}",
 	    "version", SPLICED_VERSION, "pid", s->pid, "uptime_ms", (json_int_t)s->uptime_ms,
 	    "engine", s->engine, "engine_reason", s->engine_reason, "canary", s->canary, "workers",
 	    (int)s->workers, "sessions_active", (int)s->sessions_active, "max_sessions",
@@ -168,7 +181,7 @@ json_t *json_of_status(const struct status_snapshot *s)
 	    s->status ? addr_format(s->status, where) : "", "setups", (int)s->setups, "worker_pid",
 	    s->worker_pid, "generation", (int)s->generation, "worker_deaths",
 	    (json_int_t)s->worker_deaths, "intercepts", json_of_intercepts(s->interception),
-	    "drain_in_ms", (json_int_t)s->drain_in_ms);
+	    "drain_in_ms", (json_int_t)s->drain_in_ms, "steering", json_of_steering(s->steering));
 }
 
 /* ---- reload ----------------------------------------------------------------------------- */

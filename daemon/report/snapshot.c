@@ -200,7 +200,8 @@ static int take_listener(const struct listener *l, struct listener_snapshot *ret
 	if (!ret->binds)
 		return -ENOMEM;
 	for (; ret->n_binds < l->config->n_binds; ret->n_binds++)
-		ret->binds[ret->n_binds] = l->bindings[ret->n_binds]->bound;
+		ret->binds[ret->n_binds] =
+		    l->steered ? l->config->binds[ret->n_binds] : l->bindings[ret->n_binds]->bound;
 	return 0;
 }
 
@@ -238,6 +239,7 @@ int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status
 	    .drain_in_ms = drain_in_ms(d),
 	    .setups = setups_count(&d->setups),
 	    .interception = d->interception,
+	    .steering = d->steering,
 	    .listeners = calloc(d->setup->n_listeners + 1, sizeof(*ret->listeners)),
 	};
 	if (!ret->listeners)

@@ -17,6 +17,7 @@
 struct daemon;
 struct doctor;
 struct interception;
+struct steering;
 struct worker;
 
 struct session_snapshot {
@@ -93,6 +94,7 @@ struct status_snapshot {
 	struct listener_snapshot *listeners;
 	size_t n_listeners;
 	const struct interception *interception; /* NULL: none */
+	const struct steering *steering;         /* NULL: none */
 	struct pools_snapshot pools;
 };
 
