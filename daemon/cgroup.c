@@ -110,7 +110,7 @@ static const struct mount *any_mount(const struct mounts *all)
 
 static int own_path(const struct mounts *all, char *buf, size_t size)
 {
-	char own[PATH_BYTES];
+	char own[PATH_BYTES] = "";
 	struct stat st;
 	int err = find_own(own, sizeof(own));
 

@@ -21,7 +21,7 @@ static int write_all(const struct parent *p, FILE *f)
 		    "spliced %d\nself generation=%u deaths=%llu log_lost=%llu target=%d level=%d "
 		    "json=%d\n",
 		    HERITAGE_VERSION, p->generation, (unsigned long long)p->deaths,
-		    (unsigned long long)(p->log_lost + log_lost()), (int)p->manner.target,
+		    (unsigned long long)p->log_lost + log_lost(), (int)p->manner.target,
 		    (int)p->manner.level, p->manner.json) < 0
 		? -ENOMEM
 		: 0;
