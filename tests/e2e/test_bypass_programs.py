@@ -338,7 +338,8 @@ def test_haproxy_beside(env):
             for address in (haproxy.address, place.address) * 3:
                 place.run(curl, "-sS", "--fail", "-o", env.tmp / "got", f"http://{address}/big")
                 assert pattern.sha256_file(env.tmp / "got") == wanted, address
-        stats = place.check(0.5)
+        # A short file is mostly over by the time a slow machine has joined the sockets.
+        stats = place.check(env.pick(0.5, 0.01))
         assert stats["sessions_total"] == 3, stats
 
 

@@ -160,7 +160,7 @@ def test_stopped_readers_of_small_chunks(env):
     finally:
         for client in clients:
             client.close()
-    assert each < EACH, f"{each / 1024:.0f} KiB for each"
+    assert env.sanitized or each < EACH, f"{each / 1024:.0f} KiB for each"
 
 
 def wait_steady(daemon):

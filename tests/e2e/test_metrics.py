@@ -565,7 +565,7 @@ def test_clients_that_take_too_long(env):
     lasted = time.monotonic() - began
     assert 8 < lasted < Deadline(20).seconds, f"it was let trickle for {lasted:.1f} s"
     wait_until(lambda: daemon.fds() <= fds, 15, "those that take nothing are gone")
-    assert daemon.rss() - rss < 64 * MIB
+    assert env.sanitized or daemon.rss() - rss < 64 * MIB
     assert scrape(daemon).sum("spliced_sessions_total") == 0
     trickling.close()
 
@@ -621,7 +621,7 @@ def test_scrapes_under_load(env):
         client.close()
     daemon.wait_sessions(0)
     wait_until(lambda: daemon.fds() <= fds, 5, "no descriptor is left")
-    assert daemon.rss() - rss < 8 * MIB, f"{(daemon.rss() - rss) >> 10} KiB more"
+    assert env.sanitized or daemon.rss() - rss < 8 * MIB, f"{(daemon.rss() - rss) >> 10} KiB more"
     told = scrape(daemon)
     assert told.sum("spliced_ends_total", end="done") == told.sum("spliced_sessions_total")
 
