@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -47,14 +48,16 @@ static int connect_unix(int fd, const struct sockaddr_un *un, uint64_t deadline)
 	return 0;
 }
 
+/* The command, and the newline that ends it. */
 static int send_line(int fd, const char *command, uint64_t deadline)
 {
-	char line[64];
-	size_t len = (size_t)snprintf(line, sizeof(line), "%s\n", command);
+	size_t len = strlen(command) + 1;
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t n = send(fd, line + done, len - done, MSG_NOSIGNAL);
+		bool last = done == len - 1;
+		ssize_t n = last ? send(fd, "\n", 1, MSG_NOSIGNAL)
+				 : send(fd, command + done, len - 1 - done, MSG_NOSIGNAL);
 		int r;
 
 		if (n >= 0) {

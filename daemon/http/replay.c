@@ -101,7 +101,8 @@ bool http_try_again(struct session *s)
 	r->retried = true;
 	stat_inc(&s->home->stats->retries);
 	http_release_server(s, false);
-	h->close = r->last || s->home->draining;
+	/* What had it end before (a listener that is gone) still does. */
+	h->close = h->close || r->last || s->home->draining;
 	http_enter(s, HTTP_CONNECTING);
 	http_dial(s);
 	return true;

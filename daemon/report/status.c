@@ -311,11 +311,11 @@ static void on_request(struct oneshot_request *req, char *data, size_t len, void
 /* It ends with an empty line, whichever line ends it has: the parser says what is wrong. */
 static size_t head_length(const char *data, size_t len, bool ended _unused_)
 {
-	size_t at = strspn(data, "\r\n");
 	const char *crlf, *lf;
+	size_t at = 0;
 
-	if (at >= len)
-		return 0;
+	while (at < len && (data[at] == '\r' || data[at] == '\n'))
+		at++;
 	crlf = memmem(data + at, len - at, "\r\n\r\n", 4);
 	lf = memmem(data + at, len - at, "\n\n", 2);
 	if (lf && (!crlf || lf < crlf))

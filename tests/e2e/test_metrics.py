@@ -427,6 +427,8 @@ def test_requests_that_are_none(env):
             ((ask + b"\r\n",), b"200 OK"),
             ((ask[:7], ask[7:], b"\r", b"\n"), b"200 OK"),
             ((b"\r\n" + ask + b"\r\n",), b"200 OK"),
+            # As much as one piece of the daemon's buffers holds.
+            ((b"\r\n" * 488, b"\r\n" * 20 + ask + b"\r\n"), b"400 Bad Request"),
             ((b"GET /healthz HTTP/1.0\r\n\r\n",), b"200 OK"),
             # A body, and a second request behind the first: neither is looked at, nor does it
             # reset the answer.

@@ -60,6 +60,19 @@ def test_drain(env):
 
 
 @case(engines=COPY)
+def test_long_names(env):
+    """As long as names may be: what is asked arrives whole."""
+    pool, server = "p" * 63, "s" * 63
+    backend = env.backend(serve_letter(b"x"))
+    daemon = env.spliced(backend.address, listener={"pool": pool},
+                         more={f"pool {pool}": {"server": f"{server} {backend.address}"}})
+    assert order(env, daemon, "drain", f"{pool}/{server}") == \
+        (0, f"{pool}/{server}: drain, weight 1\n")
+    assert order(env, daemon, "weight", f"{pool}/{server}", "7") == \
+        (0, f"{pool}/{server}: drain, weight 7\n")
+
+
+@case(engines=COPY)
 def test_drain_all(env):
     """Nobody is left: clients are told so, as by a pool without a server."""
     daemon = pair(env, pool={"retries": 0})

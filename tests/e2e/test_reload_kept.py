@@ -225,6 +225,36 @@ def test_a_listener_that_is_removed(env):
 
 
 @case(engines=COPY)
+def test_a_request_that_is_repeated_is_still_the_last(env):
+    """The listener goes while a kept connection to the server has the request, which the server then
+    ends unanswered."""
+    go_on = threading.Event()
+
+    def serve(connection):
+        while asked := connection.request():
+            if asked.target == "/wait" and connection.number == 0:
+                go_on.wait(20)
+                return
+            connection.send(reply(b"old"))
+
+    origin = Origin(env, serve=serve)
+    daemon = proxy(env, origin.address, spliced={"workers": 1})
+    text = text_of(daemon)
+    reload(daemon, text + "\n[listener more]\nbind = 127.0.0.1:0\nprotocol = http\npool = main\n")
+    with Client(daemon.address("more")) as client:
+        assert client.ask().body == b"old"
+        client.send(request(target="/wait"))
+        wait_until(lambda: origin.heads[-1].target == "/wait", 10, "it came")
+        reload(daemon, text)
+        go_on.set()
+        answer = client.response()
+        assert answer.body == b"old" and is_last(answer), answer.fields
+        assert ends(client)
+    assert [asked.target for asked in origin.check()] == ["/", "/wait", "/wait"]
+    wait_setups(daemon)
+
+
+@case(engines=COPY)
 def test_a_response_that_did_not_say_so_is_not_the_last(env):
     """Its head is out when the listener goes: the next one says it."""
     go_on = threading.Event()
