@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -324,6 +325,13 @@ bool conn_is_quiet(const struct conn *c)
 	char byte;
 
 	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+bool conn_has_input(const struct conn *c)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLIN | POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0;
 }
 
 void conn_claim(struct conn *c, uint64_t end)

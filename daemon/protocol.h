@@ -21,8 +21,10 @@ struct protocol {
 	void (*event)(struct session *s, struct conn *c, uint32_t events);
 	/* The time of session_arm() is up. */
 	void (*timeout)(struct session *s);
-	/* After session_dial(): a server is connected; none can be, and `end` says why. */
-	void (*connected)(struct session *s);
+	/* After session_dial(): a server is connected, and with an `err` (positive errno) that
+	 * connection has broken already; it is told to conn_failed() next, unless it was marked as
+	 * failed here. None can be, and `end` says why. */
+	void (*connected)(struct session *s, int err);
 	void (*dial_failed)(struct session *s, enum session_end end);
 	/* One of its sockets, which has not failed before, has now, with `err` (positive errno). */
 	void (*conn_failed)(struct session *s, struct conn *c, int err);

@@ -287,7 +287,7 @@ static void on_connected(void *owner, struct conn *c, int err)
 	s->server = c->server;
 	attach(s, c);
 	if (s->state == SESSION_LIVE)
-		s->protocol->connected(s);
+		s->protocol->connected(s, err);
 	if (err && c->owner == s)
 		session_fail(s, c, err);
 }
@@ -391,11 +391,12 @@ static void close_socket(struct session *s, enum side side)
 {
 	const struct stream *to = &s->streams[side == SIDE_CLIENT ? DOWN : UP];
 	struct conn *c = s->conns[side];
+	bool polite = s->polite && side == SIDE_CLIENT;
 
 	if (!c)
 		return;
 	loop_unwatch(s->home->loop, c);
-	conn_close(c, !s->polite && to->state != STREAM_DONE);
+	conn_close(c, !polite && to->state != STREAM_DONE);
 }
 
 void session_close(struct session *s, bool now)

@@ -37,8 +37,16 @@ static void dialing_event(struct session *s, struct conn *c, uint32_t events)
 	conn_input_event(c, events);
 }
 
-static void dialing_connected(struct session *s)
+static void dialing_connected(struct session *s, int err)
 {
+	struct conn *c = s->conns[SIDE_BACKEND];
+
+	/* The error is no more in the socket, which would look as if it had ended properly behind
+	 * what it may have sent. */
+	if (err) {
+		c->failed = c->readable = true;
+		s->end = session_end_by(SIDE_BACKEND, err);
+	}
 	if (proxy_announce_first(s) < 0)
 		session_end(s, END_LIMIT);
 	else
@@ -63,7 +71,7 @@ static const struct protocol protocol_dialing = {
 static bool has_spoken(const struct session *s)
 {
 	return s->streams[UP].pending_len || s->pool->config->send_proxy != PROXY_SEND_NO ||
-	       !conn_is_quiet(&s->client_conn);
+	       conn_has_input(&s->client_conn);
 }
 
 void tcp_dial(struct session *s, struct pool *pool)

@@ -105,7 +105,7 @@ static void renew(struct session *s)
 	http_follow(s);
 }
 
-static void connected(struct session *s)
+static void connected(struct session *s, int err _unused_)
 {
 	s->conns[SIDE_BACKEND]->writable = true;
 	if (s->conns[SIDE_BACKEND]->used)

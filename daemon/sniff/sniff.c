@@ -116,14 +116,23 @@ static void timeout(struct session *s)
 
 /* ---- events ----------------------------------------------------------------------------- */
 
+/* Whether what the client has said begins nothing that is known: a PROXY header, a ClientHello and
+ * a request do when they are not whole, too, and no server gets a part of one. */
+static bool is_unclear(const struct session *s)
+{
+	const uint8_t *buf;
+	size_t len;
+
+	buf = sniff_at_hand(s, &len);
+	return len && may_be_silent(s) && s->sniff->guessed == GUESS_MORE &&
+	       (s->proxied || !proxy_header_is(buf, len));
+}
+
 /* The client has ended without having said enough. */
 static void ended(struct session *s)
 {
-	size_t len;
-
-	(void)sniff_at_hand(s, &len);
 	s->client_conn.fin_seen = true;
-	if (len && !s->sniff->settled && s->listener->config->protocol == PROTOCOL_AUTO) {
+	if (is_unclear(s)) {
 		(void)sniff_as_tcp(s);
 		return;
 	}

@@ -160,6 +160,24 @@ def test_header_missing(env):
     assert server.accepted == 0
 
 
+def test_half_a_header_and_auto(env):
+    """An end in a header, or in a ClientHello, is one with protocol = auto, too."""
+    server = Recorder(env, "a")
+    for options, halves in (
+            ({"accept_proxy": "any"}, (v1(A4, B4)[:-1], v2(A4, B4)[:-1], b"PRO")),
+            ({"trusted": "127.0.0.0/8"}, (v1(A4, B4)[:-1], v2(A4, B4)[:-1])),
+            ({}, (records(usual("a.test"))[:-1],))):
+        daemon = accepting(env, server, listener={"accept_proxy": "no", "protocol": "auto",
+                                                  "sniff_timeout": "20s", **options})
+        for number, half in enumerate(halves):
+            with connected(daemon.address()) as client:
+                client.sendall(half)
+                client.shutdown(socket.SHUT_WR)
+                assert tcp.read_all(client) == b""
+            assert daemon.wait_access(number + 1)[-1]["end"] == "client_closed", (options, half)
+    assert server.accepted == 0
+
+
 def test_trusted(env):
     server = Recorder(env, "a")
     daemon = accepting(env, server, listener={"trusted": "127.0.0.2/32, 127.0.1.0/24, ::1/128",

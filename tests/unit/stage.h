@@ -157,23 +157,49 @@ static inline void stage_prompt(int fd)
 	assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
 }
 
-/* A client has connected, and its session begun. */
-static inline int stage_client(struct stage *st)
+/* A client has connected. */
+static inline int stage_connect(struct stage *st)
 {
-	struct listener *l = &st->daemon.setup->listeners[0];
-	const struct binding *b = l->bindings[0];
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
-	struct addr client = {.len = sizeof(struct sockaddr_in)};
+	const struct binding *b = st->daemon.setup->listeners[0].bindings[0];
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
 	assert_int_equal(connect(fd, &b->bound.sa, b->bound.len), 0);
 	stage_prompt(fd);
+	return fd;
+}
+
+/* The first client that waits: its session begins. */
+static inline void stage_accept(struct stage *st)
+{
+	struct listener *l = &st->daemon.setup->listeners[0];
+	const struct binding *b = l->bindings[0];
+	struct addr client = {.len = sizeof(struct sockaddr_in)};
+	int accepted;
+
 	accepted = accept4(b->sockets[0].fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_true(accepted >= 0);
 	atomic_fetch_add(&l->account->active, 1);
 	accept_session(stage_worker(st), l, accepted, slots_take(&st->daemon.slots), &client,
 		       false);
+}
+
+/* A client has connected, and its session begun. */
+static inline int stage_client(struct stage *st)
+{
+	int fd = stage_connect(st);
+
+	stage_accept(st);
 	return fd;
+}
+
+/* The peer goes, and what it has not read is no matter. */
+static inline void stage_reset(int fd)
+{
+	const struct linger hard = {.l_onoff = 1};
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+	assert_int_equal(close(fd), 0);
 }
 
 /* The worker has dialled: the server's end. */

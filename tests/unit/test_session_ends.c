@@ -129,17 +129,49 @@ static void silence_ends(void **state _unused_)
 /* The peer that is still there gets what the other one had sent before it failed. */
 static void a_reset_comes_last(void **state _unused_)
 {
-	const struct linger hard = {.l_onoff = 1};
 	struct stage st;
 	int client, server;
 
 	(void)begin_tcp(&st, "", &client, &server);
 	assert_int_equal(send(server, "last words", 10, MSG_NOSIGNAL), 10);
-	assert_int_equal(setsockopt(server, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
-	assert_int_equal(close(server), 0);
+	stage_reset(server);
 	stage_hears_last(&st, client, "last words", -ECONNRESET);
 	assert_int_equal(ends(&st)[END_SERVER_RESET], 1);
 	assert_int_equal(close(client), 0);
+	stage_end(&st);
+}
+
+/* Also when the worker hears of the connection and of its reset at once. */
+static void a_reset_is_one_before_anything(void **state _unused_)
+{
+	struct pollfd p = {.events = POLLIN};
+	struct stage st;
+	int client, server;
+
+	stage_begin(&st, "");
+	client = stage_client(&st);
+	p.fd = st.server;
+	assert_int_equal(poll(&p, 1, STAGE_WAIT_MS), 1);
+	server = accept4(st.server, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(server >= 0);
+	assert_int_equal(send(server, "last words", 10, MSG_NOSIGNAL), 10);
+	stage_reset(server);
+	stage_hears_last(&st, client, "last words", -ECONNRESET);
+	assert_int_equal(ends(&st)[END_SERVER_RESET], 1);
+	assert_int_equal(close(client), 0);
+	stage_end(&st);
+}
+
+/* One that comes before the session begins ends it, and is no end of the client's stream. */
+static void a_client_that_is_gone(void **state _unused_)
+{
+	struct stage st;
+
+	stage_begin(&st, "");
+	stage_reset(stage_connect(&st));
+	stage_accept(&st);
+	stage_settle(&st);
+	assert_int_equal(ends(&st)[END_CLIENT_RESET], 1);
 	stage_end(&st);
 }
 
@@ -187,6 +219,8 @@ int main(void)
 	    cmocka_unit_test(both_streams_end),
 	    cmocka_unit_test(silence_ends),
 	    cmocka_unit_test(a_reset_comes_last),
+	    cmocka_unit_test(a_reset_is_one_before_anything),
+	    cmocka_unit_test(a_client_that_is_gone),
 	    cmocka_unit_test(who_says_nothing_is_closed),
 	    cmocka_unit_test(no_server_is_an_end),
 	};
