@@ -30,6 +30,15 @@ struct walk;
 #define HOME_SCRATCH (160 * 1024)
 #define HOME_FIELDS  1024 /* the most that fields_max may be */
 
+/* How far the end of a home is: it goes on, and never back. */
+enum drain {
+	DRAIN_NONE,
+	DRAIN_SOON, /* told to end: HTTP's responses are the last on their connections, and all else
+		       goes on */
+	DRAIN_RELIEVED, /* no new sessions: they are another process's */
+	DRAIN_LAST,     /* no new sessions, and whoever waits for the end should not wait long */
+};
+
 TAILQ_HEAD(session_list, session);
 TAILQ_HEAD(sniff_list, sniff_state);
 
@@ -50,7 +59,7 @@ struct home {
 	struct sniff_list sniffing; /* those that have not said enough, the oldest first */
 	uint32_t n_sniffing;
 	uint32_t sniffing_max; /* beyond that many the oldest goes */
-	bool draining;         /* each is to end as soon as it may */
+	enum drain drain;      /* from DRAIN_RELIEVED on each is to end as soon as it may */
 	time_t date_at;        /* the second that `date` tells */
 	char date[32];         /* for heads: see http_date() */
 	atomic_uint n;         /* live ones; other threads may look */

@@ -47,9 +47,19 @@ void obey_drained(struct worker *w)
 	mailbox_post(&r->mail, &w->letters.drained, on_worker_drained, NULL);
 }
 
+static void soon_letter(void *owner, void *arg _unused_)
+{
+	worker_drain(owner, DRAIN_SOON);
+}
+
 static void drain_letter(void *owner, void *arg _unused_)
 {
-	worker_drain(owner);
+	worker_drain(owner, DRAIN_RELIEVED);
+}
+
+static void last_letter(void *owner, void *arg _unused_)
+{
+	worker_drain(owner, DRAIN_LAST);
 }
 
 static void end_letter(void *owner, void *arg _unused_)
@@ -57,12 +67,18 @@ static void end_letter(void *owner, void *arg _unused_)
 	worker_end_all(owner, END_SHUTDOWN);
 }
 
-static void drain_workers(struct run *r)
+/* One letter for each: a letter that waits is not posted again. */
+static void drain_workers(struct run *r, enum drain drain)
 {
 	for (unsigned int i = 0; i < r->daemon.n_workers; i++) {
 		struct worker *w = &r->daemon.workers[i];
 
-		mailbox_post(&w->mail, &w->letters.drain, drain_letter, NULL);
+		if (drain == DRAIN_SOON)
+			mailbox_post(&w->mail, &w->letters.soon, soon_letter, NULL);
+		else if (drain == DRAIN_RELIEVED)
+			mailbox_post(&w->mail, &w->letters.drain, drain_letter, NULL);
+		else
+			mailbox_post(&w->mail, &w->letters.last, last_letter, NULL);
 	}
 }
 
@@ -101,7 +117,7 @@ static void begin_drain(struct run *r)
 		steering_end(r->daemon.steering);
 	/* It cannot fail: open_base() has reserved its place in the heap. */
 	(void)evtimer_add(r->grace, &tv);
-	drain_workers(r);
+	drain_workers(r, r->retiring ? DRAIN_RELIEVED : DRAIN_LAST);
 }
 
 /* For what a processor is in the midst of: a connection that was made with the marks of this
@@ -130,14 +146,19 @@ void obey_delay(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct run *r = arg;
 
-	/* Another worker process takes over, or the parent is gone. */
-	if (r->daemon.handing_over || atomic_load(&r->daemon.draining))
+	/* One that drains since another one serves: its idle clients are not waited for any more. */
+	if (atomic_load(&r->daemon.draining)) {
+		drain_workers(r, DRAIN_LAST);
+		return;
+	}
+	if (r->daemon.handing_over)
 		return;
 	log_info("drain_delay is over: draining %u sessions", slots_used(&r->daemon.slots));
 	stop_accepting(r);
 }
 
-/* Everything goes on as it is, but /readyz says what is to come, and no file is read again. */
+/* Everything goes on as it is, but /readyz says what is to come, and so does each response of HTTP;
+ * no file is read again. */
 static void begin_delay(struct run *r, uint64_t ns)
 {
 	struct timeval tv = time_of(ns);
@@ -145,6 +166,7 @@ static void begin_delay(struct run *r, uint64_t ns)
 	r->daemon.drain_due_ns = now_ns() + ns;
 	/* Its place in the heap is reserved, too. */
 	(void)evtimer_add(r->delay, &tv);
+	drain_workers(r, DRAIN_SOON);
 }
 
 /* A parent that does not wait for drain_delay has the worker do it. */
@@ -165,6 +187,17 @@ static void end_delay(struct run *r, int sig)
 	stop_accepting(r);
 }
 
+/* What the first signal asks for is under way, but that somebody waits for it when drain_delay is
+ * over. */
+static void end_after_upgrade(struct run *r)
+{
+	struct timeval tv = time_of(r->daemon.config->drain_delay);
+
+	r->retiring = false;
+	/* As for obey_delay() in one that serves. */
+	(void)evtimer_add(r->delay, &tv);
+}
+
 /* The first: after drain_delay the sessions may end. The next: the delay is over, then the end.
  * More: nothing. */
 static void terminate(struct run *r, int sig)
@@ -172,7 +205,7 @@ static void terminate(struct run *r, int sig)
 	if (r->hurried)
 		return; /* no number of signals makes it faster, so none may make it slower */
 	if (r->retiring) {
-		r->retiring = false;              /* what the first one asks for is under way */
+		end_after_upgrade(r);
 		return;
 	}
 	/* Then what is in the queue with our marks has had its moment. */
@@ -224,7 +257,7 @@ static void retired_letter(void *owner, void *arg)
 	const struct worker *w = owner;
 	struct run *r = arg;
 
-	if (w->home.draining && atomic_fetch_sub(&r->accepting, 1) == 1)
+	if (w->home.drain >= DRAIN_RELIEVED && atomic_fetch_sub(&r->accepting, 1) == 1)
 		mailbox_post(&r->mail, &r->retired, on_retired, NULL);
 }
 
@@ -392,7 +425,7 @@ static void on_parent_gone(void *arg)
 	(void)pthread_detach(thread); /* cannot fail: it is there */
 	r->hurried = true;
 	atomic_store(&r->daemon.draining, true);
-	drain_workers(r);
+	drain_workers(r, DRAIN_LAST);
 	end_sessions(r);
 }
 

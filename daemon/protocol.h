@@ -30,7 +30,8 @@ struct protocol {
 	void (*conn_failed)(struct session *s, struct conn *c, int err);
 	/* One of its streams has ended properly, and the end was passed on. */
 	void (*stream_done)(struct session *s);
-	/* The daemon ends, and waits for the session's end. NULL: that comes by itself. */
+	/* home->drain has gone on; the daemon may wait for the session's end. NULL: that comes by
+	 * itself. Nothing ends within the call. */
 	void (*drain)(struct session *s);
 	/* The session has ended with s->end; its sockets are still open. True: the log has lines of
 	 * what it did, and needs none of the session. NULL: false. */

@@ -78,7 +78,8 @@ static void reap(struct worker *w, bool all)
 		loop_timer_set(&w->loop, &w->reap_timer, w->loop.now + REAP_AGAIN_NS);
 	if (w->untrimmed && !w->home.n && !timer_is_set(&w->trim_timer))
 		loop_timer_set(&w->loop, &w->trim_timer, w->loop.now + TRIM_AFTER_NS);
-	if (w->home.draining && !w->home.n && !w->incoming && !lingering && w->drained) {
+	if (w->home.drain >= DRAIN_RELIEVED && !w->home.n && !w->incoming && !lingering &&
+	    w->drained) {
 		w->drained(w);
 		w->drained = NULL;
 	}
@@ -125,23 +126,25 @@ static void on_turn_over(struct loop *l)
 void worker_serve(struct worker *w)
 {
 	w->loop.now = now_ns();
-	if (w->home.draining)
+	if (w->home.drain >= DRAIN_RELIEVED)
 		return;
 	accept_serve(w, w->home.setup);
 }
 
-void worker_drain(struct worker *w)
+void worker_drain(struct worker *w, enum drain drain)
 {
-	if (w->home.draining)
+	bool accepts = w->home.drain < DRAIN_RELIEVED;
+	struct session *s;
+
+	if (drain <= w->home.drain)
 		return;
 	w->loop.now = now_ns();
-	w->home.draining = true;
-	accept_stop(w, w->home.setup);
-	for (struct session *s = TAILQ_FIRST(&w->home.live), *next; s; s = next) {
-		next = TAILQ_NEXT(s, link);
+	w->home.drain = drain;
+	if (accepts && drain >= DRAIN_RELIEVED)
+		accept_stop(w, w->home.setup);
+	TAILQ_FOREACH (s, &w->home.live, link)
 		if (s->protocol->drain)
 			s->protocol->drain(s);
-	}
 	reap(w, false);
 }
 

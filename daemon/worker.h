@@ -49,7 +49,7 @@ struct worker {
 	void (*drained)(struct worker *w); /* called once, when draining and empty */
 	struct mailbox mail;               /* its letters' owner is the worker */
 	struct {
-		struct letter serve, drain, end, stop,
+		struct letter serve, soon, drain, last, end, stop,
 		    check_kept;                 /* to the worker, from the main thread */
 		struct letter setup, adopted;   /* to the worker, and back: see reload.h */
 		struct letter drained, retired; /* from the worker */
@@ -67,8 +67,11 @@ void worker_fini(struct worker *w);
 
 /* Begins accepting. Worker's thread only. */
 void worker_serve(struct worker *w);
-/* Stops accepting; w->drained is called when the last session has ended. Worker's thread only. */
-void worker_drain(struct worker *w);
+/*
+ * Takes the end so far; one that it has come to already is nothing new. From DRAIN_RELIEVED on it
+ * accepts nothing, and w->drained is called when the last session has ended. Worker's thread only.
+ */
+void worker_drain(struct worker *w, enum drain drain);
 /* Ends the session of that number, if it has it. Worker's thread only. */
 bool worker_kill(struct worker *w, uint64_t id);
 /* Ends all sessions with `end`. Worker's thread only. */

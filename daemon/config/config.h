@@ -85,6 +85,15 @@ extern const char *const intercept_mode_str[_INTERCEPT_MODE_MAX];
 enum h2_mode { H2_AUTO, H2_NO, H2_TUNNEL, _H2_MODE_MAX };
 extern const char *const h2_mode_str[_H2_MODE_MAX];
 
+/* When connections between two requests are closed once the daemon drains. */
+enum idle_close {
+	IDLE_CLOSE_AUTO, /* RESPONSE where another process serves, else NOW */
+	IDLE_CLOSE_RESPONSE,
+	IDLE_CLOSE_NOW,
+	_IDLE_CLOSE_MAX
+};
+extern const char *const idle_close_str[_IDLE_CLOSE_MAX];
+
 /* TCP's own question whether a silent peer is still there. */
 enum tcp_keepalive_mode {
 	TCP_KEEPALIVE_NO,
@@ -248,6 +257,7 @@ struct listener_config {
 	uint64_t sniff_timeout, auto_wait;
 	/* http */
 	uint64_t head_timeout, request_timeout, response_timeout, keepalive_timeout, tunnel_timeout;
+	enum idle_close idle_close;
 	bool underscores_in_headers, abort_on_close;
 	enum h2_mode h2; /* as written: see listener_config_tunnels_h2() */
 	uint64_t head_max;

@@ -73,7 +73,8 @@ OPTION(SPLICED, shutdown_grace, shutdown_grace, DURATION, "30s", RELOAD,
        .min = 0, .max = 86400 * NSEC_PER_SEC)
 OPTION(SPLICED, drain_delay, drain_delay, DURATION, "0s", RELOAD,
        "How long clients are still accepted after SIGTERM, and connects intercepted, before shutdown_grace "
-       "begins: for those who have yet to hear of the end. /readyz says so at once. Another SIGTERM ends it.",
+       "begins: for those who have yet to hear of the end. /readyz says so at once, and so does each response of "
+       "HTTP, with Connection: close. Another SIGTERM ends it.",
        .min = 0, .max = 3600 * NSEC_PER_SEC)
 OPTION_LIST(SPLICED, nameserver, nameservers, NAMESERVERS, "", RESTART,
        "DNS servers for the host names of servers; the port is 53 unless given. Empty: those of "
@@ -237,6 +238,12 @@ OPTION(LISTENER, response_timeout, response_timeout, DURATION, "1m", RELOAD,
 OPTION(LISTENER, keepalive_timeout, keepalive_timeout, DURATION, "1m", RELOAD,
        "http: how long a client's connection is kept open between two requests.",
        .min = 10 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC)
+OPTION(LISTENER, idle_close, idle_close, ENUM, "auto", RELOAD,
+       "http: when a client's connection that is between two requests is closed once the daemon drains. "
+       "response: after the response to its next request, which says Connection: close; without a request "
+       "after keepalive_timeout, or when shutdown_grace is over. now: at once, unless the next request is "
+       "there. auto: response after an upgrade, when another process serves, and now when the daemon ends.",
+       CHOICES(idle_close_str))
 OPTION(LISTENER, tunnel_timeout, tunnel_timeout, DURATION, "1h", RELOAD,
        "http: idle_timeout of what follows an upgrade or CONNECT, and of HTTP/2. 0: never.",
        .min = 0, .max = 30 * 86400 * NSEC_PER_SEC)

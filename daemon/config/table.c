@@ -54,6 +54,11 @@ const char *const proxy_send_str[_PROXY_SEND_MAX] = {
 };
 const char *const h2_mode_str[_H2_MODE_MAX] = {
     [H2_AUTO] = "auto", [H2_NO] = "no", [H2_TUNNEL] = "tunnel"};
+const char *const idle_close_str[_IDLE_CLOSE_MAX] = {
+    [IDLE_CLOSE_AUTO] = "auto",
+    [IDLE_CLOSE_RESPONSE] = "response",
+    [IDLE_CLOSE_NOW] = "now",
+};
 
 const char *const health_check_str[_HEALTH_CHECK_MAX] = {
     [HEALTH_CHECK_NONE] = "none",

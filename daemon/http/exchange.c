@@ -43,6 +43,7 @@ void http_enter(struct session *s, enum http_phase next)
 	log_session(LOG_LVL_DEBUG, s->id, ": %s -> %s", http_phase_str[h->phase],
 		    http_phase_str[next]);
 	h->phase = next;
+	h->expired = false;
 }
 
 /* ---- times ------------------------------------------------------------------------------ */

@@ -126,9 +126,10 @@ struct http {
 	enum http_phase phase;
 	bool by_silence;   /* the deadline is one of silence.h: to be looked at, not the end */
 	bool close;        /* no further request on this connection */
+	bool expired;      /* idle for as long as it may be */
 	bool newly_denied; /* since a reload, and not counted yet */
 	bool keep;         /* the server's connection can be kept after the response */
-	bool polite;       /* the client has sent all of the last request */
+	bool polite;       /* the client has sent all of the last request, and knew that it is */
 	bool
 	    cut; /* the request ends as cut_end: a reset tells it, when what there is has arrived */
 	bool delivered; /* the server's TCP has taken the whole request */
@@ -145,6 +146,13 @@ static inline bool http_goes_on(const struct session *s)
 static inline bool http_is_in(const struct session *s, enum http_phase phase)
 {
 	return http_goes_on(s) && s->http->phase == phase;
+}
+
+/* Whether the response that is awaited, or the next one, can still say that it is the last. One
+ * whose head has said nothing of it is not: its client may have sent more. */
+static inline bool http_may_say_close(const struct http *h)
+{
+	return h->phase <= HTTP_WAITING;
 }
 
 /* The phase may last so many nanoseconds, from now on; or be silent for so long. */
@@ -240,6 +248,11 @@ void http_leave(struct session *s, enum http_end end);
 bool http_is_answered(const struct session *s);
 /* Gives the server's connection back, or closes it: then what it has not taken was not moved. */
 void http_release_server(struct session *s, bool keep);
+/* An idle connection that is to wait no longer, because the daemon drains or its time is up, is
+ * looked at once more: the pump reads, and then calls http_end_idle(). Others go on. */
+void http_look_at_idle(struct session *s);
+/* No request was there to be read: it ends, if it is such a one. */
+void http_end_idle(struct session *s);
 /* CLOSING and LINGERING. */
 void http_pump_closing(struct session *s);
 

@@ -88,7 +88,7 @@ void http_release_server(struct session *s, bool keep)
 		own_keep(&s->http->own, home->idle, c);
 		return;
 	}
-	if (keep && !own && !home->draining) {
+	if (keep && !own && home->drain < DRAIN_RELIEVED) {
 		idle_keep(home->idle, c, s->pool->config);
 		return;
 	}
@@ -175,12 +175,69 @@ void http_pump_closing(struct session *s)
 	stream_again(&s->streams[UP]);
 }
 
+/* ---- idle ------------------------------------------------------------------------------- */
+
+/* Whether an idle connection is to wait for a further request no longer. */
+static bool waits_no_longer(const struct session *s)
+{
+	enum idle_close how = s->listener->config->idle_close;
+
+	switch (s->home->drain) {
+	case DRAIN_RELIEVED:
+		return s->http->expired || how == IDLE_CLOSE_NOW;
+	case DRAIN_LAST:
+		return s->http->expired || how != IDLE_CLOSE_RESPONSE;
+	default:
+		return s->http->expired;
+	}
+}
+
+void http_look_at_idle(struct session *s)
+{
+	if (!http_is_in(s, HTTP_IDLE) || !waits_no_longer(s))
+		return;
+	/* Whatever epoll has yet to tell. */
+	s->conns[SIDE_CLIENT]->readable = true;
+	stream_again(&s->streams[UP]);
+}
+
+/* Whether the client has acknowledged all that was sent to it. What is on its way when the socket
+ * is closed is lost, should a request come for which there is only a reset. */
+static bool has_all(const struct session *s)
+{
+	const struct conn *c = s->conns[SIDE_CLIENT];
+	struct tcp_state state;
+
+	return !c->tcp || tcp_state_read(c->fd, &state) < 0 || !state.queued;
+}
+
+void http_end_idle(struct session *s)
+{
+	struct http *h = s->http;
+
+	if (!http_is_in(s, HTTP_IDLE) || !waits_no_longer(s))
+		return;
+	if (!s->streams[UP].pending_len && has_all(s)) {
+		s->polite = true;
+		session_end(s, !h->expired     ? END_SHUTDOWN
+			       : h->n_requests ? END_DONE
+					       : END_SNIFF_TIMEOUT);
+		return;
+	}
+	h->polite = false;
+	http_enter(s, HTTP_CLOSING);
+	http_silence(s, s->listener->config->response_timeout);
+	http_pump_closing(s);
+}
+
+/* ---- the end of a response -------------------------------------------------------------- */
+
 /* The exchange is over, and its response in the client's TCP. */
 static void conclude(struct session *s, enum http_end end)
 {
 	struct http *h = s->http;
 
-	h->polite = h->body[UP].done;
+	h->polite = h->body[UP].done && h->request->last;
 	http_release_server(s, true);
 	if (!http_goes_on(s))
 		return;
@@ -202,6 +259,7 @@ static void conclude(struct session *s, enum http_end end)
 	http_deadline(s, s->listener->config->keepalive_timeout);
 	if (s->streams[UP].pending_len || s->conns[SIDE_CLIENT]->readable)
 		stream_again(&s->streams[UP]);
+	http_look_at_idle(s);
 }
 
 bool http_is_answered(const struct session *s)
@@ -239,7 +297,7 @@ void http_finish(struct session *s)
 	if (!http_flush(s, SIDE_CLIENT) || is_under_way(s))
 		return;
 	/* The response is the end of it, even of a request that is still being sent. */
-	if (!h->body[UP].done || s->home->draining)
+	if (!h->body[UP].done)
 		h->close = true;
 	conclude(s, HTTP_END_DONE);
 }

@@ -97,17 +97,11 @@ static void follow_keepalive(const struct session *s, const struct listener *l)
 	(void)conn_change_keepalive(s->client_conn.fd, asks ? now : NULL);
 }
 
-/* A response whose head has said nothing of it is not the last: its client may have sent more. */
-static bool may_still_say_close(enum http_phase phase)
-{
-	return phase <= HTTP_WAITING;
-}
-
 void http_follow(struct session *s)
 {
 	struct listener *l = successor(s);
 
-	if (!l && may_still_say_close(s->http->phase))
+	if (!l && http_may_say_close(s->http))
 		s->http->close = true;
 	if (!l || l == s->listener || s->http->phase != HTTP_IDLE)
 		return;

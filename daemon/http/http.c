@@ -19,9 +19,12 @@ static void pump_up(struct session *s)
 		case HTTP_IDLE:
 		case HTTP_HEAD:
 			/* Not before the last response is written. */
-			if (!http_flush(s, SIDE_CLIENT) || !http_next_request(s))
+			if (!http_flush(s, SIDE_CLIENT))
 				return;
-			break;
+			if (http_next_request(s))
+				break;
+			http_end_idle(s);
+			return;
 		case HTTP_WAITING:
 		case HTTP_ANSWERING:
 			http_pump_request(s);
@@ -127,11 +130,9 @@ static void dial_failed(struct session *s, enum session_end end)
 
 static void drain(struct session *s)
 {
-	s->http->close = true;
-	if (s->http->phase == HTTP_IDLE && !s->http->out[SIDE_CLIENT].len) {
-		s->polite = true;
-		session_end(s, END_SHUTDOWN);
-	}
+	if (http_may_say_close(s->http))
+		s->http->close = true;
+	http_look_at_idle(s);
 }
 
 /* ---- timeouts --------------------------------------------------------------------------- */
@@ -156,8 +157,8 @@ static void timeout(struct session *s)
 
 	switch (h->phase) {
 	case HTTP_IDLE:
-		s->polite = true;
-		session_end(s, h->n_requests ? END_DONE : END_SNIFF_TIMEOUT);
+		h->expired = true;
+		http_look_at_idle(s);
 		break;
 	case HTTP_HEAD:
 		http_answer(s, HTTP_END_HEAD_TIMEOUT);

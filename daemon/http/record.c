@@ -246,6 +246,9 @@ bool http_ended(struct session *s)
 
 	sniff_done(s);
 	own_close(&s->http->own);
+	/* Nothing is cut off. */
+	if (h->phase == HTTP_IDLE && !s->conns[SIDE_CLIENT]->failed)
+		s->polite = true;
 	if (h->cut)
 		http_record(s, h->cut_end);
 	else if (!h->request)

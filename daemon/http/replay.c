@@ -102,7 +102,7 @@ bool http_try_again(struct session *s)
 	stat_inc(&s->home->stats->retries);
 	http_release_server(s, false);
 	/* What had it end before (a listener that is gone) still does. */
-	h->close = h->close || r->last || s->home->draining;
+	h->close = h->close || r->last || s->home->drain != DRAIN_NONE;
 	http_enter(s, HTTP_CONNECTING);
 	http_dial(s);
 	return true;

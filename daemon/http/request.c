@@ -217,7 +217,7 @@ static struct pool *accept_head(struct session *s, const struct http_head *head,
 		http_answer(s, why);
 		return NULL;
 	}
-	h->close = h->close || !head->keep_alive || s->home->draining;
+	h->close = h->close || !head->keep_alive || s->home->drain != DRAIN_NONE;
 	if (begin_body(s, head, in) < 0) {
 		http_answer(s, HTTP_END_LIMIT);
 		return NULL;

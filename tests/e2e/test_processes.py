@@ -13,7 +13,6 @@ import time
 
 from lib import case, connect, process, programs, read_exactly, wait_until
 from lib.clients import Clients
-from lib.http import Client, Origin, request
 from lib.shortage import UPGRADED, Shortage, short_of
 from lib.tcp import free_port
 from lib.wait import Deadline, stays
@@ -568,22 +567,6 @@ def test_upgrades_of_sessions_that_the_kernel_has_at_once(env):
     load.ok()
     stats = daemon.stats()
     assert stats["integrity_aborts"] == 0 and daemon.status()["worker_deaths"] == 0
-
-
-def test_http_over_an_upgrade(env):
-    """A client's connection ends between two requests, and the next one is the new worker's."""
-    origin = Origin(env)
-    daemon = env.spliced(origin.address, listener={"protocol": "http"},
-                         spliced={"shutdown_grace": LONG})
-    with Client(daemon.address()) as client:
-        client.send(request("GET", "/"))
-        assert client.response().status == 200
-        upgrade(daemon)
-        wait_generation(daemon, 2)
-        assert client.ending() == (b"", "eof")
-    with Client(daemon.address()) as client:
-        client.send(request("GET", "/"))
-        assert client.response().status == 200
 
 
 @case(engines=("copy",))

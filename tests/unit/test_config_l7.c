@@ -115,6 +115,7 @@ static void assert_default_http(const struct listener_config *l)
 	assert_int_equal(l->request_timeout, 60 * NSEC_PER_SEC);
 	assert_int_equal(l->response_timeout, 60 * NSEC_PER_SEC);
 	assert_int_equal(l->keepalive_timeout, 60 * NSEC_PER_SEC);
+	assert_int_equal(l->idle_close, IDLE_CLOSE_AUTO);
 	assert_int_equal(l->tunnel_timeout, 3600 * NSEC_PER_SEC);
 	assert_int_equal(l->head_max, 32 << 10);
 	assert_int_equal(l->fields_max, 128);
@@ -176,6 +177,7 @@ static const char full[] = "[spliced]\n"
 			   "request_timeout = 3s\n"
 			   "response_timeout = 4s\n"
 			   "keepalive_timeout = 5s\n"
+			   "idle_close = response\n"
 			   "tunnel_timeout = 0\n"
 			   "head_max = 64K\n"
 			   "fields_max = 1000\n"
@@ -206,6 +208,7 @@ static void assert_full_http(const struct listener_config *l)
 	assert_int_equal(l->request_timeout, 3 * NSEC_PER_SEC);
 	assert_int_equal(l->response_timeout, 4 * NSEC_PER_SEC);
 	assert_int_equal(l->keepalive_timeout, 5 * NSEC_PER_SEC);
+	assert_int_equal(l->idle_close, IDLE_CLOSE_RESPONSE);
 	assert_int_equal(l->tunnel_timeout, 0);
 	assert_int_equal(l->head_max, 64 << 10);
 	assert_int_equal(l->fields_max, 1000);

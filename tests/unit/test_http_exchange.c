@@ -406,34 +406,6 @@ static void a_tunnel_whose_server_has_failed(void **state _unused_)
 	stage_end(&st);
 }
 
-static void draining_waits_for_responses(void **state _unused_)
-{
-	struct stage st;
-	int idle, busy, server;
-
-	stage_begin(&st, "protocol = http");
-	idle = stage_client(&st);
-	stage_say(&st, idle, GET_A);
-	server = stage_server(&st);
-	stage_say(&st, server, OK("0", ""));
-	stage_hears(&st, idle, OK("0", ""));
-	busy = stage_client(&st);
-	stage_say(&st, busy, GET_B);
-	worker_drain(stage_worker(&st));
-	stage_hears_last(&st, idle, "", 1);
-	stage_hears(&st, busy, "");
-	stage_say(&st, server, OK("1", "b"));
-	stage_hears_last(
-	    &st, busy, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 1\r\nConnection: close\r\n\r\nb",
-	    1);
-	assert_int_equal(stats(&st)->ends[END_SHUTDOWN], 1);
-	assert_int_equal(close(idle), 0);
-	assert_int_equal(close(busy), 0);
-	stage_settle(&st);
-	assert_int_equal(close(server), 0);
-	stage_end(&st);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -450,7 +422,6 @@ int main(void)
 	    cmocka_unit_test(times_are_up),
 	    cmocka_unit_test(an_upgrade_is_a_tunnel),
 	    cmocka_unit_test(a_tunnel_whose_server_has_failed),
-	    cmocka_unit_test(draining_waits_for_responses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
