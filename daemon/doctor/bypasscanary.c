@@ -129,15 +129,12 @@ static int judge(struct canary_stage *st)
 	return 0;
 }
 
-static void run_once(struct bypass_maps *maps, enum bypass_check check, uint64_t until,
+static void run_once(struct bypass_maps *maps, enum bypass_check check, struct canary_time *time,
 		     struct canary_result *ret)
 {
 	uint64_t began = now_ns();
-	struct canary_stage st = {.bypass = maps,
-				  .client = -1,
-				  .backend = -1,
-				  .result = ret,
-				  .until = MIN(until, began + CANARY_TRY_NS)};
+	struct canary_stage st = {
+	    .bypass = maps, .client = -1, .backend = -1, .result = ret, .time = time};
 
 	*ret = (struct canary_result){0};
 	ret->ok = canary_stage_open(&st) == 0 && await_direct(&st) == 0 &&
@@ -146,12 +143,12 @@ static void run_once(struct bypass_maps *maps, enum bypass_check check, uint64_t
 	ret->took_ns = now_ns() - began;
 }
 
-void bypass_check_run(struct bypass_maps *maps, enum bypass_check check, uint64_t until,
+void bypass_check_run(struct bypass_maps *maps, enum bypass_check check, struct canary_time *time,
 		      struct canary_result *ret)
 {
 	for (int i = 0; i < TRIES; i++) {
-		run_once(maps, check, until, ret);
-		if (ret->ok || ret->wrong_bytes || now_ns() >= until)
+		run_once(maps, check, time, ret);
+		if (ret->ok || ret->wrong_bytes || !time->left)
 			return;
 	}
 }

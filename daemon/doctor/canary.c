@@ -43,7 +43,7 @@ static int await_kernel(struct canary_stage *st)
 	const struct stats *stats = &st->daemon.workers[0].stats;
 
 	while (!stat_read(&stats->sessions_kernel) && !maps_unheard(st->daemon.maps) &&
-	       now_ns() < st->until)
+	       !canary_is_over(st))
 		(void)poll(NULL, 0, 1);
 	if (!stat_read(&stats->sessions_kernel) && maps_unheard(st->daemon.maps))
 		return canary_fail(
@@ -58,9 +58,12 @@ static int await_kernel(struct canary_stage *st)
 
 static int check_burst(struct canary_stage *st)
 {
-	struct canary_flow down = {
-	    .from = st->backend, .to = st->client, .total = 6 << 20, .late = true};
 	const struct maps *maps = st->daemon.maps;
+	struct canary_flow down = {.from = st->backend,
+				   .to = st->client,
+				   .total = 6 << 20,
+				   .late = true,
+				   .left = maps->collected};
 	uint64_t left = maps_verdicts(maps, VERDICT_LEFT);
 
 	if (canary_flow_run(st, &down) < 0)
@@ -136,15 +139,12 @@ static int judge(struct canary_stage *st)
 	return 0;
 }
 
-static void run_once(struct maps *maps, enum canary_check check, uint64_t until,
+static void run_once(struct maps *maps, enum canary_check check, struct canary_time *time,
 		     struct canary_result *ret)
 {
 	uint64_t began = now_ns();
-	struct canary_stage st = {.maps = maps,
-				  .client = -1,
-				  .backend = -1,
-				  .result = ret,
-				  .until = MIN(until, began + CANARY_TRY_NS)};
+	struct canary_stage st = {
+	    .maps = maps, .client = -1, .backend = -1, .result = ret, .time = time};
 
 	*ret = (struct canary_result){0};
 	if (check == CANARY_PARTIAL) {
@@ -160,15 +160,15 @@ static void run_once(struct maps *maps, enum canary_check check, uint64_t until,
 	ret->took_ns = now_ns() - began;
 }
 
-void canary_run(struct maps *maps, enum canary_check check, uint64_t until,
+void canary_run(struct maps *maps, enum canary_check check, struct canary_time *time,
 		struct canary_result *ret)
 {
 	uint64_t before = 0;
 
 	for (int i = 0; i < TRIES; i++) {
-		run_once(maps, check, until, ret);
+		run_once(maps, check, time, ret);
 		ret->took_ns += before;
-		if (ret->ok || ret->wrong_bytes || now_ns() >= until)
+		if (ret->ok || ret->wrong_bytes || !time->left)
 			return;
 		before = ret->took_ns;
 	}

@@ -25,11 +25,9 @@ extern const char *const canary_name[_CANARY_MAX];
 /* The kernel behaviour a check depends on, in a few words. */
 extern const char *const canary_fact[_CANARY_MAX];
 
-/* What all checks together may take, however the kernel behaves. */
-#define CANARY_TIME_NS (10 * NSEC_PER_SEC)
-
 /* Runs one check, and again if it failed otherwise than by wrong bytes: a starved machine misses
- * deadlines. It is over at `until` (monotonic ns) at the latest, but for closing what it opened.
- * The maps must not be in use by anybody else. Blocks, some 10 ms when all is well. */
-void canary_run(struct maps *maps, enum canary_check check, uint64_t until,
+ * deadlines. What it takes is taken from *time, which it ends with at the latest, but for closing
+ * what it opened. The maps must not be in use by anybody else. Blocks, some 10 ms when all is well.
+ */
+void canary_run(struct maps *maps, enum canary_check check, struct canary_time *time,
 		struct canary_result *ret);

@@ -115,7 +115,7 @@ void doctor_load_bypass(struct doctor *d, const struct bypass_maps_options *opti
 
 bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps)
 {
-	uint64_t until = now_ns() + CANARY_TIME_NS;
+	struct canary_time time = CANARY_TIME;
 	struct canary_result result = {.ok = true};
 
 	for (int i = 0; i < _BYPASS_CHECK_MAX; i++) {
@@ -123,7 +123,7 @@ bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps)
 			add(d, bypass_check_name[i], "-", "not run", bypass_check_fact[i]);
 			continue;
 		}
-		bypass_check_run(maps, (enum bypass_check)i, until, &result);
+		bypass_check_run(maps, (enum bypass_check)i, &time, &result);
 		add(d, bypass_check_name[i], result.ok ? "yes" : "no", result.why,
 		    bypass_check_fact[i]);
 		if (!result.ok)
@@ -151,7 +151,8 @@ bool doctor_try_steering(struct doctor *d, char why[256])
 /* The first check that fails settles the answer: the others are named, and not run. */
 void doctor_canary(struct doctor *d, struct maps *maps)
 {
-	uint64_t took = 0, until = now_ns() + CANARY_TIME_NS;
+	struct canary_time time = CANARY_TIME;
+	uint64_t took = 0;
 	struct canary_result result;
 
 	for (int i = 0; i < _CANARY_MAX; i++) {
@@ -159,7 +160,7 @@ void doctor_canary(struct doctor *d, struct maps *maps)
 			add(d, canary_name[i], "-", "not run", canary_fact[i]);
 			continue;
 		}
-		canary_run(maps, (enum canary_check)i, until, &result);
+		canary_run(maps, (enum canary_check)i, &time, &result);
 		took += result.took_ns;
 		add(d, canary_name[i], result.ok ? "yes" : "no", result.why, canary_fact[i]);
 		if (result.ok)

@@ -12,11 +12,17 @@
 #include "../config/config.h"
 #include "../listener.h"
 #include "../log.h"
+#include "../splice/maps.h"
 #include "../upstream/pool.h"
 #include "../worker.h"
+#include "starvation.h"
 
 /* A sender that had no room for this long is really stopped by TCP. */
 #define BLOCKED_MS 3
+/* A daemon that is kept from its work may see late that a sender is too fast. */
+#define LEAVE_NS NSEC_PER_SEC
+/* A wait is looked at as often, at least. */
+#define LOOK_MS 100
 
 int canary_fail(struct canary_stage *st, const char *fmt, ...)
 {
@@ -108,13 +114,51 @@ static int listen_backend(struct canary_stage *st, struct addr *where)
 	return -1;
 }
 
+/* ---- time ------------------------------------------------------------------------------- */
+
+static void begin_time(struct canary_stage *st)
+{
+	st->began_ns = now_ns();
+	st->until_ns = st->began_ns + MIN(st->time->left, CANARY_TRY_NS);
+	st->starved_ns = starved_ns();
+}
+
+/* Of the time that has passed, what does not count. */
+static uint64_t starved_for(const struct canary_stage *st, uint64_t now)
+{
+	uint64_t starved = starved_ns();
+
+	starved -= MIN(starved, st->starved_ns);
+	return MIN(MIN(starved, now - st->began_ns), st->time->patience);
+}
+
+bool canary_is_over(const struct canary_stage *st)
+{
+	uint64_t now = now_ns();
+
+	return now >= st->until_ns && now - st->until_ns >= starved_for(st, now);
+}
+
+static void end_time(struct canary_stage *st)
+{
+	uint64_t now = now_ns(), starved = starved_for(st, now);
+	uint64_t took = now - st->began_ns - starved;
+
+	st->time->left -= MIN(took, st->time->left);
+	st->time->patience -= starved;
+}
+
 bool canary_ready(const struct canary_stage *st, int fd, short events)
 {
 	struct pollfd p = {.fd = fd, .events = events};
-	uint64_t now = now_ns();
 
-	return poll(&p, 1, now < st->until ? (int)((st->until - now) / NSEC_PER_MSEC) : 0) == 1;
+	while (poll(&p, 1, LOOK_MS) != 1)
+		if (canary_is_over(st))
+			return false;
+	return true;
 }
+
+/* ---- the play --------------------------------------------------------------------------- */
 
 static int connect_client(struct canary_stage *st)
 {
@@ -152,6 +196,7 @@ int canary_stage_open(struct canary_stage *st)
 	struct config *config;
 	struct addr where;
 
+	begin_time(st);
 	listener = listen_backend(st, &where);
 	if (listener < 0)
 		return -1;
@@ -175,6 +220,7 @@ int canary_stage_open(struct canary_stage *st)
 
 void canary_stage_close(struct canary_stage *st)
 {
+	end_time(st); /* while its threads are there */
 	closep_(&st->client);
 	closep_(&st->backend);
 	daemon_fini(&st->daemon);
@@ -226,18 +272,29 @@ static int flow_receive(struct canary_stage *st, struct canary_flow *f)
 	return 0;
 }
 
+/* The writer is stopped. A source leaves the kernel when the daemon has noticed that it is to be
+ * paused, or has read what was handed up. */
+static bool may_begin(const struct canary_stage *st, const struct canary_flow *f, uint64_t left,
+		      uint64_t began)
+{
+	return !f->left || maps_verdicts(st->maps, VERDICT_LEFT) != left ||
+	       now_ns() - began > LEAVE_NS;
+}
+
 int canary_flow_run(struct canary_stage *st, struct canary_flow *f)
 {
+	uint64_t left = f->left ? maps_verdicts(st->maps, VERDICT_LEFT) : 0, began = now_ns();
+
 	while (f->received < f->total || (f->shut && !f->ended)) {
 		struct pollfd p[2] = {{.fd = f->sent < f->total ? f->from : -1, .events = POLLOUT},
 				      {.fd = f->late ? -1 : f->to, .events = POLLIN}};
-		int n = poll(p, 2, f->late ? BLOCKED_MS : 100);
+		int n = poll(p, 2, f->late ? BLOCKED_MS : LOOK_MS);
 
-		if (now_ns() > st->until || (f->ended && f->received < f->total))
+		if (canary_is_over(st) || (f->ended && f->received < f->total))
 			return canary_fail(st, "%llu of %llu bytes arrived",
 					   (unsigned long long)f->received,
 					   (unsigned long long)f->total);
-		if (n == 0)
+		if (n == 0 && may_begin(st, f, left, began))
 			f->late = false;
 		if (p[0].revents && flow_send(st, f) < 0)
 			return -1;

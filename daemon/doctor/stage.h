@@ -15,6 +15,15 @@ struct maps;
 /* Of one try of one check. */
 #define CANARY_TRY_NS (5 * NSEC_PER_SEC)
 
+/*
+ * What some checks may take together, in ns. A process that is kept waiting for a processor shows
+ * nothing about the kernel: that time is not counted, while there is patience for it.
+ */
+struct canary_time {
+	uint64_t left, patience;
+};
+#define CANARY_TIME ((struct canary_time){10 * NSEC_PER_SEC, 30 * NSEC_PER_SEC})
+
 struct canary_result {
 	bool ok;
 	bool wrong_bytes; /* the failure was in the content */
@@ -30,9 +39,10 @@ struct canary_stage {
 	size_t read_size; /* what the daemon reads by hand at first; 0: as usual */
 	uint64_t budget;  /* of a lane; 0: none */
 	struct canary_result *result;
-	uint64_t until;      /* every wait ends here */
-	int client, backend; /* -1 */
+	struct canary_time *time; /* every wait ends with it */
+	int client, backend;      /* -1 */
 	/* Its own. */
+	uint64_t began_ns, until_ns, starved_ns; /* see canary_is_over() */
 	struct daemon daemon;
 };
 
@@ -41,15 +51,20 @@ struct canary_flow {
 	int from, to;
 	uint64_t total, sent, received;
 	bool late;  /* the reader starts when the writer is stopped */
+	bool left;  /* ... and the source has left the kernel, or had a while for it */
 	bool shut;  /* the writer ends its direction after the last byte */
 	bool ended; /* the reader saw the end */
 };
 
 /* Says why the check has failed, and returns -1. */
 int canary_fail(struct canary_stage *st, const char *fmt, ...) _printf_(2, 3);
-/* The client connects to the worker, which dials the backend. 0, or -1 after canary_fail(). */
+/* The client connects to the worker, which dials the backend. 0, or -1 after canary_fail(). The
+ * time of a try begins. */
 int canary_stage_open(struct canary_stage *st);
+/* Takes what the try took from st->time. */
 void canary_stage_close(struct canary_stage *st);
+/* Whether the time of the try is over. */
+bool canary_is_over(const struct canary_stage *st);
 /* Waits until one descriptor is ready. False at the deadline. */
 bool canary_ready(const struct canary_stage *st, int fd, short events);
 /* Runs the flow until every byte has arrived, and the end too if it is sent. The same. */

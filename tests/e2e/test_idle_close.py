@@ -127,13 +127,14 @@ def test_an_upgrade_and_clients_that_say_nothing(env):
 @case(engines=COPY)
 def test_an_end_after_an_upgrade(env):
     """The old worker waits for its clients no longer than the new one does."""
-    daemon = proxy(env, told_by_target(env).address, spliced=LONG)
-    (before,) = idle_clients(env, daemon)
-    upgrade(daemon)
-    (after,) = idle_clients(env, daemon)
-    assert before.is_open()
-    daemon.stop(seconds=5)
-    assert ends(before) and ends(after)
+    for delay in "0s", "300ms":
+        daemon = proxy(env, told_by_target(env).address, spliced={**LONG, "drain_delay": delay})
+        (before,) = idle_clients(env, daemon)
+        upgrade(daemon)
+        (after,) = idle_clients(env, daemon)
+        assert before.is_open()
+        daemon.stop(seconds=5)
+        assert ends(before) and ends(after)
 
 
 # ---- the end -------------------------------------------------------------------------------------
