@@ -17,7 +17,7 @@ from lib.lasting import Wrk
 from lib.wait import stays
 
 COPY = ("copy",)    # the engines have nothing to do with it
-LONG = {"shutdown_grace": "60s"}
+LONG = {"shutdown_grace": "90s"}
 
 
 def is_last(answer):
@@ -36,7 +36,7 @@ def told_by_target(env):
 def upgrade(daemon):
     """The old worker, which drains."""
     status = daemon.status()
-    assert daemon.control("upgrade")["upgraded"] is True
+    assert daemon.control("upgrade", timeout=60)["upgraded"] is True
     wait_until(lambda: (daemon.control("status", check=False) or {}).get("generation")
                == status["generation"] + 1, 20, "the new worker serves")
     return status["worker_pid"]
@@ -83,7 +83,7 @@ def test_an_upgrade(env):
                 connection.send(reply(asked.target.encode() + asked.body))
 
     origin = Origin(env, serve=serve)
-    daemon = proxy(env, origin.address, spliced=LONG)
+    daemon = proxy(env, origin.address, {"sniff_timeout": "60s"}, spliced=LONG)
     idle, large = idle_clients(env, daemon, 2)
     old, half, waiting, silent = (env.keep(Client(daemon.address())) for _ in range(4))
     answer = old.ask("GET", "/old", "Connection: keep-alive", version="1.0")
@@ -293,7 +293,7 @@ class Kept:
         self.over.set()
 
 
-@case(timeout=90)
+@case(timeout=180)
 def test_programs_over_upgrades(env):
     """Nobody who keeps a connection sees an error."""
     def answer(asked):

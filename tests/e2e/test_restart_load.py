@@ -81,7 +81,7 @@ def upgrades(env, number):
         place = Place(env, stack, 8730)
         for generation in range(2, number + 2):
             place.wait_for_more(generation - 1)
-            assert place.daemon.control("upgrade")["upgraded"] is True
+            assert place.daemon.control("upgrade", timeout=60)["upgraded"] is True
         place.wait_for_more(number + 1)
         done = place.end()
     env.note(f"{number} upgrades: {done}")

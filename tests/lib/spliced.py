@@ -98,10 +98,10 @@ class Spliced:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def control(self, *command, check=True):
+    def control(self, *command, check=True, timeout=15):
         """The JSON answer of splicectl; None when it failed and check is false."""
         done = process.run(self.control_tool, "-s", self.control_path, "--json", *command,
-                           check=check, timeout=15)
+                           check=check, timeout=timeout)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
     def status(self):
