@@ -130,8 +130,8 @@ int conn_end_output(struct conn *c);
 size_t conn_room(const struct conn *c);
 /* Whether there is nothing to read, not even an end: the state of a connection between requests. */
 bool conn_is_quiet(const struct conn *c);
-/* Whether there is something to be read: bytes, the end, or an error, which stays there for who reads
- * it (conn_is_quiet() takes it away). */
+/* Whether there is something to be read: bytes, the end, or an error, which stays there for who
+ * reads it (conn_is_quiet() takes it away). */
 bool conn_has_input(const struct conn *c);
 /*
  * Bytes up to position `end` of what this connection was ever given were counted as moved: `sent`
