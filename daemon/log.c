@@ -28,8 +28,9 @@ static struct {
 /* Where lines go; changed under the lock for writing. */
 static struct {
 	pthread_rwlock_t lock;
-	struct sink *messages; /* NULL: nothing was logged yet */
-	struct sink *access;   /* NULL: with the messages */
+	struct sink *messages;           /* NULL: nothing was logged yet */
+	struct sink *access;             /* NULL: with the messages */
+	enum log_place_kind access_kind; /* where it is to be, whatever becomes of the messages */
 	bool started;
 } to = {.lock = PTHREAD_RWLOCK_INITIALIZER};
 
@@ -83,6 +84,33 @@ static void replace(struct sink **old, struct sink *new)
 	sink_free(gone);
 }
 
+/*
+ * Messages go to the new sink, which is of that place. Access lines stay where they are: on the
+ * stream that messages leave, or on the one that they come to, of which there is one sink.
+ */
+static void move_messages(struct sink *new, const struct log_place *place)
+{
+	const struct log_place access = {.kind = to.access_kind};
+	struct sink *gone, *unused = NULL;
+
+	(void)pthread_rwlock_wrlock(&to.lock);
+	gone = to.messages;
+	if (to.access && sink_is(to.access, place)) {
+		unused = new;
+		new = to.access;
+		to.access = NULL;
+	} else if (!to.access && gone && sink_is(gone, &access) && !sink_is(gone, place)) {
+		to.access = gone;
+		gone = NULL;
+	}
+	if (to.started)
+		(void)sink_start(new);
+	to.messages = new;
+	(void)pthread_rwlock_unlock(&to.lock);
+	sink_free(unused);
+	sink_free(gone);
+}
+
 /* 0, or a negative errno: then what is there goes on. */
 static int set_messages(enum log_place_kind kind)
 {
@@ -96,7 +124,7 @@ static int set_messages(enum log_place_kind kind)
 		sink_free(new);
 		return 0;
 	}
-	replace(&to.messages, new);
+	move_messages(new, &place);
 	return 0;
 }
 
@@ -138,6 +166,7 @@ int log_access_setup(const char *text, enum log_format format, uid_t uid, gid_t 
 	}
 	atomic_store(&access_format_now, format);
 	atomic_store(&access_is_on, place.kind != LOG_PLACE_NONE);
+	to.access_kind = place.kind;
 	replace(&to.access, sink);
 	return 0;
 }
@@ -220,6 +249,7 @@ void log_begin_anew(void)
 		; /* see log.h */
 	replace(&to.access, NULL);
 	replace(&to.messages, NULL);
+	to.access_kind = LOG_PLACE_NONE;
 	sinks_forget_lost();       /* they are the parent's, which tells them as its own */
 	last_error.text[0] = '\0'; /* so is this one; there is no other thread yet */
 	atomic_store(&max_level, LOG_LVL_INFO);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What systemd's journal is told: the same lines as anybody, and fields to find them by."""
 
+import json
 import os
 import re
 import socket
@@ -10,6 +11,7 @@ from lib import connect, read_exactly, wait_until
 from lib.http import Client, Origin
 from lib.http import proxy as http_proxy
 from lib.journal import Journal
+from lib.reloads import reload, text_of
 from lib.spliced import parse_session
 from lib.tls import records, server_name, usual
 
@@ -73,6 +75,46 @@ def test_requests(env):
     assert record["SPLICED_STATUS"] == b"200" and record["SPLICED_METHOD"] == b"GET", record
     assert record["SPLICED_HOST"] == b"www.test", record
     assert int(record["SPLICED_TOTAL_MS"]) >= 0, record
+
+
+def access_lines(daemon):
+    return [line for line in daemon.log() if " session id=" in line]
+
+
+def test_reload_moves_the_messages_alone(env):
+    """Away from access lines with a place of their own, and back to them."""
+    journal = Journal(env)
+    for place in ("journal", "stderr"):
+        start = len(journal.find(SPLICED_EVENT="session"))
+        daemon = env.spliced(env.backend().address, prefix=journal.prefix,
+                             spliced={"log_target": place, "access_log": place})
+        text = text_of(daemon)
+        for number, target in enumerate(("journal", "stderr", "journal", "stderr"), 1):
+            reload(daemon, text.replace(f"log_target = {place}", f"log_target = {target}"))
+            echo(daemon.address())
+            in_journal, on_stderr = (number, 0) if place == "journal" else (0, number)
+            wait_until(lambda now=daemon, n=on_stderr: len(access_lines(now)) >= n, 5, "the line")
+            journal.wait(start + in_journal, SPLICED_EVENT="session")
+        daemon.stop()
+        assert len(access_lines(daemon)) == on_stderr, daemon.log_tail()
+        assert len(journal.find(SPLICED_EVENT="session")) == start + in_journal
+        # What is said of a reload goes where it has them go.
+        assert sum("is valid" in line for line in daemon.log()) == 2, daemon.log_tail()
+
+
+def test_reload_brings_messages_to_objects(env):
+    """They are objects then, too, and cut none in two."""
+    journal = Journal(env)
+    daemon = env.spliced(env.backend().address, prefix=journal.prefix, spliced={
+        "log_target": "journal", "access_log": "stderr", "access_log_format": "json"})
+    echo(daemon.address())
+    wait_until(daemon.log, 5, "the line")
+    reload(daemon, text_of(daemon).replace("log_target = journal", "log_target = stderr"))
+    echo(daemon.address())
+    daemon.stop()
+    kinds = [json.loads(line)["kind"] for line in daemon.log()]
+    assert kinds.count("session") == 2 and kinds.count("message") > 1, kinds
+    assert not journal.find(MESSAGE="ended")
 
 
 def test_json_is_the_message(env):
