@@ -146,7 +146,8 @@ void obey_delay(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct run *r = arg;
 
-	/* One that drains since another one serves: its idle clients are not waited for any more. */
+	/* One that drains since another one serves: its idle clients are not waited for any more.
+	 */
 	if (atomic_load(&r->daemon.draining)) {
 		drain_workers(r, DRAIN_LAST);
 		return;
