@@ -51,7 +51,7 @@ def test_nobody_notices(env):
         with pod.connect(backend.address) as sock:
             exchange(sock)
     figures = daemon.status()["steering"]
-    assert figures["steered"] == 5 and figures["own"] == 5, figures
+    assert figures["steered"] >= 5 and figures["own"] >= 5 and steered(daemon) == 5, figures
     assert figures["active"] and figures["missed"] == figures["unkept"] == 0, figures
     assert [line["original"] for line in daemon.wait_access(5)] == \
         [b.address for b in (four, six, four, local, six)]
@@ -129,7 +129,7 @@ def test_all_that_comes(env):
     with pod.connect(daemon.status()["status_address"]) as sock:
         sock.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
         assert b" 200 " in tcp.read_exactly(sock, 20)
-    assert steered(daemon) == 1, daemon.status()["steering"]
+    assert steered(daemon) == 1, daemon.status()
     with contextlib.suppress(ConnectionResetError), pod.connect(pod.address(8082)) as sock:
         must_end(sock)
     with contextlib.suppress(ConnectionRefusedError):
@@ -208,7 +208,7 @@ def test_http_and_a_header(env):
     with pod.connect(pod.address(8081)) as sock:
         sock.sendall(b"PROXY TCP4 10.0.0.1 10.0.0.2 5 77\r\n")
         assert tcp.read_exactly(sock, 2) == b"b\n"
-    assert steered(daemon) == 2, daemon.status()["steering"]
+    assert steered(daemon) == 2, daemon.status()
 
 
 # ---- lives -----------------------------------------------------------------------------------------
