@@ -391,7 +391,7 @@ static void close_socket(struct session *s, enum side side)
 {
 	const struct stream *to = &s->streams[side == SIDE_CLIENT ? DOWN : UP];
 	struct conn *c = s->conns[side];
-	bool polite = s->polite && side == SIDE_CLIENT;
+	bool polite = s->polite && !(s->given_up && side == SIDE_BACKEND);
 
 	if (!c)
 		return;

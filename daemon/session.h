@@ -81,7 +81,8 @@ struct session {
 	bool outstanding;     /* a peer may take something without a further movement */
 	bool proxied;         /* a PROXY header has been dealt with */
 	bool served;          /* a server was connected */
-	bool polite;          /* the client's socket is closed without a reset */
+	bool polite;          /* close without a reset */
+	bool given_up;        /* but the server's socket: it is to know that nobody waits */
 	bool denied;          /* is told so in its own language: HTTP */
 	bool no_room;         /* ended as `limit` because of memory_max */
 	/* What follows an HTTP upgrade or CONNECT, or is HTTP/2: its bytes are looked at no more.

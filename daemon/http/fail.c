@@ -75,7 +75,7 @@ bool http_give_up(struct session *s)
 	if (!s->listener->config->abort_on_close || !s->conns[SIDE_CLIENT]->fin_seen ||
 	    (phase != HTTP_CONNECTING && phase != HTTP_WAITING))
 		return false;
-	s->polite = true;
+	s->polite = s->given_up = true;
 	http_abort(s, HTTP_END_CLIENT_CLOSED);
 	return true;
 }

@@ -12,9 +12,6 @@
 #include "take-back.h"
 #include "wait.h"
 
-/* What may be pending of a budget whose target is closed, in units of splice_window. */
-#define PENDING_MOST 5
-
 /*
  * Bytes were handed up. Verdicts are held off while they are read: under a steady stream each would
  * hand up the next segment, for order's sake, and the stream would never get back to the kernel.
@@ -116,18 +113,14 @@ static bool is_relieved(struct stream *s)
 
 /*
  * Of a budget: whether more may be taken up now. Where the target is closed already nobody takes
- * anything before the stream is back, and a source that has sent too much by then is given up.
+ * anything before the stream is back, and the source has done nothing wrong: what it sends until
+ * then is kept.
  */
 static bool may_take_up(struct stream *s)
 {
-	if (!too_much(s) && !s->relieved)
+	if ((!too_much(s) && !s->relieved) || s->target->fd < 0)
 		return true;
-	if (s->target->fd >= 0)
-		return is_relieved(s);
-	if (s->pending_len <= PENDING_MOST * s->splice->settings->window)
-		return true;
-	stream_failed(s, s->source, ENOMEM);
-	return false;
+	return is_relieved(s);
 }
 
 /*
