@@ -24,8 +24,7 @@ static bool wants_kernel(const struct session *s, struct stream *st, const struc
 	/* Of a body that lasts until the end nobody knows whether it is worth it before it is. */
 	if (run == UINT64_MAX && b->moved < min)
 		return false;
-	return run >= min && st->state == STREAM_COPY && !st->pending_len && !st->by_hand &&
-	       budget_possible(st, run);
+	return run >= min && !st->pending_len && !st->by_hand && budget_possible(st, run);
 }
 
 /* Gives the run to the kernel. */

@@ -24,10 +24,11 @@ static bool is_apart(const struct stream *st, uint64_t bytes)
 
 bool budget_possible(struct stream *st, uint64_t bytes)
 {
-	return st->splice->by->maps && !st->splice->settings->copy_only &&
-	       splicer_refuses(st->splice->by) == COPY_NONE && st->source->tcp && st->target->tcp &&
-	       !st->source->foreign && !st->target->foreign && !st->source->fin_seen &&
-	       !st->source->failed && st->why_copy == COPY_NONE && is_apart(st, bytes);
+	return st->state == STREAM_COPY && st->splice->by->maps &&
+	       !st->splice->settings->copy_only && splicer_refuses(st->splice->by) == COPY_NONE &&
+	       st->source->tcp && st->target->tcp && !st->source->foreign && !st->target->foreign &&
+	       !st->source->fin_seen && !st->source->failed && st->why_copy == COPY_NONE &&
+	       is_apart(st, bytes);
 }
 
 int budget_engage(struct stream *st, uint64_t bytes)
