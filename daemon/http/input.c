@@ -37,8 +37,7 @@ static enum input_result read_once(struct session *s, struct stream *st, size_t 
 	struct conn *c = st->source;
 	ssize_t n;
 
-	/* What the kernel hands up is read in order, and counted, by serve.c. */
-	if (!c || c->fd < 0 || !c->readable || stream_in_kernel(st))
+	if (!c || c->fd < 0 || !c->readable)
 		return INPUT_NONE;
 	do
 		n = recv(c->fd, s->home->loop->buffer, size, 0);

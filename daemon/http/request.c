@@ -10,7 +10,6 @@
 #include "../route.h"
 #include "../sniff/announce.h"
 #include "../sniff/waiting.h"
-#include "../splice/budget.h"
 #include "../stats.h"
 #include "field.h"
 #include "input.h"
@@ -320,11 +319,6 @@ bool http_next_request(struct session *s)
 	struct input in;
 	int n;
 
-	/* The last request's body, and what is behind it, is on its way back. */
-	if (stream_in_kernel(up))
-		return false;
-	if (up->lane)
-		(void)budget_settle(up);
 	r = h->scan[UP].begun ? input_more(s, up, &in) : input_get(s, up, &in);
 	if (r == INPUT_END)
 		client_ended(s);

@@ -9,7 +9,6 @@
 #include "../splice/lane.h"
 #include "../stats.h"
 #include "../upstream/pool.h"
-#include "../util.h"
 #include "field.h"
 #include "input.h"
 #include "move.h"
@@ -295,21 +294,6 @@ static void move_down(struct session *s)
 	}
 }
 
-/*
- * The kernel still has the stream: what of the body is pending is passed on, and nothing concluded.
- * Of what comes behind the body only that there was some matters.
- */
-static void move_pending(struct session *s)
-{
-	struct http_body *b = &s->http->body[DOWN];
-	struct stream *down = &s->streams[DOWN];
-
-	if (!b->done && !b->error && move_body(s, down, b) == MOVE_FAILED)
-		return;
-	if (b->done || b->error)
-		down->pending_len = MIN(down->pending_len, 1);
-}
-
 /* What the server says before its response is no progress of the request: request_timeout is about
  * the client's bytes. */
 static void await_head(struct session *s)
@@ -338,9 +322,7 @@ void http_pump_response(struct session *s)
 		await_head(s);
 	if (!http_is_in(s, HTTP_ANSWERING))
 		return;
-	if (stream_in_kernel(&s->streams[DOWN]))
-		move_pending(s);
-	else if (h->body[DOWN].done)
+	if (h->body[DOWN].done)
 		http_finish(s);
 	else
 		move_down(s);

@@ -24,11 +24,10 @@ static bool is_apart(const struct stream *st, uint64_t bytes)
 
 bool budget_possible(struct stream *st, uint64_t bytes)
 {
-	return st->state == STREAM_COPY && st->splice->by->maps &&
-	       !st->splice->settings->copy_only && splicer_refuses(st->splice->by) == COPY_NONE &&
-	       st->source->tcp && st->target->tcp && !st->source->foreign && !st->target->foreign &&
-	       !st->source->fin_seen && !st->source->failed && st->why_copy == COPY_NONE &&
-	       is_apart(st, bytes);
+	return st->splice->by->maps && !st->splice->settings->copy_only &&
+	       splicer_refuses(st->splice->by) == COPY_NONE && st->source->tcp && st->target->tcp &&
+	       !st->source->foreign && !st->target->foreign && !st->source->fin_seen &&
+	       !st->source->failed && st->why_copy == COPY_NONE && is_apart(st, bytes);
 }
 
 int budget_engage(struct stream *st, uint64_t bytes)
@@ -53,14 +52,9 @@ uint64_t budget_settle(struct stream *st)
 	uint64_t moved = stream_redirected(st);
 
 	st->redirected_before += moved;
+	st->trimmed_before += st->lane->trimmed;
 	st->source->received += moved;
 	st->target->sent += moved;
-	if (stream_in_kernel(st)) {
-		/* Behind bytes that were handed up no verdict redirects, and so writes to it. */
-		__atomic_store_n(&st->lane->redirected, 0, __ATOMIC_RELEASE);
-		return moved;
-	}
-	st->trimmed_before += st->lane->trimmed;
 	kernel_unshare(st);
 	return moved;
 }

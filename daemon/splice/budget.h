@@ -22,11 +22,8 @@ bool budget_possible(struct stream *st, uint64_t bytes);
  * by hand. A negative errno: it stays by hand, and why_copy says the reason.
  */
 int budget_engage(struct stream *st, uint64_t bytes);
-/*
- * The stream is back: returns how many bytes of the budget the kernel has moved since the last
- * call, and closes the account. What the kernel has handed up is pending. In STREAM_SERVING, too:
- * nothing more is moved then, but the account stays open until it is back.
- */
+/* The stream is back: returns how many bytes of the budget the kernel has moved, and closes the
+ * account. What the kernel has handed up is pending. */
 uint64_t budget_settle(struct stream *st);
 /* Takes it back before it is used up: nobody wants those bytes any more. The stream is by hand when
  * this returns, or soon after. */

@@ -71,7 +71,5 @@ bool kernel_proved(struct stream *s)
 		stream_failed(s, s->source, -err);
 	else if (!complete)
 		kernel_await_proof(s);
-	else
-		s->wait_since = 0;
 	return !err && complete;
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "../buffers.h"
 #include "../stats.h"
 #include "byhand.h"
 #include "flush.h"
@@ -21,7 +20,6 @@ void kernel_start_serving(struct stream *s)
 	stat_inc(&s->splice->by->stats->served);
 	kernel_hold(s);
 	s->wait_since = 0;
-	s->relieved = false;
 	s->passed_seen = s->taken;
 	stream_enter(s, STREAM_SERVING);
 	stream_watch(s);
@@ -80,47 +78,11 @@ static void taken_up(struct stream *s)
 /*
  * Pending bytes beyond this are written before more is taken up: the bound of a stream's memory.
  * Where memory is scarce that is the first that was: behind a small window the source could fill it
- * again, and so be handed up, each time before it has left the map. Bytes of a budget are their
- * protocol's to pass on, which is spared that as long as it may come back first.
+ * again, and so be handed up, each time before it has left the map.
  */
 static bool too_much(const struct stream *s)
 {
-	uint64_t window = s->splice->settings->window;
-
-	if (stream_is_budgeted(s))
-		return s->pending_len > 2 * buffers_window(s->source, window);
-	return s->pending_len > (s->source->share ? 0 : 2 * window);
-}
-
-/*
- * The stream's protocol passes on what is pending, though the kernel has not given the stream back:
- * from then on it has the turn before each read. Whether more may be taken up now: else the
- * protocol, or an event of the target, leads to the next look.
- */
-static bool is_relieved(struct stream *s)
-{
-	s->relieved = true;
-	s->hand->pump(s);
-	if (s->splice->ended || s->state != STREAM_SERVING || s->source->fd < 0)
-		return false;
-	if (!too_much(s) && s->target->writable)
-		return true;
-	/* Only that the kernel's bytes have left the backlog is told by no event. */
-	if (s->drained)
-		stream_unwait(s);
-	return false;
-}
-
-/*
- * Of a budget: whether more may be taken up now. Where the target is closed already nobody takes
- * anything before the stream is back, and the source has done nothing wrong: what it sends until
- * then is kept.
- */
-static bool may_take_up(struct stream *s)
-{
-	if ((!too_much(s) && !s->relieved) || s->target->fd < 0)
-		return true;
-	return is_relieved(s);
+	return s->pending_len > (s->source->share ? 0 : 2 * s->splice->settings->window);
 }
 
 /*
@@ -145,10 +107,8 @@ void kernel_serve(struct stream *s)
 {
 	ssize_t n = 1;
 
-	if (stream_is_budgeted(s)) {
-		if (!may_take_up(s))
-			return;
-	} else if (too_much(s)) {
+	/* Bytes of HTTP are looked at before they are written; the window bounds them. */
+	if (too_much(s) && !stream_is_budgeted(s)) {
 		copy_flush(s);
 		return;
 	}

@@ -89,8 +89,7 @@ struct stream;
  */
 struct engine {
 	/* Moves what can be moved now, or looks whether what is waited for has come: called in
-	 * STREAM_COPY whenever that may be; and, with `budgets`, in STREAM_SERVING, where nothing
-	 * is read but what is pending. */
+	 * STREAM_COPY whenever that may be. */
 	void (*pump)(struct stream *s);
 	bool budgets; /* it gives the kernel budgets, and says itself what an end means */
 };
@@ -128,14 +127,13 @@ struct stream {
 	struct task again;       /* more to do at once */
 	enum stream_state state : 4;
 	enum copy_reason why_copy : 4;
-	bool eof;      /* the source's end was read or proved */
-	bool drained;  /* the kernel holds nothing for the target that it has not written */
-	bool waiting;  /* for something that is looked for when `wait` fires */
-	bool signal;   /* waiting for long: the target says when it has room */
-	bool lowat;    /* the target's TCP_NOTSENT_LOWAT is set for that */
-	bool plenty;   /* the last read by hand gave as much as one usually takes */
-	bool relieved; /* SERVING: its hand passes on what is pending before it is back */
-	bool closed;   /* its sockets are: `redirected_end` is the kernel's share */
+	bool eof;     /* the source's end was read or proved */
+	bool drained; /* the kernel holds nothing for the target that it has not written */
+	bool waiting; /* for something that is looked for when `wait` fires */
+	bool signal;  /* waiting for long: the target says when it has room */
+	bool lowat;   /* the target's TCP_NOTSENT_LOWAT is set for that */
+	bool plenty;  /* the last read by hand gave as much as one usually takes */
+	bool closed;  /* its sockets are: `redirected_end` is the kernel's share */
 };
 
 /* What a splice tells its owner, who may end it (see splice_stop()) with each of these calls. */

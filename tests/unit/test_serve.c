@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "../../daemon/splice/budget.h"
 #include "../../daemon/splice/serve.h"
 #include "fakekernel.h"
 
@@ -237,132 +236,6 @@ static void test_the_source_fails(void **state _unused_)
 	end(&t);
 }
 
-/* ---- budgets ---------------------------------------------------------------------------- */
-
-#define PIECE 60000
-
-static unsigned int refills; /* so often the sender fills the window as soon as it is opened */
-static bool takes;           /* what is pending is passed on */
-static uint64_t passed_on, settled;
-
-static void refill(struct splice_test *test)
-{
-	if (refills) {
-		refills--;
-		hand_up(PIECE);
-	}
-	sockops_leaves(test);
-}
-
-static void pump_budgeted(struct stream *s)
-{
-	if (!takes)
-		return;
-	if (s->lane)
-		settled += budget_settle(s);
-	passed_on += s->pending_len;
-	stream_fini(s);
-}
-
-static const struct engine engine_budgeted = {.pump = pump_budgeted, .budgets = true};
-
-/* A budget is used up, and more has come behind it: each time that it is read, too. */
-static void begin_beyond_budget(void)
-{
-	begin(&t);
-	splice_by_hand(&t.sp, &engine_budgeted);
-	for (int i = 0; i < 2; i++) {
-		stream_enter(&t.streams[i], STREAM_COPY);
-		t.streams[i].why_copy = COPY_NONE;
-	}
-	t.settings.window = 64 * 1024;
-	fake.on_mss = refill;
-	refills = 30;
-	takes = false;
-	passed_on = settled = 0;
-	assert_int_equal(budget_engage(down, 1000), 0);
-	lane->redirected = 1000;
-	down->drained = true; /* so they are */
-	say(t.server_end, &t.server, 0, PIECE);
-	lane->passed = PIECE;
-	stream_pump(down);
-	assert_int_equal(down->state, STREAM_SERVING);
-}
-
-/* What the protocol does not pass on is the bound of what is read. */
-static void test_a_budget_is_bounded(void **state _unused_)
-{
-	uint64_t most = 2 * UINT64_C(64) * 1024 + PIECE;
-
-	begin_beyond_budget();
-	for (int i = 0; i < 50; i++) {
-		pass(&t, NSEC_PER_MSEC);
-		assert_true(down->pending_len <= most);
-	}
-	assert_int_equal(down->state, STREAM_SERVING);
-	assert_true(refills > 20);
-	assert_false(down->waiting);
-
-	/* It has room again: now the protocol takes all of it, also what still comes, and the
-	 * stream comes back when the sender has no more. */
-	takes = true;
-	stream_pump(down);
-	pass(&t, NSEC_PER_MSEC);
-	assert_int_equal(settled, 1000);
-	for (int i = 0; i < 50 && down->state == STREAM_SERVING; i++) {
-		pass(&t, NSEC_PER_MSEC);
-		assert_true(down->pending_len <= most);
-	}
-	assert_int_equal(refills, 0);
-	assert_int_equal(down->state, STREAM_COPY);
-	pass(&t, NSEC_PER_MSEC);
-	assert_int_equal(passed_on, lane->passed);
-	assert_int_equal(passed_on, 31 * PIECE);
-	assert_int_equal(t.server.received, 31 * PIECE + 1000);
-	assert_int_equal(settled, 1000);
-	assert_null(down->lane);
-	t.client.sent -= 1000; /* which nobody has given it */
-	end(&t);
-}
-
-/* The target is full: nothing is read before it has room. */
-static void test_a_budget_waits_for_its_target(void **state _unused_)
-{
-	uint64_t taken;
-
-	begin_beyond_budget();
-	pass(&t, 50 * NSEC_PER_MSEC);
-	takes = true;
-	t.client.writable = false;
-	stream_pump(down);
-	taken = down->taken;
-	pass(&t, 50 * NSEC_PER_MSEC);
-	assert_int_equal(down->taken, taken);
-	assert_int_equal(down->state, STREAM_SERVING);
-	t.client.writable = true;
-	stream_pump(down);
-	pass(&t, 50 * NSEC_PER_MSEC);
-	assert_int_equal(down->state, STREAM_COPY);
-	assert_int_equal(passed_on, 31 * PIECE);
-	t.client.sent -= 1000;
-	end(&t);
-}
-
-/* Nobody takes what comes for a target that is closed: it is kept, and whoever sends it goes on. */
-static void test_a_budget_without_a_target(void **state _unused_)
-{
-	begin_beyond_budget();
-	assert_int_equal(close(t.client.fd), 0);
-	t.client.fd = -1;
-	for (int i = 0; i < 50 && down->state == STREAM_SERVING; i++)
-		pass(&t, NSEC_PER_MSEC);
-	assert_int_equal(t.n_failed, 0);
-	assert_int_equal(refills, 0);
-	assert_int_equal(down->state, STREAM_COPY);
-	assert_int_equal(down->pending_len, 31 * PIECE);
-	end(&t);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,9 +247,6 @@ int main(void)
 	    cmocka_unit_test(test_the_last_bytes),
 	    cmocka_unit_test(test_pending_bytes_go_first),
 	    cmocka_unit_test(test_the_source_fails),
-	    cmocka_unit_test(test_a_budget_is_bounded),
-	    cmocka_unit_test(test_a_budget_waits_for_its_target),
-	    cmocka_unit_test(test_a_budget_without_a_target),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
