@@ -159,10 +159,10 @@ void obey_delay(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 }
 
 /* Everything goes on as it is, but /readyz says what is to come, and so does each response of HTTP;
- * no file is read again. */
-static void begin_delay(struct run *r, uint64_t ns)
+ * no file is read again. `more`: how much longer this process waits for somebody else to end it. */
+static void begin_delay(struct run *r, uint64_t ns, uint64_t more)
 {
-	struct timeval tv = time_of(ns);
+	struct timeval tv = time_of(ns + more);
 
 	r->daemon.drain_due_ns = now_ns() + ns;
 	/* Its place in the heap is reserved, too. */
@@ -177,7 +177,7 @@ static void delay_by_itself(struct run *r, int sig)
 
 	log_info("signal %d: clients are accepted for another %llu ms, which is drain_delay", sig,
 		 (unsigned long long)(delay / NSEC_PER_MSEC));
-	begin_delay(r, delay);
+	begin_delay(r, delay, 0);
 }
 
 /* It was waited for enough. */
@@ -229,12 +229,15 @@ static void terminate(struct run *r, int sig)
 	}
 }
 
+#define PARENT_LATE_NS (2 * NSEC_PER_SEC)
+
 /* The daemon was told to end: when this worker, which serves, is to drain. Should the parent forget
  * to say that it is over, it begins at that time all the same. */
 static void end_in(struct run *r, uint64_t ns)
 {
 	if (ns && !r->daemon.handing_over && !atomic_load(&r->daemon.draining)) {
-		begin_delay(r, ns);
+		/* Were it as fast as the parent it would seem to have died. */
+		begin_delay(r, ns, PARENT_LATE_NS);
 		return;
 	}
 	(void)event_del(r->delay); /* takes no memory */

@@ -101,8 +101,9 @@ bool http_try_again(struct session *s)
 	r->retried = true;
 	stat_inc(&s->home->stats->retries);
 	http_release_server(s, false);
-	/* What had it end before (a listener that is gone) still does. */
-	h->close = h->close || r->last || s->home->drain != DRAIN_NONE;
+	h->close = r->last || s->home->drain != DRAIN_NONE;
+	/* Its listener may be gone. */
+	http_follow(s);
 	http_enter(s, HTTP_CONNECTING);
 	http_dial(s);
 	return true;

@@ -425,4 +425,4 @@ def test_folder_of_somebody_else(env):
                            "--clear-groups", "env", "-uXDG_RUNTIME_DIR", f"{directory}/spliced",
                            "-c", path, check=False)
         assert done.returncode == 1, done
-        assert f"control socket: {fallback}: Operation not permitted" in done.stderr, done
+        assert f"a folder for the control socket instead: {fallback}: Operation not permitted" in done.stderr, done
