@@ -149,7 +149,6 @@ static __always_inline int assign(struct bpf_sk_lookup *ctx, __u32 listener)
 	return SK_PASS;
 }
 
-/* To whom another program has given it, before this one, has it. */
 SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *ctx)
 {
@@ -158,7 +157,7 @@ int steer(struct bpf_sk_lookup *ctx)
 	__u32 set, *place;
 	int listener;
 
-	if (ctx->protocol != IPPROTO_TCP || (ctx->sk && !trial) || !is_serving())
+	if (ctx->protocol != IPPROTO_TCP || !is_serving())
 		return SK_PASS;
 	set = orders.set & 1;
 	write_asked(ctx, &key);
@@ -171,6 +170,11 @@ int steer(struct bpf_sk_lookup *ctx)
 		return SK_PASS;
 	if (bpf_map_lookup_elem(&own, &key)) {
 		__sync_fetch_and_add(&counts.own, 1);
+		return SK_PASS;
+	}
+	/* To whom another program has given it, before this one, has it. */
+	if (ctx->sk && !trial) {
+		__sync_fetch_and_add(&counts.missed, 1);
 		return SK_PASS;
 	}
 	return assign(ctx, STEER_LISTENER(set, (__u32)listener));

@@ -74,18 +74,23 @@ bool bindings_outlive(const struct setup *s)
 /* Which of the setup before are taken by the one that is made. */
 struct choice {
 	const struct setup *was;
-	bool other_names; /* those of listeners with another name are looked at, too */
+	bool other_ranges; /* for what is steered, those for another range, too */
+	bool other_names;  /* those of listeners with another name are looked at, too */
 };
 
-/* What is steered to a socket is not the socket's to know. */
-static bool is_same(const struct addr *a, const struct addr *b)
+/* What is steered to a socket is not the socket's to know, but who waits there has come by it. */
+static bool is_same(const struct addr *a, const struct addr *b, bool other_ranges)
 {
-	return addr_is_steered(a) ? addr_is_steered(b) : addr_equal(a, b);
+	return addr_equal(a, b) || (other_ranges && addr_is_steered(a) && addr_is_steered(b));
 }
 
-static bool fits(const struct binding *b, const struct listener *l, const struct addr *wanted)
+/* Of an old listener, the nth bind's. */
+static bool fits(const struct choice *c, const struct listener *old, size_t nth,
+		 const struct listener *l, const struct addr *wanted)
 {
-	return !b->taken && is_same(&b->wanted, wanted) &&
+	const struct binding *b = old->bindings[nth];
+
+	return !b->taken && is_same(&old->config->binds[nth], wanted, c->other_ranges) &&
 	       (wanted->sa.sa_family != AF_INET6 || b->ipv6_only == l->config->ipv6_only);
 }
 
@@ -104,7 +109,7 @@ static struct binding *find(const struct choice *c, const struct listener *l,
 		if (old->account != l->account && (!c->other_names || is_anonymous(wanted)))
 			continue;
 		for (size_t j = 0; j < old->config->n_binds; j++)
-			if (fits(old->bindings[j], l, wanted))
+			if (fits(c, old, j, l, wanted))
 				return old->bindings[j];
 	}
 	return NULL;
@@ -159,6 +164,7 @@ int bindings_open(const struct binder *by, struct setup *s, const struct setup *
 
 	forget_taken(was);
 	take(s, &(struct choice){.was = was});
+	take(s, &(struct choice){.was = was, .other_ranges = true});
 	take(s, &(struct choice){.was = was, .other_names = true});
 	/* A listener whose clients are copied does not mark its own sockets for the bypass. */
 	err = open_new(by, s, true);

@@ -109,6 +109,7 @@ static struct timeval time_of(uint64_t ns)
 static void begin_drain(struct run *r)
 {
 	struct timeval tv = time_of(r->daemon.config->shutdown_grace);
+	bool relieved = r->retiring && !(r->told && !evtimer_pending(r->delay, NULL));
 
 	atomic_store(&r->daemon.draining, true);
 	interception_ready(r->daemon.interception, false);
@@ -117,7 +118,7 @@ static void begin_drain(struct run *r)
 		steering_end(r->daemon.steering);
 	/* It cannot fail: open_base() has reserved its place in the heap. */
 	(void)evtimer_add(r->grace, &tv);
-	drain_workers(r, r->retiring ? DRAIN_RELIEVED : DRAIN_LAST);
+	drain_workers(r, relieved ? DRAIN_RELIEVED : DRAIN_LAST);
 }
 
 /* For what a processor is in the midst of: a connection that was made with the marks of this
@@ -137,8 +138,7 @@ static bool hand_over(struct run *r)
  * accepts what is not marked as its own. */
 static void stop_accepting(struct run *r)
 {
-	r->ending = bindings_outlive(r->daemon.setup) && hand_over(r);
-	if (!r->ending)
+	if (!bindings_outlive(r->daemon.setup) || !hand_over(r))
 		begin_drain(r);
 }
 
@@ -146,8 +146,7 @@ void obey_delay(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct run *r = arg;
 
-	/* One that drains since another one serves: its idle clients are not waited for any more.
-	 */
+	/* Another one serves: this one's idle clients are not waited for any more. */
 	if (atomic_load(&r->daemon.draining)) {
 		drain_workers(r, DRAIN_LAST);
 		return;
@@ -194,7 +193,7 @@ static void end_after_upgrade(struct run *r)
 {
 	struct timeval tv = time_of(r->daemon.config->drain_delay);
 
-	r->retiring = false;
+	r->told = true;
 	/* As for obey_delay() in one that serves. */
 	(void)evtimer_add(r->delay, &tv);
 }
@@ -205,12 +204,12 @@ static void terminate(struct run *r, int sig)
 {
 	if (r->hurried)
 		return; /* no number of signals makes it faster, so none may make it slower */
-	if (r->retiring) {
+	if (r->retiring && !r->told) {
 		end_after_upgrade(r);
 		return;
 	}
 	/* Then what is in the queue with our marks has had its moment. */
-	if (r->ending && !atomic_load(&r->daemon.draining))
+	if (r->daemon.handing_over && !atomic_load(&r->daemon.draining))
 		obey_handover(-1, 0, r);
 	if (atomic_load(&r->daemon.draining)) {
 		r->hurried = true;
@@ -229,6 +228,8 @@ static void terminate(struct run *r, int sig)
 	}
 }
 
+/* How much later than its parent a worker ends drain_delay by itself: were it as fast it would seem
+ * to have died. */
 #define PARENT_LATE_NS (2 * NSEC_PER_SEC)
 
 /* The daemon was told to end: when this worker, which serves, is to drain. Should the parent forget
@@ -236,7 +237,6 @@ static void terminate(struct run *r, int sig)
 static void end_in(struct run *r, uint64_t ns)
 {
 	if (ns && !r->daemon.handing_over && !atomic_load(&r->daemon.draining)) {
-		/* Were it as fast as the parent it would seem to have died. */
 		begin_delay(r, ns, PARENT_LATE_NS);
 		return;
 	}

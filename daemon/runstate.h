@@ -49,7 +49,7 @@ struct run {
 	bool serves;               /* it was told to, and does or did */
 	bool failed;               /* it was told to serve, and cannot */
 	bool hurried;              /* sessions were told to end at once */
-	bool ending;               /* a signal ends it, and its sockets outlive it */
 	bool retiring;             /* draining because another process serves */
+	bool told;                 /* ... and then to end */
 	bool log_later;            /* the access log is opened after privileges were dropped */
 };

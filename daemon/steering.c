@@ -100,7 +100,6 @@ static void refuse(const struct config *c, const char *why, FILE *out)
 void steering_refuse(const struct config *c, const char *why)
 {
 	_cleanup_free_ char *text = NULL;
-	char *line, *rest = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
 
@@ -109,10 +108,10 @@ void steering_refuse(const struct config *c, const char *why)
 		return;
 	}
 	refuse(c, why, out);
-	(void)fclose(out);
-	for (line = text ? strtok_r(text, "\n", &rest) : NULL; line;
-	     line = strtok_r(NULL, "\n", &rest))
-		log_write_all(LOG_LVL_ERROR, "%s", line);
+	if (fclose(out) != 0 || !text)
+		(void)log_errno(-ENOMEM, "nothing can be steered: %s", why);
+	else
+		log_lines(LOG_LVL_ERROR, "", text);
 }
 
 void steering_close(struct steering *st)

@@ -11,10 +11,10 @@
 
 #include "../util.h"
 
-/* From connecting to the last byte of the answer; to `upgrade`, which takes what a start does, and
- * a check before. */
+/* From connecting to the last byte of the answer; to `upgrade` longer than the daemon waits for how
+ * it went (UPGRADE_NS in report/commands.c). */
 #define DEADLINE_NS         (10 * NSEC_PER_SEC)
-#define UPGRADE_DEADLINE_NS (130 * NSEC_PER_SEC)
+#define UPGRADE_DEADLINE_NS (190 * NSEC_PER_SEC)
 /* Some 400 bytes a session: far more than any daemon holds. */
 #define ANSWER_MAX ((size_t)256 << 20)
 

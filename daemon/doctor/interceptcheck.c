@@ -14,6 +14,7 @@
 #include "../intercept/origin.h"
 #include "../intercept/programs.h"
 #include "../util.h"
+#include "why.h"
 
 #define WAIT_MS 2000
 /* Of Linux's netfilter headers, which go with no other ones. */
@@ -28,20 +29,6 @@ const char intercept_check_fact[] =
 /* Of documentation (RFC 5737, RFC 3849): nobody else connects there. */
 static const char *const there[] = {"192.0.2.1:9", "[2001:db8::1]:9"};
 static const char *const here[] = {"127.0.0.1:0", "[::1]:0"};
-
-static int failed(char why[256], const char *what)
-{
-	int err = errno ? -errno : -EPROTO;
-
-	(void)snprintf(why, 256, "%s: %s", what, strerror(-err));
-	return err;
-}
-
-static int wrong(char why[256], const char *what)
-{
-	(void)snprintf(why, 256, "%s", what);
-	return -EPROTO;
-}
 
 static int listen_at(const char *text, struct addr *bound)
 {

@@ -12,6 +12,7 @@
 #include "../cgroup.h"
 #include "../intercept/lookup.h"
 #include "../util.h"
+#include "why.h"
 
 #define WAIT_MS 2000
 
@@ -28,20 +29,6 @@ struct trial {
 	struct addr there[2];
 	int bound[2];
 };
-
-static int failed(char why[256], const char *what)
-{
-	int err = errno ? -errno : -EPROTO;
-
-	(void)snprintf(why, 256, "%s: %s", what, strerror(-err));
-	return err;
-}
-
-static int wrong(char why[256], const char *what)
-{
-	(void)snprintf(why, 256, "%s", what);
-	return -EPROTO;
-}
 
 /* The descriptor; -1: this host has no such address. */
 static int bind_at(const char *text, struct addr *bound)
@@ -133,6 +120,7 @@ static int try_one(struct trial *t, const struct addr *where, char why[256])
 	struct addr local = {.len = sizeof(local.un)};
 	_cleanup_close_ int client = -1, own = -1, accepted = -1;
 	struct pollfd p = {.fd = t->listener, .events = POLLIN};
+	int err;
 
 	errno = -dial(where, false, &client);
 	if (errno)
@@ -146,7 +134,11 @@ static int try_one(struct trial *t, const struct addr *where, char why[256])
 	if (!addr_equal(&local, where))
 		return wrong(why, "an accepted connection does not say where it was to go");
 	/* It is refused, but where another daemon steers it. */
-	(void)dial(where, true, &own);
+	err = dial(where, true, &own);
+	if (err && err != -ECONNREFUSED) {
+		errno = -err;
+		return failed(why, "connecting as the daemon does");
+	}
 	return poll(&p, 1, 0) == 0 ? 0 : wrong(why, "what the daemon connects comes back to it");
 }
 

@@ -2,7 +2,7 @@
 /*
  * What workers leave with the parent: descriptors that it does not look into. A later worker gets
  * them by their names, and as long as the parent has one, what it stands for is there. Those of a
- * generation are closed when a later one serves, or the daemon ends.
+ * generation are closed when a later one serves, or the drain begins.
  */
 #pragma once
 

@@ -107,7 +107,8 @@ void kernel_serve(struct stream *s)
 {
 	ssize_t n = 1;
 
-	/* Bytes of HTTP are looked at before they are written; the window bounds them. */
+	/* Bytes of HTTP are looked at before they are written. They are taken up until the stream
+	 * has left the map; a sender that fills the window within each read is not bounded here. */
 	if (too_much(s) && !stream_is_budgeted(s)) {
 		copy_flush(s);
 		return;

@@ -3,6 +3,7 @@
 is on its way is answered, and each learns in time that its connection is over."""
 
 import contextlib
+import functools
 import json
 import os
 import random
@@ -11,21 +12,13 @@ import subprocess
 import threading
 import time
 
-from lib import case, programs, wait_until
-from lib.http import Client, Origin, proxy, reply, request
-from lib.lasting import Wrk
+from lib import case, process, programs, wait_until
+from lib.http import Client, Origin, ends, is_last, proxy, reply, request, send_halves
+from lib.lasting import Repeated, Wrk
 from lib.wait import stays
 
 COPY = ("copy",)    # the engines have nothing to do with it
 LONG = {"shutdown_grace": "90s"}
-
-
-def is_last(answer):
-    return (answer.get("Connection") or "").lower() == "close"
-
-
-def ends(client):
-    return client.ending() == (b"", "eof")
 
 
 def told_by_target(env):
@@ -74,12 +67,10 @@ def test_an_upgrade(env):
     def serve(connection):
         while asked := connection.request():
             if asked.target == "/slow":
-                connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
-                go_on.wait(20)
-                connection.send(b"rest")
+                send_halves(connection, go_on)
             else:
                 if asked.target == "/wait":
-                    go_on.wait(20)
+                    assert go_on.wait(20)
                 connection.send(reply(asked.target.encode() + asked.body))
 
     origin = Origin(env, serve=serve)
@@ -137,6 +128,31 @@ def test_an_end_after_an_upgrade(env):
         assert ends(before) and ends(after)
 
 
+@case(engines=COPY)
+def test_an_end_within_a_handover(env):
+    """The old worker hears of both at once, and is still one that makes way: drain_delay is for its
+    clients, too."""
+    for delay in "0s", "60s":
+        daemon = proxy(env, told_by_target(env).address, spliced={**LONG, "drain_delay": delay})
+        (client,) = idle_clients(env, daemon)
+        old = daemon.worker_pid
+        process.stop(old)
+        daemon.signal(signal.SIGUSR2)
+        wait_until(lambda d=daemon: sum(" ready: " in line for line in d.log()) == 2, 20,
+                   "another is ready")
+        daemon.signal(signal.SIGTERM)
+        wait_until(lambda d=daemon: any("not waiting for it" in line for line in d.log()), 20,
+                   "it is not waited for")
+        os.kill(old, signal.SIGCONT)
+        if delay == "60s":
+            stays(client.is_open, 0.5, "it is waited for")
+            assert check_last(client, target="/next") == b"/next"
+            daemon.signal(signal.SIGTERM)
+        else:
+            assert ends(client)
+        assert daemon.wait_exit(10) == 0
+
+
 # ---- the end -------------------------------------------------------------------------------------
 
 def test_an_end(env):
@@ -146,7 +162,7 @@ def test_an_end(env):
     crossing = idle_clients(env, daemon, 20)
     idle = idle_clients(env, daemon, 20)
     pid = daemon.worker_pid
-    os.kill(pid, signal.SIGSTOP)
+    process.stop(pid)
     daemon.signal(signal.SIGTERM)
     for number, client in enumerate(crossing):
         client.send(request("POST", f"/{number}", body=b"order"))
@@ -255,19 +271,9 @@ class Kept:
 
     def __init__(self, address, number):
         self.address, self.over = address, threading.Event()
-        self.asked, self.connections, self.problems = 0, 0, []
-        self.threads = [threading.Thread(target=self._run, args=(seed,), daemon=True)
-                        for seed in range(number)]
-        for thread in self.threads:
-            thread.start()
-
-    def _run(self, seed):
-        try:
-            rng = random.Random(seed)
-            while not self.over.is_set():
-                self._one(rng, seed)
-        except (OSError, AssertionError) as error:
-            self.problems.append(repr(error))
+        self.asked, self.connections = 0, 0
+        self.loops = [Repeated(functools.partial(self._one, random.Random(seed), seed))
+                      for seed in range(number)]
 
     def _one(self, rng, seed):
         self.connections += 1
@@ -283,10 +289,11 @@ class Kept:
                 time.sleep(rng.choice((0, 0.001, 0.03)))
 
     def check(self):
+        """How many requests they made."""
         self.over.set()
-        for thread in self.threads:
-            thread.join(programs.scaled(20))
-        assert not self.problems, self.problems
+        for loop in self.loops:
+            loop.check()
+        assert self.connections > len(self.loops), "nobody was told to connect anew"
         return self.asked
 
     def close(self):

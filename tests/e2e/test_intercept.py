@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 
-from lib import Skip, case, tcp
+from lib import Skip, case, process, tcp
 from lib.host import bpf_maps, map_entries
 from lib.intercepted import (connect, exchange, intercepting, original, peer, port_of, redirected)
 from lib.process import run
@@ -541,7 +541,7 @@ def test_a_worker_that_dies(env):
     daemon = intercepting(env, cgroup, [port_of(backend.address)
                                         for backend, _ in (*backends, (sink, ""))])
     first = daemon.worker_pid
-    os.kill(first, signal.SIGSTOP)
+    process.stop(first)
     socks = [(env.keep(connect(cgroup, backend.address)), backend, name)
              for _ in range(10) for backend, name in backends]
     for number in range(3):
@@ -567,7 +567,7 @@ def test_who_gives_up_while_no_worker_is_there(env):
     daemon = intercepting(env, cgroup, port_of(backend.address), spliced={"workers": 1},
                           listener={"backlog": 1, "bind": "127.0.0.1:0"})
     first = daemon.worker_pid
-    os.kill(first, signal.SIGSTOP)
+    process.stop(first)
     host, port = backend.address.split(":")
     with cgroup.inside():
         waiting = [env.keep(socket.socket()) for _ in range(8)]

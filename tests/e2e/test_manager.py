@@ -230,7 +230,7 @@ def test_a_worker_that_does_not_heed_sigabrt(env):
     """All of its threads stand still. Without a manager it is the same."""
     daemon = env.spliced(env.backend().address, environment={"WATCHDOG_USEC": "800000"})
     pid = daemon.worker_pid
-    os.kill(pid, signal.SIGSTOP)
+    process.stop(pid)
     wait_until(lambda: any(f"worker {pid} (generation 1) was killed by SIGKILL" in line
                            for line in daemon.log()), 10, "it is killed")
     with connect(daemon.address()) as client:
@@ -244,7 +244,7 @@ def test_a_worker_that_hangs_before_it_drains(env):
                          spliced={"drain_delay": "60s"})
     daemon.signal(signal.SIGTERM)
     wait_until(lambda: daemon.status()["drain_in_ms"], 5, "it is going to drain")
-    os.kill(daemon.worker_pid, signal.SIGSTOP)
+    process.stop(daemon.worker_pid)
     with connect(daemon.address(), timeout=20) as client:
         echo(client)
         assert daemon.status()["generation"] == 2
@@ -261,7 +261,7 @@ def test_a_daemon_that_was_stopped(env):
     worker = daemon.worker_pid
     # It is asked in the midst of this, and once only.
     fed(manager, 1)
-    os.kill(worker, signal.SIGSTOP)
+    process.stop(worker)
     stays(lambda: True, 1.5 * beat, "it is asked")
     daemon.signal(signal.SIGSTOP)
     stays(lambda: True, 4.2 * beat, "the watchdog's time")

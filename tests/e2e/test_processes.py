@@ -275,7 +275,7 @@ def test_parent_of_a_stopped_worker_dies(env):
     """The worker cannot notice, and does as soon as it can."""
     daemon = env.spliced(env.backend().address)
     worker = daemon.worker_pid
-    os.kill(worker, signal.SIGSTOP)
+    process.stop(worker)
     daemon.may_be_killed = True
     daemon.process.kill()
     daemon.process.wait()
@@ -842,7 +842,7 @@ def test_sigterm_while_an_upgrade_hands_over(env):
     """The new worker serves for drain_delay, though the old one does not accept any more."""
     daemon = env.spliced(env.backend().address, spliced={"drain_delay": LONG, "shutdown_grace": "0s"})
     old, proxy = daemon.worker_pid, daemon.address()
-    os.kill(old, signal.SIGSTOP)        # and is waited for
+    process.stop(old)        # and is waited for
     daemon.signal(signal.SIGUSR2)
     wait_until(lambda: sum(" ready: " in line for line in daemon.log()) == 2, 20, "another is ready")
     daemon.signal(signal.SIGTERM)
@@ -955,7 +955,7 @@ def test_a_stopped_worker_does_not_stop_an_upgrade(env):
     """It is not waited for, and ends when it can."""
     daemon = env.spliced(env.backend().address)
     old = daemon.worker_pid
-    os.kill(old, signal.SIGSTOP)
+    process.stop(old)
     daemon.signal(signal.SIGUSR2)
     wait_generation(daemon, 2)
     over = Deadline(10)

@@ -5,7 +5,8 @@ import threading
 import time
 
 from lib import case, wait_until
-from lib.http import Client, Origin, proxy, reply, request, request_log
+from lib.http import (Client, Origin, ends, is_last, proxy, reply, request, request_log,
+                      send_halves)
 from lib.proxyheader import LOCAL, UNSPEC, v2, v2_raw
 from lib.reloads import reload, setups, text_of
 from lib.tcp import free_port
@@ -25,14 +26,6 @@ def other_pool(daemon, server, name="second"):
 
 def wait_setups(daemon, number=1):
     wait_until(lambda: setups(daemon) == number, 10, lambda: f"{setups(daemon)} setups")
-
-
-def is_last(answer):
-    return (answer.get("Connection") or "").lower() == "close"
-
-
-def ends(client):
-    return client.ending() == (b"", "eof")
 
 
 # -- who goes on
@@ -233,7 +226,7 @@ def test_a_request_that_is_repeated_is_still_the_last(env):
     def serve(connection):
         while asked := connection.request():
             if asked.target == "/wait" and connection.number == 0:
-                go_on.wait(20)
+                assert go_on.wait(20)
                 return
             connection.send(reply(b"old"))
 
@@ -262,9 +255,7 @@ def test_a_response_that_did_not_say_so_is_not_the_last(env):
     def serve(connection):
         while asked := connection.request():
             if asked.target == "/slow":
-                connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
-                go_on.wait(20)
-                connection.send(b"rest")
+                send_halves(connection, go_on)
             else:
                 connection.send(reply(b"next"))
 

@@ -167,7 +167,7 @@ def test_hangs_and_goes_on(env):
         # Of a client on one connection a request that waits is all that there is: new ones come.
         with under_load(daemon):
             for pid in pids:
-                os.kill(pid, signal.SIGSTOP)
+                process.stop(pid)
             try:
                 wait_state(daemon, "a", "down")
                 assert re.match("timeout", daemon.server("a")["reason"])

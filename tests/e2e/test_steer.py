@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 
-from lib import case, programs, tcp
+from lib import case, process, programs, tcp
 from lib.host import bpf_maps, map_entries
 from lib.process import run
 from lib.reloads import refused, reload, text_of
@@ -313,7 +313,7 @@ def test_a_worker_that_dies(env):
     backends = named(pod)
     daemon = pod.spliced(f"steer:*:{RANGE}")
     first = daemon.worker_pid
-    os.kill(first, signal.SIGSTOP)
+    process.stop(first)
     socks = [(pod.connect(backend.address, timeout=30), name) for _ in range(5)
              for backend, name in backends]
     os.kill(first, signal.SIGKILL)
@@ -376,6 +376,23 @@ def test_a_queue_over_a_reload(env):
         sock.close()
     lines = daemon.wait_access(5)
     assert [port_of(line["original"]) for line in lines] == [8080] * 4 + [9080], lines
+
+
+def test_a_range_keeps_its_queue(env):
+    """When the one before it goes, too, and there is no room for who waits."""
+    pod = Pod(env)
+    backend = pod.backend(8080)
+    daemon = pod.spliced("steer:*:9000-9999", spliced={"max_sessions": 1, "workers": 1},
+                         listener={"bind": ["steer:*:9000-9999", f"steer:*:{RANGE}"]})
+    text = text_of(daemon)
+    with pod.connect(backend.address) as holds:
+        exchange(holds)
+        waiting = [pod.connect(backend.address) for _ in range(3)]
+        reload(daemon, text.replace("bind = steer:*:9000-9999\n", ""))
+        assert daemon.status()["listeners"][0]["bind"] == [f"steer:*:{RANGE}"]
+    for sock in waiting:
+        exchange(sock)
+        sock.close()
 
 
 def test_after_reloads(env):

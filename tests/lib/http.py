@@ -239,6 +239,23 @@ def ending(reader):
         return reader.take(len(reader.buffer)), "reset"
 
 
+def is_last(answer):
+    """Whether a response says that none follows on its connection."""
+    return (answer.get("Connection") or "").lower() == "close"
+
+
+def ends(client):
+    """Whether nothing more came, and then the end, properly."""
+    return client.ending() == (b"", "eof")
+
+
+def send_halves(connection, go_on):
+    """An Origin's response of two halves, the second one when it is told so."""
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+    assert go_on.wait(20), "nobody said so"
+    connection.send(b"rest")
+
+
 class Client:
     """A connection to somebody who speaks HTTP/1; `sock` is one that is there already."""
 

@@ -47,6 +47,27 @@ def name(pid):
         return ""
 
 
+def stop(pid, seconds=5):
+    """SIGSTOP, and waits until none of its threads runs any more: some go on for a moment."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + seconds
+    while any(state in "RSD" for state in thread_states(pid)):
+        assert time.monotonic() < deadline, f"{pid} does not stop"
+        time.sleep(0.001)
+
+
+def thread_states(pid):
+    """The state letters of its threads, as in /proc/PID/stat."""
+    states = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8", errors="replace") as file:
+                states.append(file.read().rpartition(")")[2].split()[0])
+        except OSError:     # it has ended
+            pass
+    return states
+
+
 def is_gone(pid):
     """Whether it has ended, collected by its parent or not: all of its threads, for each of them
     keeps what the process has open."""

@@ -190,7 +190,10 @@ class Spliced:
 
     def signal(self, number):
         """To the parent; what stops a process is for all of the daemon."""
-        if number in (signal.SIGSTOP, signal.SIGCONT):
+        if number == signal.SIGSTOP:
+            for pid in self.worker_pids():
+                process.stop(pid)
+        elif number == signal.SIGCONT:
             for pid in self.worker_pids():
                 os.kill(pid, number)
         self.process.send_signal(number)

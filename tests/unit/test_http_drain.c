@@ -297,6 +297,7 @@ static void a_response_that_has_not_arrived(void **state _unused_)
 {
 	enum { BODY = 400000, ALL = BODY + 1000 }; /* more than a client takes that does not read */
 	char *body = malloc(BODY + 1), *got = malloc(ALL), *text;
+	struct session *s;
 	struct stage st;
 	int client, server;
 
@@ -311,9 +312,11 @@ static void a_response_that_has_not_arrived(void **state _unused_)
 	stage_hears(&st, server, GET);
 	stage_say(&st, server, "HTTP/1.1 200 OK\r\n" DATE "Content-Length: 400000\r\n\r\n");
 	stage_say(&st, server, body);
-	assert_int_equal(TAILQ_FIRST(&stage_worker(&st)->home.live)->http->phase, HTTP_IDLE);
+	s = TAILQ_FIRST(&stage_worker(&st)->home.live);
+	assert_int_equal(s->http->phase, HTTP_IDLE);
 	worker_drain(stage_worker(&st), DRAIN_LAST);
 	stage_settle(&st);
+	assert_int_equal(s->http->phase, HTTP_LINGERING); /* the client has not taken all of it */
 	stage_say(&st, client, GET);
 	hear_all(&st, client, got, ALL);
 	text = strstr(got, "\r\n\r\n");
