@@ -42,8 +42,8 @@ async def main():
 asyncio.run(main())
 """
 
-# Connections one after the other, until SIGTERM: echoes, then a stream both ways. A line for each: how
-# it went, and whose it was.
+# Connections one after the other, until SIGTERM: echoes, then a stream both ways. A line when SIGTERM is
+# heard, then one for each connection: how it went, and whose it was.
 CLIENT = """
 import asyncio, json, os, random, signal, sys
 host, port, connections, seed, patience = sys.argv[1], *map(int, sys.argv[2:])
@@ -98,6 +98,7 @@ async def forever(lane):
         tell(how, told[0] if told else 0)
 async def main():
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.append, True)
+    print("ready", flush=True)
     await asyncio.gather(*map(forever, range(connections)))
 over = []
 asyncio.run(main())
@@ -139,6 +140,7 @@ class Herd:
     def start_client(self):
         process = self.popen(CLIENT, *self.daemon.address().split(":"), CONNECTIONS,
                              self.chance.randrange(1 << 16), int(programs.scaled(PATIENCE)))
+        assert process.stdout.readline() == "ready\n", "a client did not start"
 
         def listen():
             for line in process.stdout:
@@ -188,7 +190,8 @@ class Herd:
         for process, _ in self.clients:
             process.terminate()
         for process, listener in self.clients:
-            assert process.wait(programs.scaled(PATIENCE + 20)) == 0
+            ended = process.wait(programs.scaled(PATIENCE + 20))
+            assert ended == 0, f"a client ended with {ended}"
             listener.join(programs.scaled(10))
             assert not listener.is_alive()
 
