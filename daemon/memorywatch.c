@@ -228,8 +228,7 @@ static uint64_t all_sessions(const struct daemon *d)
 
 static void set_tick(struct memory_watch *m, uint64_t ns)
 {
-	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
-			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
+	struct timeval tv = timeval_of(ns);
 
 	/* One that is set, or has just fired, has its memory: see memory_watch_init(). */
 	(void)evtimer_add(m->tick, &tv);

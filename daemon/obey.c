@@ -99,16 +99,10 @@ void obey_grace(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	end_sessions(r);
 }
 
-static struct timeval time_of(uint64_t ns)
-{
-	return (struct timeval){.tv_sec = (time_t)(ns / NSEC_PER_SEC),
-				.tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
-}
-
 /* No new sessions; the others may end within shutdown_grace. */
 static void begin_drain(struct run *r)
 {
-	struct timeval tv = time_of(r->daemon.config->shutdown_grace);
+	struct timeval tv = timeval_of(r->daemon.config->shutdown_grace);
 	bool relieved = r->retiring && !(r->told && !evtimer_pending(r->delay, NULL));
 
 	atomic_store(&r->daemon.draining, true);
@@ -161,7 +155,7 @@ void obey_delay(evutil_socket_t fd _unused_, short what _unused_, void *arg)
  * no file is read again. `more`: how much longer this process waits for somebody else to end it. */
 static void begin_delay(struct run *r, uint64_t ns, uint64_t more)
 {
-	struct timeval tv = time_of(ns + more);
+	struct timeval tv = timeval_of(ns + more);
 
 	r->daemon.drain_due_ns = now_ns() + ns;
 	/* Its place in the heap is reserved, too. */
@@ -191,7 +185,7 @@ static void end_delay(struct run *r, int sig)
  * over. */
 static void end_after_upgrade(struct run *r)
 {
-	struct timeval tv = time_of(r->daemon.config->drain_delay);
+	struct timeval tv = timeval_of(r->daemon.config->drain_delay);
 
 	r->told = true;
 	/* As for obey_delay() in one that serves. */

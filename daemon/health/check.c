@@ -14,12 +14,6 @@
 /* A unix server's backlog is full: nothing tells when it is not. */
 #define ROOM_RETRY_NS (20 * NSEC_PER_MSEC)
 
-static struct timeval timeval_of(uint64_t ns)
-{
-	return (struct timeval){.tv_sec = (time_t)(ns / NSEC_PER_SEC),
-				.tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
-}
-
 /* The timer's place is reserved from the beginning: it cannot fail. */
 static void set_timer(struct check *c, uint64_t ns)
 {

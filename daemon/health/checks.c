@@ -47,8 +47,7 @@ static uint64_t about(struct checks *all, uint64_t ns)
 /* The timer's place is reserved from the beginning: it cannot fail. */
 static void set_timer(struct watched *w, uint64_t ns)
 {
-	const struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
-				   .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
+	const struct timeval tv = timeval_of(ns);
 
 	(void)evtimer_add(w->timer, &tv);
 }

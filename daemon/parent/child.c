@@ -146,8 +146,7 @@ void child_hear_last(struct child *c)
 
 void child_set_deadline(struct child *c, uint64_t ns)
 {
-	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
-			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
+	struct timeval tv = timeval_of(ns);
 
 	if (!c->deadline)
 		return; /* one that could not be watched, and was killed */

@@ -76,22 +76,20 @@ void ending_due(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 /* False: there is none, and the drain begins. */
 static bool delay(struct parent *p, int sig)
 {
-	uint64_t ns = p->delay_ns;
-	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
-			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
+	struct timeval tv = timeval_of(p->delay_ns);
 
-	if (!ns)
+	if (!p->delay_ns)
 		return false;
 	if (evtimer_add(p->delay, &tv) < 0) {
 		log_error("no memory for a timer: there is no drain_delay");
 		return false;
 	}
 	log_info("signal %d: clients are accepted for another %llu ms, which is drain_delay", sig,
-		 (unsigned long long)(ns / NSEC_PER_MSEC));
+		 (unsigned long long)(p->delay_ns / NSEC_PER_MSEC));
 	/* One that takes over may: it is no longer than that until it does. */
 	if (p->upgrade.state != UPGRADE_HANDING)
 		upgrade_failed(p, "the daemon is ending");
-	p->drain_due_ns = now_ns() + ns;
+	p->drain_due_ns = now_ns() + p->delay_ns;
 	if (p->serving && p->serving->state == CHILD_SERVING)
 		ending_tell(p, p->serving);
 	return true;

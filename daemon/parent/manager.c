@@ -31,8 +31,7 @@ int manager_open(struct manager *m, struct event_base *base, void (*due)(void *a
 	if (!m->watches)
 		usec = OWN_USEC;
 	usec = MAX(usec / 4, (uint64_t)1);
-	tv = (struct timeval){.tv_sec = (time_t)(usec / 1000000),
-			      .tv_usec = (suseconds_t)(usec % 1000000)};
+	tv = timeval_of(usec * NSEC_PER_USEC);
 	m->timer = event_new(base, -1, EV_PERSIST, on_timer, m);
 	return !m->timer || event_add(m->timer, &tv) < 0 ? -ENOMEM : 0;
 }

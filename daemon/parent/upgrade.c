@@ -73,7 +73,7 @@ static void on_late(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 
 static int start_check(struct parent *p)
 {
-	struct timeval tv = {.tv_sec = (time_t)(p->start_ns / NSEC_PER_SEC)};
+	struct timeval tv = timeval_of(p->start_ns);
 	struct upgrade *u = &p->upgrade;
 	_cleanup_close_ int in = -1;
 	int ends[2];

@@ -378,8 +378,7 @@ void workers_beat(struct parent *p)
 void workers_start_later(struct parent *p, unsigned int n)
 {
 	uint64_t ns = n < 7 ? MIN(AGAIN_NS << (n - 1), AGAIN_MAX_NS) : AGAIN_MAX_NS;
-	struct timeval tv = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
-			     .tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / 1000)};
+	struct timeval tv = timeval_of(ns);
 
 	if (evtimer_add(p->again, &tv) == 0)
 		return;
