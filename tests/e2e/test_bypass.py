@@ -71,7 +71,7 @@ def test_thousands_of_stops(env):
 @case(engines=("kernel",))
 def test_few_messages(env):
     """Writes of a few bytes: the number of messages stops them, long before their bytes do."""
-    _, daemon = bypassed(env, "--sessions", 2, "--bytes-up", "200K", "--bytes-down", 0,
+    _, daemon = bypassed(env, "--sessions", 2, "--bytes-up", "2M", "--bytes-down", 0,
                          "--write-size", "1-20", "--sleep-reader", "server", "20K", 0.5, *UPLOAD,
                          spliced={"bypass_messages": 100})
     assert daemon.stats()["pauses"] > 0, daemon.stats()
