@@ -83,6 +83,18 @@ static void count_crash(struct parent *p, const struct child *c, int status)
 	workers_start_later(p, p->crashes - CRASHES_FREE);
 }
 
+/*
+ * What a worker has left that was told to serve and has not said that it does may be at work
+ * already: so it stays, and that of the one before it, which came to nothing, too, is closed. There
+ * are never more than two of these beside those of who served last.
+ */
+static void failed_to_serve(struct parent *p, const struct child *c)
+{
+	if (p->failed)
+		deposits_forget(&p->deposits, p->failed);
+	p->failed = c->generation;
+}
+
 /* It was told to serve, or did. */
 static void served(struct parent *p, struct child *c, int status)
 {
@@ -96,6 +108,8 @@ static void served(struct parent *p, struct child *c, int status)
 		died(p, c, status);
 		count_crash(p, c, status);
 	}
+	if (c->state == CHILD_SERVING && !c->accepts)
+		failed_to_serve(p, c);
 	p->serving = NULL;
 	if (p->upgrade.state != UPGRADE_HANDING) {
 		upgrade_failed(p, "the worker that serves has died meanwhile");
@@ -127,6 +141,7 @@ static void ended(struct parent *p, struct child *c, int status)
 	case CHILD_READY:
 		/* Its predecessor is about to stop. */
 		p->next = NULL;
+		deposits_forget(&p->deposits, c->generation);
 		died(p, c, status);
 		upgrade_failed(p, "the new worker has died");
 		break;
