@@ -11,6 +11,7 @@
 #include "conn.h"
 #include "daemon.h"
 #include "interception.h"
+#include "lingering.h"
 #include "listener.h"
 #include "log.h"
 #include "session.h"
@@ -197,7 +198,9 @@ static int equip(const struct listen_socket *ls, int fd)
 	const struct listener_config *c = ls->listener->config;
 	int err;
 
-	if (!addr_is_passed(&ls->binding->wanted) || ls->bound.sa.sa_family == AF_UNIX)
+	/* One that was given up was not passed. */
+	if (!ls->binding || !addr_is_passed(&ls->binding->wanted) ||
+	    ls->bound.sa.sa_family == AF_UNIX)
 		return 0;
 	err = conn_listen_options(fd, &ls->bound);
 	if (!err && conn_wants_keepalive(&c->tcp_keepalive, ls->listener->silence))
@@ -228,8 +231,8 @@ static bool is_intruder(const struct listen_socket *ls, int fd)
 {
 	struct addr local = {.len = sizeof(local.un)};
 
-	return ls->listener->steered && (getsockname(fd, &local.sa, &local.len) < 0 ||
-					 addr_equal(&local, &ls->binding->bound));
+	return ls->listener->steered &&
+	       (getsockname(fd, &local.sa, &local.len) < 0 || addr_equal(&local, &ls->hidden));
 }
 
 /* One connection. False: stop for this turn. */
@@ -312,9 +315,8 @@ static void begin(struct worker *w, struct listen_socket *ls)
 		on_retry(&ls->retry);
 }
 
-/* What is in the queue is ours: its sockets have our marks, or it was steered and nobody else would
- * take it. Where there is no room for more it stays there; what comes meanwhile need not be ours.
- */
+/* What is in the queue is ours: its sockets have our marks, or nobody else would take it. Where
+ * there is no room for more it stays there; what comes meanwhile need not be ours. */
 static void accept_rest(struct listen_socket *ls)
 {
 	for (uint32_t i = 0; i <= ls->listener->config->backlog && !ls->paused; i++) {
@@ -324,19 +326,20 @@ static void accept_rest(struct listen_socket *ls)
 	}
 }
 
+/* Connections still in the queue are reset, unless somebody else has it. */
 static void stop(struct worker *w, struct listen_socket *ls)
 {
-	if ((w->daemon->handing_over || (ls->listener->steered && w->started)) && ls->event &&
-	    ls->fd >= 0)
+	bool lingers = w->started && lingering_may(ls);
+
+	if ((w->daemon->handing_over || lingers) && ls->event && ls->fd >= 0)
 		accept_rest(ls);
-	if (ls->event)
-		event_free(ls->event);
-	ls->event = NULL;
-	loop_timer_cancel(&w->loop, &ls->retry);
-	/* Connections still in the queue are refused, as a closed port refuses them, unless
-	 * somebody else has it. */
-	closep_(&ls->fd);
-	ls->fd = -1;
+	if (!lingers) {
+		lingering_shut(&w->loop, ls);
+		return;
+	}
+	ls = lingering_add(&w->lingering, ls);
+	if (ls)
+		on_retry(&ls->retry);
 }
 
 /* Calls fn for each socket that the worker has of the binding. */

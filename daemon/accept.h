@@ -16,8 +16,9 @@ struct worker;
 void accept_adopt(struct worker *w, struct setup *s, struct setup *was);
 /* It begins to accept at the setup's addresses. In that thread. */
 void accept_serve(struct worker *w, struct setup *s);
-/* It accepts no more; when another process goes on, what has come is accepted first. In that
- * thread, or after it. */
+/* It accepts no more, but for a moment at sockets that are hidden (lingering.h); when another
+ * process goes on, what has come is accepted first. In that thread, or after it, when all is closed
+ * at once. */
 void accept_stop(struct worker *w, struct setup *s);
 /* Begins a session with an accepted socket and a place, both of which are taken; where there is no
  * memory for it the client gets a reset. */

@@ -47,7 +47,9 @@ bool bindings_disown(const struct binder *by, struct setup *s)
 			const struct binding *b = l->bindings[j];
 
 			for (unsigned int k = 0; k < b->n_sockets; k++) {
-				if (b->sockets[k].bound.sa.sa_family == AF_UNIX)
+				/* What is hidden is nobody else's. */
+				if (b->sockets[k].bound.sa.sa_family == AF_UNIX ||
+				    bound_is_hidden(b->sockets[k].fd))
 					continue;
 				any |= by->disown(by->daemon, b->sockets[k].fd);
 				if (!by->bypass || l->config->local_bypass == LOCAL_BYPASS_NO)
@@ -58,6 +60,35 @@ bool bindings_disown(const struct binder *by, struct setup *s)
 		}
 	}
 	return any;
+}
+
+static bool leaves(const struct binding *b, enum binding_leaves what)
+{
+	if (what == BINDING_ALL)
+		return !b->outlives;
+	return !binding_is_current(b) && !addr_is_passed(&b->wanted);
+}
+
+static void hide(const struct binding *b, const char *listener)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < b->n_sockets; i++)
+		if (b->sockets[i].fd >= 0 && b->sockets[i].bound.sa.sa_family != AF_UNIX)
+			err = MIN(err, bound_hide(b->sockets[i].fd));
+	if (err)
+		(void)log_errno(err, "listener %s: hiding what is closed", listener);
+}
+
+void bindings_hide(const struct setup *s, enum binding_leaves what)
+{
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		const struct listener *l = &s->listeners[i];
+
+		for (size_t j = 0; j < l->config->n_binds; j++)
+			if (leaves(l->bindings[j], what))
+				hide(l->bindings[j], l->config->name);
+	}
 }
 
 bool bindings_outlive(const struct setup *s)

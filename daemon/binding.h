@@ -33,6 +33,7 @@ struct listen_socket {
 	struct event *event;
 	struct timer retry; /* while accepting is paused */
 	struct addr bound;  /* with the port that the kernel chose; as wanted where it is steered */
+	struct addr hidden; /* where it is bound then */
 	int fd;             /* -1: closed */
 	bool begun;         /* the worker has it */
 	bool paused;
@@ -84,6 +85,14 @@ void bindings_retire(struct link *link, struct setup *was);
  * more at the setup's addresses. 0, or a negative errno, each mistake being a line in by->errors:
  * some of the sockets are of no use then. */
 int bindings_serve(const struct binder *by, struct setup *s);
+enum binding_leaves {
+	BINDING_LEFT, /* those that the newest setup does not have */
+	BINDING_ALL,  /* those that nobody has when the daemon has ended */
+};
+
+/* These of the setup's are given up: nobody new comes there (bound_hide()), and who has begun his
+ * handshake is for the workers, who are told next. What fails is logged. */
+void bindings_hide(const struct setup *s, enum binding_leaves what);
 /* Whether somebody else has some of the setup's sockets, too. */
 bool bindings_outlive(const struct setup *s);
 /* See daemon_disown(). */

@@ -48,9 +48,10 @@ struct daemon {
 	atomic_bool told_unmarked; /* that sockets cannot be marked: see daemon_own() */
 	atomic_bool serving;       /* the workers accept */
 	atomic_bool draining;
-	bool handing_over;      /* ... because another worker process will accept */
-	bool sends_for_clients; /* it has kept what `source = client` takes */
-	uint64_t drain_due_ns;  /* it was told to end, and will be then; 0: not. Main thread only */
+	atomic_bool steers_still; /* it makes way, and steers until the other process serves */
+	bool handing_over;        /* ... because another worker process will accept */
+	bool sends_for_clients;   /* it has kept what `source = client` takes */
+	uint64_t drain_due_ns; /* it was told to end, and will be then; 0: not. Main thread only */
 	uint64_t started_ns;
 	uint64_t instance;               /* random: makes ids of this run unlike those of another */
 	uint32_t debug;                  /* enum splice_debug */

@@ -99,6 +99,12 @@ void obey_grace(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	end_sessions(r);
 }
 
+static void end_steering(struct run *r)
+{
+	steering_end(r->daemon.steering);
+	atomic_store(&r->daemon.steers_still, false);
+}
+
 /* No new sessions; the others may end within shutdown_grace. */
 static void begin_drain(struct run *r)
 {
@@ -109,7 +115,7 @@ static void begin_drain(struct run *r)
 	interception_ready(r->daemon.interception, false);
 	/* Where another process is to accept, it is that one which changes what is steered. */
 	if (!r->retiring)
-		steering_end(r->daemon.steering);
+		end_steering(r);
 	/* It cannot fail: open_base() has reserved its place in the heap. */
 	(void)evtimer_add(r->grace, &tv);
 	drain_workers(r, relieved ? DRAIN_RELIEVED : DRAIN_LAST);
@@ -132,6 +138,7 @@ static bool hand_over(struct run *r)
  * accepts what is not marked as its own. */
 static void stop_accepting(struct run *r)
 {
+	bindings_hide(r->daemon.setup, BINDING_ALL);
 	if (!bindings_outlive(r->daemon.setup) || !hand_over(r))
 		begin_drain(r);
 }
@@ -280,6 +287,7 @@ static void retire(struct run *r)
 		return; /* it was told so, or to end */
 	log_info("another worker is ready: draining %u sessions", slots_used(&r->daemon.slots));
 	r->retiring = true;
+	atomic_store(&r->daemon.steers_still, r->daemon.steering);
 	interception_retire(r->daemon.interception);
 	oneshot_stop(control_server(r->commands.control));
 	oneshot_stop(status_server(r->status));
@@ -381,6 +389,9 @@ static void on_parent_says(const struct message *m, void *arg)
 		break;
 	case MESSAGE_RETIRE:
 		retire(r);
+		/* Who connects is the other one's, whether it steers or not. */
+		if (m->served)
+			end_steering(r);
 		break;
 	case MESSAGE_BEAT:
 		beat(r);
@@ -417,7 +428,7 @@ static void on_parent_gone(void *arg)
 	r->orphan = true;
 	commands_upgraded(&r->commands, &gone);
 	interception_ready(r->daemon.interception, false);
-	steering_end(r->daemon.steering);
+	end_steering(r);
 	if (pthread_create(&thread, NULL, end_orphan, NULL) != 0)
 		_exit(1);
 	(void)pthread_detach(thread); /* cannot fail: it is there */

@@ -182,6 +182,7 @@ static int open_socket(const struct opening *o, const struct bind_request *r,
 		return fail_to_hold(o, call);
 	s->fd = bound.fd;
 	s->bound = addr_is_steered(&b->wanted) ? b->wanted : bound.addr;
+	s->hidden = bound.addr;
 	b->bound = addr_is_passed(&b->wanted) && held.n > 1 ? b->wanted : bound.addr;
 	b->old |= held.old && !o->binder->serving;
 	b->outlives |= held.outlives;

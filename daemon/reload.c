@@ -126,6 +126,15 @@ static void on_adopted(void *owner _unused_, void *arg)
 		run(r);
 }
 
+/* The addresses that it has no more are free as far as it is concerned. In its thread. */
+static void on_shut(struct lingering *l)
+{
+	struct worker *w = container_of(l, struct worker, lingering);
+	struct reload *r = w->reloading;
+
+	mailbox_post(r->mail, &w->letters.adopted, on_adopted, r);
+}
+
 /* In the worker's thread, between two turns. */
 static void on_setup(void *owner, void *arg)
 {
@@ -133,7 +142,8 @@ static void on_setup(void *owner, void *arg)
 	struct reload *r = arg;
 
 	worker_adopt(w, setup_ref(w->daemon->setup));
-	mailbox_post(r->mail, &w->letters.adopted, on_adopted, r);
+	w->reloading = r;
+	lingering_when_over(&w->lingering, on_shut);
 }
 
 static void hand_out(struct reload *r)
@@ -166,6 +176,7 @@ static void commit(struct reload *r, struct setup *s)
 	d->config = c;
 	interception_aim(d->interception, s);
 	steering_commit(d->steering);
+	bindings_hide(d->retiring, BINDING_LEFT);
 	addresses_retire(r->addresses);
 	/* Who is not checked for want of memory is told there, and used all the same. */
 	if (d->checks)

@@ -262,6 +262,7 @@ void steering_end(struct steering *st)
 		return;
 	st->lookup.orders->ready = 0;
 	st->serves = false;
+	lookup_detach(&st->lookup);
 }
 
 /* ---- what came here --------------------------------------------------------------------- */

@@ -41,7 +41,8 @@ void steering_commit(struct steering *st);
 /* From now on this process steers, and none before it. 0 or a negative errno, which is logged. NULL
  * is allowed. */
 int steering_serve(struct steering *st);
-/* Nobody accepts any more: connections go where they would without. NULL is allowed. */
+/* This process steers no more, for good; where no other one does, connections go where they would
+ * without. NULL is allowed. */
 void steering_end(struct steering *st);
 
 /* Where the client of a connection that was steered wanted to go; the caller frees it. NULL: out of

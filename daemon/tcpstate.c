@@ -51,6 +51,15 @@ int tcp_state_read(int fd, struct tcp_state *ret)
 	return 0;
 }
 
+bool tcp_queue_is_empty(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	/* tcp_get_info() has the queue there. */
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || !info.tcpi_unacked;
+}
+
 int tcp_written(int fd, uint64_t *ret)
 {
 	struct tcp_state before = {0}, after = {0};

@@ -25,5 +25,8 @@ struct tcp_state {
  */
 int tcp_state_read(int fd, struct tcp_state *ret);
 
+/* Of a listening socket: nobody waits there to be accepted. */
+bool tcp_queue_is_empty(int fd);
+
 /* acked + queued, exact: read until no acknowledgement came in between. */
 int tcp_written(int fd, uint64_t *ret);

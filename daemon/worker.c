@@ -79,7 +79,7 @@ static void reap(struct worker *w, bool all)
 	if (w->untrimmed && !w->home.n && !timer_is_set(&w->trim_timer))
 		loop_timer_set(&w->loop, &w->trim_timer, w->loop.now + TRIM_AFTER_NS);
 	if (w->home.drain >= DRAIN_RELIEVED && !w->home.n && !w->incoming && !lingering &&
-	    w->drained) {
+	    !lingering_any(&w->lingering) && w->drained) {
 		w->drained(w);
 		w->drained = NULL;
 	}
@@ -168,6 +168,7 @@ void worker_end_all(struct worker *w, enum session_end end)
 	struct session *s;
 
 	w->loop.now = now_ns();
+	lingering_end(&w->lingering);
 	while ((s = TAILQ_FIRST(&w->home.live)))
 		session_end(s, end);
 	reap(w, false);
@@ -315,6 +316,7 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	TAILQ_INIT(&w->home.live);
 	TAILQ_INIT(&w->home.ended);
 	TAILQ_INIT(&w->home.sniffing);
+	lingering_init(&w->lingering, &w->loop, &d->steers_still);
 	idle_init(&w->idle, &w->loop, index);
 
 	err = alloc_home(&w->home);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "home.h"
+#include "lingering.h"
 #include "loop.h"
 #include "mailbox.h"
 #include "memorywatch.h"
@@ -24,6 +25,7 @@
 struct daemon;
 struct event;
 struct event_base;
+struct reload;
 struct setup;
 
 struct worker {
@@ -44,8 +46,10 @@ struct worker {
 	bool untrimmed;          /* sessions were freed since memory was given back */
 	struct idle idle;        /* kept connections to servers */
 	struct dialer dialer;
-	atomic_uint incoming; /* sessions that are on their way here from another worker */
-	unsigned int turn;    /* which worker to look at next */
+	struct lingering lingering; /* listening sockets that it will close */
+	struct reload *reloading;   /* that waits for their end */
+	atomic_uint incoming;       /* sessions that are on their way here from another worker */
+	unsigned int turn;          /* which worker to look at next */
 	void (*drained)(struct worker *w); /* called once, when draining and empty */
 	struct mailbox mail;               /* its letters' owner is the worker */
 	struct {

@@ -103,6 +103,12 @@ void lookup_close(struct lookup *l)
 	*l = (struct lookup){0};
 }
 
+void lookup_detach(struct lookup *l)
+{
+	(void)bpf_link__destroy(l->skeleton->links.steer); /* NULL is fine */
+	l->skeleton->links.steer = NULL;
+}
+
 int lookup_link(const struct lookup *l)
 {
 	return bpf_link__fd(l->skeleton->links.steer);

@@ -37,6 +37,8 @@ struct lookup {
 int lookup_open(struct lookup *l, const char *cgroup, bool trial, struct lookup_maps *maps,
 		char why[256]);
 void lookup_close(struct lookup *l);
+/* The program of the namespace is not this process's any more. */
+void lookup_detach(struct lookup *l);
 /* The links: as long as somebody has one, its program stays where it is. */
 int lookup_link(const struct lookup *l);
 int lookup_exempt_link(const struct lookup *l);

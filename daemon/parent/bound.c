@@ -2,6 +2,7 @@
 #include "bound.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "intercept-api.h"
 
@@ -14,7 +15,41 @@ static int set_ipv6_only(int fd, const struct bind_request *r)
 	return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, sizeof(value));
 }
 
-/* A socket without SO_REUSEPORT says whether somebody listens there. */
+/* ---- hidden ones ------------------------------------------------------------------------ */
+
+/* Devices are counted from 1 in each namespace. */
+#define NO_DEVICE    INT_MAX
+#define OTHER_DEVICE (INT_MAX - 1)
+
+static int bind_to(int fd, int device)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof(device)) < 0 ? -errno
+											 : 0;
+}
+
+int bound_hide(int fd)
+{
+	return bind_to(fd, NO_DEVICE);
+}
+
+bool bound_is_hidden(int fd)
+{
+	socklen_t len = sizeof(int);
+	int device = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, &len) == 0 &&
+	       device == NO_DEVICE;
+}
+
+int bound_show(int fd)
+{
+	return bind_to(fd, 0);
+}
+
+/* ---- binding ---------------------------------------------------------------------------- */
+
+/* A socket without SO_REUSEPORT says whether somebody listens there. Bound to a device it is in the
+ * way of everything but what is bound to another one, as are hidden sockets: they are nobody's. */
 static int check_unused(const struct bind_request *r, const char **call)
 {
 	_cleanup_close_ int fd = -1;
@@ -27,6 +62,9 @@ static int check_unused(const struct bind_request *r, const char **call)
 	*call = "SO_REUSEADDR, IPV6_V6ONLY";
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 	    set_ipv6_only(fd, r) < 0)
+		return -errno;
+	*call = "SO_BINDTOIFINDEX";
+	if (bind_to(fd, OTHER_DEVICE) < 0)
 		return -errno;
 	*call = "bind";
 	return bind(fd, &r->addr.sa, r->addr.len) < 0 ? -errno : 0;

@@ -42,5 +42,15 @@ int bound_open(const struct bind_request *r, bool unused, struct bound *ret, con
 /* For who intercepts connects: see the header with INTERCEPT_MARK. It takes a privilege, and
  * without any nothing is intercepted. */
 void bound_mark(int fd);
+/*
+ * Nobody reaches a listening TCP socket any more: it is bound to a device that there is not. Who
+ * has sent his SYN is not affected, and who sends one now reaches whoever listens there otherwise,
+ * or nobody (inet_lookup_listener() and inet_csk_clone_lock() of the kernel). Takes no privilege.
+ * It is so for all who have the socket. 0 or a negative errno.
+ */
+int bound_hide(int fd);
+bool bound_is_hidden(int fd);
+/* The reverse, for which the kernel wants CAP_NET_RAW. 0 or a negative errno. */
+int bound_show(int fd);
 /* Closes it, and removes the file. One with fd -1 is fine. */
 void bound_close(struct bound *b);

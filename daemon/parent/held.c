@@ -70,7 +70,7 @@ bool held_fits(const struct held *item, const struct bind_request *r)
 	if (is->sa.sa_family == AF_UNIX)
 		return true;
 	if (option_of(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP ||
-	    option_of(fd, SOL_SOCKET, SO_REUSEPORT) != r->shared)
+	    option_of(fd, SOL_SOCKET, SO_REUSEPORT) != r->shared || bound_is_hidden(fd))
 		return false;
 	return is->sa.sa_family != AF_INET6 ||
 	       option_of(fd, IPPROTO_IPV6, IPV6_V6ONLY) == r->ipv6_only;

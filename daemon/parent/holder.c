@@ -140,6 +140,9 @@ static bool is_there(const struct held *item, const struct bind_request *r)
 {
 	if (item->returned && !held_fits(item, r))
 		return false;
+	/* It was given up, and is wanted again. */
+	if (item->tcp && bound_is_hidden(item->bound.fd) && bound_show(item->bound.fd) < 0)
+		return false;
 	return !item->bound.file.ours || unix_file_is_there(&item->bound.addr, &item->bound.file);
 }
 
@@ -318,6 +321,20 @@ static void close_unused(struct holder *h)
 		log_warn("%s: the socket was passed, and no listener has it: it is closed",
 			 h->items[i].name);
 		drop(h, i);
+	}
+}
+
+void holder_hide(struct holder *h, unsigned int generation)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		struct held *item = &h->items[i];
+		int err = 0;
+
+		if (item->tcp && !item->passed && item->wanted[0] != generation &&
+		    item->wanted[1] != generation)
+			err = bound_hide(item->bound.fd);
+		if (err)
+			log_warn("%s: hiding the socket: %s", item->name, strerror(-err));
 	}
 }
 

@@ -40,7 +40,7 @@ enum message_kind {
 	MESSAGE_FACTS,      /* what it should know of its family */
 	MESSAGE_SIGNAL,     /* the parent got one that is the worker's to heed */
 	MESSAGE_SERVE,      /* accept from now on */
-	MESSAGE_RETIRE,     /* another one will: accept what has come, then drain */
+	MESSAGE_RETIRE,     /* another one will: accept what has come, then drain; or it does */
 	MESSAGE_UPGRADED,   /* how it went */
 	MESSAGE_BEAT,       /* answered by MESSAGE_ALIVE, by a worker that is */
 	MESSAGE_ENDING,     /* the daemon was told to end: when the worker is to drain */
@@ -101,6 +101,7 @@ struct message {
 		struct message_facts facts;
 		struct message_upgraded upgraded;
 		int32_t signal;
+		uint32_t served; /* of MESSAGE_RETIRE: the other one has said that it accepts */
 		char failure[MESSAGE_TEXT_MAX];
 	};
 };

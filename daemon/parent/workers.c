@@ -59,6 +59,23 @@ void workers_tell_facts(struct parent *p, const struct child *but)
 
 /* ---- handing over ----------------------------------------------------------------------- */
 
+static void tell_to_retire(struct child *c, bool served)
+{
+	struct message m = {.kind = MESSAGE_RETIRE, .served = served};
+
+	child_tell(c, &m, -1);
+}
+
+/* Those that have made way. One of a version that does not know this takes it for what it was told
+ * before. */
+static void tell_served(struct parent *p)
+{
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (p->children[i].state == CHILD_RETIRING ||
+		    p->children[i].state == CHILD_DRAINING)
+			tell_to_retire(&p->children[i], true);
+}
+
 /* Nobody else accepts any more. */
 void workers_serve(struct parent *p, struct child *c)
 {
@@ -83,6 +100,8 @@ static void accepts(struct parent *p, struct child *c)
 	child_set_deadline(c, 0);
 	/* Not sooner: what earlier ones have left has done their work up to here. */
 	deposits_keep(&p->deposits, c->generation);
+	p->failed = 0;
+	tell_served(p);
 	if (p->upgrade.state == UPGRADE_HANDING)
 		upgrade_succeeded(p);
 }
@@ -108,13 +127,6 @@ static void say_ready(struct parent *p, const char text[STATUS_MAX])
 		return; /* that was said, and is the last word */
 	(void)snprintf(line, sizeof(line), "%.*s", STATUS_MAX - 1, text);
 	manager_ready(line);
-}
-
-static void tell_to_retire(struct child *c)
-{
-	struct message m = {.kind = MESSAGE_RETIRE};
-
-	child_tell(c, &m, -1);
 }
 
 static void ready(struct parent *p, struct child *c, const struct message_ready *r)
@@ -143,9 +155,11 @@ static void ready(struct parent *p, struct child *c, const struct message_ready 
 		workers_serve(p, c);
 		return;
 	}
+	/* What it accepts last are those who have begun their handshakes. */
+	holder_hide(&p->holder, c->generation);
 	child_become(p->serving, CHILD_RETIRING);
 	child_set_deadline(p->serving, RETIRE_NS);
-	tell_to_retire(p->serving);
+	tell_to_retire(p->serving, false);
 }
 
 /* ---- what a worker says ----------------------------------------------------------------- */
@@ -299,7 +313,7 @@ static void on_late(struct child *c)
 	switch (c->state) {
 	case CHILD_RETIRING:
 		log_warn("worker %d does not stop accepting: not waiting for it", (int)c->pid);
-		tell_to_retire(c); /* one that was, and could not say so, does nothing */
+		tell_to_retire(c, false); /* one that was, and could not say so, does nothing */
 		retired(p, c);
 		return;
 	case CHILD_STARTING:

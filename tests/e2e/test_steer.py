@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from pathlib import Path
 
 from lib import case, process, programs, tcp
 from lib.host import bpf_maps, map_entries
@@ -327,6 +328,18 @@ def test_a_worker_that_dies(env):
     wait_steering(daemon)
 
 
+def programs_of_namespaces(daemon):
+    """How many its processes have there."""
+    number = 0
+    for pid in (daemon.pid, *daemon.worker_pids()):
+        with contextlib.suppress(FileNotFoundError):
+            for fd in os.listdir(f"/proc/{pid}/fdinfo"):
+                with contextlib.suppress(FileNotFoundError):
+                    text = Path(f"/proc/{pid}/fdinfo/{fd}").read_text(encoding="ascii")
+                    number += "link_type:\tnetns\n" in text
+    return number
+
+
 def test_an_upgrade_that_fails(env):
     """And one that changes the range: it counts from when the new worker serves, and not before."""
     pod = Pod(env)
@@ -335,6 +348,7 @@ def test_an_upgrade_that_fails(env):
     text = text_of(daemon)
     stays = pod.connect(first.address)
     exchange(stays)
+    assert programs_of_namespaces(daemon) == 2      # the parent's and the worker's
     daemon.write_config(text.replace(f"steer:*:{RANGE}", "steer:*:8000-7000"))
     done = run(daemon.control_tool, "-s", daemon.control_path, "upgrade", check=False)
     assert done.returncode == 1 and "8000-7000" in done.stderr, done
@@ -351,8 +365,9 @@ def test_an_upgrade_that_fails(env):
     with pod.connect(second.address) as sock:
         exchange(sock)
     assert daemon.status()["steering"] is None
+    wait_until(lambda: not programs_of_namespaces(daemon), 10, "the program is gone")
     exchange(stays)
-    assert len(daemon.worker_pids()) == 2, daemon.worker_pids()
+    wait_until(lambda: len(daemon.worker_pids()) == 2, 10, "only one drains")
 
 
 def test_a_queue_over_a_reload(env):

@@ -164,6 +164,23 @@ class Peer:
         self._wait(lambda: self.established, "SYN ACK")
         return self
 
+    def knock(self, mss=1460):
+        """The first half of the handshake: their answer is left unanswered."""
+        self._put(self.base - 1, SYN, options=struct.pack("!BBH", MSS_OPTION, 4, mss))
+        deadline = Deadline(TIMEOUT)
+        while packet := read_packet(self.tun, deadline):
+            seg = Segment(packet)
+            if seg.flags is not None and seg.flags & SYN and \
+                    (seg.target, seg.source) == (self.source[1], self.target[1]):
+                self.their_next, self.room = seg.seq + 1 & SEQ_MASK, seg.window
+                return self
+        raise TimeoutReached("not in time: SYN ACK")
+
+    def enter(self):
+        """The second half."""
+        self._put(self.base, ACK)
+        return self
+
     def answer(self, seg, mss=1460):
         """The handshake with who sent that SYN."""
         self.their_next = seg.seq + 1 & SEQ_MASK
