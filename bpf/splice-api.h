@@ -40,6 +40,7 @@ enum verdict_why {
 	VERDICT_LIMIT,          /* passed: the budget ends inside it */
 	VERDICT_HARD,           /* passed: too much waits for the target */
 	VERDICT_BEHIND,         /* one of those passed, behind a backlog of the source itself */
+	VERDICT_BEYOND,         /* redirected, too much as it is: the source itself has a backlog */
 	VERDICT_GAP,            /* dropped: bytes before it were lost; the session is aborted */
 	VERDICT_EVENT_LOST,     /* an event did not fit its ring buffer */
 	VERDICT_SOCKET_ADDED,   /* sockops: a socket was put into `sockets` */

@@ -391,8 +391,13 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 	if (!(debug_flags & SPLICE_DEBUG_NO_MARKS)) {
 		if (lane_above_high(lane, lane_unsent(lane, queued, snd_nxt), memory))
 			want_pause(lane, index);
-		if (lane_above_hard(lane, backlog, memory))
-			return pass(skb, lane, index, VERDICT_HARD);
+		if (lane_above_hard(lane, backlog, memory)) {
+			/* Behind the source's own backlog it would stand until the source reads,
+			 * and would fill no window: the pause that is wanted is all there is. */
+			if (!has_backlog(skb))
+				return pass(skb, lane, index, VERDICT_HARD);
+			count(VERDICT_BEYOND);
+		}
 	}
 
 	size = skb_truesize(skb);

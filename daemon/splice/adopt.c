@@ -53,7 +53,10 @@ static void give_to_kernel(struct splice *sp)
 void splice_adopt_now(struct splice *sp)
 {
 	splice_enlist(sp, NULL);
-	if (!awaits_bypass(sp)) {
+	/* What is left of it is written, and nothing more: bytes of a peer may be lost already. */
+	if (sp->streams[UP].source->failed || sp->streams[DOWN].source->failed) {
+		give_up_both(sp, COPY_HALF_CLOSED);
+	} else if (!awaits_bypass(sp)) {
 		give_to_kernel(sp);
 	} else if (!bypass_begin(sp)) {
 		sp->wants_bypass = false;

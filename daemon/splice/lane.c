@@ -47,9 +47,20 @@ uint64_t kernel_passed(const struct stream *s)
 	return __atomic_load_n(&s->lane->passed, __ATOMIC_SEQ_CST);
 }
 
+/* Whether what was handed up may stand behind bytes that the source's peer does not read: how long,
+ * only that knows, or the session's own timers. */
+static bool stands_behind(const struct stream *s)
+{
+	const struct stream *other = stream_opposite(s);
+	uint64_t backlog, unsent;
+
+	return other->lane && other->target->based &&
+	       kernel_backlog(other, stream_redirected(other), &backlog, &unsent) == 0 && backlog;
+}
+
 void kernel_await_proof(struct stream *s)
 {
-	if (!s->wait_since)
+	if (!s->wait_since || stands_behind(s))
 		s->wait_since = stream_now(s);
 	if (stream_now(s) - s->wait_since > PROOF_DEADLINE_NS) {
 		log_session(LOG_LVL_ERROR, s->splice->id,
@@ -71,5 +82,7 @@ bool kernel_proved(struct stream *s)
 		stream_failed(s, s->source, -err);
 	else if (!complete)
 		kernel_await_proof(s);
+	else
+		s->wait_since = 0;
 	return !err && complete;
 }

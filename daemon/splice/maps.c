@@ -26,6 +26,7 @@ const char *const verdict_why_str[_VERDICT_MAX] = {
     [VERDICT_LIMIT] = "passed_limit",
     [VERDICT_HARD] = "passed_hard",
     [VERDICT_BEHIND] = "behind",
+    [VERDICT_BEYOND] = "beyond",
     [VERDICT_GAP] = "gap",
     [VERDICT_EVENT_LOST] = "event_lost",
     [VERDICT_SOCKET_ADDED] = "socket_added",

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bounded memory: a reader that stops must stop its sender, not fill the host."""
 
-from lib import case
+import os
+import select
+import signal
+import socket
+
+from lib import case, process, tcp
 from lib.host import Growth, sysctl
 from lib.traffic import check_accounts, start, wait_stalled
 
@@ -105,3 +110,46 @@ def test_memory_comes_back(env):
     grown = growth.settle(16 * MIB)
     assert grown < 16 * MIB, f"{grown / MIB:.1f} MiB are still in use"
     assert set(daemon.map_entries().values()) <= {0}, daemon.map_entries()
+
+
+def fill(sock, most, data=b"\x5a" * (64 << 10)):
+    """Sends until nothing more is taken for a moment, or so much is; how much it was."""
+    sent = 0
+    sock.setblocking(False)
+    while sent < most and select.select([], [sock], [], 0.5)[1]:
+        sent += sock.send(data[:most - sent])
+    sock.setblocking(True)
+    return sent
+
+
+def read_all_of(sock, size):
+    sock.settimeout(20)
+    while size:
+        got = sock.recv(min(size, 1 << 20))
+        assert got and not got.strip(b"\x5a"), (len(got), size)
+        size -= len(got)
+
+
+@case(timeout=90, engines=("kernel",))
+def test_one_way_does_not_wait_for_the_other(env):
+    """Nobody reads, and more comes than splice_hard while the daemon stands still: once the server reads, it
+    gets all that the client has sent, though that goes on reading nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        daemon = env.spliced("{}:{}".format(*server.getsockname()), spliced={
+            "engage_after": 0, "splice_low": "4M", "splice_high": "8M", "splice_hard": "12M"})
+        with tcp.connect(daemon.address()) as client, server.accept()[0] as served:
+            down = fill(served, 64 * MIB)
+            assert down < 64 * MIB, "TCP did not stop the server"
+            process.stop(daemon.worker_pid)
+            up = fill(client, 48 * MIB)
+            os.kill(daemon.worker_pid, signal.SIGCONT)
+            read_all_of(served, up)
+            client.shutdown(socket.SHUT_WR)
+            assert served.recv(1) == b""
+            read_all_of(client, down)
+            served.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+        line, = daemon.wait_access(1)
+        verdicts = daemon.stats()["verdicts"]
+    assert (line["end"], int(line["bytes_up"]), int(line["bytes_down"])) == ("done", up, down), line
+    assert verdicts["beyond"] and not verdicts["behind"], verdicts

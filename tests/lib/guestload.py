@@ -37,6 +37,17 @@ def run(guest, *options):
     return check(guest.sh(command(guest, PAIRS[0], *options), 60))
 
 
+# Why the machine's TCP has reset connections, counted.
+ABORTS = ("awk '/^TcpExt/ { if (!n) n = split($0, name); else for (i = 2; i <= n; i++) "
+          "if (name[i] ~ /^TCPAbort|^TCPTimeouts|^ListenDrops/) print name[i], $i }' /proc/net/netstat")
+
+
+def others(guest):
+    """What the daemons say of sessions that did not simply end."""
+    return guest.ask("journalctl -u spliced -o short-monotonic --no-pager | grep ' session id=' | "
+                     "grep -v ' end=done' | tail -n 20").text
+
+
 def under(guest, action, seconds=60):
     """Runs a script while sessions begin and end all the time, none of which may fail: not one connection
     refused, none reset, no byte wrong. (What the script wrote, how many sessions there were.)"""
@@ -45,6 +56,7 @@ def under(guest, action, seconds=60):
         f"(while [ ! -e done ]; do {command(guest, pair, *size)} >>load.{pair[0]} 2>&1 || exit 1; done) &\n"
         f"load{index}=$!" for index, pair in enumerate(PAIRS))
     guest.write("/run/vm/action", action)
+    aborts = guest.sh(ABORTS)
     text = guest.sh(f"""rm -f done load.*
 {loops}
 until [ -s load.{PAIRS[0][0]} ] && [ -s load.{PAIRS[1][0]} ]; do sleep 0.05; done
@@ -60,7 +72,8 @@ cat action.out""", seconds)
     lines, _, said = text.partition("---\n")
     results = [json.loads(line) for line in lines.splitlines() if line.startswith('{"ok"')]
     bad = [result for result in results if not result["ok"]]
-    assert not bad, f"{len(bad)} of {len(results)} loads failed, the first: {json.dumps(bad[0])[:1500]}"
+    assert not bad, (f"{len(bad)} of {len(results)} loads failed, the first: {json.dumps(bad[0])[:1500]}\n"
+                     f"{aborts} became {guest.sh(ABORTS)}\n{others(guest)}")
     assert "the load failed" not in lines, lines[-1500:]
     status, _, said = said.partition("\n")
     assert status == "exit 0", f"{action}: {status}: {said}"

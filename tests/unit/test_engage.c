@@ -248,6 +248,25 @@ static void test_when_it_is_old_enough(void **state _unused_)
 	end(&t);
 }
 
+/* Bytes of the other one may be lost already: nothing goes behind the hole. */
+static void test_a_failed_peer(void **state _unused_)
+{
+	struct conn *conns[] = {&t.client, &t.server};
+
+	for (int i = 0; i < 2; i++) {
+		begin(&t);
+		t.settings.engage_after = NSEC_PER_SEC;
+		splice_open(&t.sp);
+		conns[i]->failed = true;
+		pass(&t, NSEC_PER_SEC);
+		assert_false(splice_is_awaiting(&t.sp));
+		assert_int_equal(up->state, STREAM_COPY);
+		assert_int_equal(down->state, STREAM_COPY);
+		assert_int_equal(fake.puts[SOCKETS_FD - SOCKETS_FD], 0);
+		end(&t);
+	}
+}
+
 static void test_when_it_is_busy(void **state _unused_)
 {
 	begin(&t);
@@ -459,6 +478,7 @@ int main(void)
 	    cmocka_unit_test(test_a_source_that_has_ended),
 	    cmocka_unit_test(test_what_the_kernel_never_gets),
 	    cmocka_unit_test(test_when_it_is_old_enough),
+	    cmocka_unit_test(test_a_failed_peer),
 	    cmocka_unit_test(test_when_it_is_busy),
 	    cmocka_unit_test(test_ends_before_it_is_old_enough),
 	    cmocka_unit_test(test_a_budget),

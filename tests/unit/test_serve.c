@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "../../daemon/splice/lane.h"
 #include "../../daemon/splice/serve.h"
 #include "fakekernel.h"
 
@@ -160,6 +161,30 @@ static void test_bytes_that_never_come(void **state _unused_)
 	end(&t);
 }
 
+static void await_end(void)
+{
+	for (int i = 0; i < 1000 && !t.server.fin_seen; i++) {
+		struct tcp_info info;
+		socklen_t len = sizeof(info);
+
+		assert_int_equal(getsockopt(t.server.fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+		t.server.fin_seen = info.tcpi_state == TCP_CLOSE_WAIT;
+		(void)usleep(1000);
+	}
+}
+
+/* The time that one is given is not the next one's. */
+static void test_a_proof_ends_its_time(void **state _unused_)
+{
+	begin_engaged(&t);
+	assert_int_equal(shutdown(t.server_end, SHUT_WR), 0);
+	await_end();
+	down->wait_since = t.turns.loop.now - 6 * NSEC_PER_SEC;
+	assert_true(kernel_proved(down));
+	assert_int_equal(down->wait_since, 0);
+	end(&t);
+}
+
 /* A source that has ended stays in the map until the last byte of it is read, and is copied. */
 static void test_the_last_bytes(void **state _unused_)
 {
@@ -169,14 +194,7 @@ static void test_the_last_bytes(void **state _unused_)
 	fake.on_mss = sockops_leaves;
 	hand_up(2000);
 	assert_int_equal(shutdown(t.server_end, SHUT_WR), 0);
-	for (int i = 0; i < 1000 && !t.server.fin_seen; i++) {
-		struct tcp_info info;
-		socklen_t len = sizeof(info);
-
-		assert_int_equal(getsockopt(t.server.fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
-		t.server.fin_seen = info.tcpi_state == TCP_CLOSE_WAIT;
-		(void)usleep(1000);
-	}
+	await_end();
 	stream_pump(down);
 	at_once();
 	pass(&t, LOOK_NS);
@@ -244,6 +262,7 @@ int main(void)
 	    cmocka_unit_test(test_more_was_handed_up_meanwhile),
 	    cmocka_unit_test(test_not_all_of_it_can_be_read_yet),
 	    cmocka_unit_test(test_bytes_that_never_come),
+	    cmocka_unit_test(test_a_proof_ends_its_time),
 	    cmocka_unit_test(test_the_last_bytes),
 	    cmocka_unit_test(test_pending_bytes_go_first),
 	    cmocka_unit_test(test_the_source_fails),
