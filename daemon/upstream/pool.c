@@ -187,11 +187,11 @@ static size_t next_round_robin(struct pool *p, const struct choice *c)
 	return best;
 }
 
-/* Where a server stands in the order of turns. One that was away is not owed those that it missed:
- * it would have all sessions for a while. */
+/* Where a server stands in the order of turns. One that was away, or is new, is not owed those that
+ * it missed: it would have all sessions for a while. */
 static uint64_t place_of(const struct pool *p, const struct server *s)
 {
-	return MAX(s->place, p->place);
+	return MAX(s->place, p->lock->place);
 }
 
 /* Fewer sessions for its weight; equals take turns by weight (stride scheduling). */
@@ -215,8 +215,8 @@ static size_t next_least_sessions(struct pool *p, const struct choice *c)
 	if (best != NOBODY) {
 		struct server *s = p->servers[best];
 
-		p->place = place_of(p, s);
-		s->place = p->place + STRIDE / server_share(s, now);
+		p->lock->place = place_of(p, s);
+		s->place = p->lock->place + STRIDE / server_share(s, now);
 	}
 	return best;
 }

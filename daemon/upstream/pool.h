@@ -16,7 +16,6 @@ struct pool {
 	struct pool_lock *lock;
 	struct server **servers;
 	size_t n_servers;
-	uint64_t place; /* of least_sessions: that of the server chosen last */
 };
 
 /*

@@ -39,10 +39,11 @@ struct server_part {
 	bool fickle;
 };
 
-/* The lock of all pools of one name. */
+/* The lock of all pools of one name, and what these share besides servers. */
 struct pool_lock {
 	pthread_mutex_t mutex;
 	unsigned int refs; /* main thread only */
+	uint64_t place;    /* of least_sessions: that of the server chosen last */
 };
 
 /* What an operator wants. Each may follow each. */

@@ -331,7 +331,7 @@ static void connects(struct fixture *f, struct session *s)
 /* As if nobody had been served so far: the first that may be had is the next. */
 static void even_out(struct fixture *f)
 {
-	f->pool->place = 0;
+	f->pool->lock->place = 0;
 	for (size_t i = 0; i < f->pool->n_servers; i++) {
 		f->pool->servers[i]->current_weight = 0;
 		f->pool->servers[i]->place = 0;
@@ -404,7 +404,7 @@ static void test_one_probe(void **state _unused_)
 	make(&f, BALANCE_LEAST_SESSIONS);
 	assert_tries(&f, "a", "ab");
 	f.now += 10 * S;
-	f.pool->place = f.pool->servers[0]->place = 0; /* it would be the next for everybody */
+	f.pool->lock->place = f.pool->servers[0]->place = 0; /* it would be the next for everybody */
 	assert_int_equal(next(&f, &probe), 'a');
 	assert_string_equal(server_state(f.pool->servers[0]), "probing");
 	for (int i = 0; i < 8; i++) {

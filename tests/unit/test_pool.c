@@ -212,6 +212,71 @@ static void test_least_sessions_by_weight(void **state _unused_)
 	done(f);
 }
 
+/* Sessions that end at once, so that loads tie: who has how many of n. */
+static void count(struct fixture *f, unsigned int n, unsigned int counts[26])
+{
+	memset(counts, 0, 26 * sizeof(*counts));
+	for (unsigned int i = 0; i < n; i++) {
+		struct server *s = pick(f);
+
+		assert_non_null(s);
+		counts[s->name[0] - 'a']++;
+		server_release(s);
+	}
+}
+
+/* A reload: from now on there are the first `n` servers. The pool before is the caller's. */
+static struct pool *reload(struct fixture *f, struct pool_config *fresh, size_t n)
+{
+	struct pool *was = f->pool;
+
+	*fresh = f->config;
+	fresh->n_servers = n;
+	f->pool = pool_new(fresh, 1, was);
+	assert_non_null(f->pool);
+	pool_commit(f->pool);
+	(void)pool_retire(was);
+	return was;
+}
+
+/* One that a reload adds is not owed the turns of those that were there before. */
+static void check_added(enum balance balance)
+{
+	struct fixture *f = make(3, balance);
+	unsigned int counts[26];
+	struct pool_config fresh;
+	struct pool *was;
+
+	f->config.n_servers = 2;
+	open_pool(f);
+	pool_commit(f->pool);
+	count(f, 1000, counts);
+	assert_int_equal(counts[0], 500);
+	was = reload(f, &fresh, 3);
+	count(f, 300, counts);
+	for (size_t i = 0; i < 3; i++)
+		assert_in_range(counts[i], 99, 101);
+	/* Sessions that go by the file before are some of those that share the servers. */
+	for (int i = 0; i < 500; i++) {
+		const struct wish w = {.what = WISH_ANY, .now = 1};
+		struct attempt attempt;
+		struct addr where;
+
+		server_release(pool_pick(was, &w, &where, &attempt));
+	}
+	count(f, 300, counts);
+	for (size_t i = 0; i < 3; i++)
+		assert_in_range(counts[i], 99, 101);
+	pool_free(was);
+	done(f);
+}
+
+static void test_a_reload_adds_a_server(void **state _unused_)
+{
+	check_added(BALANCE_ROUND_ROBIN);
+	check_added(BALANCE_LEAST_SESSIONS);
+}
+
 /* ---- who may be picked -------------------------------------------------------------------- */
 
 static void check_backup(enum balance balance)
@@ -611,6 +676,7 @@ int main(void)
 	    cmocka_unit_test(test_least_sessions),
 	    cmocka_unit_test(test_least_sessions_takes_turns),
 	    cmocka_unit_test(test_least_sessions_by_weight),
+	    cmocka_unit_test(test_a_reload_adds_a_server),
 	    cmocka_unit_test(test_backup),
 	    cmocka_unit_test(test_max_sessions),
 	    cmocka_unit_test(test_tried_are_not_picked_again),
