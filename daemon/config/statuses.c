@@ -14,6 +14,11 @@ bool statuses_has(const struct statuses *s, unsigned int status)
 	return status >= STATUSES_MIN && status <= STATUSES_MAX && s->bits[i / 64] >> i % 64 & 1;
 }
 
+bool statuses_equal(const struct statuses *a, const struct statuses *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
 static bool take_code(const char **text, unsigned int *ret)
 {
 	if (strspn(*text, "0123456789") != 3)

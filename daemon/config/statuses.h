@@ -16,6 +16,7 @@ struct statuses {
 };
 
 bool statuses_has(const struct statuses *s, unsigned int status);
+bool statuses_equal(const struct statuses *a, const struct statuses *b);
 /* 0, or -EINVAL with the reason added to *why. */
 int statuses_parse(const char *text, struct statuses *ret, struct text *why);
 /* Writes it the way statuses_parse() reads it, with this between codes and ranges. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../config/config.h"
 #include "../daemon.h"
@@ -22,7 +23,8 @@ struct watched {
 	LIST_ENTRY(watched) link;
 	struct checks *all;
 	struct server *server;
-	struct event *timer; /* when its next check begins */
+	const struct pool_config *config; /* by which it is checked */
+	struct event *timer;              /* when its next check begins */
 	LIST_HEAD(, check) running;
 	uint64_t busy;     /* a bit for each slot whose address is being checked */
 	unsigned int last; /* slot that was checked last */
@@ -52,17 +54,6 @@ static void set_timer(struct watched *w, uint64_t ns)
 	(void)evtimer_add(w->timer, &tv);
 }
 
-/* The newest. */
-static const struct pool_config *config_of(const struct watched *w)
-{
-	return w->server->newest->config;
-}
-
-static uint64_t interval_of(const struct watched *w)
-{
-	return config_of(w)->health_interval;
-}
-
 /* ---- a check ---------------------------------------------------------------------------- */
 
 static void forget(struct check *c)
@@ -89,8 +80,7 @@ static void on_done(struct check *c, const struct check_result *r)
 
 static void begin(struct watched *w, const struct check_turn *turn)
 {
-	struct check *c =
-	    check_begin(w->all->base, config_of(w), w->server->text, turn, on_done, w);
+	struct check *c = check_begin(w->all->base, w->config, w->server->text, turn, on_done, w);
 
 	if (!c)
 		return; /* no memory: as if it had found nothing out */
@@ -112,13 +102,14 @@ static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg
 	if (!server_next_check(w->server, w->busy, w->last, &turn)) {
 		/* If the one before is why, its end begins the next. */
 		w->late = w->busy;
-		set_timer(w, about(all, interval_of(w)));
+		set_timer(w, about(all, w->config->health_interval));
 		return;
 	}
 	w->last = turn.slot;
 	begin(w, &turn);
-	set_timer(w, turn.more ? below(all, MIN(FIRST_NS, interval_of(w)) / turn.n_addrs)
-			       : about(all, interval_of(w) / turn.n_addrs));
+	set_timer(w, turn.more
+			 ? below(all, MIN(FIRST_NS, w->config->health_interval) / turn.n_addrs)
+			 : about(all, w->config->health_interval / turn.n_addrs));
 }
 
 /* ---- servers ---------------------------------------------------------------------------- */
@@ -137,17 +128,47 @@ static void watched_free(struct watched *w)
 	free(w);
 }
 
+/* When the first check by that configuration is due, in ns. */
+static uint64_t first_in(struct checks *all, const struct pool_config *c)
+{
+	return below(all, MIN(FIRST_NS, c->health_interval));
+}
+
+static bool asks_the_same(const struct pool_config *a, const struct pool_config *b)
+{
+	return a->health_check == b->health_check && strcmp(a->health_path, b->health_path) == 0 &&
+	       strcmp(a->health_host, b->health_host) == 0 &&
+	       statuses_equal(&a->health_status, &b->health_status);
+}
+
+/* The newest configuration may ask another question, or at other times: neither is worth waiting
+ * for the time of the one before. */
+static void follow(struct watched *w)
+{
+	const struct pool_config *was = w->config, *is = w->server->newest->config;
+	bool same = asks_the_same(was, is);
+	struct check *c;
+
+	w->config = is;
+	/* What becomes of these says nothing of the new question. */
+	while (!same && (c = LIST_FIRST(&w->running)))
+		forget(c);
+	if (!same || is->health_interval != was->health_interval)
+		set_timer(w, first_in(w->all, is));
+}
+
 /* 0 or -ENOMEM. */
 static int add(struct checks *all, struct server *s)
 {
-	uint64_t most = MIN(FIRST_NS, s->newest->config->health_interval);
-	const struct timeval first = {.tv_usec = (suseconds_t)(below(all, most) / 1000)};
+	const struct pool_config *c = s->newest->config;
+	const struct timeval first = {.tv_usec = (suseconds_t)(first_in(all, c) / NSEC_PER_USEC)};
 	struct watched *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return -ENOMEM;
 	w->all = all;
 	w->server = server_ref(s);
+	w->config = c;
 	s->watched = w;
 	LIST_INIT(&w->running);
 	LIST_INSERT_HEAD(&all->servers, w, link);
@@ -180,7 +201,9 @@ int checks_follow(struct checks *all)
 
 	for (w = LIST_FIRST(&all->servers); w; w = next) {
 		next = LIST_NEXT(w, link);
-		if (!is_wanted(w->server))
+		if (is_wanted(w->server))
+			follow(w);
+		else
 			watched_free(w);
 	}
 	for (size_t i = 0; !err && i < setup->n_pools; i++)

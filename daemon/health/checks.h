@@ -32,8 +32,10 @@ void checks_stop(struct checks *all);
 
 /*
  * The daemon has another setup, which is committed: servers that are new, or are to be checked now,
- * begin to be, those that are not or are removed are no more, and the others go on by its times. 0,
- * or -ENOMEM after logging: some are not checked. Until it is called the setup before must live.
+ * begin to be, those that are not or are removed are no more, and the others go on by its times,
+ * from now on: where it has another health_interval, or asks something else, a check is due as at
+ * the beginning. 0, or -ENOMEM after logging: some are not checked. Until it is called the setup
+ * before must live.
  */
 int checks_follow(struct checks *all);
 /* Something about the server is new: it is looked at at once. One that is not checked is fine. */

@@ -14,7 +14,9 @@ from lib import case, connect, programs, read_all, read_exactly, tls, wait_until
 from lib.dns import NameServer
 from lib.http import Client, Origin, reply
 from lib.metrics import scrape
+from lib.reloads import reload, text_of
 from lib.tcp import free_port, reset, serve_echo, serve_name
+from lib.wait import stays
 
 COPY = ("copy",)    # the engines have nothing to do with it
 FAST = {"health_interval": "50ms", "health_timeout": "1s", "fail_timeout": "1h"}
@@ -545,6 +547,60 @@ def test_checks_bring_back(env):
     wait_state(daemon, "a", "up")
     with connect(daemon.address()) as sock:
         assert read_exactly(sock, 2) == b"a\n"
+
+
+# -- another file
+
+def reread(daemon, **changes):
+    """A reload, with these options as they were written in the file."""
+    text = text_of(daemon)
+    for key, value in changes.items():
+        text, n = re.subn(rf"(?m)^{key} = .*$", f"{key} = {value}", text)
+        assert n == 1, (key, text)
+    reload(daemon, text)
+
+
+@case(engines=COPY)
+def test_a_shorter_interval_is_not_waited_for(env):
+    patients = [Patient(env, name) for name in "ab"]
+    daemon = proxy(env, patients, health_interval="1h")
+    for patient in patients:
+        wait_state(daemon, patient.name, "up")
+    assert [len(p.times) for p in patients] == [1, 1]
+    reread(daemon, health_interval="50ms")
+    wait_until(lambda: all(len(p.times) > 4 for p in patients), 10, "they are checked")
+    reread(daemon, health_interval="1h")
+    for patient in patients:
+        patient.says = SICK
+    # It is of the new file: those before were of 50 ms.
+    before = [len(p.times) for p in patients]
+    stays(lambda: all(len(p.times) <= n + 2 for p, n in zip(patients, before)), 0.5,
+          lambda: [len(p.times) for p in patients])
+
+
+@case(engines=COPY)
+def test_another_question_is_not_waited_for(env):
+    """What the file asks now, and what answer it expects, is known soon, whatever the interval."""
+    patient = Patient(env, "a", SICK)
+    held = threading.Event()
+    daemon = proxy(env, [patient], health_interval="1h", health_timeout="10m", health_rise=1,
+                   health_host="one", health_status="200-399")
+    wait_state(daemon, "a", "down")
+    reread(daemon, health_path="/")
+    wait_state(daemon, "a", "up")
+    reread(daemon, health_path="/health")
+    wait_state(daemon, "a", "going_down")
+    reread(daemon, health_status="503")
+    wait_state(daemon, "a", "up")
+    # One that is under way is not waited for, either.
+    patient.says = lambda connection: held.wait(60)
+    try:
+        reread(daemon, health_host="two")
+        wait_until(lambda: patient.checks[-1].get("host") == "two", 10, "it is asked")
+        reread(daemon, health_path="/", health_status="404")
+        wait_state(daemon, "a", "going_down")
+    finally:
+        held.set()
 
 
 # -- slow start
