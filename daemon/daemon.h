@@ -21,6 +21,7 @@ struct link;
 struct maps;
 struct mark;
 struct session;
+struct standings;
 struct steering;
 struct tally;
 struct worker;
@@ -43,6 +44,7 @@ struct daemon {
 	struct memory_watch memory_watch;
 	struct tally *tally;          /* NULL: nobody asks for one */
 	struct checks *checks;        /* of servers; NULL: they have not begun */
+	struct standings *standings;  /* see standings.h; NULL: this process has left none */
 	atomic_uint_fast64_t last_id; /* of sessions and requests */
 	atomic_bool access_log, log_empty;
 	atomic_bool told_unmarked; /* that sockets cannot be marked: see daemon_own() */

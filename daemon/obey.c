@@ -14,6 +14,7 @@
 #include "report/oneshot.h"
 #include "report/status.h"
 #include "runstate.h"
+#include "standings.h"
 #include "steering.h"
 #include "worker.h"
 
@@ -328,6 +329,9 @@ static void serve(struct run *r)
 		link_tell(r->link, &m); /* the first answer did not arrive */
 		return;
 	}
+	/* The one before takes no further orders, and so this is its last word. */
+	standings_take(&r->daemon);
+	standings_leave(&r->daemon);
 	if (daemon_serve(&r->daemon) < 0) {
 		/* Nobody accepts: another process must. */
 		r->failed = true;

@@ -17,6 +17,7 @@
 #include "parent/link.h"
 #include "sending.h"
 #include "setup.h"
+#include "standings.h"
 #include "steering.h"
 #include "util.h"
 #include "worker.h"
@@ -181,6 +182,7 @@ static void commit(struct reload *r, struct setup *s)
 	/* Who is not checked for want of memory is told there, and used all the same. */
 	if (d->checks)
 		(void)checks_follow(d->checks);
+	standings_write(d);
 	hand_out(r);
 }
 

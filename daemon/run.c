@@ -28,6 +28,7 @@
 #include "runstate.h"
 #include "sandbox.h"
 #include "sending.h"
+#include "standings.h"
 #include "steering.h"
 #include "worker.h"
 
@@ -233,6 +234,8 @@ static int open_status(struct run *r)
 
 static int start_checks(struct run *r)
 {
+	/* A server in maint is not checked. */
+	standings_take(&r->daemon);
 	r->daemon.checks = &r->checks;
 	return checks_start(&r->checks, &r->daemon, r->base);
 }
@@ -332,6 +335,7 @@ static void tear_down(struct run *r)
 	tally_fini(&r->tally);
 	metrics_free(r->metrics);
 	checks_stop(&r->checks);
+	standings_close(&r->daemon);
 	interception_close(r->daemon.interception);
 	steering_close(r->daemon.steering);
 	daemon_fini(&r->daemon);

@@ -10,6 +10,7 @@
 #include "../health/checks.h"
 #include "../mailbox.h"
 #include "../setup.h"
+#include "../standings.h"
 #include "../upstream/pool.h"
 #include "../upstream/standing.h"
 #include "../util.h"
@@ -82,6 +83,7 @@ void order_mode(const struct orders *o, struct control_request *req, int argc, c
 	if (server_set_mode(s, mode, now_ns()))
 		workers_check_kept(o->daemon);
 	checks_look(s);
+	standings_write(o->daemon);
 	control_reply(req, describe(argv[1], s));
 }
 
@@ -105,6 +107,7 @@ void order_weight(const struct orders *o, struct control_request *req, int argc,
 	if (!s)
 		return;
 	server_set_weight(s, (unsigned int)weight);
+	standings_write(o->daemon);
 	control_reply(req, describe(argv[1], s));
 }
 

@@ -2,10 +2,13 @@
 """What an operator has done to servers and sessions: drain, maint, ready, weight, kill."""
 
 import contextlib
+import os
+import signal
 import threading
 
 from lib import case, connect, process, read_all, read_exactly, wait_until
 from lib.http import Client, Origin, reply
+from lib.reloads import reload, text_of
 from lib.tcp import must_reset
 from lib.wait import stays
 
@@ -232,3 +235,115 @@ def test_reload_keeps_it(env):
     assert who(daemon) == "b"
     daemon.control("ready", "main/a")
     assert "a" in [who(daemon) for _ in range(20)]
+
+
+# -- another worker process
+
+class Generations:
+    """A daemon of several servers, and the worker processes that follow each other."""
+
+    def __init__(self, env, names, **config):
+        self.env = env
+        self.addresses = {name: env.backend(serve_letter(name.encode())).address for name in names}
+        self.daemon = env.spliced([f"{name} {at}" for name, at in self.addresses.items()],
+                                  pool={"balance": "round_robin"}, **config)
+        self.number = 1
+
+    def _wait_next(self):
+        self.number += 1
+
+        def serves():
+            status = self.daemon.control("status", check=False)
+            return status and status["generation"] == self.number
+        wait_until(serves, 20, f"generation {self.number} serves")
+
+    def die(self):
+        os.kill(self.daemon.status()["worker_pid"], signal.SIGKILL)
+        self._wait_next()
+
+    def upgrade(self):
+        code, text = order(self.env, self.daemon, "upgrade")
+        assert code == 0, text
+        self._wait_next()
+
+    def reload(self, before, after):
+        text = text_of(self.daemon)
+        assert before in text, text
+        reload(self.daemon, text.replace(before, after))
+
+    def states(self):
+        """Of each server its state and weight."""
+        return {server["name"]: (server["state"], server["weight"])
+                for pool in self.daemon.control("pools") for server in pool["servers"]}
+
+    def served(self, n):
+        """How many of n new sessions each server has."""
+        got = [who(self.daemon) for _ in range(n)]
+        return {name: got.count(name) for name in sorted(set(got))}
+
+
+@case()
+def test_another_worker_knows_what_operators_want(env):
+    """Whether the one before has died or made way."""
+    all_of = Generations(env, "abcd")
+    daemon = all_of.daemon
+    for words in ("drain main/a", "maint main/b", "weight main/c 3", "drain main/d", "weight main/d 9",
+                  "ready main/d", "weight main/d 1"):
+        daemon.control(*words.split())
+    want = {"a": ("drain", 1), "b": ("maint", 1), "c": ("up", 3), "d": ("up", 1)}
+    assert all_of.states() == want
+    for another in (all_of.upgrade, all_of.die):
+        another()
+        assert all_of.states() == want, another
+        assert all_of.served(8) == {"c": 6, "d": 2}
+    # Back to what is in the file.
+    for words in ("ready main/a", "enable main/b", "weight main/c 1"):
+        daemon.control(*words.split())
+    all_of.die()
+    assert all_of.states() == {name: ("up", 1) for name in "abcd"}
+    assert all_of.served(8) == {name: 2 for name in "abcd"}
+
+
+@case(engines=COPY)
+def test_another_worker_forgets_servers_that_are_not_the_same(env):
+    all_of = Generations(env, "abcd")
+    daemon, at = all_of.daemon, all_of.addresses
+    for name in "abcd":
+        daemon.control("drain", f"main/{name}")
+        daemon.control("weight", f"main/{name}", "7")
+    # One goes, and comes again; one has another address; one another weight.
+    all_of.reload(f"server = a {at['a']}\n", "")
+    all_of.die()
+    assert all_of.states() == {name: ("drain", 7) for name in "bcd"}
+    other = env.backend(serve_letter(b"b")).address
+    all_of.reload(f"server = b {at['b']}\n", f"server = a {at['a']}\nserver = b {other}\n")
+    all_of.reload(f"c {at['c']}", f"c {at['c']} weight=2")
+    want = {"a": ("up", 1), "b": ("up", 1), "c": ("drain", 2), "d": ("drain", 7)}
+    assert all_of.states() == want
+    all_of.die()
+    assert all_of.states() == want
+    # The same in a file that only the next worker has read.
+    daemon.control("drain", "main/a")
+    text = text_of(daemon).replace(f"a {at['a']}", f"z {at['a']}")
+    daemon.write_config(text.replace(f"d {at['d']}", f"d {at['d']} weight=5"))
+    all_of.upgrade()
+    assert all_of.states() == {"z": ("up", 1), "b": ("up", 1), "c": ("drain", 2), "d": ("drain", 5)}
+    assert set(all_of.served(4)) == {"a", "b"}
+
+
+@case(engines=COPY)
+def test_another_worker_does_not_check_what_is_in_maint(env):
+    asked = []
+    origin = Origin(env, answer=lambda request: asked.append(request.target) or reply(b"a"))
+    daemon = env.spliced(f"a {origin.address}", listener={"protocol": "http"},
+                         pool={"health_check": "http", "health_path": "/health",
+                               "health_interval": "20ms"})
+    daemon.control("maint", "main/a")
+    wait_until(lambda: origin.opened() == 0, 10, "the last check is over")
+    before = len(asked)
+    assert order(env, daemon, "upgrade")[0] == 0
+    wait_until(lambda: daemon.control("status")["generation"] == 2, 10, "the next one serves")
+    stays(lambda: len(asked) == before and daemon.server("a")["state"] == "maint", 0.3,
+          lambda: f"{len(asked) - before} checks")
+    daemon.control("ready", "main/a")
+    wait_until(lambda: len(asked) > before, 10, "it is checked again")
