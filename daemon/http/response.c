@@ -6,6 +6,7 @@
 #include "../listener.h"
 #include "../log.h"
 #include "../loop.h"
+#include "../splice/drain.h"
 #include "../splice/lane.h"
 #include "../stats.h"
 #include "../upstream/pool.h"
@@ -63,6 +64,21 @@ static bool is_tunnel(const struct http_request *r, const struct http_head *head
 	       (r->method_id == METHOD_CONNECT && head->status / 100 == 2);
 }
 
+/*
+ * Whether the server's TCP had every byte of the request before the response began. Where it had
+ * not, a server that does not mean to read the rest takes it for its next request, and what another
+ * client sends for the rest of that: nobody can see from here whether it does.
+ */
+static bool was_asked(struct session *s)
+{
+	const struct http_body *b = &s->http->body[UP];
+	struct stream *up = &s->streams[UP];
+	/* What the kernel has moved may not be settled yet. */
+	bool moved = b->kind == BODY_LENGTH && up->lane && stream_redirected(up) >= b->left;
+
+	return (b->done || moved) && !s->http->out[SIDE_BACKEND].len && stream_is_drained(up);
+}
+
 static void begin_body(struct session *s, const struct http_head *head)
 {
 	struct http *h = s->http;
@@ -88,6 +104,7 @@ static void begin_body(struct session *s, const struct http_head *head)
 	h->unwanted = !h->body[UP].done && r->expect && !h->body[UP].moved;
 	if (h->unwanted || (!h->body[UP].done && !h->keep))
 		h->close = true;
+	h->keep = h->keep && was_asked(s);
 	/* What came behind a CONNECT may be meant for the tunnel, and is no request then. */
 	if (r->method_id == METHOD_CONNECT)
 		h->close = true;

@@ -9,7 +9,7 @@ import threading
 import time
 
 from lib import case, connect, process, wait_until
-from lib.http import Client, Origin, proxy, reply, request, request_log, wait_requests
+from lib.http import Client, Origin, chunked, proxy, reply, request, request_log, wait_requests
 from lib.tuntcp import TunHost
 
 ONE_WORKER = {"workers": 1}
@@ -250,6 +250,45 @@ def test_end_that_came_before(env):
             daemon.signal(signal.SIGCONT)
             assert client.response().status == 200
         assert len(origin.check()) == 2
+
+
+# ---- what is left in a connection ------------------------------------------------------------------
+
+def test_answer_before_the_body(env):
+    """A server that answers before it has the body, keeps the connection, and takes the body for
+    its next request: that is not to be completed by another client's."""
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: www.test\r\nX-Rest: "
+
+    def serve(connection):
+        while asked := connection.head():
+            connection.send(reply(asked.target.encode()))
+
+    for more in (0, 300_000):
+        body = smuggled + b"x" * more
+        origin = Origin(env, serve=serve)
+        daemon = proxy(env, origin.address, {"body_splice_min": "16K"}, spliced=ONE_WORKER)
+        with Client(daemon.address()) as client, Client(daemon.address()) as other:
+            client.send(request("POST", "/early", f"Content-Length: {len(body)}"))
+            assert client.response().body == b"/early"
+            client.send(body)
+            wait_requests(daemon)
+            assert other.ask("GET", "/other").body == b"/other"
+            assert client.ask("GET", "/again").body == b"/again", "its connection stays"
+        assert len(origin.connections) == 2, "the second one is kept"
+        daemon.stop()
+
+
+def test_answer_behind_the_body(env):
+    """Whoever moves the body: a server that has all of it is asked again."""
+    origin = Origin(env)
+    daemon = proxy(env, origin.address, {"body_splice_min": "16K"}, spliced=ONE_WORKER)
+    with Client(daemon.address()) as client:
+        for size in (10, 20_000, 1_000_000):
+            assert client.ask("POST", "/", body=b"x" * size).status == 200
+            client.send(request("POST", "/", "Transfer-Encoding: chunked"),
+                        chunked(b"x" * size, b"end"))
+            assert client.response().status == 200
+    assert len(origin.connections) == 1
 
 
 # ---- whose requests go on a kept connection -------------------------------------------------------
