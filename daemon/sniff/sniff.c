@@ -38,8 +38,8 @@ static bool may_be_silent(const struct session *s)
 }
 
 /*
- * The same of one that began like a PROXY header and went no further: that has sent an empty line,
- * say, and waits for what its server makes of it.
+ * The same of one that began like a PROXY header and went no further, or has sent empty lines, and
+ * waits for what its server makes of that.
  */
 static bool says_too_little(const struct session *s)
 {
@@ -47,7 +47,8 @@ static bool says_too_little(const struct session *s)
 	size_t len;
 
 	buf = sniff_at_hand(s, &len);
-	return may_be_silent(s) && proxy_header_starts(buf, len) && !proxy_header_is(buf, len);
+	return may_be_silent(s) && !proxy_header_is(buf, len) &&
+	       (proxy_header_starts(buf, len) || guess_is_empty(buf, len));
 }
 
 /* Sets the timer for the present state; to be called when a shorter wait begins. */

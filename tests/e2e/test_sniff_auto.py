@@ -7,7 +7,7 @@ import smtplib
 import struct
 import time
 
-from lib import case, pattern, programs, proxyheader, sshd, tls
+from lib import case, pattern, programs, proxyheader, sshd, tls, wait_until
 from lib.http import Client, Origin, Reader, request, wait_requests
 from lib.pattern import MIB
 from lib.proxyheader import v1, v2
@@ -267,6 +267,38 @@ def test_default_wait(env):
     with connected(daemon.address()) as client:
         assert client.recv(8) == b"SSH-2.0-"
     assert 0.4 < time.monotonic() - began < Deadline(3).seconds
+
+
+def test_empty_lines_before_a_request(env):
+    """Servers of HTTP skip them. So they are no way past what the listener does to requests."""
+    origin = Origin(env, name="http")
+    daemon = auto(env, origin, listener={"x_forwarded_for": "replace"})
+    asked = request("GET", "/", "X-Forwarded-For: 192.0.2.66")
+    for lines, pieces in ((b"\r\n", False), (b"\r\n", True), (b"\r\n\r\n", True)):
+        with Client(daemon.address()) as client:
+            if pieces:
+                send_in_pieces(client.sock, *(lines[i:i + 1] for i in range(len(lines))), asked)
+            else:
+                client.send(lines, asked)
+            assert client.response().body == b"http"
+            assert client.ask("GET", "/", "X-Forwarded-For: 192.0.2.66").body == b"http"
+    assert [one.get("X-Forwarded-For") for one in origin.requests] == ["127.0.0.1"] * 6
+    for lines in (b"\n", b"\r\n" * 3):
+        with Client(daemon.address()) as client:
+            assert client.send(lines, asked).response().status == 400
+    assert len(origin.heads) == 6
+
+
+def test_empty_lines_and_no_more(env):
+    """As many as somebody likes who waits for what the server makes of them."""
+    other = Recorder(env, "other")
+    daemon = auto(env, other, listener={"auto_wait": "100ms"})
+    for number, lines in enumerate((b"\n", b"\r\n" * 5), 1):
+        with connected(daemon.address()) as client:
+            client.sendall(lines)
+            wait_until(lambda number=number: other.accepted >= number, 5, "a server")
+            assert talk(client, b"more").name == "other"
+            assert other.stream(number) == lines + b"more"
 
 
 def test_late_client_is_not_looked_at(env):
