@@ -105,6 +105,7 @@ $(BUILD)/bypass.bpf.o: $(wildcard bpf/bypass-*.h)
 $(BUILD)/intercept.bpf.o $(BUILD)/mark.bpf.o $(BUILD)/steer.bpf.o: bpf/intercept-api.h
 $(BUILD)/intercept.bpf.o $(BUILD)/steer.bpf.o: bpf/places.h
 $(BUILD)/steer.bpf.o: bpf/steer-api.h
+$(BUILD)/spread.bpf.o: bpf/spread-api.h
 
 $(BUILD)/%.bpf.o: bpf/%.bpf.c bpf/kernel-types.h
 	@mkdir -p $(@D)
@@ -123,6 +124,7 @@ $(BUILD)/daemon/bypass/maps.o: $(BUILD)/bypass.skel.h
 $(BUILD)/daemon/intercept/programs.o: $(BUILD)/intercept.skel.h
 $(BUILD)/daemon/intercept/mark.o: $(BUILD)/mark.skel.h
 $(BUILD)/daemon/intercept/lookup.o: $(BUILD)/steer.skel.h
+$(BUILD)/daemon/intercept/spread.o: $(BUILD)/spread.skel.h
 
 # The status page, one file of its parts, as a text in C.
 PAGE := daemon/report/page
@@ -181,6 +183,7 @@ $(FUZZ)/daemon/bypass/maps.o: $(BUILD)/bypass.skel.h
 $(FUZZ)/daemon/intercept/programs.o: $(BUILD)/intercept.skel.h
 $(FUZZ)/daemon/intercept/mark.o: $(BUILD)/mark.skel.h
 $(FUZZ)/daemon/intercept/lookup.o: $(BUILD)/steer.skel.h
+$(FUZZ)/daemon/intercept/spread.o: $(BUILD)/spread.skel.h
 $(FUZZ)/daemon/report/page.o: $(BUILD)/page.inc
 
 $(FUZZ)/%.o: %.c

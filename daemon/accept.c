@@ -208,8 +208,21 @@ static int equip(const struct listen_socket *ls, int fd)
 	return err;
 }
 
+/* Who is waited for no more, whether the program that chooses workers waits just now or may again.
+ */
+static void count_arrival(struct listen_socket *ls)
+{
+	struct worker *w = ls->worker;
+
+	if (addr_is_passed(&ls->binding->wanted) || ls->bound.sa.sa_family == AF_UNIX)
+		return;
+	__atomic_store_n(&w->load->arrived, w->load->arrived + 1, __ATOMIC_RELAXED);
+	if (atomic_load_explicit(&ls->binding->by_sessions, memory_order_relaxed))
+		stat_inc(&w->stats.accepted_spread);
+}
+
 /* The connection, or -1 and errno. */
-static int take_connection(const struct listen_socket *ls, struct addr *client)
+static int take_connection(struct listen_socket *ls, struct addr *client)
 {
 	int fd, err;
 
@@ -218,6 +231,7 @@ static int take_connection(const struct listen_socket *ls, struct addr *client)
 	if (fd < 0)
 		return -1;
 	addr_unmap(client);
+	count_arrival(ls);
 	err = equip(ls, fd);
 	if (!err)
 		return fd;

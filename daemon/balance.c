@@ -28,22 +28,39 @@ struct handover {
 	bool retracted; /* it stayed where it was */
 };
 
-static unsigned int load_of(struct worker *w)
+/* A connection that the program has chosen a worker for counts before that accepts it, as far as it
+ * is waited for: see spread-api.h. */
+static uint64_t on_its_way(const struct spread_worker *l)
+{
+	uint64_t chosen = __atomic_load_n(&l->chosen, __ATOMIC_RELAXED);
+	uint64_t arrived = __atomic_load_n(&l->arrived, __ATOMIC_RELAXED);
+	int64_t lost = __atomic_load_n(&l->lost, __ATOMIC_RELAXED);
+
+	return (uint64_t)MAX((int64_t)(chosen - arrived) - lost, 0);
+}
+
+unsigned int balance_incoming(const struct worker *w)
+{
+	return __atomic_load_n(&w->load->incoming, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t load_of(struct worker *w)
 {
 	return atomic_load_explicit(&w->home.n, memory_order_relaxed) +
-	       atomic_load_explicit(&w->incoming, memory_order_relaxed);
+	       __atomic_load_n(&w->load->incoming, __ATOMIC_RELAXED) + on_its_way(w->load);
 }
 
 /* The least busy of a few others, if `w` is clearly busier; else `w`. */
 static struct worker *choose(struct worker *w)
 {
 	struct daemon *d = w->daemon;
-	unsigned int others = d->n_workers - 1, mine = load_of(w), least = mine;
+	unsigned int others = d->n_workers - 1;
+	uint64_t mine = load_of(w), least = mine;
 	struct worker *best = w;
 
 	for (unsigned int i = 0; i < MIN(others, CANDIDATES); i++) {
 		struct worker *o = &d->workers[(w->index + 1 + w->turn++ % others) % d->n_workers];
-		unsigned int load = load_of(o);
+		uint64_t load = load_of(o);
 
 		if (load < least) {
 			least = load;
@@ -62,7 +79,7 @@ static void on_handover(void *owner, void *arg)
 	if (!h->retracted)
 		accept_session(w, h->listener, h->fd, h->slot, &h->client, h->denied);
 	setup_unref(h->listener->setup);
-	atomic_fetch_sub(&w->incoming, 1);
+	(void)__atomic_fetch_sub(&w->load->incoming, 1, __ATOMIC_SEQ_CST);
 	free(h);
 	loop_look(&w->loop);
 }
@@ -77,7 +94,7 @@ static bool post(struct worker *to, struct handover *h)
 	bool retracted;
 
 	(void)setup_ref(h->listener->setup);
-	atomic_fetch_add(&to->incoming, 1);
+	(void)__atomic_fetch_add(&to->load->incoming, 1, __ATOMIC_SEQ_CST);
 	h->retracted = retracted = atomic_load(&to->daemon->draining);
 	mailbox_post(&to->mail, &h->letter, on_handover, h);
 	return !retracted;
@@ -117,4 +134,6 @@ void balance_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 
 	if (to == w || !hand_over(to, &h))
 		accept_session(w, l, fd, slot, client, denied);
+	else
+		stat_inc(&w->stats.handovers);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Spreads sessions over the workers. The kernel chooses a worker for a connection by a hash of its
- * addresses: of eight busy clients six may well meet at one worker while another one idles.
+ * Spreads sessions over the workers. Where the kernel chooses a worker for a connection by a hash
+ * of its addresses, of eight busy clients six may well meet at one worker while another one idles;
+ * where a program does it by the sessions (spreading.h), these may have ended until it is accepted.
  */
 #pragma once
 
@@ -18,3 +19,5 @@ struct worker;
  */
 void balance_start(struct worker *w, struct listener *l, int fd, uint32_t slot,
 		   const struct addr *client, bool denied);
+/* How many sessions are on their way to it from other workers. */
+unsigned int balance_incoming(const struct worker *w);

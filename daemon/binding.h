@@ -9,7 +9,9 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "addr.h"
@@ -34,6 +36,7 @@ struct listen_socket {
 	struct timer retry; /* while accepting is paused */
 	struct addr bound;  /* with the port that the kernel chose; as wanted where it is steered */
 	struct addr hidden; /* where it is bound then */
+	uint64_t cookie;    /* while the binding has a group */
 	int fd;             /* -1: closed */
 	bool begun;         /* the worker has it */
 	bool paused;
@@ -49,7 +52,9 @@ struct binding {
 	bool old;      /* another process has accepted here: it is made ready by bindings_serve() */
 	bool outlives; /* its sockets go on listening when the daemon ends: others have them, too */
 	bool foreign;  /* some were made in another cgroup, so the listener's clients are copied */
-	bool taken;    /* by the setup that is being made */
+	atomic_bool by_sessions;       /* a program chooses among its sockets; workers may look */
+	uint32_t group;                /* what that calls it; 0: it does not know it */
+	bool taken;                    /* by the setup that is being made */
 	const struct listener *newest; /* of the newest setup, that has it; NULL: none */
 	unsigned int n_sockets;
 	struct listen_socket sockets[]; /* the nth is of the worker n modulo their number */

@@ -74,6 +74,10 @@ COUNTER(unlocked_deletes,
 	"session ends with `end=integrity`")
 COUNTER(integrity_aborts, "sessions that ended with `end=integrity`; watch that it stays 0")
 COUNTER(accept_failures, "accepts that failed, for want of descriptors among others")
+COUNTER(accepted_spread,
+	"accepted connections of listeners whose workers are chosen by their sessions: see `spread`")
+COUNTER(handovers,
+	"accepted connections that went on to another worker, which had clearly fewer sessions")
 COUNTER(denied, "clients turned away, those that got 403 included")
 COUNTER(retries,
 	"further tries after one failed: another server, another address of one, or an HTTP request "

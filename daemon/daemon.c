@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "log.h"
 #include "splice/maps.h"
+#include "spreading.h"
 #include "steering.h"
 #include "worker.h"
 
@@ -92,6 +93,9 @@ void daemon_commit_bindings(struct daemon *d, struct setup *s, struct setup *was
 	const struct binder by = binder_of(d, NULL);
 
 	bindings_commit(&by, s, was);
+	/* Before, another process may accept at what it has, too. */
+	if (by.serving)
+		spreading_follow(d->spreading, s);
 }
 
 /* Does one thing with the listeners of the setup, and logs what is written of it, line by line. */
@@ -164,6 +168,7 @@ int daemon_serve(struct daemon *d)
 
 	if (err)
 		return err;
+	spreading_follow(d->spreading, d->setup);
 	steering_commit(d->steering);
 	err = steering_serve(d->steering);
 	if (err)

@@ -21,6 +21,7 @@ struct link;
 struct maps;
 struct mark;
 struct session;
+struct spreading;
 struct standings;
 struct steering;
 struct tally;
@@ -36,6 +37,7 @@ struct daemon {
 	struct bypass_maps *bypass; /* NULL: there is no bypass */
 	struct interception *interception; /* NULL: nothing is to be intercepted */
 	struct steering *steering;         /* NULL: nothing is steered */
+	struct spreading *spreading;       /* NULL: the kernel's hash chooses workers */
 	struct mark *mark;                 /* of its sockets; NULL: others may intercept them */
 	struct worker *workers;
 	unsigned int n_workers;

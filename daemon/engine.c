@@ -13,6 +13,7 @@
 #include "interception.h"
 #include "log.h"
 #include "splice/maps.h"
+#include "spreading.h"
 #include "steering.h"
 
 bool engine_wants_bypass(const struct config *c)
@@ -115,6 +116,19 @@ int engine_steer(struct daemon *d, struct doctor *doctor)
 	else
 		conn_need_mark();
 	return err;
+}
+
+void engine_spread(struct daemon *d, unsigned int workers)
+{
+	const struct config *c = d->config;
+	char why[256];
+
+	if (!spreading_is_wanted(c, workers) || spreading_open(c, workers, &d->spreading, why) == 0)
+		return;
+	if (c->spread == SPREAD_SESSIONS)
+		log_warn("spread = sessions: %s; clients are spread by hash", why);
+	else
+		log_debug("clients are spread by hash: %s", why);
 }
 
 int engine_intercept(struct daemon *d, struct doctor *doctor)

@@ -24,5 +24,8 @@ int engine_intercept(struct daemon *d, struct doctor *doctor);
 /* The same of steering, without which the daemon is not to start where it is configured: see
  * steering_open(). */
 int engine_steer(struct daemon *d, struct doctor *doctor);
+/* Loads what chooses workers by their sessions: see spreading_open(). Where it cannot be had the
+ * hash does it; who has asked for it is told. Needs privileges. */
+void engine_spread(struct daemon *d, unsigned int workers);
 /* Tries them, and unloads them if they fail. The same, without privileges. */
 int engine_prove(struct daemon *d, struct doctor *doctor);

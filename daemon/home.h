@@ -63,6 +63,7 @@ struct home {
 	time_t date_at;        /* the second that `date` tells */
 	char date[32];         /* for heads: see http_date() */
 	atomic_uint n;         /* live ones; other threads may look */
+	uint32_t *told_n;      /* where a program looks; NULL: none does */
 	/* Shared with other threads. */
 	const struct splice_settings *settings; /* of new sessions */
 	struct memory *memory;
@@ -71,3 +72,12 @@ struct home {
 	const atomic_bool *access_log, *log_empty;
 	uint64_t instance; /* random: makes ids of this run unlike those of another */
 };
+
+/* There is one more, or one less. In the thread. */
+static inline void home_count(struct home *h, unsigned int more)
+{
+	unsigned int n = atomic_fetch_add(&h->n, more) + more;
+
+	if (h->told_n)
+		__atomic_store_n(h->told_n, n, __ATOMIC_RELAXED);
+}

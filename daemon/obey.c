@@ -14,6 +14,7 @@
 #include "report/oneshot.h"
 #include "report/status.h"
 #include "runstate.h"
+#include "spreading.h"
 #include "standings.h"
 #include "steering.h"
 #include "worker.h"
@@ -114,6 +115,7 @@ static void begin_drain(struct run *r)
 
 	atomic_store(&r->daemon.draining, true);
 	interception_ready(r->daemon.interception, false);
+	spreading_end(r->daemon.spreading);
 	/* Where another process is to accept, it is that one which changes what is steered. */
 	if (!r->retiring)
 		end_steering(r);

@@ -17,6 +17,7 @@
 #include "parent/link.h"
 #include "sending.h"
 #include "setup.h"
+#include "spreading.h"
 #include "standings.h"
 #include "steering.h"
 #include "util.h"
@@ -118,6 +119,7 @@ static void on_adopted(void *owner _unused_, void *arg)
 
 	if (--r->remaining)
 		return;
+	spreading_retire(d->spreading, was);
 	bindings_retire(d->link, was);
 	d->retiring = NULL;
 	setup_unref(was);
@@ -228,6 +230,17 @@ static void keep_bypass(const struct daemon *d, struct config *fresh, FILE *f)
 		fresh->listeners[i].local_bypass = LOCAL_BYPASS_NO;
 }
 
+/* The same. Who has asked for it at the start, and was told that it cannot be, is not told again.
+ */
+static void keep_spread(const struct daemon *d, struct config *fresh, FILE *f)
+{
+	if (d->spreading || spreading_is_wanted(d->config, d->n_workers) ||
+	    !spreading_is_wanted(fresh, d->n_workers))
+		return;
+	(void)fprintf(f, "%sspread", ftell(f) ? ", " : "");
+	fresh->spread = SPREAD_HASH;
+}
+
 /* What does not change while the daemon runs is as it was in `fresh`, and named. */
 static int keep(struct reload *r, struct config *fresh)
 {
@@ -239,8 +252,10 @@ static int keep(struct reload *r, struct config *fresh)
 	if (!f)
 		return -ENOMEM;
 	err = config_keep(d->config, fresh, f);
-	if (!err)
+	if (!err) {
 		keep_bypass(d, fresh, f);
+		keep_spread(d, fresh, f);
+	}
 	return fclose(f) == 0 ? err : -ENOMEM;
 }
 

@@ -28,6 +28,7 @@
 #include "runstate.h"
 #include "sandbox.h"
 #include "sending.h"
+#include "spreading.h"
 #include "standings.h"
 #include "steering.h"
 #include "worker.h"
@@ -263,6 +264,8 @@ static int set_up(struct run *r)
 	if (!err)
 		err = daemon_init(&r->daemon, TAKE_PTR(r->config), worker_count(c));
 	if (!err)
+		engine_spread(&r->daemon, r->daemon.n_workers);
+	if (!err)
 		err = memory_watch_init(&r->daemon.memory_watch, &r->daemon, r->base, &r->mail);
 	if (!err)
 		err = daemon_listen(&r->daemon);
@@ -328,6 +331,7 @@ static void tear_down(struct run *r)
 	struct maps *maps = r->daemon.maps;
 	struct bypass_maps *bypass = r->daemon.bypass;
 	struct mark *mark = r->daemon.mark;
+	struct spreading *spreading = r->daemon.spreading;
 
 	reload_fini(&r->reload);
 	commands_close(&r->commands);
@@ -339,6 +343,7 @@ static void tear_down(struct run *r)
 	interception_close(r->daemon.interception);
 	steering_close(r->daemon.steering);
 	daemon_fini(&r->daemon);
+	spreading_close(spreading);
 	mark_close(mark);
 	addresses_stop(&r->addresses);
 	maps_close(maps);

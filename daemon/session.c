@@ -228,7 +228,7 @@ bool session_start(struct home *home, struct listener *l, int fd, uint32_t slot,
 	s->client_conn.tcp = client->sa.sa_family != AF_UNIX;
 	s->client_conn.foreign = l->foreign;
 	TAILQ_INSERT_TAIL(&home->live, s, link);
-	home->n++;
+	home_count(home, 1);
 	s->timer.fire = on_timeout;
 	share_buffers(s, s->conns[SIDE_CLIENT]);
 
@@ -381,7 +381,7 @@ void session_end(struct session *s, enum session_end end)
 	splice_stop(&s->splice);
 	session_unlist(s);
 	TAILQ_INSERT_TAIL(&s->home->ended, s, link);
-	s->home->n--;
+	home_count(s->home, -1U);
 	memory_forget(s->home->memory, &s->memory);
 	loop_look(s->home->loop);
 }

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 
 #include "accept.h"
+#include "balance.h"
 #include "bypass/maps.h"
 #include "config/config.h"
 #include "daemon.h"
@@ -21,6 +22,7 @@
 #include "splice/engage.h"
 #include "splice/maps.h"
 #include "splice/splicer.h"
+#include "spreading.h"
 #include "upstream/idle.h"
 
 /* Callbacks of libevent's before it looks for new events. */
@@ -78,7 +80,7 @@ static void reap(struct worker *w, bool all)
 		loop_timer_set(&w->loop, &w->reap_timer, w->loop.now + REAP_AGAIN_NS);
 	if (w->untrimmed && !w->home.n && !timer_is_set(&w->trim_timer))
 		loop_timer_set(&w->loop, &w->trim_timer, w->loop.now + TRIM_AFTER_NS);
-	if (w->home.drain >= DRAIN_RELIEVED && !w->home.n && !w->incoming && !lingering &&
+	if (w->home.drain >= DRAIN_RELIEVED && !w->home.n && !balance_incoming(w) && !lingering &&
 	    !lingering_any(&w->lingering) && w->drained) {
 		w->drained(w);
 		w->drained = NULL;
@@ -313,6 +315,10 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 		     .log_empty = &d->log_empty,
 		     .instance = d->instance},
 	};
+	w->load = spreading_worker(d->spreading, index);
+	if (!w->load)
+		w->load = &w->own_load;
+	w->home.told_n = &w->load->sessions;
 	TAILQ_INIT(&w->home.live);
 	TAILQ_INIT(&w->home.ended);
 	TAILQ_INIT(&w->home.sniffing);

@@ -16,6 +16,7 @@
 #include "memorywatch.h"
 #include "sessionend.h"
 #include "splice/stream.h"
+#include "spread-api.h"
 #include "stats.h"
 #include "tally.h"
 #include "timer.h"
@@ -46,10 +47,11 @@ struct worker {
 	bool untrimmed;          /* sessions were freed since memory was given back */
 	struct idle idle;        /* kept connections to servers */
 	struct dialer dialer;
-	struct lingering lingering; /* listening sockets that it will close */
-	struct reload *reloading;   /* that waits for their end */
-	atomic_uint incoming;       /* sessions that are on their way here from another worker */
-	unsigned int turn;          /* which worker to look at next */
+	struct lingering lingering;        /* listening sockets that it will close */
+	struct reload *reloading;          /* that waits for their end */
+	struct spread_worker *load;        /* what the others, and a program, know of it */
+	struct spread_worker own_load;     /* it, where there is no program */
+	unsigned int turn;                 /* which worker to look at next */
 	void (*drained)(struct worker *w); /* called once, when draining and empty */
 	struct mailbox mail;               /* its letters' owner is the worker */
 	struct {

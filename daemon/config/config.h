@@ -20,6 +20,10 @@
 enum engine_choice { ENGINE_AUTO, ENGINE_KERNEL, ENGINE_COPY, _ENGINE_CHOICE_MAX };
 extern const char *const engine_choice_str[_ENGINE_CHOICE_MAX];
 
+/* By what the kernel chooses the worker of a client. */
+enum spread_by { SPREAD_AUTO, SPREAD_HASH, SPREAD_SESSIONS, _SPREAD_BY_MAX };
+extern const char *const spread_by_str[_SPREAD_BY_MAX];
+
 enum local_congestion { LOCAL_CONGESTION_AUTO, LOCAL_CONGESTION_SYSTEM, _LOCAL_CONGESTION_MAX };
 extern const char *const local_congestion_str[_LOCAL_CONGESTION_MAX];
 
@@ -315,6 +319,7 @@ struct config {
 	size_t n_warnings;
 	bool engine_forced;   /* `engine` is the command line's */
 	unsigned int workers; /* 0: auto, one per CPU the process may use */
+	enum spread_by spread;
 	enum engine_choice engine;
 	unsigned int max_sessions;
 	char *control; /* unix socket path; "none" in the file: NULL */

@@ -16,6 +16,11 @@
 OPTION(SPLICED, workers, workers, UINT, "auto", RESTART,
        "Worker threads. auto is one for each CPU the process may run on.",
        .min = 1, .max = 256, .word = "auto", .word_value = 0, .unit = "threads")
+OPTION(SPLICED, spread, spread, ENUM, "auto", RELOAD,
+       "By what the kernel chooses a client's worker thread. sessions: the one with the fewest, by a BPF program. "
+       "hash: a hash of the addresses, whoever is busy. auto: sessions where it can be had and engine is not copy, else hash. "
+       "From hash to sessions takes a restart where the program was not wanted at the start.",
+       CHOICES(spread_by_str))
 OPTION(SPLICED, engine, engine, ENUM, "auto", RESTART,
        "Who moves the bytes of a session. kernel uses the BPF programs, copy never does, and auto "
        "uses them when this kernel has passed the test that the daemon runs at start. "

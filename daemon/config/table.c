@@ -9,6 +9,11 @@ const char *const engine_choice_str[_ENGINE_CHOICE_MAX] = {
     [ENGINE_KERNEL] = "kernel",
     [ENGINE_COPY] = "copy",
 };
+const char *const spread_by_str[_SPREAD_BY_MAX] = {
+    [SPREAD_AUTO] = "auto",
+    [SPREAD_HASH] = "hash",
+    [SPREAD_SESSIONS] = "sessions",
+};
 const char *const local_congestion_str[_LOCAL_CONGESTION_MAX] = {
     [LOCAL_CONGESTION_AUTO] = "auto",
     [LOCAL_CONGESTION_SYSTEM] = "system",

@@ -176,7 +176,8 @@ int print_status(const json_t *status)
 	put_pair("State", format_state(status, buf, sizeof(buf)));
 	put_pair("Engine", text_of(status, "engine"));
 	put_pair("Because", text_of(status, "engine_reason"));
-	(void)snprintf(buf, sizeof(buf), "%" PRId64, int_of(status, "workers"));
+	(void)snprintf(buf, sizeof(buf), "%" PRId64 ", clients by %s", int_of(status, "workers"),
+		       text_of(json_object_get(status, "spread"), "by"));
 	put_pair("Workers", buf);
 	(void)snprintf(buf, sizeof(buf), "%" PRId64 " of at most %" PRId64,
 		       int_of(status, "sessions_active"), int_of(status, "max_sessions"));

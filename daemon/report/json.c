@@ -8,6 +8,7 @@
 #include "../config/config.h"
 #include "../interception.h"
 #include "../reload.h"
+#include "../spreading.h"
 #include "../steering.h"
 #include "../util.h"
 #include "counter.h"
@@ -162,6 +163,20 @@ static json_t *json_of_steering(const struct steering *st)
 			 (json_int_t)f.missed, "unkept", (json_int_t)f.unkept);
 }
 
+static json_t *json_of_spreading(const struct status_snapshot *s)
+{
+	json_t *sessions = json_array();
+	struct spreading_figures f;
+
+	for (unsigned int i = 0; i < s->workers; i++)
+		(void)json_array_append_new(sessions,
+					    json_integer((json_int_t)s->worker_sessions[i]));
+	spreading_figures(s->spreading, &f);
+	return json_pack("{s:s, s:I, s:I, s:o}", "by", f.by_sessions ? "sessions" : "hash",
+			 "chosen", (json_int_t)f.chosen, "missed", (json_int_t)f.missed, "sessions",
+			 sessions);
+}
+
 json_t *json_of_status(const struct status_snapshot *s)
 {
 	json_t *listeners = json_array();
@@ -171,7 +186,7 @@ json_t *json_of_status(const struct status_snapshot *s)
 		(void)json_array_append_new(listeners, json_of_listener(&s->listeners[i]));
 	return json_pack(
 	    "{s:s, s:i, s:I, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:s, s:i, "
-	    "s:i, s:i, s:I, s:o, s:I, s:o}",
+	    "s:i, s:i, s:I, s:o, s:I, s:o, s:o}",
 	    "version", SPLICED_VERSION, "pid", s->pid, "uptime_ms", (json_int_t)s->uptime_ms,
 	    "engine", s->engine, "engine_reason", s->engine_reason, "canary", s->canary, "workers",
 	    (int)s->workers, "sessions_active", (int)s->sessions_active, "max_sessions",
@@ -181,7 +196,8 @@ json_t *json_of_status(const struct status_snapshot *s)
 	    s->status ? addr_format(s->status, where) : "", "setups", (int)s->setups, "worker_pid",
 	    s->worker_pid, "generation", (int)s->generation, "worker_deaths",
 	    (json_int_t)s->worker_deaths, "intercepts", json_of_intercepts(s->interception),
-	    "drain_in_ms", (json_int_t)s->drain_in_ms, "steering", json_of_steering(s->steering));
+	    "drain_in_ms", (json_int_t)s->drain_in_ms, "steering", json_of_steering(s->steering),
+	    "spread", json_of_spreading(s));
 }
 
 /* ---- reload ----------------------------------------------------------------------------- */

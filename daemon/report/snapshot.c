@@ -240,10 +240,14 @@ int snapshot_status(struct daemon *d, const struct doctor *doctor, struct status
 	    .setups = setups_count(&d->setups),
 	    .interception = d->interception,
 	    .steering = d->steering,
+	    .spreading = d->spreading,
+	    .worker_sessions = calloc(d->n_workers, sizeof(*ret->worker_sessions)),
 	    .listeners = calloc(d->setup->n_listeners + 1, sizeof(*ret->listeners)),
 	};
-	if (!ret->listeners)
+	if (!ret->listeners || !ret->worker_sessions)
 		return -ENOMEM;
+	for (unsigned int i = 0; i < d->n_workers; i++)
+		ret->worker_sessions[i] = atomic_load(&d->workers[i].home.n);
 	while (!err && ret->n_listeners < d->setup->n_listeners) {
 		err = take_listener(&d->setup->listeners[ret->n_listeners],
 				    &ret->listeners[ret->n_listeners]);
@@ -257,5 +261,6 @@ void snapshot_status_free(struct status_snapshot *s)
 	for (size_t i = 0; i < s->n_listeners; i++)
 		free(s->listeners[i].binds);
 	free(s->listeners);
+	free(s->worker_sessions);
 	snapshot_pools_free(&s->pools);
 }

@@ -17,6 +17,7 @@
 struct daemon;
 struct doctor;
 struct interception;
+struct spreading;
 struct steering;
 struct worker;
 
@@ -85,6 +86,7 @@ struct status_snapshot {
 	uint64_t uptime_ms;
 	const char *engine, *engine_reason, *canary, *config;
 	unsigned int workers;
+	unsigned int *worker_sessions; /* of each */
 	uint32_t sessions_active, max_sessions;
 	uint64_t memory_used, memory_max;
 	bool draining;
@@ -95,6 +97,7 @@ struct status_snapshot {
 	size_t n_listeners;
 	const struct interception *interception; /* NULL: none */
 	const struct steering *steering;         /* NULL: none */
+	const struct spreading *spreading;       /* NULL: none */
 	struct pools_snapshot pools;
 };
 

@@ -10,10 +10,11 @@
 #include <sys/resource.h>
 
 /* It is compiled into the test, with these three for those of the daemon. */
-#define accept_session begin_session
-#define mailbox_post   post_letter
-#define loop_look      look
-#define balance_start  start_balanced
+#define accept_session   begin_session
+#define mailbox_post     post_letter
+#define loop_look        look
+#define balance_start    start_balanced
+#define balance_incoming count_incoming
 #include "../../daemon/balance.c"
 
 #define WORKERS 4
@@ -64,6 +65,7 @@ static void begin(const unsigned int sessions[WORKERS])
 	for (unsigned int i = 0; i < WORKERS; i++) {
 		workers[i].daemon = &the_daemon;
 		workers[i].index = i;
+		workers[i].load = &workers[i].own_load;
 		atomic_store(&workers[i].home.n, sessions[i]);
 	}
 }
@@ -100,7 +102,7 @@ static void stays_where_there_are_not_clearly_more(void **state _unused_)
 	start(&workers[0]);
 	assert_begun_by(&workers[0]);
 	assert_null(posted.to);
-	assert_int_equal(atomic_load(&workers[1].incoming), 0);
+	assert_int_equal(balance_incoming(&workers[1]), 0);
 }
 
 static void goes_to_the_least_busy_one(void **state _unused_)
@@ -109,22 +111,44 @@ static void goes_to_the_least_busy_one(void **state _unused_)
 	start(&workers[0]);
 	assert_null(begun.worker);
 	assert_ptr_equal(posted.to, &workers[2]);
-	assert_int_equal(atomic_load(&workers[2].incoming), 1);
+	assert_int_equal(balance_incoming(&workers[2]), 1);
 	/* It keeps what it is begun with. */
 	assert_int_equal(atomic_load(&setup.refs), 2);
 	deliver();
 	assert_int_equal(atomic_load(&setup.refs), 1);
 	assert_begun_by(&workers[2]);
-	assert_int_equal(atomic_load(&workers[2].incoming), 0);
+	assert_int_equal(balance_incoming(&workers[2]), 0);
 }
 
 static void one_on_its_way_counts(void **state _unused_)
 {
 	begin((const unsigned int[]){2, 9, 1, 9});
-	atomic_store(&workers[2].incoming, 1);
+	workers[2].load->incoming = 1;
 	start(&workers[0]);
 	assert_begun_by(&workers[0]);
 	assert_null(posted.to);
+}
+
+/* The kernel has it, chosen for that worker, or has given it up. */
+static void one_that_was_chosen_counts(void **state _unused_)
+{
+	begin((const unsigned int[]){2, 9, 1, 9});
+	workers[2].load->chosen = 8;
+	workers[2].load->arrived = 5;
+	workers[2].load->lost = 2;
+	start(&workers[0]);
+	assert_begun_by(&workers[0]);
+	workers[2].load->lost = 3;
+	start(&workers[0]);
+	assert_ptr_equal(posted.to, &workers[2]);
+	deliver();
+	/* What came unchosen makes nobody idler than that. */
+	workers[2].load->arrived = 50;
+	atomic_store(&workers[2].home.n, 2);
+	posted.to = NULL;
+	start(&workers[0]);
+	assert_null(posted.to);
+	assert_begun_by(&workers[0]);
 }
 
 static void a_daemon_that_drains_hands_nothing_over(void **state _unused_)
@@ -157,6 +181,7 @@ int main(void)
 	    cmocka_unit_test(stays_where_there_are_not_clearly_more),
 	    cmocka_unit_test(goes_to_the_least_busy_one),
 	    cmocka_unit_test(one_on_its_way_counts),
+	    cmocka_unit_test(one_that_was_chosen_counts),
 	    cmocka_unit_test(a_daemon_that_drains_hands_nothing_over),
 	    cmocka_unit_test(stays_where_descriptors_are_scarce),
 	};
