@@ -112,7 +112,7 @@ def test_a_reload_changes_it(env):
     daemon = env.spliced(env.backend().address, spliced=BY_SESSIONS)
     both, text = connect_all(env, daemon, 4), text_of(daemon)
     assert_even(daemon, 4, 2)
-    assert reload(daemon, text.replace("spread = sessions", "spread = hash"))["restart"] == ""
+    assert reload(daemon, text.replace("spread = sessions", "spread = hash"))["restart"] == []
     told = spread(daemon)
     assert (told["by"], told["chosen"]) == ("hash", 4), told
     both += connect_all(env, daemon, 4)
@@ -121,7 +121,7 @@ def test_a_reload_changes_it(env):
     daemon.wait_sessions(0)
     first, known = daemon.address(), bpf_maps(daemon.worker_pid)["groups"]
     more = text + "\n[listener more]\nbind = 127.0.0.1:0\npool = main\n"
-    assert reload(daemon, more)["restart"] == ""
+    assert reload(daemon, more)["restart"] == []
     assert map_entries(known) == 4
     clients = connect_all(env, daemon, 6, daemon.address("more"))
     clients += connect_all(env, daemon, 6, first)
@@ -137,7 +137,7 @@ def test_a_reload_cannot_begin_it(env):
     daemon = env.spliced(env.backend().address, spliced={"spread": "hash"})
     text = text_of(daemon)
     answer = reload(daemon, text.replace("spread = hash", "spread = sessions"))
-    assert answer["restart"] == "spread", answer
+    assert answer["restart"] == ["spread"], answer
     assert spread(daemon)["by"] == "hash"
     upgrade(daemon)
     connect_all(env, daemon, 8)
@@ -208,7 +208,8 @@ def test_without_privileges(env):
                              prefix=["setpriv", "--bounding-set=-bpf,-sys_admin",
                                      "--inh-caps=-all"])
         daemon.start()
-        exchange(env.keep(connect(daemon.address())))
+        with connect(daemon.address()) as sock:
+            exchange(sock)
         assert spread(daemon)["by"] == "hash"
         told = [line for line in daemon.log() if "clients are spread by hash" in line]
         assert len(told) == lines, told

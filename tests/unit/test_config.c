@@ -210,6 +210,7 @@ static void defaults(void **state _unused_)
 /* Every option with a value that is not its default; the lists in each of their ways. */
 static const char full[] = "[spliced]\n"
 			   "workers = 256\n"
+			   "spread = hash\n"
 			   "engine = copy ; a comment\n"
 			   "max_sessions=1\n"
 			   "control = none\n"
@@ -262,11 +263,12 @@ static void assert_full_spliced(const struct config *c)
 	char buf[ADDR_STR_MAX];
 
 	assert_int_equal(c->workers, 256);
+	assert_int_equal(c->spread, SPREAD_HASH);
 	assert_int_equal(c->engine, ENGINE_COPY);
 	assert_int_equal(c->max_sessions, 1);
 	assert_null(c->control);
 	assert_string_equal(addr_format(&c->status, buf), "127.0.0.1:9180");
-	assert_int_equal(c->status_where.line, 6);
+	assert_int_equal(c->status_where.line, 7);
 	assert_int_equal(c->log_target, LOG_TO_STDERR);
 	assert_int_equal(c->log_level, LOG_LVL_DEBUG);
 	assert_null(c->access_log);
@@ -360,10 +362,10 @@ static void every_option(void **state _unused_)
 	_cleanup_config_ struct config *c = loaded(full);
 
 	assert_full(c);
-	assert_int_equal(c->user_where.line, 10);
-	assert_int_equal(c->listeners[0].where.line, 21);
-	assert_int_equal(c->listeners[0].pool_where.line, 25);
-	assert_int_equal(c->pools[1].servers[3].where.line, 46);
+	assert_int_equal(c->user_where.line, 11);
+	assert_int_equal(c->listeners[0].where.line, 22);
+	assert_int_equal(c->listeners[0].pool_where.line, 26);
+	assert_int_equal(c->pools[1].servers[3].where.line, 47);
 }
 
 static void named_user(void **state _unused_)
