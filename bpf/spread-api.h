@@ -14,7 +14,7 @@
 
 #define SPREAD_WORKERS 256 /* at most; a power of two */
 
-/* In `sockets`. */
+/* In `queues`, of listening sockets. */
 struct spread_key {
 	__u32 group; /* as `groups` has it, by the cookies of its sockets */
 	__u32 worker;

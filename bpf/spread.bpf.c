@@ -30,7 +30,7 @@ struct {
 	__uint(max_entries, 1024);
 	__type(key, struct spread_key);
 	__type(value, __u64);
-} sockets SEC(".maps");
+} queues SEC(".maps");
 
 /* Of all sockets of a group, by the cookie: the program is told of one of them. */
 struct {
@@ -128,7 +128,7 @@ int spread(struct sk_reuseport_md *md)
 	worker = choose(md->hash);
 	key.group = *group;
 	key.worker = worker;
-	if (bpf_sk_select_reuseport(md, &sockets, &key, 0))
+	if (bpf_sk_select_reuseport(md, &queues, &key, 0))
 		__sync_fetch_and_add(&state.missed, 1);
 	else if (is_first(md))
 		__sync_fetch_and_add(&workers[worker].chosen, 1);

@@ -19,7 +19,7 @@ static int set_up(struct spread *s, unsigned int sockets)
 	if (s->n_workers > SPREAD_WORKERS)
 		return -E2BIG;
 	skel->rodata->n_workers = s->n_workers;
-	err = bpf_map__set_max_entries(skel->maps.sockets, sockets);
+	err = bpf_map__set_max_entries(skel->maps.queues, sockets);
 	return err ? err : bpf_map__set_max_entries(skel->maps.groups, sockets);
 }
 
@@ -80,7 +80,7 @@ int spread_add_worker(struct spread *s, uint32_t group, unsigned int worker, int
 	const struct spread_key key = {.group = group, .worker = worker};
 	uint64_t value = (uint64_t)fd;
 
-	return bpf_map_update_elem(bpf_map__fd(s->skeleton->maps.sockets), &key, &value, BPF_ANY) <
+	return bpf_map_update_elem(bpf_map__fd(s->skeleton->maps.queues), &key, &value, BPF_ANY) <
 		       0
 		   ? -errno
 		   : 0;

@@ -8,6 +8,7 @@ import shutil
 
 from lib import case, connect, process, programs, read_exactly, wait_until
 from lib.env import ROOT
+from lib.host import held_programs
 
 AT_DEBUG = False
 
@@ -32,16 +33,14 @@ def descriptors(pid):
 
 @case(engines=("kernel",), core=True)
 def test_no_program_is_held(env):
-    """Only maps, and the links without which sockops and the mark would leave their cgroup."""
+    """Only maps, the links without which sockops and the mark would leave their cgroup, and the program that
+    chooses among one's own sockets."""
     daemon = env.spliced(env.backend().address)
     echo(env, daemon.address())
     wait_until(lambda: daemon.stats()["sessions_kernel"] == 1, 5, "the kernel has the session")
-    links = []
-    for fd, (what, info) in descriptors(daemon.worker_pid).items():
-        assert what != "anon_inode:bpf-prog", f"descriptor {fd} is a program: {info}"
-        assert what != "anon_inode:btf", f"descriptor {fd} is BTF: {info}"
-        if "bpf" in what and "map_id" not in info:
-            links.append((what, info))
+    assert not held_programs(daemon.worker_pid), held_programs(daemon.worker_pid)
+    links = [(what, info) for what, info in descriptors(daemon.worker_pid).values()
+             if "bpf" in what and "map_id" not in info and "prog_type" not in info]
     assert len(links) <= 2, links
     for what, info in links:
         assert "link" in what and "cgroup" in info, (what, info)

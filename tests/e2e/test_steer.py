@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from lib import case, process, programs, tcp
-from lib.host import bpf_maps, map_entries
+from lib.host import bpf_maps, held_programs, map_entries
 from lib.process import run
 from lib.reloads import refused, reload, text_of
 from lib.steered import (FIRST, LAST, RANGE, Pod, exchange, goes_through, port_of, steered,
@@ -479,7 +479,8 @@ def test_a_daemon_that_moves(env):
 
 @case(timeout=90)
 def test_nothing_is_left(env):
-    """No entry of connections that are closed; no program that could be attached elsewhere."""
+    """No entry of connections that are closed; no program that could be attached elsewhere than to sockets of
+    one's own."""
     pod = Pod(env)
     backend = pod.backend(8080, handle=tcp.read_all)
     daemon = pod.spliced(f"steer:*:{RANGE}")
@@ -490,14 +491,13 @@ def test_nothing_is_left(env):
             # Of some the server is, of some there is none.
             with contextlib.suppress(ConnectionResetError), \
                     tcp.connect(backend.address if number % 2 else pod.address(8081)) as sock:
-                sock.shutdown(socket.SHUT_WR)
+                # Where there is none the reset may be here first.
+                with contextlib.suppress(() if number % 2 else OSError):
+                    sock.shutdown(socket.SHUT_WR)
                 assert sock.recv(1) == b""
     pod.network.client.call(many)
     daemon.wait_sessions(0)
     wait_until(lambda: map_entries(own) == 0, 10, lambda: f"{map_entries(own)} entries")
     figures = daemon.status()["steering"]
     assert figures["missed"] == figures["unkept"] == 0, figures
-    for fd in os.listdir(f"/proc/{daemon.worker_pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            what = os.readlink(f"/proc/{daemon.worker_pid}/fd/{fd}")
-            assert what not in ("anon_inode:bpf-prog", "anon_inode:btf"), what
+    assert not held_programs(daemon.worker_pid), held_programs(daemon.worker_pid)

@@ -98,6 +98,25 @@ def tcp_memory():
     return PAGE * int(words[words.index("mem") + 1])
 
 
+SK_REUSEPORT = "prog_type:\t21\n"
+
+
+def held_programs(pid):
+    """{fd: what it is, and what fdinfo says} of the programs and BTF that a process holds open; not those
+    that can be attached to nothing but listening sockets of one's own, to choose among them."""
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            what = os.readlink(f"/proc/{pid}/fd/{fd}")
+            with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as file:
+                info = file.read()
+        except FileNotFoundError:
+            continue
+        if what in ("anon_inode:bpf-prog", "anon_inode:btf") and SK_REUSEPORT not in info:
+            found[fd] = (what, info)
+    return found
+
+
 def bpf_maps(pid):
     """{name: id} of the maps a process holds open, found through its descriptors."""
     found = {}
