@@ -15,8 +15,6 @@ AT_DEBUG = False
 
 CORE = {"core": True, "timeout": 60}
 BY_SESSIONS = {"spread": "sessions"}
-# Handed over are those who met at one worker: in no case here may that be needed.
-ALL_OF = 24
 
 
 def spread(daemon):
@@ -70,19 +68,20 @@ def close_all(socks):
 def test_each_has_as_many(env):
     """One by one; whom a worker loses, it gets next; and a crowd that comes at once."""
     daemon = env.spliced(env.backend().address, spliced={"workers": 3, **BY_SESSIONS})
-    clients = connect_all(env, daemon, ALL_OF)
-    assert_even(daemon, ALL_OF, 3)
-    close_all(clients[:ALL_OF // 2])
-    daemon.wait_sessions(ALL_OF // 2)
-    more = connect_all(env, daemon, ALL_OF // 2)
-    told = assert_even(daemon, ALL_OF, 3)
-    assert told["chosen"] == ALL_OF // 2 * 3, told
+    some, crowd = env.pick(12, 6), env.pick(90, 30)
+    clients = connect_all(env, daemon, 2 * some)
+    assert_even(daemon, 2 * some, 3)
+    close_all(clients[:some])
+    daemon.wait_sessions(some)
+    more = connect_all(env, daemon, some)
+    told = assert_even(daemon, 2 * some, 3)
+    assert told["chosen"] == 3 * some, told
     close_all(more + clients)
     daemon.wait_sessions(0)
-    burst(env, daemon.address(), 90)
-    assert_even(daemon, 90, 3)
+    burst(env, daemon.address(), crowd)
+    assert_even(daemon, crowd, 3)
     stats = daemon.stats()
-    assert stats["handovers"] == 0 and stats["accepted_spread"] == ALL_OF // 2 * 3 + 90, stats
+    assert stats["handovers"] == 0 and stats["accepted_spread"] == 3 * some + crowd, stats
 
 
 @case()
@@ -144,7 +143,7 @@ def test_a_reload_cannot_begin_it(env):
     assert_even(daemon, 8, 2)
 
 
-@case(**CORE)
+@case()
 def test_upgrades(env):
     """By other numbers of workers: the sessions of the worker before do not count, its program is gone,
     and of more sockets than workers none is left to itself."""
@@ -166,7 +165,6 @@ def test_upgrades(env):
         exchange(sock)
 
 
-@case(timeout=90)
 def test_a_killed_worker(env):
     """Who comes meanwhile waits where the next one accepts, and that goes by its own sessions."""
     daemon = env.spliced(env.backend().address, spliced={"workers": 2, **BY_SESSIONS})
