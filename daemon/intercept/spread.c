@@ -80,8 +80,7 @@ int spread_add_worker(struct spread *s, uint32_t group, unsigned int worker, int
 	const struct spread_key key = {.group = group, .worker = worker};
 	uint64_t value = (uint64_t)fd;
 
-	return bpf_map_update_elem(bpf_map__fd(s->skeleton->maps.queues), &key, &value, BPF_ANY) <
-		       0
+	return bpf_map_update_elem(bpf_map__fd(s->skeleton->maps.queues), &key, &value, BPF_ANY) < 0
 		   ? -errno
 		   : 0;
 }
