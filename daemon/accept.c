@@ -214,10 +214,11 @@ static void count_arrival(struct listen_socket *ls)
 {
 	struct worker *w = ls->worker;
 
-	if (addr_is_passed(&ls->binding->wanted) || ls->bound.sa.sa_family == AF_UNIX)
+	if (ls->bound.sa.sa_family == AF_UNIX ||
+	    (ls->binding && addr_is_passed(&ls->binding->wanted)))
 		return;
 	__atomic_store_n(&w->load->arrived, w->load->arrived + 1, __ATOMIC_RELAXED);
-	if (atomic_load_explicit(&ls->binding->by_sessions, memory_order_relaxed))
+	if (ls->binding && atomic_load_explicit(&ls->binding->by_sessions, memory_order_relaxed))
 		stat_inc(&w->stats.accepted_spread);
 }
 
