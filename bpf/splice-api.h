@@ -98,8 +98,12 @@ struct lane {
 	__u32 generation; /* of the session that uses this slot */
 	__u16 worker;     /* index of its ring buffer */
 	__u16 leave;      /* differs from `left`: take the source out of `engaged` ... */
-	__u64 taken;      /* ... if `passed` is still this */
+	__u64 taken;      /* ... if `passed` is still this; or LANE_ALL_READ */
 };
+
+/* `taken`: take it out as soon as none of what its TCP has received is unread, with whatever
+ * segment is sent then. */
+#define LANE_ALL_READ 0xffffffffffffffffULL
 
 struct lane_ref {
 	__u64 target; /* cookie */

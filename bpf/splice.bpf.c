@@ -131,18 +131,31 @@ static __always_inline void established(struct bpf_sock_ops *ops)
 		count(VERDICT_SOCKET_ADDED);
 }
 
+/* Everything that was received was read, or redirected. */
+static __always_inline int is_all_read(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : 0;
+
+	return tp && tp->copied_seq == tp->rcv_nxt;
+}
+
 /*
  * Takes a source out of `engaged` at the daemon's request. Deleted by a system call it could meet a
  * verdict that runs at that moment on another processor, which then finds no program and drops its
- * segment. Here the socket's lock is held: the daemon has sent zero bytes, so that tcp_sendmsg()
- * computes the MSS. No verdict runs, and `passed` stands still.
+ * segment. Here the socket's lock is held. No verdict runs, and `passed` stands still.
+ *
+ * Either the daemon has sent zero bytes, so that tcp_sendmsg() computes the MSS. Or it is reading
+ * what was handed up (tcp_bpf_recvmsg_parser()): then this is the acknowledgement that opens the
+ * receive window, and a sender on this host would have filled it again before the read returns.
  *
  * A source that has bytes in user space, or whose FIN has come, stays: those bytes can be read only
  * in the map, and it could not be put back.
  */
 static __always_inline void leave(struct bpf_sock_ops *ops)
 {
-	__u64 cookie = bpf_get_socket_cookie(ops);
+	int in_send = ops->args[0] == BPF_WRITE_HDR_TCP_CURRENT_MSS, ready;
+	__u64 cookie = bpf_get_socket_cookie(ops), taken;
 	struct lane_ref *ref = bpf_map_lookup_elem(&lane_of, &cookie);
 	struct lane *lane;
 	__u16 wanted;
@@ -158,8 +171,11 @@ static __always_inline void leave(struct bpf_sock_ops *ops)
 	wanted = *(volatile __u16 *)&lane->leave;
 	if (wanted == lane->left)
 		return;
-	if (ops->state != BPF_TCP_ESTABLISHED || lane->passed != lane->taken ||
-	    bpf_map_delete_elem(&engaged, &cookie)) {
+	taken = lane->taken;
+	if (taken != LANE_ALL_READ && !in_send)
+		return;
+	ready = taken == LANE_ALL_READ ? is_all_read(ops) : lane->passed == taken;
+	if (ops->state != BPF_TCP_ESTABLISHED || !ready || bpf_map_delete_elem(&engaged, &cookie)) {
 		count(VERDICT_NOT_LEFT);
 		return;
 	}
@@ -185,7 +201,7 @@ int collect(struct bpf_sock_ops *ops)
 			established(ops);
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
-		if (leaving && ops->args[0] == BPF_WRITE_HDR_TCP_CURRENT_MSS)
+		if (leaving)
 			leave(ops);
 		break;
 	default:

@@ -41,6 +41,7 @@ struct conn {
 	bool asked;      /* TCP asks whether its peer is still there */
 	bool identified; /* its client has said on it who it is: it is nobody else's */
 	bool end_first;  /* it failed after its peer had ended it properly */
+	bool filled;     /* its sender filled the receive window while the kernel gave it back */
 	bool tight;      /* its receive buffer is as small as `share`, whatever was promised */
 	/* At the other end: a client, as a PROXY header names it; the address of a server. */
 	struct addr peer;

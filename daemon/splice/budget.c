@@ -12,6 +12,16 @@
 #include "take-back.h"
 #include "wait.h"
 
+/*
+ * A sender that fills its window as soon as that is opened is read by hand while the window is a
+ * small one: in the kernel engine it would be handed up again at the end of each budget, and wait
+ * for a timer each time that what it may send is less than a segment of its.
+ */
+static bool is_too_fast(const struct conn *source)
+{
+	return source->share && source->filled;
+}
+
 /* Whether nothing is handed up behind what waits for its own socket, in either direction. */
 static bool is_apart(const struct stream *st, uint64_t bytes)
 {
@@ -27,7 +37,8 @@ bool budget_possible(struct stream *st, uint64_t bytes)
 	return st->splice->by->maps && !st->splice->settings->copy_only &&
 	       splicer_refuses(st->splice->by) == COPY_NONE && st->source->tcp && st->target->tcp &&
 	       !st->source->foreign && !st->target->foreign && !st->source->fin_seen &&
-	       !st->source->failed && st->why_copy == COPY_NONE && is_apart(st, bytes);
+	       !st->source->failed && st->why_copy == COPY_NONE && !is_too_fast(st->source) &&
+	       is_apart(st, bytes);
 }
 
 int budget_engage(struct stream *st, uint64_t bytes)

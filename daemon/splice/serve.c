@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "../stats.h"
+#include "../util.h"
 #include "byhand.h"
 #include "flush.h"
 #include "lane.h"
@@ -28,26 +29,43 @@ void kernel_start_serving(struct stream *s)
 
 /*
  * Reads what was handed up, all of it with one call where it can: the receive window opens again
- * only then. It is never more than the source's receive buffer. Returns recv()'s result or -errno.
+ * only then. It is never more than the source's receive buffer. What was handed up since it was
+ * looked at goes to the loop's buffer first, for unread it would keep the source in the map.
+ * Returns recvmsg()'s result or -errno; *left: see kernel_read_and_leave().
  */
-static ssize_t take_up(struct stream *s)
+static ssize_t take_up(struct stream *s, bool *left)
 {
-	size_t want = kernel_passed(s) - s->taken;
+	size_t want = kernel_passed(s) - s->taken, in_place;
+	char *more = s->splice->by->loop->buffer;
+	struct iovec iov[2] = {{.iov_len = want}, {.iov_base = more, .iov_len = LOOP_BUFFER}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
 	ssize_t n;
 
 	if (stream_room(s, want) < 0)
 		return -ENOMEM;
-	do
-		n = recv(s->source->fd, s->pending + s->pending_len, want, 0);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
+	iov[0].iov_base = s->pending + s->pending_len;
+	n = kernel_read_and_leave(s, &m, left);
+	if (n <= 0)
+		return n;
+	in_place = MIN((size_t)n, want);
+	s->pending_len += (uint32_t)in_place;
+	if ((size_t)n > want && stream_keep(s, more, (size_t)n - want) < 0)
+		return -ENOMEM;
 	s->taken += (uint64_t)n;
-	if (n > 0)
-		s->wait_since = 0;
-	s->pending_len += (uint32_t)n;
+	s->wait_since = 0;
 	s->source->received += (uint64_t)n;
 	return n;
+}
+
+/* It has left the map with the read, and all that was handed up is pending. */
+static void taken_with_the_read(struct stream *s)
+{
+	/* At least half of its window was full. */
+	s->source->filled = true;
+	if (kernel_passed(s) == s->taken)
+		kernel_to_copy(s);
+	else
+		kernel_taken_badly(s, -EBADMSG);
 }
 
 /* Everything handed up is pending now: writing it is the copy engine's work. */
@@ -75,6 +93,10 @@ static void taken_up(struct stream *s)
 		kernel_to_copy(s); /* which engages it again when nothing is pending */
 }
 
+/* Of a budget, what may be pending before its source is given up, in units of splice_window: more
+ * than two, and all that a receive buffer holds. */
+#define PENDING_MOST 8
+
 /*
  * Pending bytes beyond this are written before more is taken up: the bound of a stream's memory.
  * Where memory is scarce that is the first that was: behind a small window the source could fill it
@@ -83,6 +105,27 @@ static void taken_up(struct stream *s)
 static bool too_much(const struct stream *s)
 {
 	return s->pending_len > (s->source->share ? 0 : 2 * s->splice->settings->window);
+}
+
+/*
+ * Whether more may be taken up now. Bytes of a budget are looked at by their protocol before they
+ * are written, and it gets none before the stream has left the map. Usually that is with the read
+ * that takes the last of them. Where sockops cannot be asked, a sender on this host may fill the
+ * window each time that it is read, and for ever; then nothing else ends it.
+ */
+static bool may_take_up(struct stream *s)
+{
+	if (!stream_is_budgeted(s)) {
+		if (too_much(s))
+			copy_flush(s);
+		else
+			return true;
+	} else if (s->pending_len <= PENDING_MOST * s->splice->settings->window) {
+		return true;
+	} else {
+		stream_failed(s, s->source, ENOMEM);
+	}
+	return false;
 }
 
 /*
@@ -105,25 +148,22 @@ static bool has_stopped_growing(struct stream *s)
 
 void kernel_serve(struct stream *s)
 {
+	bool left = false;
 	ssize_t n = 1;
 
-	/* Bytes of HTTP are looked at before they are written. They are taken up until the stream
-	 * has left the map; a sender that fills the window within each read is not bounded here. */
-	if (too_much(s) && !stream_is_budgeted(s)) {
-		copy_flush(s);
-		return;
-	}
-	if (!has_stopped_growing(s))
+	if (!may_take_up(s) || !has_stopped_growing(s))
 		return;
 	kernel_kick(s);
 	kernel_hold(s);
 	if (kernel_passed(s) != s->taken)
-		n = take_up(s);
-	if (n == -EAGAIN) {
+		n = take_up(s, &left);
+	if (n < 0 && n != -EAGAIN) {
+		stream_failed(s, s->source, (int)-n);
+	} else if (left) {
+		taken_with_the_read(s);
+	} else if (n < 0) {
 		/* Handed up, but not readable yet: it may wait behind this socket's own backlog. */
 		stream_wait(s, false);
-	} else if (n < 0) {
-		stream_failed(s, s->source, (int)-n);
 	} else if (kernel_passed(s) == s->taken) {
 		taken_up(s);
 	} else if (n == 0) {

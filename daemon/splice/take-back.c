@@ -111,26 +111,48 @@ static int compute_mss(const struct maps *m, int fd)
 	}
 }
 
-/* Has the sockops program delete it, under the socket's lock: see leave() in splice.bpf.c. */
-static int delete_locked(struct stream *s)
+/* Whether the sockops program can be asked to delete it, under the socket's lock. */
+static bool is_asked(const struct stream *s)
+{
+	const struct maps *m = s->splice->by->maps;
+
+	return m->collected && !(m->debug & SPLICE_DEBUG_NO_RCVLOWAT);
+}
+
+/* Asks it: see leave() in splice.bpf.c. It is called only while `leaving` is not 0. */
+static void ask(struct stream *s, uint64_t taken)
 {
 	struct lane *lane = s->lane;
-	uint16_t request = (uint16_t)(lane->leave + 1);
-	int err;
 
-	lane->taken = s->taken;
-	__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
-	err = compute_mss(s->splice->by->maps, s->source->fd);
-	if (!err && __atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request)
-		return 0;
-	/* Withdrawn, for nobody expects it to leave later; the lock that kernel_hold() takes waits
-	 * for a call that has seen it. */
+	lane->taken = taken;
+	__atomic_store_n(&lane->leave, (uint16_t)(lane->leave + 1), __ATOMIC_SEQ_CST);
+}
+
+/* Whether it was done. Else it is withdrawn, for nobody expects it to leave later; the lock that
+ * kernel_hold() takes waits for a call that has seen it. */
+static bool has_left(struct stream *s)
+{
+	struct lane *lane = s->lane;
+	uint16_t request = lane->leave;
+
+	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request)
+		return true;
 	__atomic_store_n(&lane->leave, lane->left, __ATOMIC_SEQ_CST);
 	kernel_hold(s);
-	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) == request) {
-		__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&lane->left, __ATOMIC_SEQ_CST) != request)
+		return false;
+	__atomic_store_n(&lane->leave, request, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+static int delete_locked(struct stream *s)
+{
+	int err;
+
+	ask(s, s->taken);
+	err = compute_mss(s->splice->by->maps, s->source->fd);
+	if (has_left(s))
 		return 0;
-	}
 	if (err)
 		return err;
 	/* An open source that did not leave is one for which sockops was not called: its flag is
@@ -141,16 +163,36 @@ static int delete_locked(struct stream *s)
 
 int kernel_take_back(struct stream *s)
 {
-	bool locked = s->splice->by->maps->collected &&
-		      !(s->splice->by->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT);
 	int err;
 
 	kernel_hold(s);
-	err = locked ? delete_locked(s) : delete_unlocked(s);
+	err = is_asked(s) ? delete_locked(s) : delete_unlocked(s);
 	if (err == -EAGAIN || err == -EBUSY)
 		return err;
 	kernel_kick(s);
 	return err;
+}
+
+ssize_t kernel_read_and_leave(struct stream *s, struct msghdr *m, bool *left)
+{
+	bool asked = is_asked(s);
+	ssize_t n;
+
+	if (asked) {
+		ask(s, LANE_ALL_READ);
+		__atomic_fetch_add(s->splice->by->maps->leaving, 1, __ATOMIC_SEQ_CST);
+	}
+	do
+		n = recvmsg(s->source->fd, m, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		n = -errno;
+	if (asked)
+		__atomic_fetch_sub(s->splice->by->maps->leaving, 1, __ATOMIC_SEQ_CST);
+	*left = asked && has_left(s);
+	if (*left)
+		kernel_kick(s);
+	return n;
 }
 
 void kernel_taken_badly(struct stream *s, int err)

@@ -2,6 +2,9 @@
 /* Taking back: a source leaves the verdict map without losing a byte. */
 #pragma once
 
+#include <sys/socket.h>
+#include <sys/types.h>
+
 #include "stream.h"
 
 /*
@@ -18,5 +21,11 @@ void kernel_kick(const struct stream *s);
  * but bytes that were handed up cannot be read any more. Other: an error of the connection.
  */
 int kernel_take_back(struct stream *s);
+/*
+ * Reads what was handed up, in the map. If that is all that has come, and the read opens the
+ * receive window, the source leaves before its sender hears of the room: *left. What comes from
+ * then on waits in its receive queue. Returns recvmsg()'s result or -errno.
+ */
+ssize_t kernel_read_and_leave(struct stream *s, struct msghdr *m, bool *left);
 /* kernel_take_back() failed for good: the peer is gone, or bytes are. */
 void kernel_taken_badly(struct stream *s, int err);

@@ -12,7 +12,7 @@ from lib.http import (BadMessage, Client, Origin, chunked, head, proxy, reply, r
 from lib.pattern import MIB, PERIOD, Pattern, send_pattern
 from lib.segments import send_in_pieces, splits, wait_taken
 from lib.traffic import check_kernel_share
-from lib.wait import Deadline
+from lib.wait import Deadline, stays
 
 KIB = 1024
 MIN = 16 * KIB      # of bodies that the kernel moves, in most of these tests
@@ -332,6 +332,43 @@ def small_window_client(address):
     host, _, port = address.rpartition(":")
     sock.connect((host, int(port)))
     return Client(address, sock=sock)
+
+
+def send_chunks(connection, stream, chunks, size, sent):
+    """Of the pattern; sent[0] says how many bytes are out of hand."""
+    connection.send(head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked"))
+    for number in range(chunks):
+        data = b"%x\r\n%b\r\n" % (size, b"".join(
+            stream.piece(number * size + at, min(1 << 17, size - at))
+            for at in range(0, size, 1 << 17)))
+        for at in range(0, len(data), 1 << 15):
+            connection.send(data[at:at + (1 << 15)])
+            sent[0] += min(1 << 15, len(data) - at)
+    connection.send(b"0\r\n\r\n")
+
+
+@case(timeout=90)
+def test_chunks_behind_a_small_window(env):
+    """A local server may fill a small window again with each read of the daemon's, and each of its
+    chunks ends within a segment: a client that stops reading holds it up all the same."""
+    chunks, size, stream, sent = env.pick(64, 24), MIB + 1, Pattern(8), [0]
+
+    def serve(connection):
+        connection.request()
+        send_chunks(connection, stream, chunks, size, sent)
+
+    daemon = proxy(env, Origin(env, serve=serve).address, OPTIONS, spliced={"memory_max": "64M"})
+    with small_window_client(daemon.address()) as client:
+        client.send(request())
+        for number in range(1, 6):
+            while client.reader.total < number * MIB * 3 // 2:
+                assert client.reader.fill(1 << 16)
+            stays(lambda: sent[0] - client.reader.total < 12 * MIB, 0.2,
+                  lambda: f"{sent[0]} bytes were sent, and {client.reader.total} are read")
+        answer = client.response()
+        assert answer.size == chunks * size, answer.size
+        assert answer.sha.hexdigest() == pattern_sha(stream, chunks * size)
+    assert wait_requests(daemon)[0]["end"] == "done"
 
 
 @case(timeout=60)

@@ -13,6 +13,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "../../daemon/memory.h"
 #include "../../daemon/splice/maps.h"
@@ -36,6 +38,7 @@ static struct {
 	int fail_mss;                          /* what a send of nothing fails with */
 	unsigned int mss;                      /* sends of nothing */
 	void (*on_mss)(struct splice_test *t); /* sockops runs, under the socket's lock */
+	void (*on_ack)(struct splice_test *t); /* ... in a read that opens the receive window */
 	void (*on_remove)(struct splice_test *t); /* a delete by system call is about to be done */
 	struct splice_test *test;
 } fake;
@@ -117,6 +120,16 @@ ssize_t send(int fd, const void *data, size_t len, int flags)
 	if (fake.on_mss)
 		fake.on_mss(fake.test);
 	return 0;
+}
+
+/* Where the window opens by it, its end is a segment that says so; and sockops runs before. */
+ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+	ssize_t n = syscall(SYS_recvmsg, fd, m, flags);
+
+	if (n > 0 && fake.on_ack)
+		fake.on_ack(fake.test);
+	return n;
 }
 
 /* ---- the splice ------------------------------------------------------------------------- */
@@ -290,14 +303,26 @@ static inline void pass(struct splice_test *t, uint64_t ns)
 	t->turns.loop.now = until;
 }
 
-/* sockops takes the source out, as leave() in splice.bpf.c does: if nothing more was handed up. */
+static inline bool is_all_read(const struct conn *c)
+{
+	char byte;
+
+	return recv(c->fd, &byte, 1, MSG_PEEK) < 0;
+}
+
+/* sockops takes the source out, as leave() in splice.bpf.c does: if nothing more was handed up, or
+ * if nothing is unread. */
 static inline void sockops_leaves(struct splice_test *t)
 {
 	for (int i = 0; i < 2; i++) {
+		struct conn *source = t->streams[i].source;
 		struct lane *lane = &t->lanes[i];
-		uint64_t *place = entry(ENGAGED_FD, t->streams[i].source->cookie);
+		uint64_t *place = entry(ENGAGED_FD, source->cookie);
 
-		if (lane->leave == lane->left || lane->passed != lane->taken || !place)
+		if (lane->leave == lane->left || !place)
+			continue;
+		if (lane->taken == LANE_ALL_READ ? !is_all_read(source)
+						 : lane->passed != lane->taken)
 			continue;
 		*place = 0;
 		lane->left = lane->leave;

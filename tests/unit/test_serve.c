@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "../../daemon/splice/budget.h"
 #include "../../daemon/splice/lane.h"
 #include "../../daemon/splice/serve.h"
 #include "fakekernel.h"
@@ -254,6 +255,205 @@ static void test_the_source_fails(void **state _unused_)
 	end(&t);
 }
 
+/* ---- leaving with the read -------------------------------------------------------------- */
+
+/* The window opens, and the sender, on this host, has filled it again before the read returns. */
+#define PIECE 60000
+
+static unsigned int refills; /* so often */
+
+static void refill(struct splice_test *test _unused_)
+{
+	if (!refills)
+		return;
+	refills--;
+	say(t.server_end, &t.server, 0, PIECE);
+	if (is_in(ENGAGED_FD, &t.server))
+		lane->passed += PIECE;
+}
+
+static void leave_then_refill(struct splice_test *test)
+{
+	sockops_leaves(test);
+	refill(test);
+}
+
+static void refill_then_leave(struct splice_test *test)
+{
+	refill(test);
+	sockops_leaves(test);
+}
+
+static void test_leaves_with_the_read(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_ack = leave_then_refill;
+	refills = 1;
+	say(t.server_end, &t.server, 0, 1000);
+	lane->passed = 1000;
+	stream_pump(down);
+	at_once();
+	pass(&t, LOOK_NS);
+	/* What has come since is for the verdict. */
+	assert_int_equal(down->state, STREAM_ENGAGED);
+	assert_int_equal(refills, 0);
+	assert_int_equal(fake.mss, 0);
+	assert_int_equal(lane->passed, 1000);
+	assert_int_equal(lane->forwarded, 1000);
+	assert_int_equal(lane->epoch, 2);
+	assert_int_equal(lane->leave, lane->left);
+	assert_int_equal(t.leaving, 0);
+	assert_false(is_held(&t.server));
+	assert_int_equal(t.server.received, 1000);
+	expect(t.client_end, 0, 1000);
+	end(&t);
+}
+
+static void the_rest_was_handed_up(struct splice_test *test)
+{
+	lane->passed = 1300;
+	sockops_leaves(test);
+}
+
+/* Handed up between the look and the read: it would keep the source in the map. */
+static void test_reads_what_came_since_the_look(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_ack = the_rest_was_handed_up;
+	say(t.server_end, &t.server, 0, 1300);
+	lane->passed = 1000;
+	stream_pump(down);
+	at_once();
+	pass(&t, LOOK_NS);
+	assert_int_equal(down->state, STREAM_ENGAGED);
+	assert_int_equal(down->taken, 1300);
+	assert_int_equal(t.server.received, 1300);
+	assert_int_equal(lane->forwarded, 1300);
+	expect(t.client_end, 0, 1300);
+	end(&t);
+}
+
+static void leaves_too_soon(struct splice_test *test)
+{
+	sockops_leaves(test);
+	lane->passed += 5;
+}
+
+/* Out of the map, and not all was read: it cannot be read any more. */
+static void test_left_with_unread_bytes(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_ack = leaves_too_soon;
+	hand_up(1000);
+	stream_pump(down);
+	at_once();
+	pass(&t, LOOK_NS);
+	assert_int_equal(t.n_corrupt, 1);
+	assert_int_equal(t.n_failed, 0);
+	end(&t);
+}
+
+/* A read after which the window stays as it is: then the wish is withdrawn, and it leaves as usual.
+ */
+static void test_a_read_without_a_segment(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_mss = more_comes_first;
+	hand_up_more = true;
+	hand_up(1000);
+	stream_pump(down);
+	at_once();
+	pass(&t, LOOK_NS);
+	assert_int_equal(down->state, STREAM_SERVING);
+	assert_int_equal(lane->leave, lane->left);
+	assert_int_equal(t.leaving, 0);
+	assert_true(is_held(&t.server));
+	pass(&t, LOOK_NS);
+	assert_int_equal(down->state, STREAM_ENGAGED);
+	assert_int_equal(fake.mss, 2);
+	expect(t.client_end, 0, 1300);
+	end(&t);
+}
+
+/* ---- budgets ---------------------------------------------------------------------------- */
+
+static uint64_t settled;
+
+/* Nothing of it is passed on. */
+static void pump_budgeted(struct stream *s)
+{
+	if (s->lane)
+		settled += budget_settle(s);
+}
+
+static const struct engine engine_budgeted = {.pump = pump_budgeted, .budgets = true};
+
+/* A budget is used up, and more has come behind it: each time that it is read, too. */
+static void begin_beyond_budget(void)
+{
+	begin(&t);
+	splice_by_hand(&t.sp, &engine_budgeted);
+	for (int i = 0; i < 2; i++) {
+		stream_enter(&t.streams[i], STREAM_COPY);
+		t.streams[i].why_copy = COPY_NONE;
+	}
+	t.settings.window = 64 * 1024;
+	refills = 30;
+	settled = 0;
+	assert_int_equal(budget_engage(down, 1000), 0);
+	lane->redirected = 1000;
+	say(t.server_end, &t.server, 0, PIECE);
+	lane->passed = PIECE;
+	stream_pump(down);
+	assert_int_equal(down->state, STREAM_SERVING);
+}
+
+/* What the protocol does not pass on is not added to: its sender waits. */
+static void test_a_budget_is_bounded(void **state _unused_)
+{
+	begin_beyond_budget();
+	fake.on_ack = leave_then_refill;
+	fake.on_mss = refill_then_leave;
+	pass(&t, 50 * NSEC_PER_MSEC);
+	assert_int_equal(down->state, STREAM_COPY);
+	assert_null(down->lane);
+	assert_int_equal(settled, 1000);
+	assert_int_equal(down->pending_len, PIECE);
+	for (int i = 0; i < PIECE; i++)
+		if (down->pending[i] != pattern_at((uint64_t)i))
+			fail_msg("byte %d is wrong", i);
+	assert_int_equal(refills, 29);
+	assert_int_equal(t.server.received, PIECE + 1000);
+	assert_true(t.server.readable);
+	assert_false(is_held(&t.server));
+	assert_false(down->waiting);
+
+	/* Behind a small window such a sender is read by hand. */
+	down->drained = t.streams[UP].drained = true;
+	assert_true(budget_possible(down, 1000));
+	t.server.share = 256 * 1024;
+	assert_false(budget_possible(down, 1000));
+	t.server.filled = false;
+	assert_true(budget_possible(down, 1000));
+	end(&t);
+}
+
+/* sockops is not called for it: nothing but the source's end would end it. */
+static void test_a_budget_that_cannot_leave(void **state _unused_)
+{
+	begin_beyond_budget();
+	fake.on_ack = refill;
+	for (int i = 0; i < 50 && !t.n_failed; i++) {
+		pass(&t, NSEC_PER_MSEC);
+		assert_true(down->pending_len <= 8 * 64 * 1024 + PIECE);
+	}
+	assert_int_equal(t.n_failed, 1);
+	assert_ptr_equal(t.failed, &t.server);
+	assert_int_equal(t.error, ENOMEM);
+	assert_true(refills > 15);
+	end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +466,12 @@ int main(void)
 	    cmocka_unit_test(test_the_last_bytes),
 	    cmocka_unit_test(test_pending_bytes_go_first),
 	    cmocka_unit_test(test_the_source_fails),
+	    cmocka_unit_test(test_leaves_with_the_read),
+	    cmocka_unit_test(test_reads_what_came_since_the_look),
+	    cmocka_unit_test(test_left_with_unread_bytes),
+	    cmocka_unit_test(test_a_read_without_a_segment),
+	    cmocka_unit_test(test_a_budget_is_bounded),
+	    cmocka_unit_test(test_a_budget_that_cannot_leave),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
