@@ -242,6 +242,10 @@ int forward(struct sk_msg_md *msg)
 		return SK_PASS;
 	if (ref->role == BYPASS_ROLE_INJECT) {
 		key = ref->target;
+		/* An entry that was deleted meanwhile may be another session's by now; this socket
+		 * is no longer found by its cookie then. */
+		if (bpf_map_lookup_elem(&bypass_of, &cookie) != ref)
+			return SK_PASS;
 		return bpf_msg_redirect_hash(msg, &joined, &key, BPF_F_INGRESS);
 	}
 	index = ref->way;
