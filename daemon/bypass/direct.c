@@ -238,16 +238,20 @@ static int take(struct stream *s)
 /* ---- ends ---------------------------------------------------------------------------------- */
 
 /*
- * Both applications' sockets are like any other again: TCP's own send always makes some progress
- * where memory is short, that of a socket in a map does not. Nothing is in their queues that did
- * not come by TCP.
+ * Once neither way is gone any more, both applications' sockets are like any other again: TCP's own
+ * send always makes some progress where memory is short, that of a socket in a map does not.
+ * Nothing is in their queues that did not come by TCP. One that sends nothing more keeps the other
+ * one's socket where it is: its way cannot be left without it.
  */
 static void let_go(const struct stream *s)
 {
 	const struct bypass_stream *there = stream_opposite(s)->bypass;
 
-	if (there->state != BYPASS_OVER || !there->handed_over)
+	if (there->state != BYPASS_OVER) {
+		if (s->bypass->way->why == WAY_MEMORY)
+			bypass_ask_to_leave(there, WAY_MEMORY);
 		return;
+	}
 	/* What fails leaves one that is in a map without an effect. */
 	(void)bypass_part_socket(s->splice->by->bypass, s->bypass->app);
 	(void)bypass_part_socket(s->splice->by->bypass, there->app);
@@ -261,12 +265,13 @@ static void hand_over(struct stream *s)
 {
 	struct bypass_stream *b = s->bypass;
 
-	/* There is one, and without it the program would find no target. */
+	/* There is one, and without it the program would find no target. Out of the map, for the
+	 * same reason as the applications' below. */
 	(void)bypass_ref_clear(s->splice->by->bypass, s->target->cookie);
+	(void)bypass_part_socket(s->splice->by->bypass, s->target->cookie);
 	bypass_unwait(b);
 	bypass_buffer(s->source, 0);
 	bypass_enter(b, BYPASS_OVER);
-	b->handed_over = true;
 	let_go(s);
 	s->hand = &engine_copy;
 	s->source->readable = s->target->writable = true;
@@ -300,6 +305,7 @@ static void deliver(struct stream *s)
 	stream_unwait(s);
 	bypass_unwait(b);
 	bypass_enter(b, BYPASS_OVER);
+	let_go(s);
 	stream_enter(s, STREAM_ENDING);
 	stream_finish(s);
 }

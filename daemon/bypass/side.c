@@ -46,6 +46,12 @@ void bypass_way_set(struct way *way, const struct way *to)
 	memcpy((char *)way + daemon, (const char *)to + daemon, sizeof(*way) - daemon);
 }
 
+void bypass_ask_to_leave(const struct bypass_stream *b, enum way_why why)
+{
+	if (!b->way->leave)
+		__atomic_store_n(&b->way->leave, (uint32_t)why, __ATOMIC_RELEASE);
+}
+
 bool bypass_may_enter(enum bypass_state from, enum bypass_state next)
 {
 	return next_states[from] >> next & 1;

@@ -48,17 +48,18 @@ struct bypass_stream {
 	uint64_t backoff;   /* ns */
 	struct timer timer; /* waiting: when it is looked at again */
 	bool waiting;
-	bool fresh;       /* the look that it waited for has just been taken */
-	bool is_due;      /* it is on its splicer's list */
-	bool over;        /* the target's queue was too full at the last step */
-	bool handed_over; /* OVER: an ordinary stream again */
-	bool small;       /* the source's receive buffer holds one token */
+	bool fresh;  /* the look that it waited for has just been taken */
+	bool is_due; /* it is on its splicer's list */
+	bool over;   /* the target's queue was too full at the last step */
+	bool small;  /* the source's receive buffer holds one token */
 	enum bypass_state state : 4;
 	TAILQ_ENTRY(bypass_stream) link;
 };
 
 /* The only place it changes state. */
 void bypass_enter(struct bypass_stream *b, enum bypass_state next);
+/* The program is to leave the way with the source's next send. */
+void bypass_ask_to_leave(const struct bypass_stream *b, enum way_why why);
 /* Everything of it but `inside`, which is the programs' alone. */
 void bypass_way_set(struct way *way, const struct way *to);
 /* Whether `next` may follow `from`: the table, for tests. */
