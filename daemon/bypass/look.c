@@ -8,20 +8,40 @@
 #include "../stats.h"
 #include "../util.h"
 #include "maps.h"
-#include "side.h"
+#include "pair.h"
 
 /* How soon it is looked again: how quickly a source goes on decides the throughput. */
 #define WAIT_MIN_NS (100 * NSEC_PER_USEC)
 #define WAIT_MAX_NS (5 * NSEC_PER_MSEC)
 
-/* Looks at those; it fails for want of memory, say, and another look comes. */
+/* Looks at those; it fails for want of memory, say, and another look comes: until then there may be
+ * something unread, though the last one has seen nothing. */
 static bool look(struct splicer *by, const uint32_t *ways, size_t n)
 {
 	int err = bypass_peek(by->bypass, by->index, ways, n);
 
-	if (err)
-		log_debug("looking at %zu bypassed streams: %s", n, strerror(-err));
-	return !err;
+	if (!err)
+		return true;
+	log_debug("looking at %zu bypassed streams: %s", n, strerror(-err));
+	for (size_t i = 0; i < n; i++) {
+		struct way *way = &by->bypass->ways[ways[i]];
+
+		way->queued = MAX(way->queued, 1);
+	}
+	return false;
+}
+
+/* The target's socket blocks by now: a recv() of one in a map may fail with EAGAIN, so neither way
+ * is gone any longer. */
+static void mind_blocking(const struct bypass_stream *b)
+{
+	const struct stream *s = b->stream;
+
+	if (!b->way->there || b->way->file != 1 || s->splice->settings->bypass_trusts_all ||
+	    b->way->leave)
+		return;
+	bypass_ask_to_leave(&s->splice->bypass->sides[UP], WAY_BLOCKING);
+	bypass_ask_to_leave(&s->splice->bypass->sides[DOWN], WAY_BLOCKING);
 }
 
 /* What the target has read since the last look is a movement. */
@@ -39,6 +59,7 @@ static void note(struct bypass_stream *b)
 		sp->active_ns = sp->by->loop->now;
 	if (!queued)
 		b->injected = 0;
+	mind_blocking(b);
 	b->queued = queued;
 	b->read = read;
 }

@@ -9,7 +9,8 @@ struct splicer;
 
 /* Before anything else. */
 void bypass_looks_init(struct splicer *by);
-/* Looks at the stream's target at once. False: that failed, and what was seen before counts. */
+/* Looks at the stream's target at once. False: that failed; what was seen before counts, but for
+ * that there may be something in its queue. */
 bool bypass_look(struct bypass_stream *b);
 /*
  * Looks at it again soon, then ever more rarely while nothing leaves the target's queue; then the
