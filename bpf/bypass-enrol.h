@@ -137,7 +137,10 @@ static __always_inline void enrol_established(struct bpf_sock_ops *ops)
 	cookie = bpf_get_socket_cookie(ops);
 	if (late_netns && bpf_get_netns_cookie(ops) == late_netns)
 		write_tuple(&((struct sock *)tp)->__sk_common, place);
-	else if (bpf_sock_hash_update(ops, &joined, &cookie, BPF_ANY))
+	/* In the map at once, a recv() of one that blocks may fail with EAGAIN. A server's has no
+	 * file yet. */
+	else if ((late_netns && file_of((__u64)tp) == 1) ||
+		 bpf_sock_hash_update(ops, &joined, &cookie, BPF_ANY))
 		return;
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
 					   BPF_SOCK_OPS_RTT_CB_FLAG);

@@ -5,21 +5,6 @@
 
 #include "bypass-way.h"
 
-static __always_inline __u32 file_of(__u64 target)
-{
-	__u64 socket = 0, file = 0;
-	unsigned int flags = 0;
-
-	(void)READ(socket, target, struct sock, sk_socket);
-	if (!socket)
-		return 0;
-	(void)READ(file, socket, struct socket, file);
-	if (!file)
-		return 0;
-	(void)READ(flags, file, struct file, f_flags);
-	return flags & O_NONBLOCK ? 2 : 1;
-}
-
 static __always_inline void look(struct way *way, __u64 target)
 {
 	__u64 cookie = 0, ulp = 0;

@@ -36,6 +36,22 @@ static __always_inline struct way *way_from(__u64 cookie)
 	return bpf_map_lookup_elem(&ways, &index);
 }
 
+/* Of a socket: 0: it has no file, 1: it has, and blocks, 2: O_NONBLOCK. */
+static __always_inline __u32 file_of(__u64 target)
+{
+	__u64 socket = 0, file = 0;
+	unsigned int flags = 0;
+
+	(void)READ(socket, target, struct sock, sk_socket);
+	if (!socket)
+		return 0;
+	(void)READ(file, socket, struct socket, file);
+	if (!file)
+		return 0;
+	(void)READ(flags, file, struct file, f_flags);
+	return flags & O_NONBLOCK ? 2 : 1;
+}
+
 /* The address of the way's target; 0: there is none. */
 static __always_inline __u64 aim_at(const struct way *way, __u32 index)
 {

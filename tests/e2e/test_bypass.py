@@ -425,7 +425,7 @@ for i in range(50):
 
 CLIENT = """
 import select, socket, sys, time
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20)
 s.setblocking(False)
 def exchange(n):
     assert s.send(b"x" * n) == n

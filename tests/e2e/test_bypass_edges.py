@@ -3,8 +3,12 @@
 
 import select
 import socket
+import sys
+import threading
 
-from lib.joined import notice, ready
+from lib import case, programs, wait_until
+from lib.bypassed import echo_server
+from lib.joined import notice, ready, receive
 
 
 def rest(sock):
@@ -49,3 +53,70 @@ def closed_after_all(both):
 
 test_killed_with_bytes_unread = notice(killed_with_bytes_unread, core=True)
 test_closed_after_all = notice(closed_after_all)
+
+
+# ---- sockets that block -------------------------------------------------------------------------
+
+def blocks_again(both):
+    """O_NONBLOCK is taken back: the ways are left when the daemon looks, here for a sender that has
+    to wait, and recv() is TCP's."""
+    both.b.setblocking(True)
+    sent = both.fill()
+    assert receive(both.b, sent) == b"f" * sent
+
+    def are_left():
+        both.exchange()
+        return both.left() == {"blocking"}
+    wait_until(are_left, 10, "the ways are left")
+    both.exchange()
+    both.a.send(b"1" * 500)
+    later = threading.Timer(0.2, both.a.send, (b"2" * 500,))
+    later.start()
+    assert both.b.recv(1000, socket.MSG_WAITALL) == b"1" * 500 + b"2" * 500
+    later.join()
+
+
+test_blocks_again = notice(blocks_again)
+
+
+# Blocks from its connect() on: the end of what it sends wakes it, and nothing is there yet.
+ASKS = """
+import socket, sys
+for i in range(int(sys.argv[3])):
+    with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as s:
+        s.sendall(b"question")
+        s.shutdown(socket.SHUT_WR)
+        got = s.recv(6, socket.MSG_WAITALL)
+        assert got == b"answer", got
+print("done")
+"""
+ANSWERS = """
+import asyncio, sys
+async def serve(reader, writer):
+    await reader.read()
+    await asyncio.sleep(0.05)
+    writer.write(b"answer")
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, sys.argv[1], 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+@case(engines=("kernel",))
+def test_a_blocking_client_of_another_network(env):
+    """Where the daemon cannot look for a socket later, one that blocks is left alone from the
+    beginning."""
+    cgroup, network = env.cgroup(), env.network(joined=True)
+    address, _ = echo_server(env, cgroup, network.backend_address(), program=ANSWERS,
+                             at=network.backend.command())
+    daemon = network.spliced(address, spliced={"bypass_cgroup": cgroup.path},
+                             listener={"local_bypass": "both"})
+    host, port = daemon.address().rsplit(":", 1)
+    done = programs.run(*cgroup.prefix(), *network.client.command(), sys.executable, "-c", ASKS,
+                        host, port, 20)
+    assert done.stdout == "done\n", done
+    daemon.wait_sessions(0)
+    assert daemon.stats()["sessions_bypass"] == 0, daemon.stats()
