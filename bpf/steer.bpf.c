@@ -214,7 +214,7 @@ static __always_inline void closed(struct bpf_sock_ops *ops)
 		(void)bpf_map_delete_elem(&own, &key);
 }
 
-/* Of the daemon's own cgroup. */
+/* Of a cgroup that the daemon is below. */
 SEC("sockops")
 int exempt(struct bpf_sock_ops *ops)
 {

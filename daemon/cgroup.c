@@ -108,7 +108,8 @@ static const struct mount *any_mount(const struct mounts *all)
 	return &all->items[0];
 }
 
-static int own_path(const struct mounts *all, char *buf, size_t size)
+/* *top is the length of the mount's part. */
+static int own_path(const struct mounts *all, char *buf, size_t size, size_t *top)
 {
 	char own[PATH_BYTES] = "";
 	struct stat st;
@@ -119,6 +120,7 @@ static int own_path(const struct mounts *all, char *buf, size_t size)
 
 		if (!rest)
 			continue;
+		*top = strlen(all->items[i].point);
 		if (snprintf(buf, size, "%s%s", all->items[i].point, rest) >= (int)size)
 			return -ENAMETOOLONG;
 		if (stat(buf, &st) == 0)
@@ -126,6 +128,7 @@ static int own_path(const struct mounts *all, char *buf, size_t size)
 	}
 	if (!err && snprintf(buf, size, "%s", any_mount(all)->point) >= (int)size)
 		err = -ENAMETOOLONG;
+	*top = err ? 0 : strlen(buf);
 	return err;
 }
 
@@ -133,8 +136,22 @@ int cgroup_own_path(char *buf, size_t size)
 {
 	struct mounts all;
 	int err = find_mounts(&all);
+	size_t top;
 
-	return err ? err : own_path(&all, buf, size);
+	return err ? err : own_path(&all, buf, size, &top);
+}
+
+int cgroup_top_path(char *buf, size_t size)
+{
+	struct mounts all;
+	int err = find_mounts(&all);
+	size_t top = 0;
+
+	if (!err)
+		err = own_path(&all, buf, size, &top);
+	if (!err)
+		buf[top] = '\0';
+	return err;
 }
 
 /* ---- the pod's -------------------------------------------------------------------------- */
@@ -203,10 +220,11 @@ int cgroup_pod_path(char *buf, size_t size)
 	char path[PATH_BYTES];
 	struct mounts all;
 	struct stat st;
+	size_t top;
 	int err = find_mounts(&all);
 
 	if (!err)
-		err = own_path(&all, path, sizeof(path));
+		err = own_path(&all, path, sizeof(path), &top);
 	if (!err && stat(path, &st) < 0)
 		err = -errno;
 	for (unsigned int i = 0; !err && i < all.n; i++) {

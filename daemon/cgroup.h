@@ -11,6 +11,9 @@
  * -ENOENT without a mount, or another negative errno.
  */
 int cgroup_own_path(char *buf, size_t size);
+/* The highest folder that the mount shows with which cgroup_own_path() answers: the root of all, or
+ * of the process's namespace. The same errors. */
+int cgroup_top_path(char *buf, size_t size);
 /*
  * The directory of the cgroup of a pod, for a daemon in a container of it: of those above its own
  * the nearest that Kubernetes or podman has named after a pod, or else the one directly above. A

@@ -51,10 +51,33 @@ static void leave(const struct steering *st, struct link *link)
 	link_leave(link, link_name, lookup_link(&st->lookup));
 }
 
+static int open_own(struct steering *st, char why[256])
+{
+	char own[512];
+	int err = cgroup_own_path(own, sizeof(own));
+
+	if (!err)
+		return lookup_open(&st->lookup, own, false, &st->maps, why);
+	(void)snprintf(why, 256, "finding the daemon's cgroup: %s", cgroup_strerror(err));
+	return err;
+}
+
+/* All daemons of this kind are to be known that can be seen, for two that steer the same would pass
+ * a connection on to each other without end. */
+static int open_programs(struct steering *st, char why[256])
+{
+	char path[512];
+
+	if (cgroup_top_path(path, sizeof(path)) == 0 &&
+	    lookup_open(&st->lookup, path, false, &st->maps, why) == 0)
+		return 0;
+	lookup_close(&st->lookup);
+	return open_own(st, why);
+}
+
 int steering_open(struct link *link, struct steering **ret, char why[256])
 {
 	struct steering *st = calloc(1, sizeof(*st));
-	char own[512];
 	int err;
 
 	if (!st) {
@@ -64,12 +87,7 @@ int steering_open(struct link *link, struct steering **ret, char why[256])
 	*ret = st;
 	st->maps.own_fd = link_fetch(link, own_name);
 	st->maps.serving_fd = link_fetch(link, serving_name);
-	err = cgroup_own_path(own, sizeof(own));
-	if (err) {
-		(void)snprintf(why, 256, "finding the daemon's cgroup: %s", cgroup_strerror(err));
-		return err;
-	}
-	err = lookup_open(&st->lookup, own, false, &st->maps, why);
+	err = open_programs(st, why);
 	if (!err)
 		leave(st, link);
 	return err;

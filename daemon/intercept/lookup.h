@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The programs that steer: one of this process's network namespace, and one of the daemon's own
- * cgroup, by which the first knows what the daemon connects. They are there as long as this process
- * is, or another that was given their links: no pins. After lookup_open() no call here needs a
- * capability. Main thread only.
+ * The programs that steer: one of this process's network namespace, and one of a cgroup, by
+ * which the first knows what the daemon, or another of its kind, connects. They are there as long
+ * as this process is, or another that was given their links: no pins. After lookup_open() no call
+ * here needs a capability. Main thread only.
  */
 #pragma once
 
@@ -29,10 +29,10 @@ struct lookup {
 };
 
 /*
- * Nothing is steered until lookup_serve(), and orders->ready. `cgroup` is the folder of the
- * daemon's own. In a trial what another daemon steers is looked at, too. Maps that are not there,
- * or have another layout, are made, and the caller's to close. 0, or a negative errno and a
- * sentence in `why`; lookup_close() is right in either case.
+ * Nothing is steered until lookup_serve(), and orders->ready. `cgroup` is the folder
+ * below which connects are known. In a trial what another daemon steers is looked at, too. Maps
+ * that are not there, or have another layout, are made, and the caller's to close. 0, or a negative
+ * errno and a sentence in `why`; lookup_close() is right in either case.
  */
 int lookup_open(struct lookup *l, const char *cgroup, bool trial, struct lookup_maps *maps,
 		char why[256]);

@@ -212,6 +212,19 @@ def test_http_and_a_header(env):
     assert steered(daemon) == 2, daemon.status()
 
 
+def test_two_daemons_that_steer_the_same(env):
+    """In cgroups of their own: what one of them connects is not the other's."""
+    pod = Pod(env)
+    backend = pod.backend(8080)
+    daemons = [pod.spliced(f"steer:*:{RANGE}", prefix=env.cgroup().prefix(),
+                           spliced={"max_sessions": 20}) for _ in range(2)]
+    with pod.connect(backend.address) as sock:
+        exchange(sock)
+        assert sum(steered(daemon) for daemon in daemons) == 1
+    daemons[0].stop()
+    assert goes_through(pod, daemons[1], backend.address)
+
+
 # ---- lives -----------------------------------------------------------------------------------------
 
 def test_the_daemon_is_killed(env):
