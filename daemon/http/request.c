@@ -45,6 +45,24 @@ static bool has_field(void *arg, const char *name, const char *value)
 	return false;
 }
 
+/*
+ * The target in a head for the server, without its method: what is routed and logged is what is
+ * sent, also where an absolute form has left the path out. There is no blank in it.
+ */
+static const char *written_target(const char *out, size_t method_len, size_t *len)
+{
+	const char *target = out + method_len + 1;
+
+	*len = (size_t)((const char *)rawmemchr(target, ' ') - target);
+	return target;
+}
+
+/* The head for the server: behind the texts. */
+static char *head_of(struct http_request *r)
+{
+	return r->text + r->method_len + r->host_len + r->path_len + 3;
+}
+
 static struct pool *choose(struct session *s, const struct http_head *head, const char *in,
 			   bool *known_host)
 {
@@ -60,8 +78,9 @@ static struct pool *choose(struct session *s, const struct http_head *head, cons
 		http_host_name(in + head->host.at, head->host.len, host, sizeof(host));
 		q.host = host;
 	}
-	q.path = in + head->path.at;
-	q.path_len = head->path.len;
+	q.path = written_target(head_of(s->http->request), head->method.len, &q.path_len);
+	if (head->form == TARGET_AUTHORITY)
+		q.path_len = 0;
 	q.method = in + head->method.at;
 	q.method_len = head->method.len;
 	pool = listener_route(s->listener, &q);
@@ -100,11 +119,9 @@ static struct http_request *make_request(struct session *s, const struct http_he
 {
 	struct home *h = s->home;
 	struct trace trace;
-	size_t n;
-	/* CONNECT has no path: what it asks for is shown. */
-	struct http_slice path = head->form == TARGET_AUTHORITY ? head->target : head->path;
-	uint32_t path_len = MIN(path.len, (uint32_t)LOG_PATH_MAX);
 	struct http_request *r;
+	const char *path; /* CONNECT has none: what it asks for is shown */
+	size_t n, path_len;
 	char *at;
 
 	trace_of(s->listener->config, head, in, &trace);
@@ -112,6 +129,8 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	*why = n ? HTTP_END_LIMIT : HTTP_END_HEAD_TOO_LARGE;
 	if (!n)
 		return NULL;
+	path = written_target(h->scratch, head->method.len, &path_len);
+	path_len = MIN(path_len, (size_t)LOG_PATH_MAX);
 	r = malloc(sizeof(*r) + head->method.len + head->host.len + path_len + 3 + n);
 	if (!r)
 		return NULL;
@@ -124,13 +143,13 @@ static struct http_request *make_request(struct session *s, const struct http_he
 	    .expect = head->expect_continue,
 	    .method_len = head->method.len,
 	    .host_len = head->has_host ? head->host.len : 0,
-	    .path_len = path_len,
+	    .path_len = (uint32_t)path_len,
 	    .head_len = (uint32_t)n,
 	};
 	(void)memcpy(r->trace, trace.id, sizeof(r->trace));
 	at = add_text(r->text, in + head->method.at, r->method_len);
 	at = add_text(at, in + head->host.at, r->host_len);
-	at = add_text(at, in + path.at, r->path_len);
+	at = add_text(at, path, r->path_len);
 	memcpy(at, h->scratch, n);
 	return r;
 }
@@ -394,8 +413,7 @@ void http_send_request(struct session *s)
 	size_t proxy = c->used ? 0 : proxy_announce(s, header, sizeof(header));
 	/* What was sent of the body before, when it is sent again. */
 	struct iovec iov[3] = {{.iov_base = header, .iov_len = proxy},
-			       {.iov_base = r->text + r->method_len + r->host_len + r->path_len + 3,
-				.iov_len = r->head_len},
+			       {.iov_base = head_of(r), .iov_len = r->head_len},
 			       {.iov_base = r->replay.body, .iov_len = r->replay.len}};
 	int n = r->replay.len ? 2 : 1, err;
 

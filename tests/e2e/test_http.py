@@ -29,6 +29,7 @@ ROUTES = [
     "src:127.0.0.2/32 path:/src -> src",
     "host:a.test -> a",
     "path:/deep/er -> deep",
+    "host:query.test path:/?q -> deep",
 ]
 POOLS = ("post", "api", "wild", "late", "delete", "beta", "any", "src", "a", "deep")
 
@@ -59,6 +60,7 @@ ROUTED = {
     ("GET", "/src", "b.test", ()): "default",
     ("GET", "/deep/er/still", "b.test", ()): "deep",
     ("GET", "/deep", "b.test", ()): "default",
+    ("GET", "http://query.test?q=1", "query.test", ()): "deep",
     ("OPTIONS", "*", "b.test", ()): "default",
     ("GET", "/", "192.0.2.1", ()): "default",
     ("GET", "/", "[2001:db8::1]:80", ()): "default",
