@@ -5,6 +5,7 @@
 #include "../listener.h"
 #include "../loop.h"
 #include "../silence.h"
+#include "../splice/drain.h"
 #include "../stats.h"
 #include "exchange.h"
 #include "http.h"
@@ -150,6 +151,35 @@ static bool is_moving(struct session *s, uint64_t limit)
 	return left;
 }
 
+/* Whether something of the request is here that the server has no room for. */
+static bool is_refused(const struct session *s)
+{
+	const struct stream *up = &s->streams[UP];
+
+	/* Paused: its TCP has as much as it may have unsent. */
+	return s->http->out[SIDE_BACKEND].len || up->state == STREAM_PAUSED ||
+	       stream_undelivered(up, stream_redirected(up));
+}
+
+/* A request is not complete. It is the client who is waited for, unless the server takes none of
+ * what has come. */
+static void body_timeout(struct session *s)
+{
+	const struct listener_config *c = s->listener->config;
+	uint64_t left;
+
+	if (!is_refused(s)) {
+		if (!is_moving(s, c->request_timeout))
+			http_answer(s, HTTP_END_REQUEST_TIMEOUT);
+		return;
+	}
+	left = silence_left(s, c->response_timeout, SILENCE_SERVER);
+	if (left)
+		http_look_in(s, MIN(left, c->request_timeout));
+	else
+		http_answer(s, HTTP_END_RESPONSE_TIMEOUT);
+}
+
 static void timeout(struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
@@ -168,8 +198,7 @@ static void timeout(struct session *s)
 		break;
 	case HTTP_WAITING:
 		if (!h->body[UP].done) {
-			if (!is_moving(s, c->request_timeout))
-				http_answer(s, HTTP_END_REQUEST_TIMEOUT);
+			body_timeout(s);
 		} else if (!http_is_delivered(s)) {
 			if (!is_moving(s, c->response_timeout))
 				http_answer(s, HTTP_END_RESPONSE_TIMEOUT);

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the proxy says itself, when it says it, and what it writes down of every request."""
 
+import contextlib
 import re
 import signal
+import threading
 import time
 
 from lib import case, tcp, wait_until
 from lib.http import (BadMessage, Client, Origin, chunked, head, json_log, proxy, reply, request,
                       request_log, wait_end, wait_requests)
+from lib.pattern import MIB
 from lib.segments import send_in_pieces
 from lib.tcp import free_port
 from lib.wait import Deadline, stays
@@ -474,6 +477,34 @@ def test_request_timeout(env):
     assert wait_end(daemon, 2) not in ("done", "-")
     wait_until(lambda: origin.opened() == 0, 5, "the server's connection ends")
     assert len(origin.requests) == 1
+
+
+def test_server_takes_no_upload(env):
+    """Its silence is the server's, not the client's."""
+    over = threading.Event()
+
+    def serve(connection):
+        connection.head()
+        over.wait(30)
+
+    def push():
+        with contextlib.suppress(OSError):
+            for _ in range(64):
+                client.send(bytes(MIB))
+
+    origin = Origin(env, serve=serve)
+    daemon = proxy(env, origin.address, {"request_timeout": "300ms", "response_timeout": "1s",
+                                         "body_splice_min": "64K"})
+    try:
+        with Client(daemon.address()) as client:
+            client.send(request("POST", "/", f"Content-Length: {64 * MIB}"))
+            sender = threading.Thread(target=push)
+            sender.start()
+            assert client.response().status == 504
+            sender.join(20)
+    finally:
+        over.set()
+    assert wait_end(daemon) == "response_timeout"
 
 
 def test_response_stalls(env):
