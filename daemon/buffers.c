@@ -61,9 +61,12 @@ static void shrink(struct conn *c, uint64_t share, uint64_t usual_window, bool h
 			   MAX(room, info[SK_MEMINFO_RCVBUF] / 2));
 	in = (int)room;
 	/* Where one of these fails the socket keeps what it has, and works. */
-	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &clamp, sizeof(clamp));
-	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &in, sizeof(in));
 	(void)setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof(out));
+	/* That of the bypass is small, and a larger one would take more tokens. */
+	if (!c->joinable) {
+		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &clamp, sizeof(clamp));
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &in, sizeof(in));
+	}
 	c->share = (uint32_t)share;
 	c->window = (uint32_t)window;
 	c->tight = hard;
@@ -76,11 +79,11 @@ static void shrink(struct conn *c, uint64_t share, uint64_t usual_window, bool h
 static void restore(struct conn *c, uint64_t usual_window)
 {
 	int window = (int)usual_window, low = window * 3, one = 1;
-	int lock = 0, clamp = c->collected ? window : INT_MAX / 2;
+	int lock = c->joinable ? SOCK_RCVBUF_LOCK : 0, clamp = c->collected ? window : INT_MAX / 2;
 
 	/* Where one of these fails it has smaller buffers than it could, and works. */
 	(void)setsockopt(c->fd, SOL_SOCKET, SO_BUF_LOCK, &lock, sizeof(lock));
-	if (c->collected) {
+	if (c->collected && !c->joinable) {
 		lock = SOCK_RCVBUF_LOCK;
 		(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low));
 		(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));

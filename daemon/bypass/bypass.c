@@ -50,7 +50,7 @@ bool bypass_expect(struct splice *sp)
 	if (!sp->by->bypass || !sp->streams[UP].source->tcp || !sp->streams[UP].target->tcp)
 		return false;
 	for (int d = UP; d <= DOWN; d++) {
-		const struct conn *c = sp->streams[d].source;
+		struct conn *c = sp->streams[d].source;
 
 		bypass_buffer(c, c->received > BUFFER ? buffer_of(c) / 2 : BUFFER);
 	}

@@ -24,10 +24,11 @@
  */
 #define SMALL_BUFFER 20480
 
-void bypass_buffer(const struct conn *c, int bytes)
+void bypass_buffer(struct conn *c, int bytes)
 {
 	int big = 1 << 20, lock = c->share ? SOCK_RCVBUF_LOCK | SOCK_SNDBUF_LOCK : 0;
 
+	c->joinable = bytes != 0;
 	if (bytes) {
 		(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 		return;

@@ -7,4 +7,4 @@
 extern const struct engine engine_bypass;
 
 /* A receive buffer of so many bytes for a socket of the daemon's; 0: one of the system's size. */
-void bypass_buffer(const struct conn *c, int bytes);
+void bypass_buffer(struct conn *c, int bytes);

@@ -8,8 +8,13 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "../../daemon/buffers.h"
+#include "../../daemon/bypass/direct.h"
 #include "../../daemon/bypass/side.h"
+#include "../../daemon/conn.h"
 #include "../../daemon/util.h"
 
 static const struct {
@@ -79,13 +84,47 @@ static void test_queued(void **state _unused_)
 	assert_int_equal(bypass_queued(&b), 0);
 }
 
+static int receive_buffer(int fd)
+{
+	int size = 0;
+	socklen_t len = sizeof(size);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &len), 0);
+	return size;
+}
+
+/* The receive buffer bounds the tokens that stop a source: scarce memory, and its end, change other
+ * buffers. What was handed over is like any other. */
+static void test_buffer_stays(void **state _unused_)
+{
+	struct conn c = {.fd = socket(AF_INET, SOCK_STREAM, 0), .tcp = true, .collected = true};
+	const uint64_t window = 6 << 20;
+	int lock = 0, small;
+	socklen_t len = sizeof(lock);
+
+	assert_true(c.fd >= 0);
+	bypass_buffer(&c, 20480);
+	small = receive_buffer(c.fd);
+	buffers_set(&c, 512 << 10, window, false);
+	assert_int_equal(receive_buffer(c.fd), small);
+	buffers_set(&c, 128 << 10, window, true);
+	assert_int_equal(receive_buffer(c.fd), small);
+	buffers_set(&c, 0, window, false);
+	assert_int_equal(receive_buffer(c.fd), small);
+	assert_int_equal(getsockopt(c.fd, SOL_SOCKET, SO_BUF_LOCK, &lock, &len), 0);
+	assert_int_equal(lock, SOCK_RCVBUF_LOCK);
+	bypass_buffer(&c, 0);
+	buffers_set(&c, 512 << 10, window, false);
+	assert_true(receive_buffer(c.fd) > small);
+	assert_int_equal(close(c.fd), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_table),
-	    cmocka_unit_test(test_no_state_is_a_trap),
-	    cmocka_unit_test(test_names),
-	    cmocka_unit_test(test_queued),
+	    cmocka_unit_test(test_table),        cmocka_unit_test(test_no_state_is_a_trap),
+	    cmocka_unit_test(test_names),        cmocka_unit_test(test_queued),
+	    cmocka_unit_test(test_buffer_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
