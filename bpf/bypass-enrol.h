@@ -149,28 +149,46 @@ static __always_inline void enrol_established(struct bpf_sock_ops *ops)
 	(void)__sync_lock_test_and_set(&place->cookie, cookie);
 }
 
+/* Whether an application's socket is being closed, and not only shut down: sock_map_close() takes
+ * its psock away before the rest, or at least stops it, where somebody else has it still. */
+static __always_inline int is_closed(const struct sock *sk)
+{
+	__u64 psock = (__u64)sk->sk_user_data & ~PSOCK_FLAGS;
+	unsigned long state = 0;
+
+	if ((sk->sk_shutdown & SHUTDOWN_BOTH) != SHUTDOWN_BOTH)
+		return 0;
+	if (!psock)
+		return 1;
+	(void)READ(state, psock, struct sk_psock, state);
+	return !(state >> bpf_core_enum_value(enum sk_psock_state_bits, SK_PSOCK_TX_ENABLED) & 1);
+}
+
+/* Whether it has bytes of which TCP knows nothing: what came by TCP was all read before. */
+static __always_inline int has_unread(const struct tcp_sock *tp)
+{
+	return ((const struct sock *)tp)->sk_backlog.rmem_alloc.counter > 0 &&
+	       tp->rcv_nxt == tp->copied_seq;
+}
+
 /*
  * An application's socket leaves a state. Closed with bytes that it has not read, of which TCP
  * knows nothing, it would say FIN where TCP says RST. In CLOSE_WAIT there are none: the FIN is
- * passed on behind them, and counts as memory itself.
+ * passed on behind them, and counts as memory itself. That memory is freed some time after the
+ * closing.
  */
 static __always_inline void enrolled_state(struct bpf_sock_ops *ops)
 {
 	__u64 cookie = bpf_get_socket_cookie(ops);
 	struct tcp_sock *tp;
 	struct bpf_sock *sk;
-	struct sock *raw;
 	struct way *way;
 
 	if (ops->args[0] != BPF_TCP_ESTABLISHED || ops->args[1] == BPF_TCP_CLOSE)
 		return;
 	sk = ops->sk;
 	tp = sk ? bpf_skc_to_tcp_sock(sk) : 0;
-	if (!tp)
-		return;
-	raw = (struct sock *)tp;
-	if ((raw->sk_shutdown & SHUTDOWN_BOTH) != SHUTDOWN_BOTH ||
-	    raw->sk_backlog.rmem_alloc.counter <= 0)
+	if (!tp || !is_closed((struct sock *)tp) || !has_unread(tp))
 		return;
 	way = way_from(cookie);
 	if (!way)

@@ -18,6 +18,7 @@
 #define AF_INET6          10
 #define RCV_SHUTDOWN      1
 #define SHUTDOWN_BOTH     3
+#define PSOCK_FLAGS       7ULL /* in the pointer to it */
 #define O_NONBLOCK        04000
 
 /*

@@ -110,8 +110,12 @@ struct sk_buff_head {
 
 struct sk_psock {
 	struct sk_buff_head
-	    ingress_skb; /* what was redirected to the socket, or passed behind that */
+	    ingress_skb;     /* what was redirected to the socket, or passed behind that */
+	unsigned long state; /* bits: enum sk_psock_state_bits */
 } __attribute__((preserve_access_index));
+
+/* Only the name matters: its value is the running kernel's. */
+enum sk_psock_state_bits { SK_PSOCK_TX_ENABLED = 0 };
 
 /* A connection that is being accepted. */
 struct tcp_request_sock {

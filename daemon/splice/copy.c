@@ -131,6 +131,12 @@ static void source_ended(struct stream *s)
 	bool complete = true;
 	int err = 0;
 
+	/* Closed with unread bytes that only the bypass knows of. */
+	if (!s->source->failed && s->way && s->way->discarded) {
+		stream_failed(s, s->source, ECONNRESET);
+		if (!s->source->failed)
+			return;
+	}
 	if (s->source->failed) {
 		stream_farewell(s);
 		return;

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from lib import case, programs, wait_until
 from lib.cgroup import TcpLimit, limit_memory, memory_events
-from lib.joined import EVENT_TIME, Joined, ending, joined, notice, ready, receive
+from lib.joined import EVENT_TIME, Joined, ending, joined, notice, plain, ready, receive
 
 MSG_ZEROCOPY = 0x4000000
 SO_ZEROCOPY, SO_TIMESTAMP = 60, 29
@@ -277,6 +277,51 @@ test_half_close = notice(half_close, core=True)
 test_linger = notice(linger)
 test_linger_zero = notice(linger_zero)
 test_deaf = notice(deaf)
+
+
+def closed_unread(a, b):
+    a.close()
+    return ending(b)
+
+
+def shut_unread(a, b):
+    """Both ways at once, which is no close."""
+    a.shutdown(socket.SHUT_RDWR)
+    return ending(b)
+
+
+def shut_and_closed_unread(a, b):
+    a.shutdown(socket.SHUT_RDWR)
+    a.close()
+    return ending(b)
+
+
+def unread_test(end, expected, before=None):
+    """A socket is closed with bytes that it has not read: its peer is told what TCP tells it."""
+    def test(both):
+        if before:
+            before(both)
+        for a, b in (plain(), (both.a, both.b)):
+            b.send(b"u" * 1000)
+            assert ready(a, select.POLLIN)
+            assert end(a, b) == expected
+            b.close()
+    return notice(test)
+
+
+test_closed_unread = unread_test(closed_unread, "reset")
+test_shut_unread = unread_test(shut_unread, "eof")
+test_shut_and_closed_unread = unread_test(shut_and_closed_unread, "eof")
+
+
+def leave_one_way(both):
+    """That of what a sends."""
+    both.a.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1 << 20)
+    both.exchange()
+    wait_until(lambda: both.left() == {"own_lowat"}, 10, "the way is left")
+
+
+test_closed_unread_on_one_way = unread_test(closed_unread, "reset", leave_one_way)
 
 
 def last_words(both, end):

@@ -42,6 +42,16 @@ def ending(sock):
         return "eof"
 
 
+def plain():
+    """Two sockets with TCP alone between them."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        a = socket.create_connection(listener.getsockname())
+        b, _ = listener.accept()
+    a.setblocking(False)
+    b.setblocking(False)
+    return a, b
+
+
 class Joined:
     """Two sockets of this process that talk through a daemon, and are joined: a's is the client."""
 
