@@ -147,24 +147,27 @@ static __always_inline void sign(struct sk_msg_md *msg, const struct way *way)
 		*data = way->nonce;
 }
 
-/* The source can still send: a token in its TCP has its next send wait. 0: there is one now. */
-static __always_inline int hold(struct sk_msg_md *msg, struct way *way, struct tcp_sock *tp,
-				__u32 queued)
+enum held { HOLD_NEEDLESS, HOLD_TOKEN, HOLD_FAILED };
+
+/* The source can still send: a token in its TCP has its next send wait. It takes pages that are
+ * next to each other, and more of them for a message in many pieces: there may be none. */
+static __always_inline enum held hold(struct sk_msg_md *msg, struct way *way, struct tcp_sock *tp,
+				      __u32 queued)
 {
 	struct sock *sk = (void *)tp;
 	__s32 room = (__s32)(tp->snd_una + tp->snd_wnd - tp->write_seq);
 
 	if (tp->write_seq - tp->snd_nxt >= tp->notsent_lowat || sk->sk_wmem_queued >= sk->sk_sndbuf)
-		return -1;
+		return HOLD_NEEDLESS;
 	way->rest = queued / 2 < way->low ? queued / 2 : way->low;
 	if (room < BYPASS_TOKEN)
 		way->full = 1;
 	if (bpf_msg_push_data(msg, 0, BYPASS_TOKEN, 0))
-		return -1;
+		return HOLD_FAILED;
 	sign(msg, way);
 	bpf_msg_apply_bytes(msg, BYPASS_TOKEN);
 	way->held++;
-	return 0;
+	return HOLD_TOKEN;
 }
 
 static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u32 index,
@@ -205,8 +208,14 @@ static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u
 	/* Undone by the application. */
 	if (!tp->notsent_lowat)
 		return leave(way, at, WAY_OWN_LOWAT);
-	if (over && hold(msg, way, tp, queued) == 0)
-		return SK_PASS;
+	if (over) {
+		enum held held = hold(msg, way, tp, queued);
+
+		if (held == HOLD_TOKEN)
+			return SK_PASS;
+		if (held == HOLD_FAILED)
+			return leave(way, at, WAY_MEMORY);
+	}
 	key = way->target;
 	if (bpf_msg_redirect_hash(msg, &joined, &key, BPF_F_INGRESS) != SK_PASS)
 		return leave(way, at, WAY_REFUSED);

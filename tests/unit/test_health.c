@@ -404,7 +404,8 @@ static void test_one_probe(void **state _unused_)
 	make(&f, BALANCE_LEAST_SESSIONS);
 	assert_tries(&f, "a", "ab");
 	f.now += 10 * S;
-	f.pool->lock->place = f.pool->servers[0]->place = 0; /* it would be the next for everybody */
+	f.pool->lock->place = f.pool->servers[0]->place =
+	    0; /* it would be the next for everybody */
 	assert_int_equal(next(&f, &probe), 'a');
 	assert_string_equal(server_state(f.pool->servers[0]), "probing");
 	for (int i = 0; i < 8; i++) {
