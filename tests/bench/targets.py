@@ -353,6 +353,8 @@ SplicedCopy = spliced("spliced-copy", engine="copy")
 SplicedBypass = spliced("spliced-bypass", engine="kernel", groups=LOCAL,
                         options="bypass_cgroup = {cgroup}", listener="local_bypass = both")
 
+# Whose workers get clients by the kernel's hash.
+SplicedHash = spliced("spliced-hash", engine="kernel", groups=OBSERVE, options="spread = hash")
 SplicedLog = spliced("spliced-log", engine="kernel", groups=OBSERVE, log=True)
 SplicedMetrics = spliced("spliced-metrics", engine="kernel", groups=OBSERVE, metrics=True)
 SplicedObserved = spliced("spliced-observed", engine="kernel", groups=OBSERVE, log=True,
