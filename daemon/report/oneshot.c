@@ -233,18 +233,22 @@ static int request_new(struct oneshot *o, evutil_socket_t fd)
 	return 0;
 }
 
-/* Has the client that has taken longest to say what it wants make room. False: all have said it. */
+/* Has the client that has taken longest to say what it wants make room, or else the one that has
+ * taken longest to read its answer. False: all wait for theirs. */
 static bool give_room(struct oneshot *o)
 {
-	struct oneshot_request *req;
+	struct oneshot_request *req, *slow = NULL;
 
 	TAILQ_FOREACH (req, &o->requests, link) {
-		if (req->state != REQUEST_READING && req->state != REQUEST_LINGERING)
-			continue;
-		request_free(req);
-		return true;
+		if (req->state == REQUEST_READING || req->state == REQUEST_LINGERING)
+			break;
+		if (req->state == REQUEST_ANSWERING && !slow)
+			slow = req;
 	}
-	return false;
+	req = req ? req : slow;
+	if (req)
+		request_free(req);
+	return req;
 }
 
 static void accepted(struct oneshot *o, evutil_socket_t fd)

@@ -541,6 +541,21 @@ def test_silent_clients_make_room(env):
             pass                # what it had sent was not even read
 
 
+def test_clients_that_do_not_read_make_room(env):
+    """A probe is answered at once, however many others leave a long answer where it is."""
+    servers = [f"s{i} 127.0.0.1:{1000 + i}" for i in range(500)]
+    daemon = http_proxy(env, servers, spliced=STATUS)
+    host, port = address(daemon).split(":")
+    for _ in range(40):
+        sock = env.keep(socket.socket())
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+        sock.settimeout(10)
+        sock.connect((host, int(port)))
+        sock.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert sock.recv(1) == b"H"
+    assert raw(daemon, b"GET /healthz HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
 @case(slow=True)
 def test_clients_that_take_too_long(env):
     """To say what they want, and to take it."""
