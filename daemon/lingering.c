@@ -95,9 +95,9 @@ static bool is_over(const struct lingering *l, const struct lingering_socket *s)
 		return false;
 	if (!s->seen)
 		return age >= BLIND_NS;
-	/* One reference is the socket's own; one is of the map by which it is steered to
-	 * (sk_psock_init()). Who waits for room has the time that is left. */
-	return s->references <= 1U + steered && tcp_queue_is_empty(s->socket.fd);
+	/* One reference is the socket's own, one of all maps that it is in (sk_psock_init()). Who
+	 * waits for room has the time that is left. */
+	return s->references <= 1U + s->socket.mapped && tcp_queue_is_empty(s->socket.fd);
 }
 
 static void on_look(struct timer *t)
@@ -148,6 +148,7 @@ struct listen_socket *lingering_add(struct lingering *l, struct listen_socket *s
 						   .bound = s->bound,
 						   .hidden = s->hidden,
 						   .fd = TAKE_FD(s->fd),
+						   .mapped = s->mapped,
 						   .begun = true,
 						   .paused = true};
 		(void)setup_ref(n->socket.listener->setup);

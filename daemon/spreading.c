@@ -103,6 +103,7 @@ static int fill(struct spreading *st, struct binding *b)
 		err = spread_add_socket(&st->spread, b->group, s->fd, &s->cookie);
 		if (!err && i < st->spread.n_workers)
 			err = spread_add_worker(&st->spread, b->group, i, s->fd);
+		s->mapped |= !err && i < st->spread.n_workers;
 	}
 	return err;
 }

@@ -200,12 +200,13 @@ static int add_bind(struct lookup *l, const struct listener *listener, size_t nt
 		    unsigned int *taken)
 {
 	const struct addr *a = &listener->config->binds[nth];
-	const struct binding *b = listener->bindings[nth];
+	struct binding *b = listener->bindings[nth];
 	int err = add_places(l, b);
 
 	if (err || !addr_is_steered(a))
 		return err;
 	err = lookup_add_listener(l, *taken, b->sockets[0].fd);
+	b->sockets[0].mapped |= !err;
 	if (!err)
 		err = add_rules(l, a, *taken);
 	++*taken;

@@ -27,18 +27,23 @@ static int bind_to(int fd, int device)
 											 : 0;
 }
 
-int bound_hide(int fd)
-{
-	return bind_to(fd, NO_DEVICE);
-}
-
-bool bound_is_hidden(int fd)
+static int device_of(int fd)
 {
 	socklen_t len = sizeof(int);
 	int device = 0;
 
-	return getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, &len) == 0 &&
-	       device == NO_DEVICE;
+	return getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, &len) < 0 ? 0 : device;
+}
+
+int bound_hide(int fd)
+{
+	/* From one device to another takes CAP_NET_RAW. */
+	return device_of(fd) ? 0 : bind_to(fd, NO_DEVICE);
+}
+
+bool bound_is_hidden(int fd)
+{
+	return device_of(fd) == NO_DEVICE;
 }
 
 int bound_show(int fd)
@@ -49,7 +54,8 @@ int bound_show(int fd)
 /* ---- binding ---------------------------------------------------------------------------- */
 
 /* A socket without SO_REUSEPORT says whether somebody listens there. Bound to a device it is in the
- * way of everything but what is bound to another one, as are hidden sockets: they are nobody's. */
+ * way of everything but what is bound to another one, as are hidden sockets: they are nobody's. To
+ * a single address of IPv6 it cannot be bound then (__inet6_bind()): hidden ones are in the way. */
 static int check_unused(const struct bind_request *r, const char **call)
 {
 	_cleanup_close_ int fd = -1;
@@ -63,11 +69,14 @@ static int check_unused(const struct bind_request *r, const char **call)
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 	    set_ipv6_only(fd, r) < 0)
 		return -errno;
-	*call = "SO_BINDTOIFINDEX";
-	if (bind_to(fd, OTHER_DEVICE) < 0)
-		return -errno;
 	*call = "bind";
-	return bind(fd, &r->addr.sa, r->addr.len) < 0 ? -errno : 0;
+	if (bind(fd, &r->addr.sa, r->addr.len) == 0)
+		return 0;
+	if (errno != EADDRINUSE || bind_to(fd, OTHER_DEVICE) < 0)
+		return -errno;
+	if (bind(fd, &r->addr.sa, r->addr.len) == 0)
+		return 0;
+	return errno == ENODEV ? -EADDRINUSE : -errno;
 }
 
 void bound_mark(int fd)

@@ -310,6 +310,16 @@ def test_ipv6_only(env):
     assert only.stats()["sessions_total"] == 2, "it takes IPv4"
 
 
+def test_ports_that_are_named(env):
+    """A single address of IPv6 is looked at for others who listen there, as one of IPv4 is."""
+    for host in ("127.0.0.1", "::1"):
+        address, holder = free_port(host)
+        holder.close()
+        daemon = env.spliced(env.backend().address, listener={"bind": address})
+        echo(env, address)
+        daemon.stop()
+
+
 def test_ipv6_that_takes_ipv4(env):
     """A client of IPv4 is known by its IPv4 address: in the log, in allow, to the server."""
     seen = []
