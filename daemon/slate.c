@@ -128,6 +128,7 @@ int slate_read(int fd, char **ret)
 		if (!err && memcmp(&head, &after, sizeof(head)) == 0)
 			return 0;
 		free(*ret);
+		*ret = NULL;
 		head = after;
 	}
 	return err ? err : -EAGAIN;

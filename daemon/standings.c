@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "daemon.h"
 #include "health/checks.h"
 #include "log.h"
@@ -154,7 +155,8 @@ static bool parse_line(char *line, struct entry *ret)
 	ret->text = line ? line : "";
 	ret->weight = (unsigned int)strtoul(weight, NULL, 10);
 	ret->in_file = (unsigned int)strtoul(in_file, NULL, 10);
-	return ret->weight && ret->in_file && parse_mode(mode, &ret->mode);
+	return ret->weight && ret->weight <= WEIGHT_MAX && ret->in_file &&
+	       parse_mode(mode, &ret->mode);
 }
 
 /* Those of the text, sorted, the caller's to free; they point into it. NULL: out of memory. */

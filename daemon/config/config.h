@@ -154,11 +154,13 @@ struct endpoint {
 	uint16_t port;    /* ENDPOINT_NAME */
 };
 
+#define WEIGHT_MAX 256
+
 struct server_config {
 	char *name;
 	char *text; /* the address as written */
 	struct endpoint endpoint;
-	unsigned int weight;       /* 1-256, default 1 */
+	unsigned int weight;       /* 1-WEIGHT_MAX, default 1 */
 	unsigned int max_sessions; /* 0: no limit */
 	bool backup;
 	struct config_where where;

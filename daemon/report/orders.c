@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../config/config.h"
 #include "../daemon.h"
 #include "../health/checks.h"
 #include "../mailbox.h"
@@ -16,8 +17,6 @@
 #include "../util.h"
 #include "../worker.h"
 #include "control.h"
-
-#define WEIGHT_MAX 256
 
 /* A number of digits alone; false: it is none, or not of that range. */
 static bool parse(const char *text, uint64_t least, uint64_t most, uint64_t *ret)
