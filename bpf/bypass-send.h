@@ -10,7 +10,8 @@
 #define SPIN_NS    50000
 #define SPIN_STEPS (1 << 16)
 /* After a wait in vain so many sends do without, then twice as many. */
-#define SPINS_MAX 64
+#define SPINS_MAX      64
+#define TCP_NAGLE_CORK 2
 
 /* What was written before is seen by whoever sees the phase: an exchange is a full barrier. */
 static __always_inline void enter(struct way *way, enum way_phase phase)
@@ -139,12 +140,41 @@ static __always_inline int is_one_segment(struct tcp_sock *tp)
 	return most >= BYPASS_TOKEN + mss && sk->sk_gso_max_segs * (mss - 40) >= BYPASS_TOKEN;
 }
 
+/* A token would stand there: it is less than a segment of loopback's. */
+static __always_inline int is_corked(struct tcp_sock *tp)
+{
+	return BPF_CORE_READ_BITFIELD_PROBED(tp, nonagle) & TCP_NAGLE_CORK;
+}
+
 static __always_inline void sign(struct sk_msg_md *msg, const struct way *way)
 {
 	__u64 *data = (void *)(long)msg->data;
 
 	if ((void *)(data + 1) <= (void *)(long)msg->data_end)
 		*data = way->nonce;
+}
+
+/*
+ * Makes room for a token in a message that has as many pieces as there can be, one of its first
+ * two. Without room bpf_msg_push_data() would make one piece of the token and the first, and what
+ * is sent of a piece but not all of it goes out with MSG_MORE: it would stand, as in a corked
+ * socket, until a timer of TCP's, 200 ms. A negative errno: there are no pages for it.
+ */
+static __always_inline int make_room(struct sk_msg_md *msg)
+{
+	struct sk_msg *raw = (void *)msg;
+	__u32 start = 0, end = 0, first = 0;
+
+	(void)bpf_probe_read_kernel(&start, sizeof(start),
+				    __builtin_preserve_access_index(&raw->sg.start));
+	(void)bpf_probe_read_kernel(&end, sizeof(end),
+				    __builtin_preserve_access_index(&raw->sg.end));
+	if (start ||
+	    end < bpf_core_field_size(raw->sg.data) / bpf_core_type_size(struct scatterlist) - 2)
+		return 0;
+	(void)bpf_probe_read_kernel(&first, sizeof(first),
+				    __builtin_preserve_access_index(&raw->sg.data[0].length));
+	return (int)bpf_msg_pull_data(msg, 0, first + 1, 0);
 }
 
 enum held { HOLD_NEEDLESS, HOLD_TOKEN, HOLD_FAILED };
@@ -162,7 +192,7 @@ static __always_inline enum held hold(struct sk_msg_md *msg, struct way *way, st
 	way->rest = queued / 2 < way->low ? queued / 2 : way->low;
 	if (room < BYPASS_TOKEN)
 		way->full = 1;
-	if (bpf_msg_push_data(msg, 0, BYPASS_TOKEN, 0))
+	if (make_room(msg) || bpf_msg_push_data(msg, 0, BYPASS_TOKEN, 0))
 		return HOLD_FAILED;
 	sign(msg, way);
 	bpf_msg_apply_bytes(msg, BYPASS_TOKEN);
@@ -203,7 +233,7 @@ static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u
 	/* Some of a token was not taken, and data was instead: see is_one_segment(). */
 	if (at - way->tokens_from != way->held * BYPASS_TOKEN)
 		return leave(way, at, WAY_CORRUPT);
-	if (over && !is_one_segment(tp))
+	if (over && (!is_one_segment(tp) || is_corked(tp)))
 		return leave(way, at, WAY_SEGMENTS);
 	/* Undone by the application. */
 	if (!tp->notsent_lowat)

@@ -102,6 +102,22 @@ struct tcp_sock {
 	__u32 mss_cache;            /* bytes of a segment on the wire */
 	__u32 notsent_lowat;        /* TCP_NOTSENT_LOWAT; 0: the system's */
 	__u8 bpf_sock_ops_cb_flags; /* what sockops is called for */
+	__u8 nonagle : 4;           /* TCP_NAGLE_CORK and others */
+} __attribute__((preserve_access_index));
+
+struct scatterlist {
+	unsigned int length;
+} __attribute__((preserve_access_index));
+
+/* Of a ring of pieces; one of them is never used, and one is for kTLS. */
+struct sk_msg_sg {
+	__u32 start, end;
+	struct scatterlist data[1];
+} __attribute__((preserve_access_index));
+
+/* What the context of an sk_msg program is at run time. */
+struct sk_msg {
+	struct sk_msg_sg sg;
 } __attribute__((preserve_access_index));
 
 struct sk_buff_head {

@@ -49,6 +49,42 @@ def level(both):
     both.check_direct()
 
 
+@case(engines=("kernel",), timeout=90, core=True)
+def test_large_writes(env):
+    """Messages with as many pieces as there can be: who has to wait goes on once there is room."""
+    data, times = os.urandom(4 << 20), []
+    with joined(env, bypass_high="256K", bypass_low="64K") as both:
+        for _ in range(6):
+            sent = 0
+            while ready(both.a, select.POLLOUT, 0.3):
+                with contextlib.suppress(BlockingIOError):
+                    sent += both.a.send(data[sent:])
+            assert 0 < sent < len(data), "it did not have to wait"
+            assert receive(both.b, sent) == data[:sent]
+            began = time.monotonic()
+            assert ready(both.a, select.POLLOUT), "there is no room"
+            times.append(time.monotonic() - began)
+        both.check_direct()
+    assert min(times) < 0.1, times
+
+
+@case(engines=("kernel",), timeout=90)
+def test_corked(env):
+    """It goes by TCP once it has to wait."""
+    data, got, sent = os.urandom(4 << 20), b"", 0
+    with joined(env, bypass_high="256K", bypass_low="64K") as both:
+        both.a.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        while sent < len(data):
+            while sent < len(data) and ready(both.a, select.POLLOUT, 0.3):
+                with contextlib.suppress(BlockingIOError):
+                    sent += both.a.send(data[sent:sent + 50000])
+            got += receive(both.b, max(0, sent - len(got) - 100000))
+        both.a.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+        got += receive(both.b, len(data) - len(got))
+        assert got == data
+        assert both.left() == {"segments"}, both.left()
+
+
 def edge(both):
     """An event for what comes, one only, and one when there is room again."""
     with select.epoll() as epoll:
