@@ -26,7 +26,9 @@
 
 void bypass_buffer(struct conn *c, int bytes)
 {
-	int big = 1 << 20, lock = c->share ? SOCK_RCVBUF_LOCK | SOCK_SNDBUF_LOCK : 0;
+	/* Where memory is scarce: as large as buffers_set() would have made it. */
+	int big = c->share ? (int)c->window : 1 << 20;
+	int lock = c->share ? SOCK_RCVBUF_LOCK | SOCK_SNDBUF_LOCK : 0;
 
 	c->joinable = bytes != 0;
 	if (bytes) {
@@ -55,6 +57,9 @@ static void observe(struct stream *s)
 		return;
 	stat_inc(&s->splice->by->stats->bypass_left[b->way->why]);
 	bypass_enter(b, BYPASS_LEAVING);
+	/* Nothing is sent directly or injected any more: what this look sees in the target's queue
+	 * is all, where an earlier one may have seen less. */
+	(void)bypass_look(b);
 	if (b->way->why == WAY_CORRUPT)
 		stream_corrupt(s);
 }
