@@ -9,6 +9,7 @@
 #include "../splice/drain.h"
 #include "../splice/lane.h"
 #include "../stats.h"
+#include "../tcpstate.h"
 #include "../upstream/pool.h"
 #include "field.h"
 #include "input.h"
@@ -64,6 +65,14 @@ static bool is_tunnel(const struct http_request *r, const struct http_head *head
 	       (r->method_id == METHOD_CONNECT && head->status / 100 == 2);
 }
 
+/* The peer's TCP has all: what it says is said with the acknowledgement of that. */
+static bool is_acknowledged(const struct conn *c)
+{
+	struct tcp_state state;
+
+	return !c->tcp || (tcp_state_read(c->fd, &state) == 0 && !state.queued);
+}
+
 /*
  * Whether the server's TCP had every byte of the request before the response began. Where it had
  * not, a server that does not mean to read the rest takes it for its next request, and what another
@@ -76,7 +85,9 @@ static bool was_asked(struct session *s)
 	/* What the kernel has moved may not be settled yet. */
 	bool moved = b->kind == BODY_LENGTH && up->lane && stream_redirected(up) >= b->left;
 
-	return (b->done || moved) && !s->http->out[SIDE_BACKEND].len && stream_is_drained(up);
+	if ((!b->done && !moved) || s->http->out[SIDE_BACKEND].len || !stream_is_drained(up))
+		return false;
+	return b->kind == BODY_NONE || is_acknowledged(s->conns[SIDE_BACKEND]);
 }
 
 static void begin_body(struct session *s, const struct http_head *head)
