@@ -115,6 +115,12 @@ static bool too_much(const struct stream *s)
  */
 static bool may_take_up(struct stream *s)
 {
+	/* More than any receive buffer holds stands behind the source's own backlog, charged to
+	 * nobody, and its peer does not read that. */
+	if (kernel_passed(s) - s->taken > PENDING_MOST * (uint64_t)s->splice->settings->window) {
+		stream_failed(s, s->source, ENOMEM);
+		return false;
+	}
 	if (!stream_is_budgeted(s)) {
 		if (too_much(s))
 			copy_flush(s);
