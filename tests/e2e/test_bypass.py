@@ -9,7 +9,7 @@ import sys
 import time
 
 from lib import case, netns, tcp
-from lib.bypassed import echo_server
+from lib.bypassed import SERVE, echo_server
 from lib.host import fd_count, tcp_memory
 from lib.pattern import MIB
 from lib.process import run
@@ -674,7 +674,7 @@ except OSError as error:
 
 
 # A server that sends it all at once, and then nothing more.
-GIVER = """
+GIVER = f"""
 import asyncio, sys
 async def serve(reader, writer):
     while data := await reader.read(65536):
@@ -685,12 +685,7 @@ async def serve(reader, writer):
         if b"end" in data:
             writer.write_eof()
     writer.close()
-async def main():
-    server = await asyncio.start_server(serve, sys.argv[1], 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-asyncio.run(main())
-"""
+{SERVE}"""
 
 SLOW_READER = """
 until = time.monotonic() + 3

@@ -7,7 +7,7 @@ import sys
 import threading
 
 from lib import case, programs, wait_until
-from lib.bypassed import echo_server
+from lib.bypassed import SERVE, echo_server
 from lib.joined import notice, ready, receive
 
 
@@ -90,19 +90,14 @@ for i in range(int(sys.argv[3])):
         assert got == b"answer", got
 print("done")
 """
-ANSWERS = """
+ANSWERS = f"""
 import asyncio, sys
 async def serve(reader, writer):
     await reader.read()
     await asyncio.sleep(0.05)
     writer.write(b"answer")
     writer.close()
-async def main():
-    server = await asyncio.start_server(serve, sys.argv[1], 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-asyncio.run(main())
-"""
+{SERVE}"""
 
 
 @case(engines=("kernel",))

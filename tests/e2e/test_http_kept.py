@@ -278,6 +278,20 @@ def test_answer_before_the_body(env):
         daemon.stop()
 
 
+def test_answer_before_its_tcp_had_the_body(env):
+    """All of the body is sent, and the answer acknowledges none of it."""
+    crossing = Crossing(env)
+    crossing.client.send(request("POST", "/", body=b"order"))
+    crossing.server.hear()
+    crossing.server.content += reply(b"early")
+    crossing.server.send(crossing.server.highest, len(crossing.server.content))
+    assert crossing.client.response().body == b"early"
+    crossing.server.wait_end()
+    crossing.client.send(request("GET", "/again"))
+    assert crossing.repeated(b"\r\n\r\n").startswith(b"GET /again ")
+    assert crossing.client.response().body == b"second", "its connection stays"
+
+
 def test_answer_behind_the_body(env):
     """Whoever moves the body: a server that has all of it is asked again."""
     origin = Origin(env)

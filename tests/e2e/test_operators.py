@@ -119,14 +119,20 @@ def test_drain_loses_no_request(env):
     assert all(server["sessions_total"] > 0 for pool in daemon.control("pools") for server in pool["servers"])
 
 
-@case(engines=COPY)
-def test_maint_is_not_checked(env):
-    """And what was known of it is old when it is back."""
+def checked(env):
+    """(The origin that is the server a, the daemon that checks it all the time, what that has asked.)"""
     asked = []
     origin = Origin(env, answer=lambda request: asked.append(request.target) or reply(b"a"))
     daemon = env.spliced(f"a {origin.address}", listener={"protocol": "http"},
                          pool={"health_check": "http", "health_path": "/health",
                                "health_interval": "20ms"})
+    return origin, daemon, asked
+
+
+@case(engines=COPY)
+def test_maint_is_not_checked(env):
+    """And what was known of it is old when it is back."""
+    origin, daemon, asked = checked(env)
     wait_until(lambda: daemon.server("a")["state"] == "up" and len(asked) > 3, 10, "it is checked")
     daemon.control("maint", "main/a")
     wait_until(lambda: origin.opened() == 0, 10, "the last check is over")
@@ -333,11 +339,7 @@ def test_another_worker_forgets_servers_that_are_not_the_same(env):
 
 @case(engines=COPY)
 def test_another_worker_does_not_check_what_is_in_maint(env):
-    asked = []
-    origin = Origin(env, answer=lambda request: asked.append(request.target) or reply(b"a"))
-    daemon = env.spliced(f"a {origin.address}", listener={"protocol": "http"},
-                         pool={"health_check": "http", "health_path": "/health",
-                               "health_interval": "20ms"})
+    origin, daemon, asked = checked(env)
     daemon.control("maint", "main/a")
     wait_until(lambda: origin.opened() == 0, 10, "the last check is over")
     before = len(asked)

@@ -66,20 +66,24 @@ class Place:
         assert stats["bypass_left"][reason] > 0, stats["bypass_left"]
 
 
-# As an event-driven one: the socket is non-blocking when the first byte is sent.
-ECHO = """
-import asyncio, sys
-async def serve(reader, writer):
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
+# What a program of echo_server() ends with: serve(reader, writer) is called for each connection.
+SERVE = """
 async def main():
     server = await asyncio.start_server(serve, sys.argv[1], 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 asyncio.run(main())
 """
+
+# As an event-driven one: the socket is non-blocking when the first byte is sent.
+ECHO = f"""
+import asyncio, sys
+async def serve(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+{SERVE}"""
 
 
 def echo_server(env, cgroup, host="127.0.0.1", program=ECHO, arguments=(), at=()):

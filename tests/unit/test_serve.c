@@ -31,6 +31,14 @@ static void at_once(void)
 	pass(&t, 0);
 }
 
+/* Whether what was handed up has stopped growing is known at the second look. */
+static void pump_and_look(void)
+{
+	stream_pump(down);
+	at_once();
+	pass(&t, LOOK_NS);
+}
+
 static void test_serves_and_goes_back(void **state _unused_)
 {
 	begin_engaged(&t);
@@ -107,9 +115,7 @@ static void test_more_was_handed_up_meanwhile(void **state _unused_)
 	fake.on_mss = more_comes_first;
 	hand_up_more = true;
 	hand_up(1000);
-	stream_pump(down);
-	at_once();
-	pass(&t, LOOK_NS);
+	pump_and_look();
 	assert_int_equal(down->state, STREAM_SERVING);
 	assert_true(is_in(ENGAGED_FD, &t.server));
 	assert_int_equal(down->pending_len, 1000);
@@ -127,9 +133,7 @@ static void test_not_all_of_it_can_be_read_yet(void **state _unused_)
 	fake.on_mss = sockops_leaves;
 	say(t.server_end, &t.server, 0, 400);
 	lane->passed = 1000;
-	stream_pump(down);
-	at_once();
-	pass(&t, LOOK_NS);
+	pump_and_look();
 	assert_int_equal(down->state, STREAM_SERVING);
 	assert_int_equal(down->taken, 400);
 	assert_true(down->waiting);
@@ -149,9 +153,7 @@ static void test_bytes_that_never_come(void **state _unused_)
 	say(t.server_end, &t.server, 0, 400);
 	assert_int_equal(shutdown(t.server_end, SHUT_WR), 0);
 	lane->passed = 1000;
-	stream_pump(down);
-	at_once();
-	pass(&t, LOOK_NS);
+	pump_and_look();
 	assert_int_equal(down->taken, 400);
 	pass(&t, 4900 * NSEC_PER_MSEC);
 	assert_int_equal(t.n_corrupt, 0);
@@ -196,9 +198,7 @@ static void test_the_last_bytes(void **state _unused_)
 	hand_up(2000);
 	assert_int_equal(shutdown(t.server_end, SHUT_WR), 0);
 	await_end();
-	stream_pump(down);
-	at_once();
-	pass(&t, LOOK_NS);
+	pump_and_look();
 	assert_int_equal(down->why_copy, COPY_HALF_CLOSED);
 	assert_int_equal(down->state, STREAM_DONE);
 	assert_int_equal(t.n_done, 1);
@@ -231,6 +231,21 @@ static void test_pending_bytes_go_first(void **state _unused_)
 	pass(&t, NSEC_PER_MSEC);
 	assert_int_equal(down->state, STREAM_ENGAGED);
 	assert_int_equal(down->copied, 5001);
+	end(&t);
+}
+
+/* Behind the source's own backlog any number of them may stand, and nobody is charged. */
+static void test_more_than_a_buffer_holds(void **state _unused_)
+{
+	begin_engaged(&t);
+	lane->passed = 8 * WINDOW;
+	pump_and_look();
+	assert_int_equal(t.n_failed, 0);
+	lane->passed++;
+	pass(&t, NSEC_PER_MSEC);
+	assert_int_equal(t.n_failed, 1);
+	assert_ptr_equal(t.failed, &t.server);
+	assert_int_equal(t.error, ENOMEM);
 	end(&t);
 }
 
@@ -291,9 +306,7 @@ static void test_leaves_with_the_read(void **state _unused_)
 	refills = 1;
 	say(t.server_end, &t.server, 0, 1000);
 	lane->passed = 1000;
-	stream_pump(down);
-	at_once();
-	pass(&t, LOOK_NS);
+	pump_and_look();
 	/* What has come since is for the verdict. */
 	assert_int_equal(down->state, STREAM_ENGAGED);
 	assert_int_equal(refills, 0);
@@ -322,9 +335,7 @@ static void test_reads_what_came_since_the_look(void **state _unused_)
 	fake.on_ack = the_rest_was_handed_up;
 	say(t.server_end, &t.server, 0, 1300);
 	lane->passed = 1000;
-	stream_pump(down);
-	at_once();
-	pass(&t, LOOK_NS);
+	pump_and_look();
 	assert_int_equal(down->state, STREAM_ENGAGED);
 	assert_int_equal(down->taken, 1300);
 	assert_int_equal(t.server.received, 1300);
@@ -345,9 +356,7 @@ static void test_left_with_unread_bytes(void **state _unused_)
 	begin_engaged(&t);
 	fake.on_ack = leaves_too_soon;
 	hand_up(1000);
-	stream_pump(down);
-	at_once();
-	pass(&t, LOOK_NS);
+	pump_and_look();
 	assert_int_equal(t.n_corrupt, 1);
 	assert_int_equal(t.n_failed, 0);
 	end(&t);
@@ -361,9 +370,7 @@ static void test_a_read_without_a_segment(void **state _unused_)
 	fake.on_mss = more_comes_first;
 	hand_up_more = true;
 	hand_up(1000);
-	stream_pump(down);
-	at_once();
-	pass(&t, LOOK_NS);
+	pump_and_look();
 	assert_int_equal(down->state, STREAM_SERVING);
 	assert_int_equal(lane->leave, lane->left);
 	assert_int_equal(t.leaving, 0);
@@ -465,6 +472,7 @@ int main(void)
 	    cmocka_unit_test(test_a_proof_ends_its_time),
 	    cmocka_unit_test(test_the_last_bytes),
 	    cmocka_unit_test(test_pending_bytes_go_first),
+	    cmocka_unit_test(test_more_than_a_buffer_holds),
 	    cmocka_unit_test(test_the_source_fails),
 	    cmocka_unit_test(test_leaves_with_the_read),
 	    cmocka_unit_test(test_reads_what_came_since_the_look),
