@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "../addr.h"
+#include "../cidr.h"
 #include "../log.h"
 #include "accept.h"
 #include "destination.h"

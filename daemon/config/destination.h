@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "../addr.h"
+#include "../cidr.h"
 #include "text.h"
 
 struct destination {

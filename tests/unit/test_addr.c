@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../../daemon/addr.h"
+#include "../../daemon/cidr.h"
 
 static struct addr parsed(const char *text)
 {
