@@ -27,18 +27,24 @@ void kernel_start_serving(struct stream *s)
 	stream_again(s);
 }
 
+/* What is taken up with one call, and what may be pending of a budget before its source is given
+ * up, in units of splice_window: more than two, and all that a receive buffer holds. */
+#define PENDING_MOST 8
+
 /*
  * Reads what was handed up, all of it with one call where it can: the receive window opens again
- * only then. It is never more than the source's receive buffer. What was handed up since it was
- * looked at goes to the loop's buffer first, for unread it would keep the source in the map.
+ * only then. It may be more than a receive buffer holds where it stood behind something of the
+ * other direction. What was handed up since it was looked at goes to the loop's buffer first, for
+ * unread it would keep the source in the map.
  * Returns recvmsg()'s result or -errno; *left: see kernel_read_and_leave().
  */
 static ssize_t take_up(struct stream *s, bool *left)
 {
-	size_t want = kernel_passed(s) - s->taken, in_place;
+	size_t all = kernel_passed(s) - s->taken, in_place;
+	size_t want = MIN(all, PENDING_MOST * (size_t)s->splice->settings->window);
 	char *more = s->splice->by->loop->buffer;
 	struct iovec iov[2] = {{.iov_len = want}, {.iov_base = more, .iov_len = LOOP_BUFFER}};
-	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = want == all ? 2 : 1};
 	ssize_t n;
 
 	if (stream_room(s, want) < 0)
@@ -93,10 +99,6 @@ static void taken_up(struct stream *s)
 		kernel_to_copy(s); /* which engages it again when nothing is pending */
 }
 
-/* Of a budget, what may be pending before its source is given up, in units of splice_window: more
- * than two, and all that a receive buffer holds. */
-#define PENDING_MOST 8
-
 /*
  * Pending bytes beyond this are written before more is taken up: the bound of a stream's memory.
  * Where memory is scarce that is the first that was: behind a small window the source could fill it
@@ -115,12 +117,6 @@ static bool too_much(const struct stream *s)
  */
 static bool may_take_up(struct stream *s)
 {
-	/* More than any receive buffer holds stands behind the source's own backlog, charged to
-	 * nobody, and its peer does not read that. */
-	if (kernel_passed(s) - s->taken > PENDING_MOST * (uint64_t)s->splice->settings->window) {
-		stream_failed(s, s->source, ENOMEM);
-		return false;
-	}
 	if (!stream_is_budgeted(s)) {
 		if (too_much(s))
 			copy_flush(s);
