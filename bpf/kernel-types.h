@@ -128,6 +128,10 @@ struct sk_psock {
 	struct sk_buff_head
 	    ingress_skb;     /* what was redirected to the socket, or passed behind that */
 	unsigned long state; /* bits: enum sk_psock_state_bits */
+	struct {
+		__u32 len;
+	} work_state;           /* bytes that are left of the segment that the worker is at */
+	void *saved_data_ready; /* not 0: verdicts are run on what the socket receives */
 } __attribute__((preserve_access_index));
 
 /* Only the name matters: its value is the running kernel's. */

@@ -41,6 +41,7 @@ enum verdict_why {
 	VERDICT_HARD,           /* passed: too much waits for the target */
 	VERDICT_BEHIND,         /* one of those passed, behind a backlog of the source itself */
 	VERDICT_BEYOND,         /* redirected, too much as it is: the source itself has a backlog */
+	VERDICT_REFUSED,        /* gate: payload not let in; TCP sends it again */
 	VERDICT_GAP,            /* dropped: bytes before it were lost; the session is aborted */
 	VERDICT_EVENT_LOST,     /* an event did not fit its ring buffer */
 	VERDICT_SOCKET_ADDED,   /* sockops: a socket was put into `sockets` */
@@ -77,9 +78,11 @@ struct lane {
 	__u32 next_seq;   /* TCP sequence number of the next byte, valid for seq_epoch */
 	__u32 seq_epoch;
 	__u32 base;
-	__u16 based;        /* 1: base is valid */
+	__u8 based;         /* 1: base is valid */
+	__u8 beyond;        /* 1: the last segment was redirected beyond `hard` */
 	__u16 left;         /* the last `leave` that was done: the source is out of `engaged` */
-	__u32 pause_wanted; /* raised by one with each pause event */
+	__u16 pause_wanted; /* raised by one with each pause event */
+	__u16 let_in;       /* when the gate last let payload in that it may have to refuse */
 	__u32 mem_mark;     /* two generations bound the memory of the backlog, see verdict */
 	__u32 mem_old;
 	__u32 mem_new;
@@ -139,6 +142,7 @@ enum splice_debug {
 	SPLICE_DEBUG_NO_PROOF = 1 << 3,  /* daemon: end of stream without waiting for the backlog */
 	SPLICE_DEBUG_NO_CANARY = 1 << 4, /* daemon: no canary */
 	SPLICE_DEBUG_PASS_FIN = 1 << 5,  /* bpf: an empty FIN segment is passed, not dropped */
+	SPLICE_DEBUG_NO_GATE = 1 << 7,   /* the gate lets everything in */
 	/* The other way round: one more protection. Daemon: see ledger.h. */
 	SPLICE_DEBUG_CHECK_BYTES = 1 << 6,
 };

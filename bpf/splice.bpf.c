@@ -210,6 +210,10 @@ int collect(struct bpf_sock_ops *ops)
 	return 1;
 }
 
+/* ---- gate ------------------------------------------------------------------------------- */
+
+#include "gate.h"
+
 /* ---- verdict ---------------------------------------------------------------------------- */
 
 static __always_inline int post(const struct lane *lane, __u32 index, enum lane_event_kind kind,
@@ -232,29 +236,6 @@ static __always_inline int post(const struct lane *lane, __u32 index, enum lane_
 	return 0;
 }
 
-/* The flags that a socket's sk_user_data carries in its lowest bits. */
-#define USER_DATA_FLAGS 7UL
-
-/*
- * Whether what was redirected to this source still waits for its worker. A segment that is passed
- * then is queued behind it, and the worker charges the socket's memory for it without the socket's
- * lock: an update may get lost, and TCP's account of memory with it. So it is avoided where it can
- * be, and counted.
- */
-static __always_inline int has_backlog(struct __sk_buff *skb)
-{
-	struct tcp_sock *tp = skb->sk ? bpf_skc_to_tcp_sock(skb->sk) : 0;
-	struct sk_psock *psock;
-	__u32 n = 0;
-
-	if (!tp)
-		return 0;
-	psock = (void *)((unsigned long)((struct sock *)tp)->sk_user_data & ~USER_DATA_FLAGS);
-	(void)bpf_probe_read_kernel(&n, sizeof(n),
-				    __builtin_preserve_access_index(&psock->ingress_skb.qlen));
-	return n != 0;
-}
-
 /*
  * Hands the skb up. The store of `passed` and the second load of `forwarded` are the mirror image
  * of what the daemon does (stores forwarded, loads passed): with a full barrier on both sides at
@@ -269,8 +250,13 @@ static __always_inline int pass(struct __sk_buff *skb, struct lane *lane, __u32 
 	if (*(volatile __u64 *)&lane->forwarded == before)
 		(void)post(lane, index, LANE_EVENT_PASSED, why);
 	count(why);
-	if (has_backlog(skb))
+	lane->let_in = let_in_at(lane->active_ns);
+	if (has_backlog(skb)) {
 		count(VERDICT_BEHIND);
+		alert(lane->active_ns);
+	} else if (why == VERDICT_HARD) {
+		alert(lane->active_ns);
+	}
 	return SK_PASS;
 }
 
@@ -409,10 +395,15 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 			want_pause(lane, index);
 		if (lane_above_hard(lane, backlog, memory)) {
 			/* Behind the source's own backlog it would stand until the source reads,
-			 * and would fill no window: the pause that is wanted is all there is. */
+			 * and would fill no window: the gate shuts instead. */
 			if (!has_backlog(skb))
 				return pass(skb, lane, index, VERDICT_HARD);
 			count(VERDICT_BEYOND);
+			lane->beyond = 1;
+			lane->let_in = let_in_at(lane->active_ns);
+			alert(lane->active_ns);
+		} else if (lane->beyond) {
+			lane->beyond = 0;
 		}
 	}
 

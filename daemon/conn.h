@@ -37,6 +37,7 @@ struct conn {
 	bool joinable;   /* its receive buffer is the bypass's: see bypass_buffer() */
 	bool used;       /* it has served a request before */
 	bool ended;      /* its output was ended: the FIN counts as a byte */
+	bool gated;      /* the gate is in front of it: see maps_gate() */
 	bool shared;     /* `lane_of` may have an entry under its cookie */
 	bool lost;       /* failed because its peer answers no more */
 	bool asked;      /* TCP asks whether its peer is still there */

@@ -146,12 +146,23 @@ static int collect(const struct stream *s, struct conn *c)
 	return err;
 }
 
+/* Puts the gate in front of a source. */
+static int put_gate(const struct stream *s)
+{
+	int err = s->source->gated ? 0 : maps_gate(s->splice->by->maps, s->source->fd);
+
+	s->source->gated = !err;
+	return err == -ENOMEM ? -ENOBUFS : err; /* no map is full */
+}
+
 int kernel_share(struct stream *s, uint64_t limit)
 {
 	int err = collect(s, s->source);
 
 	if (!err)
 		err = collect(s, s->target);
+	if (!err)
+		err = put_gate(s);
 	return err ? err : share(s, limit);
 }
 

@@ -6,9 +6,11 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "../cgroup.h"
 #include "../log.h"
@@ -27,6 +29,7 @@ const char *const verdict_why_str[_VERDICT_MAX] = {
     [VERDICT_HARD] = "passed_hard",
     [VERDICT_BEHIND] = "behind",
     [VERDICT_BEYOND] = "beyond",
+    [VERDICT_REFUSED] = "refused",
     [VERDICT_GAP] = "gap",
     [VERDICT_EVENT_LOST] = "event_lost",
     [VERDICT_SOCKET_ADDED] = "socket_added",
@@ -190,6 +193,11 @@ static int load(struct maps *m, const struct maps_options *o, char why[256])
 		step = "attaching the verdict program";
 		err = attach_verdict(m);
 	}
+	if (!err) {
+		step = "keeping the gate";
+		m->gate_fd = fcntl(bpf_program__fd(m->skeleton->progs.gate), F_DUPFD_CLOEXEC, 3);
+		err = m->gate_fd < 0 ? -errno : 0;
+	}
 	if (err)
 		explain(err, step, why);
 	return err;
@@ -197,9 +205,10 @@ static int load(struct maps *m, const struct maps_options *o, char why[256])
 
 /*
  * Closes what only loading needs. A program's descriptor is all it takes to attach the program
- * elsewhere (to the root cgroup, say), in the hands of whoever takes over a worker. The programs
- * themselves live on: the verdict program in its map, the sockops program in its link, which must
- * stay open for that, and to which nothing can be done without a program but to detach it.
+ * elsewhere (to the root cgroup, say), in the hands of whoever takes over a worker. The gate's is
+ * kept: it can only be attached to sockets that the worker has. The programs themselves live on:
+ * the verdict program in its map, the sockops program in its link, which must stay open for that,
+ * and to which nothing can be done without a program but to detach it.
  */
 static void drop_programs(struct maps *m)
 {
@@ -225,6 +234,7 @@ int maps_open(const struct maps_options *options, struct maps **ret, char why[25
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(m->rings); i++)
 		m->rings[i] = -1;
+	m->gate_fd = -1;
 	m->n_lanes = options->max_sessions * 2;
 	m->debug = options->debug;
 	m->owners = calloc(options->max_sessions, sizeof(struct splice *));
@@ -249,6 +259,8 @@ void maps_close(struct maps *m)
 		return;
 	for (unsigned int i = 0; i < m->n_rings; i++)
 		(void)close(m->rings[i]);
+	if (m->gate_fd >= 0)
+		(void)close(m->gate_fd);
 	if (m->lanes)
 		(void)munmap(m->lanes, (size_t)m->n_lanes * sizeof(struct lane));
 	free(m->owners);
@@ -293,6 +305,21 @@ int maps_engage(const struct maps *m, uint64_t cookie, int fd)
 int maps_disengage(const struct maps *m, uint64_t cookie)
 {
 	return bpf_map_delete_elem(m->engaged_fd, &cookie) < 0 ? -errno : 0;
+}
+
+int maps_gate(const struct maps *m, int fd)
+{
+	static atomic_bool told;
+	int err;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, &m->gate_fd, sizeof(m->gate_fd)) == 0)
+		return 0;
+	err = -errno;
+	if (!atomic_exchange(&told, true))
+		log_warn("a filter cannot be attached to a socket: %s%s; its session is copied",
+			 strerror(-err),
+			 err == -ENOMEM ? " (net.core.optmem_max may be small)" : "");
+	return err;
 }
 
 int maps_lane_set(const struct maps *m, uint64_t source, const struct lane_ref *ref)

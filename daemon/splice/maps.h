@@ -15,6 +15,7 @@ struct splice;
 struct maps {
 	struct splice_bpf *skeleton;
 	int sockets_fd, engaged_fd, lane_of_fd, owned_fd;
+	int gate_fd;        /* the program for maps_gate() */
 	struct lane *lanes; /* n_lanes of them, shared with the kernel: two for each slot */
 	uint32_t n_lanes;
 	struct splice **owners;     /* of each slot; read and written by its worker */
@@ -58,6 +59,8 @@ int maps_socket_add(const struct maps *m, uint64_t cookie, int fd);
 bool maps_socket_present(const struct maps *m, uint64_t cookie);
 int maps_engage(const struct maps *m, uint64_t cookie, int fd);
 int maps_disengage(const struct maps *m, uint64_t cookie);
+/* Puts the gate (see gate.h) in front of a source; it stays for good. What fails is logged once. */
+int maps_gate(const struct maps *m, int fd);
 int maps_lane_set(const struct maps *m, uint64_t source, const struct lane_ref *ref);
 int maps_lane_clear(const struct maps *m, uint64_t source);
 

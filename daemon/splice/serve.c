@@ -164,8 +164,12 @@ void kernel_serve(struct stream *s)
 	} else if (left) {
 		taken_with_the_read(s);
 	} else if (n < 0) {
-		/* Handed up, but not readable yet: it may wait behind this socket's own backlog. */
-		stream_wait(s, false);
+		/* Handed up, but not readable yet: it may wait behind this socket's own backlog.
+		 * What was read does not wait for that. */
+		if (s->pending_len && !stream_is_budgeted(s))
+			copy_flush(s);
+		else
+			stream_wait(s, false);
 	} else if (kernel_passed(s) == s->taken) {
 		taken_up(s);
 	} else if (n == 0) {

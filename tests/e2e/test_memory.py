@@ -9,6 +9,7 @@ import socket
 from lib import case, process, tcp
 from lib.host import Growth, sysctl
 from lib.traffic import check_accounts, start, wait_stalled
+from lib.wait import wait_until
 
 MIB = 1 << 20
 LIMIT = 64 * MIB
@@ -153,3 +154,58 @@ def test_one_way_does_not_wait_for_the_other(env):
         verdicts = daemon.stats()["verdicts"]
     assert (line["end"], int(line["bytes_up"]), int(line["bytes_down"])) == ("done", up, down), line
     assert verdicts["beyond"] and not verdicts["behind"], verdicts
+
+
+GATE_MARKS = {"engage_after": 0, "splice_low": "256K", "splice_high": "512K", "splice_hard": "1M",
+              "splice_window": "4M"}
+
+
+def behind_the_other_way(env, most, switches=()):
+    """Bytes are handed up while the daemon stands still, and then the socket at which they are gets a backlog
+    of the other direction: what comes now would stand behind that, and fill no window. A client that
+    goes on sending up to `most` bytes: (client, server, how many each sent, the daemon)."""
+    net = env.network()
+    net.proxy.run("sysctl", "-qw", "net.ipv4.tcp_wmem=4096 16384 65536")
+    server = net.backend.call(socket.create_server, (net.backend_address(), 0))
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+    environment = {"SPLICED_DEBUG": ",".join(["no-canary", *switches])} if switches else None
+    daemon = net.spliced("{}:{}".format(*server.getsockname()), spliced=GATE_MARKS,
+                         environment=environment)
+    client = net.client.call(tcp.connect, daemon.address())
+    served = server.accept()[0]
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+    wait_until(lambda: daemon.map_entries()["engaged"] == 2, 5, "the kernel has both directions")
+    process.stop(daemon.worker_pid)
+    up = fill(client, 11 * MIB // 2)
+    down = fill(served, 16 * MIB)
+    up += fill(client, 8 * MIB)
+    os.kill(daemon.worker_pid, signal.SIGCONT)
+    up += fill(client, most)
+    return client, served, up, down, daemon
+
+
+@case(timeout=90, engines=("kernel",), core=True)
+def test_what_would_stand_behind_the_other_way(env):
+    """It is not let in, so the sender is stopped; and no byte is lost, whoever reads first."""
+    client, served, up, down, daemon = behind_the_other_way(env, 512 * MIB)
+    with client, served:
+        print(f"sent {up} up, {down} down")
+        assert up < LIMIT, up
+        read_all_of(client, down)
+        read_all_of(served, up)
+        client.shutdown(socket.SHUT_WR)
+        assert served.recv(1) == b""
+        served.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+    line, = daemon.wait_access(1)
+    assert (line["end"], int(line["bytes_up"]), int(line["bytes_down"])) == ("done", up, down), line
+    verdicts = daemon.stats()["verdicts"]
+    assert verdicts["refused"], (up, down, verdicts)
+
+
+@case(timeout=90, engines=("kernel",))
+def test_what_stands_behind_the_other_way_without_the_gate(env):
+    client, served, up, _, daemon = behind_the_other_way(env, 128 * MIB, ["no-gate"])
+    with client, served:
+        assert up > 128 * MIB, f"something stopped the sender after {up} bytes"
+        assert daemon.stats()["verdicts"]["behind"]

@@ -24,7 +24,7 @@
 #include "../../daemon/util.h"
 #include "turns.h"
 
-enum { SOCKETS_FD = 100000, ENGAGED_FD, LANE_OF_FD, _FAKE_FD_MAX };
+enum { SOCKETS_FD = 100000, ENGAGED_FD, LANE_OF_FD, _FAKE_FD_MAX, GATE_FD };
 #define FAKE_ENTRIES 8
 
 struct splice_test;
@@ -35,6 +35,8 @@ static struct {
 	int fail_put[3], fail_remove[3];       /* errno that every call fails with; 0: none does */
 	unsigned int puts[3], removes[3];      /* calls, those that failed included */
 	unsigned int fail_puts_after;          /* this many of ENGAGED_FD succeed first */
+	unsigned int gates;                    /* sockets that got one */
+	int fail_gate;                         /* errno that every call for one fails with */
 	int fail_mss;                          /* what a send of nothing fails with */
 	unsigned int mss;                      /* sends of nothing */
 	void (*on_mss)(struct splice_test *t); /* sockops runs, under the socket's lock */
@@ -105,6 +107,19 @@ int bpf_map_lookup_elem(int fd, const void *key, void *value _unused_)
 		return 0;
 	errno = ENOENT;
 	return -1;
+}
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	if (level != SOL_SOCKET || name != SO_ATTACH_BPF)
+		return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+	assert_int_equal(*(const int *)value, GATE_FD);
+	if (fake.fail_gate) {
+		errno = fake.fail_gate;
+		return -1;
+	}
+	fake.gates++;
+	return 0;
 }
 
 /* A send of nothing has the MSS computed, which runs sockops. */
@@ -216,7 +231,10 @@ static inline void connect_pair(int *ours, int *peer)
 static inline void begin(struct splice_test *t)
 {
 	*t = (struct splice_test){
-	    .maps = {.sockets_fd = SOCKETS_FD, .engaged_fd = ENGAGED_FD, .lane_of_fd = LANE_OF_FD},
+	    .maps = {.sockets_fd = SOCKETS_FD,
+		     .engaged_fd = ENGAGED_FD,
+		     .lane_of_fd = LANE_OF_FD,
+		     .gate_fd = GATE_FD},
 	    .settings = {.low = 64 * 1024,
 			 .high = 128 * 1024,
 			 .hard = 512 * 1024,

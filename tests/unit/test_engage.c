@@ -148,6 +148,27 @@ static void test_pending_bytes_go_first(void **state _unused_)
 	end(&t);
 }
 
+static void test_gates(void **state _unused_)
+{
+	begin(&t);
+	splice_open(&t.sp);
+	assert_int_equal(fake.gates, 2);
+	assert_true(t.client.gated && t.server.gated);
+	end(&t);
+
+	begin(&t);
+	fake.fail_gate = ENOMEM;
+	splice_open(&t.sp);
+	assert_false(t.client.gated || t.server.gated);
+	assert_int_equal(down->state, STREAM_COPY);
+	assert_int_equal(t.stats.copy_reasons[COPY_REFUSED], 2);
+	say(t.server_end, &t.server, 0, 500);
+	t.server.readable = true;
+	stream_pump(down);
+	expect(t.client_end, 0, 500);
+	end(&t);
+}
+
 static void test_refused_by_a_map(void **state _unused_)
 {
 	static const struct {
@@ -473,6 +494,7 @@ int main(void)
 	    cmocka_unit_test(test_small_buffers),
 	    cmocka_unit_test(test_after_bytes_by_hand),
 	    cmocka_unit_test(test_pending_bytes_go_first),
+	    cmocka_unit_test(test_gates),
 	    cmocka_unit_test(test_refused_by_a_map),
 	    cmocka_unit_test(test_no_room_for_the_sockets),
 	    cmocka_unit_test(test_a_source_that_has_ended),

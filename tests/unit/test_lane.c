@@ -27,7 +27,9 @@ static void test_layout(void **state _unused_)
 	assert_int_equal(offsetof(struct lane, seq_epoch), 36);
 	assert_int_equal(offsetof(struct lane, base), 40);
 	assert_int_equal(offsetof(struct lane, based), 44);
+	assert_int_equal(offsetof(struct lane, beyond), 45);
 	assert_int_equal(offsetof(struct lane, pause_wanted), 48);
+	assert_int_equal(offsetof(struct lane, let_in), 50);
 	assert_int_equal(offsetof(struct lane, mem_mark), 52);
 	assert_int_equal(offsetof(struct lane, mem_old), 56);
 	assert_int_equal(offsetof(struct lane, mem_new), 60);
