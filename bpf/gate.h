@@ -66,21 +66,23 @@ static __always_inline int is_engaged(struct sk_psock *psock)
 /* So long after the last of what the gate is for, no segment is looked at any more. */
 #define ALERT_NS 8000000000ULL
 
-/* When bytes were last handed up, or redirected, in a way that may need the gate, or it refused
- * some (coarse monotonic ns). Not stored more often than it must be: every processor reads it. */
+/* When bytes were last handed up, or redirected, in a way that may need the gate; or it refused
+ * some, or the daemon could not read some of them (monotonic ns). Not stored more often than it
+ * must be: every processor reads it. */
 volatile __u64 alert_ns = 0;
 
 static __always_inline void alert(__u64 now)
 {
-	if (now - alert_ns > ALERT_NS / 8)
+	if ((__s64)(now - alert_ns) > (__s64)(ALERT_NS / 8))
 		alert_ns = now;
 }
 
-/* The unit of `let_in`, 67 ms; and how long the gate refuses all, 4 s. Then one segment comes in:
- * nothing waits for ever for a daemon or a reader, and the sender's TCP sees that its peer is alive
- * (by default it gives up after 15 minutes, others sooner). */
+/* The unit of `let_in`, 67 ms; and how long the gate refuses all, 4 s. Then one segment comes in,
+ * so that the sender's TCP sees that its peer is alive: by default it gives up after 15 minutes,
+ * others sooner. */
 #define LET_IN_SHIFT 26
 #define LET_IN_AFTER 60
+#define LET_IN_AHEAD 0xfff0 /* from here on the other processor's clock was ahead */
 
 static __always_inline __u16 let_in_at(__u64 now)
 {
@@ -114,8 +116,17 @@ static __always_inline int is_shut(struct __sk_buff *skb, struct lane *lane)
 #define ITS_HEADER 1
 #define NONE_OF_IT 0
 
+/* Whether nobody has looked at its checksum yet (CHECKSUM_NONE): that cannot be done without its
+ * payload, and TCP's header prediction takes an empty segment as it is. */
+static __always_inline int is_unchecked(struct __sk_buff *skb)
+{
+	struct sk_buff *raw = (void *)skb;
+
+	return BPF_CORE_READ_BITFIELD_PROBED(raw, ip_summed) == 0;
+}
+
 /* Asked in tcp_v4_rcv() and tcp_v6_rcv(), with TCP's header at the front of the data. What it
- * acknowledges is taken; not so with an end, which would be one before its bytes. */
+ * acknowledges is taken; not so with an end or an urgent mark, which belong behind its bytes. */
 SEC("socket")
 int gate(struct __sk_buff *skb)
 {
@@ -123,9 +134,10 @@ int gate(struct __sk_buff *skb)
 	__u8 header[2] = {};
 	struct lane_ref *ref;
 	struct lane *lane;
+	__u16 waited;
 	__u32 index;
 
-	if (debug_flags & SPLICE_DEBUG_NO_GATE || now - alert_ns > ALERT_NS)
+	if (debug_flags & SPLICE_DEBUG_NO_GATE || (__s64)(now - alert_ns) > (__s64)ALERT_NS)
 		return ALL_OF_IT;
 	if (bpf_skb_load_bytes(skb, DATA_OFFSET, header, sizeof(header)) ||
 	    skb->len <= (header[0] >> 4) * 4U)
@@ -138,11 +150,14 @@ int gate(struct __sk_buff *skb)
 	lane = bpf_map_lookup_elem(&lanes, &index);
 	if (!lane || !is_shut(skb, lane))
 		return ALL_OF_IT;
-	if ((__u16)(let_in_at(now) - lane->let_in) >= LET_IN_AFTER) {
+	waited = let_in_at(now) - lane->let_in;
+	if (waited >= LET_IN_AFTER && waited < LET_IN_AHEAD) {
 		lane->let_in = let_in_at(now);
 		return ALL_OF_IT;
 	}
 	alert(now);
 	count(VERDICT_REFUSED);
-	return header[1] & (TCP_FIN | TCP_SYN | TCP_URG) ? NONE_OF_IT : ITS_HEADER;
+	if (header[1] & (TCP_FIN | TCP_SYN | TCP_URG) || is_unchecked(skb))
+		return NONE_OF_IT;
+	return ITS_HEADER;
 }

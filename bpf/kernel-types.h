@@ -150,6 +150,7 @@ struct bpf_sock_ops_kern {
 struct sk_buff {
 	char cb[48]; /* TCP_SKB_CB(skb): its first field is the __u32 seq */
 	unsigned int truesize;
+	__u8 ip_summed : 2; /* 0: CHECKSUM_NONE */
 } __attribute__((preserve_access_index));
 
 struct task_struct {

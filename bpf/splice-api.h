@@ -14,6 +14,7 @@
  *   verdicts per-CPU array of counters, indexed by enum verdict_why.
  *   leaving  (a variable) how many threads of the daemon want a source out of `engaged` right now.
  *            sockops is called for every segment that is sent; while this is 0 it looks no further.
+ *   alert_ns (a variable) when anything last happened that the gate is for: see gate.h.
  *   unheard  (a variable) raised by the verdict program: a source was engaged for which sockops is
  *            not called, because another program has taken the callback away.
  *   daemon   (a variable) the daemon's process id in the initial namespace; set by `introduce`,
@@ -70,7 +71,7 @@ enum verdict_why {
  * room.
  */
 struct lane {
-	/* -- written by the verdict program -- */
+	/* -- written by the verdict program; `let_in` by the gate, too -- */
 	__u64 redirected; /* bytes given to the target's queue */
 	__u64 passed;     /* bytes handed up to the daemon */
 	__u64 trimmed;    /* bytes cut off because they had been seen */
@@ -82,7 +83,7 @@ struct lane {
 	__u8 beyond;        /* 1: the last segment was redirected beyond `hard` */
 	__u16 left;         /* the last `leave` that was done: the source is out of `engaged` */
 	__u16 pause_wanted; /* raised by one with each pause event */
-	__u16 let_in;       /* when the gate last let payload in that it may have to refuse */
+	__u16 let_in;       /* when payload was last let in that the gate may have to refuse */
 	__u32 mem_mark;     /* two generations bound the memory of the backlog, see verdict */
 	__u32 mem_old;
 	__u32 mem_new;

@@ -182,6 +182,7 @@ static int load(struct maps *m, const struct maps_options *o, char why[256])
 		m->owned_fd = bpf_map__fd(m->skeleton->maps.owned);
 		m->leaving = &m->skeleton->bss->leaving;
 		m->unheard = &m->skeleton->bss->unheard;
+		m->alert_ns = &m->skeleton->bss->alert_ns;
 		step = "mapping the lanes";
 		err = map_lanes(m);
 	}

@@ -22,6 +22,7 @@ struct maps {
 	uint32_t *generations;      /* of each slot, raised with every use */
 	volatile uint32_t *leaving; /* shared as well: see splice-api.h */
 	volatile uint32_t *unheard;
+	volatile __u64 *alert_ns;
 	int rings[SPLICE_MAX_WORKERS]; /* one ring buffer a worker, -1 beyond n_rings */
 	unsigned int n_rings;
 	bool collected; /* sockops is attached */

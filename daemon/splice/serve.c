@@ -9,6 +9,7 @@
 #include "byhand.h"
 #include "flush.h"
 #include "lane.h"
+#include "maps.h"
 #include "take-back.h"
 #include "wait.h"
 
@@ -166,10 +167,10 @@ void kernel_serve(struct stream *s)
 	} else if (n < 0) {
 		/* Handed up, but not readable yet: it may wait behind this socket's own backlog.
 		 * What was read does not wait for that. */
+		*s->splice->by->maps->alert_ns = stream_now(s);
 		if (s->pending_len && !stream_is_budgeted(s))
 			copy_flush(s);
-		else
-			stream_wait(s, false);
+		stream_wait(s, false);
 	} else if (kernel_passed(s) == s->taken) {
 		taken_up(s);
 	} else if (n == 0) {

@@ -98,12 +98,13 @@ def tcp_memory():
     return PAGE * int(words[words.index("mem") + 1])
 
 
-SK_REUSEPORT = "prog_type:\t21\n"
+HARMLESS = ("prog_type:\t21\n", "prog_type:\t1\n")    # SK_REUSEPORT, SOCKET_FILTER
 
 
 def held_programs(pid):
     """{fd: what it is, and what fdinfo says} of the programs and BTF that a process holds open; not those
-    that can be attached to nothing but listening sockets of one's own, to choose among them."""
+    that can be attached to nothing but sockets of one's own: listening ones, to choose among them; others, to
+    cut off what comes."""
     found = {}
     for fd in os.listdir(f"/proc/{pid}/fd"):
         try:
@@ -112,7 +113,8 @@ def held_programs(pid):
                 info = file.read()
         except FileNotFoundError:
             continue
-        if what in ("anon_inode:bpf-prog", "anon_inode:btf") and SK_REUSEPORT not in info:
+        if what in ("anon_inode:bpf-prog", "anon_inode:btf") and \
+                not any(kind in info for kind in HARMLESS):
             found[fd] = (what, info)
     return found
 

@@ -158,6 +158,7 @@ struct splice_test {
 	struct maps maps;
 	struct lane lanes[2];
 	uint32_t leaving, unheard;
+	__u64 alert_ns;
 	struct splice *owners[1];
 	uint32_t generations[1];
 	struct splicer by;
@@ -249,6 +250,7 @@ static inline void begin(struct splice_test *t)
 	t->maps.lanes = t->lanes;
 	t->maps.n_lanes = 2;
 	t->maps.leaving = &t->leaving;
+	t->maps.alert_ns = &t->alert_ns;
 	t->maps.unheard = &t->unheard;
 	t->maps.owners = t->owners;
 	t->maps.generations = t->generations;

@@ -148,6 +148,28 @@ static void test_not_all_of_it_can_be_read_yet(void **state _unused_)
 	end(&t);
 }
 
+/* What was read is written before the rest can be; and that is looked for again soon. */
+static void test_nothing_waits_for_what_stands_behind(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_mss = sockops_leaves;
+	say(t.server_end, &t.server, 0, 400);
+	lane->passed = 1000;
+	pump_and_look();
+	pass(&t, NSEC_PER_MSEC);
+	assert_int_equal(down->state, STREAM_SERVING);
+	assert_int_equal(down->pending_len, 0);
+	expect(t.client_end, 0, 400);
+	assert_true(down->waiting && down->backoff <= 250 * NSEC_PER_MSEC);
+	assert_true(t.alert_ns > 0);
+	say(t.server_end, &t.server, 400, 600);
+	pass(&t, 250 * NSEC_PER_MSEC);
+	expect(t.client_end, 400, 600);
+	assert_int_equal(down->state, STREAM_ENGAGED);
+	assert_int_equal(t.n_corrupt + t.n_failed, 0);
+	end(&t);
+}
+
 /* The end is there, and bytes before it are not: they are waited for, and not for ever. */
 static void test_bytes_that_never_come(void **state _unused_)
 {
@@ -470,6 +492,7 @@ int main(void)
 	    cmocka_unit_test(test_waits_while_it_grows),
 	    cmocka_unit_test(test_more_was_handed_up_meanwhile),
 	    cmocka_unit_test(test_not_all_of_it_can_be_read_yet),
+	    cmocka_unit_test(test_nothing_waits_for_what_stands_behind),
 	    cmocka_unit_test(test_bytes_that_never_come),
 	    cmocka_unit_test(test_a_proof_ends_its_time),
 	    cmocka_unit_test(test_the_last_bytes),
