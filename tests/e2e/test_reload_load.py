@@ -149,7 +149,7 @@ def run(env, number):
 
 @case(timeout=120)
 def test_reloads(env):
-    run(env, env.pick(20, 8))
+    run(env, env.pick(12, 8))
 
 
 @case(timeout=1200, full=True, vm=False)
