@@ -204,6 +204,22 @@ def test_what_would_stand_behind_the_other_way(env):
 
 
 @case(timeout=90, engines=("kernel",))
+def test_an_end_behind_what_is_not_let_in(env):
+    """The client ends before anybody reads: its end comes after its bytes, and after all of them."""
+    client, served, up, down, daemon = behind_the_other_way(env, 512 * MIB)
+    with client, served:
+        client.shutdown(socket.SHUT_WR)
+        read_all_of(client, down)
+        read_all_of(served, up)
+        assert served.recv(1) == b""
+        served.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+    line, = daemon.wait_access(1)
+    assert (line["end"], int(line["bytes_up"]), int(line["bytes_down"])) == ("done", up, down), line
+    assert daemon.stats()["verdicts"]["refused"]
+
+
+@case(timeout=90, engines=("kernel",))
 def test_what_stands_behind_the_other_way_without_the_gate(env):
     client, served, up, _, daemon = behind_the_other_way(env, 128 * MIB, ["no-gate"])
     with client, served:
