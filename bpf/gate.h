@@ -13,8 +13,7 @@
 /* The flags that a socket's sk_user_data carries in its lowest bits. */
 #define USER_DATA_FLAGS 7UL
 
-/* Of the socket itself; 0: none of its maps has a program. To be read with bpf_probe_read_kernel().
- */
+/* Of the socket itself; 0: it is in no map. To be read with bpf_probe_read_kernel(). */
 static __always_inline struct sk_psock *psock_of(struct __sk_buff *skb)
 {
 	struct tcp_sock *tp = skb->sk ? bpf_skc_to_tcp_sock(skb->sk) : 0;

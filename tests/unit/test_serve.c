@@ -128,14 +128,20 @@ static void test_more_was_handed_up_meanwhile(void **state _unused_)
 	end(&t);
 }
 
-/* They may wait behind the socket's own backlog: only what is there is read, in order. */
-static void test_not_all_of_it_can_be_read_yet(void **state _unused_)
+/* 1000 bytes were handed up, of which 400 can be read, and are. */
+static void begin_with_a_rest(void)
 {
 	begin_engaged(&t);
 	fake.on_mss = sockops_leaves;
 	say(t.server_end, &t.server, 0, 400);
 	lane->passed = 1000;
 	pump_and_look();
+}
+
+/* They may wait behind the socket's own backlog: only what is there is read, in order. */
+static void test_not_all_of_it_can_be_read_yet(void **state _unused_)
+{
+	begin_with_a_rest();
 	assert_int_equal(down->state, STREAM_SERVING);
 	assert_int_equal(down->taken, 400);
 	assert_true(down->waiting);
@@ -151,11 +157,7 @@ static void test_not_all_of_it_can_be_read_yet(void **state _unused_)
 /* What was read is written before the rest can be; and that is looked for again soon. */
 static void test_nothing_waits_for_what_stands_behind(void **state _unused_)
 {
-	begin_engaged(&t);
-	fake.on_mss = sockops_leaves;
-	say(t.server_end, &t.server, 0, 400);
-	lane->passed = 1000;
-	pump_and_look();
+	begin_with_a_rest();
 	pass(&t, NSEC_PER_MSEC);
 	assert_int_equal(down->state, STREAM_SERVING);
 	assert_int_equal(down->pending_len, 0);
