@@ -549,9 +549,12 @@ async def one():
         writer.write(b"b" * 100)
         await reader.readexactly(100)
         await asyncio.sleep(0.01)
-    await asyncio.gather(send(writer), receive(reader), return_exceptions=True)
+    return await asyncio.gather(send(writer), receive(reader), return_exceptions=True)
 async def main():
-    await asyncio.gather(*(one() for _ in range(int(sys.argv[3]))))
+    # One that is late sees the end among those first messages.
+    ends = await asyncio.gather(*(one() for _ in range(int(sys.argv[3]))), return_exceptions=True)
+    late = [end for end in ends if not isinstance(end, list)]
+    assert all(isinstance(end, (OSError, EOFError)) for end in late), late
     print("ended", flush=True)
 asyncio.run(main())
 """

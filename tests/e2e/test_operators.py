@@ -137,8 +137,10 @@ def test_maint_is_not_checked(env):
     daemon.control("maint", "main/a")
     wait_until(lambda: origin.opened() == 0, 10, "the last check is over")
     before = len(asked)
-    stays(lambda: len(asked) == before and daemon.server("a")["state"] == "maint", 0.5,
+    # One may have been on its way, and not yet begun for the origin.
+    stays(lambda: len(asked) <= before + 1 and daemon.server("a")["state"] == "maint", 0.5,
           lambda: f"{len(asked) - before} more checks")
+    before = len(asked)
     daemon.control("ready", "main/a")
     wait_until(lambda: daemon.server("a")["state"] == "up" and len(asked) > before, 10,
                "it is up when it was checked again")
@@ -341,7 +343,8 @@ def test_another_worker_forgets_servers_that_are_not_the_same(env):
 def test_another_worker_does_not_check_what_is_in_maint(env):
     origin, daemon, asked = checked(env)
     daemon.control("maint", "main/a")
-    wait_until(lambda: origin.opened() == 0, 10, "the last check is over")
+    # One may be on its way to the origin that has not begun there.
+    wait_until(lambda: origin.opened() == 0 and not within(0.1, lambda: origin.opened()), 10, "the last check is over")
     before = len(asked)
     assert order(env, daemon, "upgrade")[0] == 0
     wait_until(lambda: daemon.control("status")["generation"] == 2, 10, "the next one serves")

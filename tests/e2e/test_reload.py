@@ -36,7 +36,7 @@ def is_over(client):
 
 def closed(proxy):
     try:
-        connect(proxy, timeout=1).close()
+        connect(proxy).close()
     except ConnectionRefusedError:
         return True
     return False

@@ -20,7 +20,7 @@ class Case:
         self.vm = vm                # fit for a small emulated machine
         self.alone = alone          # measures the host: nothing else may run beside it
         self.core = core            # shows what a kernel does: `make check` runs it on several
-        self.debug = debug          # with --debug, once more with the daemons' longest log
+        self.debug = debug          # with --debug, once with the daemons' longest log
 
     def reason_to_skip(self, options):
         """Why not with these options, or None."""

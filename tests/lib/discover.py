@@ -42,9 +42,22 @@ def runs_at_debug(function):
         and inspect.unwrap(function).__globals__.get("AT_DEBUG", True)
 
 
+def for_engines(stem, name, function, engines, debug):
+    """The Tests of one function. At log_level = debug, if asked for, are those of the copying engine,
+    and once more those of the kernel engine that show what a kernel does or are of no other engine."""
+    case = case_of(function)
+    wanted = [engine for engine in case.engines if engine in engines]
+    debug = debug and runs_at_debug(function)
+    found = [Test(f"{engine}/{stem}::{name}", function, engine, debug and engine == "copy")
+             for engine in wanted]
+    if debug and "kernel" in wanted and (case.core or "copy" not in wanted):
+        found.append(Test(f"debug/{stem}::{name}", function, "kernel", debug=True))
+    return found
+
+
 def tests(root, engines, debug=False):
     """The tests of tests/selftest (no engine), then those of tests/e2e for each engine; with
-    `debug` once more for the kernel engine at log_level = debug. Those that measure are left out
+    `debug` each once at log_level = debug: see for_engines(). Those that measure are left out
     there: a log that long is a part of what they would measure. So are those that take long and lead
     the daemon nowhere that others do not: a file that says AT_DEBUG = False, @case(debug=False)."""
     found = []
@@ -53,12 +66,7 @@ def tests(root, engines, debug=False):
                   for name, function in functions(path)]
     for path in sorted((root / "e2e").glob("test_*.py")):
         for name, function in functions(path):
-            wanted = case_of(function).engines
-            if not wanted:
+            if not case_of(function).engines:
                 found.append(Test(f"any/{path.stem}::{name}", function, None))
-            found += [Test(f"{engine}/{path.stem}::{name}", function, engine)
-                      for engine in wanted if engine in engines]
-            if debug and "kernel" in wanted and "kernel" in engines \
-                    and runs_at_debug(function):
-                found.append(Test(f"debug/{path.stem}::{name}", function, "kernel", debug=True))
+            found += for_engines(path.stem, name, function, engines, debug)
     return found
