@@ -272,7 +272,7 @@ def test_root_that_stays_root(env):
     assert any(" warning " in line and "stays root" in line for line in daemon.log()), daemon.log()
 
 
-@case(engines=("copy",))
+@case(engines=("copy",), debug=False)
 def test_reload_names_what_waits_for_a_restart(env):
     daemon = env.spliced(env.backend().address)
     text = daemon.config_path.read_text(encoding="utf-8")
