@@ -339,10 +339,20 @@ void conn_claim(struct conn *c, uint64_t end)
 	c->claimed = MAX(c->claimed, end);
 }
 
+/* What stands for zero bytes: a SYN that was sent, and acknowledged, counts as one. */
+static uint64_t base_of(const struct conn *c)
+{
+	return c->based ? c->base : c->side == SIDE_BACKEND;
+}
+
+uint64_t conn_written(const struct conn *c)
+{
+	return base_of(c) + c->sent;
+}
+
 bool conn_taken(const struct conn *c, uint64_t *ret)
 {
-	/* What stands for zero bytes: a SYN that was sent, and acknowledged, counts as one. */
-	uint64_t written, base = c->based ? c->base : c->side == SIDE_BACKEND;
+	uint64_t written;
 
 	if (!c->tcp) {
 		*ret = c->sent;
@@ -350,7 +360,7 @@ bool conn_taken(const struct conn *c, uint64_t *ret)
 	}
 	if (tcp_written(c->fd, &written) < 0)
 		return false;
-	*ret = written - base - c->ended;
+	*ret = written - base_of(c) - c->ended;
 	return true;
 }
 

@@ -141,6 +141,9 @@ bool conn_has_input(const struct conn *c);
  * of it, and what the kernel redirected. Never lowered.
  */
 void conn_claim(struct conn *c, uint64_t end);
+/* What acked + queued of tcp_state is while all that it was given is in its TCP, and no end. A
+ * socket of TCP; what the kernel moved to it must be settled. */
+uint64_t conn_written(const struct conn *c);
 /*
  * Bytes that the connection has taken by now: those that its TCP has in its write queue or that its
  * peer has acknowledged, heads and framing included. False: that cannot be known.

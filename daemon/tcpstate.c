@@ -60,6 +60,13 @@ bool tcp_queue_is_empty(int fd)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || !info.tcpi_unacked;
 }
 
+bool tcp_all_is_acked(int fd)
+{
+	int queued = 0;
+
+	return ioctl(fd, SIOCOUTQ, &queued) < 0 || !queued;
+}
+
 int tcp_written(int fd, uint64_t *ret)
 {
 	struct tcp_state before = {0}, after = {0};

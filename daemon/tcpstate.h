@@ -25,6 +25,9 @@ struct tcp_state {
  */
 int tcp_state_read(int fd, struct tcp_state *ret);
 
+/* Whether the peer's TCP has all that was written; also where the kernel does not say. */
+bool tcp_all_is_acked(int fd);
+
 /* Of a listening socket: nobody waits there to be accepted. */
 bool tcp_queue_is_empty(int fd);
 

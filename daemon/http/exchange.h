@@ -78,7 +78,7 @@ struct http_out {
 /* What sending a request again needs to know: see replay.c. */
 struct http_replay {
 	uint64_t sent;  /* conn.sent when it was begun */
-	uint64_t acked; /* tcp_state.acked + queued then; 0: not known */
+	uint64_t acked; /* conn_written() then; 0: on a connection that had served no other */
 	char *body;     /* what was sent behind the head */
 	uint32_t len, room;
 	bool lost; /* not all of that is in `body` */
@@ -226,6 +226,9 @@ void http_replay_note(struct session *s, const struct iovec *iov, int n);
  * a kept connection was used, and all that was sent is at hand.
  */
 bool http_try_again(struct session *s);
+/* Whether what comes first for a request is no answer to it: the server's TCP has had nothing of
+ * the request, which goes on a connection that had served another. */
+bool http_is_unasked(const struct session *s);
 /* Whether a connection that was kept has failed such that nobody knows if the request was read. */
 bool http_is_stale(const struct session *s);
 

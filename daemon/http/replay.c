@@ -4,6 +4,9 @@
  * sent on it. Whether it can have read the request is known where TCP says so: if the server's FIN
  * acknowledges none of the request's bytes, they came to a closed socket. A reset says nothing: it
  * is also what follows when a server closes with a part of the request read and a part unread.
+ *
+ * Some servers say something before they close: 408, for one. What acknowledges nothing of a
+ * request is no answer to it.
  */
 #include <string.h>
 
@@ -16,12 +19,9 @@ void http_replay_begin(struct session *s)
 {
 	const struct conn *c = s->conns[SIDE_BACKEND];
 	struct http_replay *p = &s->http->request->replay;
-	struct tcp_state state;
 
 	p->sent = c->sent;
-	p->acked = 0;
-	if (c->used && c->tcp && tcp_state_read(c->fd, &state) == 0)
-		p->acked = state.acked + state.queued;
+	p->acked = c->used && c->tcp ? conn_written(c) : 0;
 }
 
 /* False: out of memory, or too much. */
@@ -77,6 +77,16 @@ static bool is_unread(const struct session *s)
 		return true;
 	return c->tcp && r->replay.acked && (!c->failed || c->end_first) &&
 	       tcp_state_read(c->fd, &state) == 0 && state.acked <= r->replay.acked;
+}
+
+/* Most answers come with the acknowledgement of all: one call says so. */
+bool http_is_unasked(const struct session *s)
+{
+	const struct conn *c = s->conns[SIDE_BACKEND];
+	const struct http_request *r = s->http->request;
+
+	return r->kept && !r->first_ns && c && c->fd >= 0 && c->tcp && r->replay.acked &&
+	       !tcp_all_is_acked(c->fd) && is_unread(s);
 }
 
 /* Whether a byte of an answer has come. */

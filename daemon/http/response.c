@@ -250,6 +250,12 @@ static bool read_head(struct session *s)
 		http_server_gone(s);
 	if (r != INPUT_SOME)
 		return false;
+	if (http_is_unasked(s)) {
+		log_debug("session %llu: server %s said something before it had the request",
+			  (unsigned long long)s->id, s->server ? s->server->name : "-");
+		http_server_gone(s);
+		return false;
+	}
 	if (!h->request->first_ns)
 		h->request->first_ns = s->home->loop->now;
 	http_replay_end(h->request);

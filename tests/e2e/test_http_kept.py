@@ -279,17 +279,55 @@ def test_answer_before_the_body(env):
 
 
 def test_answer_before_its_tcp_had_the_body(env):
-    """All of the body is sent, and the answer acknowledges none of it."""
+    """All of the body is sent, and the answer acknowledges only the head."""
     crossing = Crossing(env)
     crossing.client.send(request("POST", "/", body=b"order"))
-    crossing.server.hear()
-    crossing.server.content += reply(b"early")
-    crossing.server.send(crossing.server.highest, len(crossing.server.content))
+    asked = crossing.server.hear()
+    if not asked.payload.endswith(b"order"):
+        assert crossing.server.hear().payload == b"order"
+    crossing.server.take(asked, asked.payload.index(b"\r\n\r\n") + 4)
+    crossing.server.blurt(reply(b"early"))
     assert crossing.client.response().body == b"early"
     crossing.server.wait_end()
     crossing.client.send(request("GET", "/again"))
     assert crossing.repeated(b"\r\n\r\n").startswith(b"GET /again ")
     assert crossing.client.response().body == b"second", "its connection stays"
+
+
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlate"
+
+
+def test_response_to_nothing(env):
+    """A server that gives up an idle connection with a word says it while a request is on its way: that is no
+    answer to it, whatever it is, and the request is sent again."""
+    for word, asked in ((TIMED_OUT, request("GET", "/get")), (reply(b"of another"), request("GET", "/get")),
+                        (TIMED_OUT, request("POST", "/shop", body=b"order")),
+                        (b"HTTP/1.1 4", request("POST", "/shop", body=b"order"))):
+        crossing = Crossing(env)
+        crossing.client.send(asked)
+        crossing.server.hear()
+        crossing.server.blurt(word)
+        again = crossing.repeated(asked[-5:])
+        assert again.split()[:2] == asked.split()[:2], again
+        answer = crossing.client.response()
+        assert (answer.status, answer.body) == (200, b"second")
+        line = wait_requests(crossing.daemon, 2)[1]
+        assert (line["end"], line["status"]) == ("done", "200"), line
+        assert crossing.daemon.stats()["retries"] == 1
+        crossing.over()
+
+
+def test_response_to_nothing_before_a_large_post(env):
+    """More than is kept for that: nothing, which is what a client expects of a connection that ends between
+    two requests."""
+    crossing = Crossing(env)
+    crossing.client.send(request("POST", "/", body=b"o" * 60_000))
+    crossing.server.hear()
+    crossing.server.blurt(TIMED_OUT)
+    how = crossing.client.ending()
+    assert how == (b"", "eof"), how
+    line = wait_requests(crossing.daemon, 2)[1]
+    assert (line["end"], line["status"]) == ("server_reset", "-"), line
 
 
 def test_answer_behind_the_body(env):

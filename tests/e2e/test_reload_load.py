@@ -35,7 +35,8 @@ class Place:
                                 {"access_log": "no", "log_level": "error"}, {"protocol": "http"})
         for name, address in (("redis", self.redis.address), ("bytes", self.bytes_at[0]),
                               ("lasting", self.bytes_at[1])):
-            sections[f"listener {name}"] = {"bind": "127.0.0.1:0", "pool": name}
+            # The lasting ones do nothing until all is over.
+            sections[f"listener {name}"] = {"bind": "127.0.0.1:0", "pool": name, "idle_timeout": "1h"}
             sections[f"pool {name}"] = {"server": f"s {address}"}
         self.daemon = env.spliced(config=sections)
         self.text = text_of(self.daemon)

@@ -209,6 +209,18 @@ class Peer:
                 return seg
         raise TimeoutReached("no data in time")
 
+    def take(self, seg, size):
+        """The first bytes of it: acknowledged by what is sent next."""
+        self.received += seg.payload[:size]
+        self.their_next = seg.seq + size & SEQ_MASK
+
+    def blurt(self, data):
+        """Sends that in one segment, and takes nothing in: what was not acknowledged yet is not."""
+        self.content += data
+        start, self.highest = self.highest, len(self.content)
+        assert self.highest <= self.room, (self.highest, self.room)
+        self._put(self.base + start, ACK | PSH, self.content[start:])
+
     def close(self):
         """FIN, as of somebody who has not heard what was not taken."""
         self._put(self.base + self.highest, FIN | ACK)
