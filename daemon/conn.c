@@ -334,6 +334,13 @@ bool conn_has_input(const struct conn *c)
 	return poll(&p, 1, 0) > 0;
 }
 
+bool conn_has_ended(const struct conn *c)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0 && p.revents == POLLRDHUP;
+}
+
 void conn_claim(struct conn *c, uint64_t end)
 {
 	c->claimed = MAX(c->claimed, end);

@@ -136,6 +136,9 @@ bool conn_is_quiet(const struct conn *c);
 /* Whether there is something to be read: bytes, the end, or an error, which stays there for who
  * reads it (conn_is_quiet() takes it away). */
 bool conn_has_input(const struct conn *c);
+/* Whether its peer has ended it properly, with bytes unread before that end or not; no reset came.
+ */
+bool conn_has_ended(const struct conn *c);
 /*
  * Bytes up to position `end` of what this connection was ever given were counted as moved: `sent`
  * of it, and what the kernel redirected. Never lowered.

@@ -36,6 +36,7 @@ const char *const http_error_str[_HTTP_ERROR_MAX] = {
     [HTTP_BAD_TRAILER] = "bad_trailer",
     [HTTP_TRAILERS_TOO_LARGE] = "trailers_too_large",
     [HTTP_TOO_MANY_INTERIM] = "too_many_interim",
+    [HTTP_UNASKED] = "unasked",
 };
 
 int http_error_status(enum http_error error)

@@ -42,6 +42,7 @@ enum http_error {
 	HTTP_TRAILERS_TOO_LARGE,
 	/* exchanges */
 	HTTP_TOO_MANY_INTERIM, /* responses of 1xx, and never the final one */
+	HTTP_UNASKED,          /* something before the server's TCP had any of the request */
 	_HTTP_ERROR_MAX,
 };
 

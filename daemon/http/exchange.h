@@ -229,6 +229,8 @@ bool http_try_again(struct session *s);
 /* Whether what comes first for a request is no answer to it: the server's TCP has had nothing of
  * the request, which goes on a connection that had served another. */
 bool http_is_unasked(const struct session *s);
+/* Whether the request may be sent again then: it can be repeated, or it reaches nobody. */
+bool http_may_resend(const struct session *s);
 /* Whether a connection that was kept has failed such that nobody knows if the request was read. */
 bool http_is_stale(const struct session *s);
 

@@ -6,7 +6,8 @@
  * is also what follows when a server closes with a part of the request read and a part unread.
  *
  * Some servers say something before they close: 408, for one. What acknowledges nothing of a
- * request is no answer to it.
+ * request is no answer to it. But as long as the server has not ended, the request may still reach
+ * it, and be read.
  */
 #include <string.h>
 
@@ -64,29 +65,48 @@ void http_replay_note(struct session *s, const struct iovec *iov, int n)
 	}
 }
 
-/* Whether the server's TCP had taken nothing of the request when the server ended. */
+/* Whether the server's TCP has taken nothing of the request by now. That it never will is known
+ * once the server has ended. */
+static bool has_nothing(const struct session *s)
+{
+	const struct conn *c = s->conns[SIDE_BACKEND];
+	const struct http_replay *p = &s->http->request->replay;
+	struct tcp_state state;
+
+	/* A kernel that does not count what is acknowledged says 0; the SYN counts as one. */
+	return c->tcp && p->acked && tcp_state_read(c->fd, &state) == 0 && state.acked &&
+	       state.acked <= p->acked;
+}
+
+/* Of a server that has ended: whether it cannot have read any of the request. */
 static bool is_unread(const struct session *s)
 {
 	const struct conn *c = s->conns[SIDE_BACKEND];
 	const struct http_request *r = s->http->request;
-	struct tcp_state state;
 
 	if (r->spliced)
 		return false;
-	if (c->sent == r->replay.sent)
-		return true;
-	return c->tcp && r->replay.acked && (!c->failed || c->end_first) &&
-	       tcp_state_read(c->fd, &state) == 0 && state.acked <= r->replay.acked;
+	return c->sent == r->replay.sent || ((!c->failed || c->end_first) && has_nothing(s));
 }
 
-/* Most answers come with the acknowledgement of all: one call says so. */
 bool http_is_unasked(const struct session *s)
 {
 	const struct conn *c = s->conns[SIDE_BACKEND];
 	const struct http_request *r = s->http->request;
 
-	return r->kept && !r->first_ns && c && c->fd >= 0 && c->tcp && r->replay.acked &&
-	       !tcp_all_is_acked(c->fd) && is_unread(s);
+	if (!r->kept || r->first_ns || !c || c->fd < 0)
+		return false;
+	/* Most answers come with the acknowledgement of all: one call says so. */
+	return (c->sent == r->replay.sent && !r->spliced) ||
+	       (c->tcp && !tcp_all_is_acked(c->fd) && has_nothing(s));
+}
+
+bool http_may_resend(const struct session *s)
+{
+	const struct conn *c = s->conns[SIDE_BACKEND];
+	const struct http_request *r = s->http->request;
+
+	return r->idempotent || c->sent == r->replay.sent || conn_has_ended(c);
 }
 
 /* Whether a byte of an answer has come. */

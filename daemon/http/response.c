@@ -57,6 +57,19 @@ static void bad_response(struct session *s, enum http_error error)
 	http_answer(s, HTTP_END_BAD_RESPONSE);
 }
 
+/* What the server's TCP says before it has any of the request, on a connection that was kept. */
+static void refuse_unasked(struct session *s)
+{
+	if (!http_may_resend(s)) {
+		bad_response(s, HTTP_UNASKED);
+		return;
+	}
+	log_debug("session %llu: server %s said something before it had the request",
+		  (unsigned long long)s->id, s->server ? s->server->name : "-");
+	stat_inc(&s->home->stats->http_errors[HTTP_UNASKED]);
+	http_server_gone(s);
+}
+
 /* ---- the head --------------------------------------------------------------------------- */
 
 static bool is_tunnel(const struct http_request *r, const struct http_head *head)
@@ -251,9 +264,7 @@ static bool read_head(struct session *s)
 	if (r != INPUT_SOME)
 		return false;
 	if (http_is_unasked(s)) {
-		log_debug("session %llu: server %s said something before it had the request",
-			  (unsigned long long)s->id, s->server ? s->server->name : "-");
-		http_server_gone(s);
+		refuse_unasked(s);
 		return false;
 	}
 	if (!h->request->first_ns)

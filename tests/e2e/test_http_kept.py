@@ -299,22 +299,39 @@ TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\nConnection: c
 
 def test_response_to_nothing(env):
     """A server that gives up an idle connection with a word says it while a request is on its way: that is no
-    answer to it, whatever it is, and the request is sent again."""
-    for word, asked in ((TIMED_OUT, request("GET", "/get")), (reply(b"of another"), request("GET", "/get")),
-                        (TIMED_OUT, request("POST", "/shop", body=b"order")),
-                        (b"HTTP/1.1 4", request("POST", "/shop", body=b"order"))):
+    answer to it, whatever it is. The request is sent again if the server has closed or it may be repeated."""
+    get, post = request("GET", "/get"), request("POST", "/shop", body=b"order")
+    for word, asked, fin in ((TIMED_OUT, get, False), (reply(b"of another"), get, False),
+                             (TIMED_OUT, post, True), (b"HTTP/1.1 4", post, True)):
         crossing = Crossing(env)
         crossing.client.send(asked)
         crossing.server.hear()
-        crossing.server.blurt(word)
+        crossing.server.blurt(word, fin)
         again = crossing.repeated(asked[-5:])
         assert again.split()[:2] == asked.split()[:2], again
         answer = crossing.client.response()
         assert (answer.status, answer.body) == (200, b"second")
         line = wait_requests(crossing.daemon, 2)[1]
         assert (line["end"], line["status"]) == ("done", "200"), line
-        assert crossing.daemon.stats()["retries"] == 1
+        stats = crossing.daemon.stats()
+        assert (stats["retries"], stats["http_errors"]["unasked"]) == (1, 1), stats
         crossing.over()
+
+
+def test_response_to_nothing_of_a_server_that_stays(env):
+    """It may still read the request: what cannot be repeated is not, and that word is no answer either."""
+    crossing = Crossing(env)
+    for n, word in enumerate((TIMED_OUT, reply(b"of another"))):
+        if n:
+            crossing.over()
+            crossing = Crossing(env)
+        crossing.client.send(request("POST", "/shop", body=b"order"))
+        crossing.server.hear()
+        crossing.server.blurt(word)
+        assert crossing.client.response().status == 502
+        line = wait_requests(crossing.daemon, 2)[1]
+        assert (line["end"], line["error"]) == ("bad_response", "unasked"), line
+        assert crossing.daemon.stats()["retries"] == 0
 
 
 def test_response_to_nothing_before_a_large_post(env):
@@ -323,7 +340,7 @@ def test_response_to_nothing_before_a_large_post(env):
     crossing = Crossing(env)
     crossing.client.send(request("POST", "/", body=b"o" * 60_000))
     crossing.server.hear()
-    crossing.server.blurt(TIMED_OUT)
+    crossing.server.blurt(TIMED_OUT, fin=True)
     how = crossing.client.ending()
     assert how == (b"", "eof"), how
     line = wait_requests(crossing.daemon, 2)[1]

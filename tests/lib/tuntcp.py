@@ -214,12 +214,12 @@ class Peer:
         self.received += seg.payload[:size]
         self.their_next = seg.seq + size & SEQ_MASK
 
-    def blurt(self, data):
+    def blurt(self, data, fin=False):
         """Sends that in one segment, and takes nothing in: what was not acknowledged yet is not."""
         self.content += data
         start, self.highest = self.highest, len(self.content)
         assert self.highest <= self.room, (self.highest, self.room)
-        self._put(self.base + start, ACK | PSH, self.content[start:])
+        self._put(self.base + start, ACK | PSH | (FIN if fin else 0), self.content[start:])
 
     def close(self):
         """FIN, as of somebody who has not heard what was not taken."""
