@@ -326,7 +326,11 @@ class Connection:
         self.origin, self.sock, self.number = origin, sock, number
         self.reader = Reader(sock)
         self.requests = []
-        self.open = True
+
+    @property
+    def open(self):
+        """Until it is closed, and not only about to be."""
+        return self.sock in self.origin.backend.sockets
 
     def send(self, *parts):
         self.sock.sendall(b"".join(parts))
@@ -383,8 +387,6 @@ class Origin:
             self.serve(connection)
         except AssertionError as error:
             self.problems.append(error)
-        finally:
-            connection.open = False
 
     def _serve(self, connection):
         while asked := connection.request():
@@ -411,7 +413,7 @@ class Origin:
         return sum(connection.reader.total for connection in self.connections)
 
     def opened(self):
-        """How many connections are open."""
+        """How many connections are open: of others the peer's TCP has been told."""
         return sum(connection.open for connection in self.connections)
 
 
