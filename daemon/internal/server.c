@@ -6,12 +6,14 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "../log.h"
 #include "../util.h"
@@ -67,10 +69,15 @@ static void refuse_one(struct internal *h)
 	if (h->reserve_fd >= 0)
 		(void)close(h->reserve_fd);
 	fd = accept4(evconnlistener_get_fd(h->listener), NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
+	h->reserve_fd = -1;
+	/* The descriptor stays ours: sessions wait for one, and would not give it back. */
+	if (fd >= 0 && dup3(h->stop_fd, fd, O_CLOEXEC) == fd)
+		h->reserve_fd = fd;
+	else if (fd >= 0)
 		(void)close(fd);
 	/* Taken by somebody else it may be had the next time. */
-	h->reserve_fd = eventfd(0, EFD_CLOEXEC);
+	if (h->reserve_fd < 0)
+		h->reserve_fd = eventfd(0, EFD_CLOEXEC);
 }
 
 /* No descriptors left, say. The listener stays readable: without a rest this would spin. */
