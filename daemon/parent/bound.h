@@ -48,8 +48,7 @@ void bound_mark(int fd);
  * or nobody (inet_lookup_listener() and inet_csk_clone_lock() of the kernel). Where several listen
  * at an address (SO_REUSEPORT) and one is not hidden yet, the kernel may still choose one that is:
  * it drops that SYN, having no route, and the client's next one, a second later, is as above.
- * Takes no privilege.
- * It is so for all who have the socket. 0 or a negative errno.
+ * Takes no privilege. It is so for all who have the socket. 0 or a negative errno.
  */
 int bound_hide(int fd);
 bool bound_is_hidden(int fd);

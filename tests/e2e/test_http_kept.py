@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Server connections that are kept, and servers that close them just then."""
 
+import contextlib
 import random
 import signal
 import socket
@@ -22,9 +23,9 @@ class Crossing:
     """A daemon whose server's TCP is the test's own, segment by segment, and a client of it that
     has had one answer."""
 
-    def __init__(self, env, **pool):
+    def __init__(self, env, listener=None, **pool):
         self.tun = TunHost(env)
-        self.daemon = proxy(env, f"{TunHost.PEER}:{PORT}", spliced=ONE_WORKER, pool=pool,
+        self.daemon = proxy(env, f"{TunHost.PEER}:{PORT}", listener, spliced=ONE_WORKER, pool=pool,
                             prefix=self.tun.host.command())
         self.client = self.connect(env)
         self.client.send(request())
@@ -345,6 +346,24 @@ def test_response_to_nothing_before_a_large_post(env):
     assert how == (b"", "eof"), how
     line = wait_requests(crossing.daemon, 2)[1]
     assert (line["end"], line["status"]) == ("server_reset", "-"), line
+
+
+@case(engines=("kernel",))
+def test_response_to_nothing_beside_the_kernel(env):
+    """The kernel has a part of the body by then: that is not sent again, but the word is no answer either."""
+    crossing = Crossing(env, listener={"body_splice_min": "16K"})
+    crossing.client.send(request("PUT", "/", f"Content-Length: {64 << 20}"))
+
+    def send():
+        with contextlib.suppress(OSError):      # not all of it is taken
+            crossing.client.sock.sendall(b"o" * (1 << 20))
+    threading.Thread(target=send, daemon=True).start()
+    crossing.server.hear()
+    wait_until(lambda: crossing.daemon.map_entries()["engaged"], 5, "the kernel has it")
+    crossing.server.blurt(TIMED_OUT)
+    line = wait_requests(crossing.daemon, 2)[1]
+    assert line["status"] == "502" and line["engine"] == "kernel", line
+    assert crossing.daemon.stats()["http_errors"]["unasked"] == 1
 
 
 def test_answer_behind_the_body(env):

@@ -15,7 +15,7 @@ from lib import case, connect, process, read_all, read_exactly, reset, wait_unti
 from lib.http import Client, Origin, request, request_log
 from lib.http import proxy as http_proxy
 from lib.metrics import get
-from lib.tcp import free_port, serve_echo, serve_name
+from lib.tcp import free_port, refuses, serve_echo, serve_name
 from lib.wait import Deadline, stays
 
 LONG = 60   # seconds that a test never waits for
@@ -67,18 +67,6 @@ def fails_to_start(daemon, *words):
     daemon.process = None
 
 
-def is_refused(proxy):
-    """False, too, where a SYN came between the first and the last socket of an address that were
-    given up: the kernel's choice was one of those, and drops it. The next one is answered."""
-    try:
-        connect(proxy, timeout=1).close()
-    except (ConnectionRefusedError, ConnectionResetError):
-        return True
-    except TimeoutError:
-        pass
-    return False
-
-
 # ---- the daemon's end ------------------------------------------------------------------------
 
 def test_sigterm_drains(env):
@@ -87,7 +75,7 @@ def test_sigterm_drains(env):
     clients = [open_session(env, proxy) for _ in range(5)]
     names = ["%s:%d" % client.getsockname() for client in clients]
     daemon.signal(signal.SIGTERM)
-    wait_until(lambda: is_refused(proxy), 5, "new connections are refused")
+    wait_until(lambda: refuses(proxy, or_resets=True), 5, "new connections are refused")
     assert daemon.status()["draining"] is True
     for client in clients:
         echo(client, os.urandom(100_000))
@@ -149,7 +137,7 @@ def test_drain_delay(env):
     answer = process.run(daemon.control_tool, "-s", daemon.control_path, "reload", check=False)
     assert answer.returncode == 1 and "is ending" in answer.stdout + answer.stderr, answer
     daemon.signal(signal.SIGINT)
-    wait_until(lambda: is_refused(proxy), 5, "new connections are refused")
+    wait_until(lambda: refuses(proxy, or_resets=True), 5, "new connections are refused")
     status = daemon.status()
     assert status["draining"] is True and status["drain_in_ms"] == 0, status
     echo(client)
@@ -249,7 +237,7 @@ def test_unix_listener_is_taken_over(env):
     path = first.address()
     client = open_session(env, first.address(index=1))
     first.signal(signal.SIGTERM)
-    wait_until(lambda: is_refused(path), 5, "new connections are refused")
+    wait_until(lambda: refuses(path, or_resets=True), 5, "new connections are refused")
     second = unix_listener(env, spliced={"shutdown_grace": "0s"})
     open_session(env, path)
     echo(client)
@@ -264,7 +252,7 @@ def test_unix_listener_left_behind_is_replaced(env):
     first = unix_listener(env)
     path = first.address()
     first.kill()
-    assert is_refused(path)
+    assert refuses(path, or_resets=True)
     unix_listener(env)
     open_session(env, path)
 

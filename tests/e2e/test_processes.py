@@ -14,7 +14,7 @@ import time
 from lib import case, connect, process, programs, read_exactly, wait_until
 from lib.clients import Clients
 from lib.shortage import UPGRADED, Shortage, short_of
-from lib.tcp import free_port
+from lib.tcp import free_port, refuses
 from lib.wait import Deadline, stays
 
 LONG = "60s"
@@ -332,15 +332,6 @@ def is_free(address):
         except OSError:
             return False
     return True
-
-
-def refuses(address):
-    """See bound_hide(): what is sent in that moment is answered a second later."""
-    try:
-        connect(address).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 @case(core=True)
@@ -915,14 +906,7 @@ def test_upgrade_to_other_listeners(env):
     wait_generation(daemon, 2)
     open_session(env, second)
     echo(client)
-
-    def refused():
-        try:
-            connect(first).close()
-        except (ConnectionRefusedError, ConnectionResetError):
-            return True
-        return False
-    wait_until(refused, 5, "the old address refuses")
+    wait_until(lambda: refuses(first, or_resets=True), 5, "the old address refuses")
 
 
 @case(engines=("copy",))

@@ -5,7 +5,7 @@ import signal
 
 from lib import case, connect, process, read_exactly, wait_until
 from lib.reloads import refused, reload, text_of
-from lib.tcp import free_port, serve_name
+from lib.tcp import free_port, refuses, serve_name
 
 
 def echo(client, data=b"still there?"):
@@ -32,14 +32,6 @@ def is_over(client):
         return client.recv(1) == b""
     except ConnectionResetError:
         return True
-
-
-def closed(proxy):
-    try:
-        connect(proxy).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 # ---- what changes ------------------------------------------------------------------------------
@@ -72,7 +64,7 @@ def test_listeners_come_and_go(env):
     kept = session(env, second)
     assert daemon.address() == proxy
     reload(daemon, text)
-    assert closed(second)
+    assert refuses(second)
     echo(kept)
     echo(old)
     session(env, proxy)

@@ -5,7 +5,7 @@ import ctypes
 import os
 import threading
 
-from . import process
+from . import process, programs
 from .case import Skip
 
 CLONE_NEWNET = 0x40000000
@@ -98,6 +98,15 @@ class Network:
         binds = binds or [f"{self.proxy_address()}:0", f"[{self.proxy_address(6)}]:0"]
         return self.env.spliced(servers, listener={"bind": binds, **(listener or {})},
                                 prefix=self.proxy.command(), **options)
+
+    def turn_off(self, *features):
+        """What the devices of all hosts are asked not to do, by ethtool's names."""
+        words = [word for feature in features for word in (feature, "off")]
+        for host in self.hosts():
+            for device in host.devices():
+                done = host.run(programs.find("ethtool"), "-K", device, *words, check=False)
+                if done.returncode != 0:
+                    self.env.skip(f"ethtool: {done.stderr.strip().splitlines()[-1]}")
 
     def _host(self, role):
         name = f"spl{os.getpid()}{role}"

@@ -37,6 +37,23 @@ def connect(address, source=None, timeout=TIMEOUT):
     return sock
 
 
+def refuses(address, or_resets=False):
+    """Whether nobody listens there; `or_resets`: or whoever does gives up just now.
+
+    When the daemon gives up an address, a SYN may come between its first and its last socket: the
+    kernel may choose one of those that are given up, and drops it. The next one is a second later.
+    """
+    try:
+        connect(address).close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:
+        if or_resets:
+            return True
+        raise
+    return False
+
+
 def read_exactly(sock, size):
     """`size` bytes, or what came before the end."""
     parts, left = [], size
