@@ -56,9 +56,10 @@ LOAD_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/load/*.c))
 BENCH_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
 PEER_BIN   := $(patsubst tests/peers/%.c,$(BUILD)/tests/%,$(wildcard tests/peers/*.c))
 UNIT_BIN   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+SHIM_LIB   := $(patsubst tests/shim/%.c,$(BUILD)/tests/%.so,$(wildcard tests/shim/*.c))
 FUZZ_OBJ   := $(DAEMON_SRC:%.c=$(FUZZ)/%.o)
 FUZZ_BIN   := $(patsubst %.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
-TOOLS      := $(BUILD)/tests/spliced-load $(BUILD)/tests/spliced-bench $(BUILD)/tests/shortage.so $(PEER_BIN)
+TOOLS      := $(BUILD)/tests/spliced-load $(BUILD)/tests/spliced-bench $(SHIM_LIB) $(PEER_BIN)
 PROGRAMS   := $(BUILD)/spliced $(BUILD)/splicectl
 
 .PHONY: all tests fuzzers help deps check-deps run check fuzz bench bench-reload bench-scrape bench-upgrade bench-start \
@@ -164,7 +165,7 @@ $(BUILD)/tests/%: tests/peers/%.c
 	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP $< -o $@ $(ALL_LDFLAGS)
 
 # Loaded into the daemon before everything else; never with a sanitizer, which has its own malloc().
-$(BUILD)/tests/shortage.so: tests/shim/shortage.c
+$(BUILD)/tests/%.so: tests/shim/%.c
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) -std=gnu17 $(WARN) -Wno-missing-prototypes -O2 -g -D_GNU_SOURCE -fPIC -shared $< -o $@

@@ -95,10 +95,14 @@ static void on_news(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	workers_tell_facts(p, NULL);
 }
 
-/* Until the loop is broken. */
+/*
+ * Until parent_end(). That may be before the first turn, for a worker that came to nothing at once
+ * has been collected by then; and libevent forgets at the beginning of a loop that it was told to
+ * end.
+ */
 static void run(struct parent *p)
 {
-	while (event_base_loop(p->base, EVLOOP_ONCE) == 0 && !event_base_got_break(p->base))
+	while (!p->over && event_base_loop(p->base, EVLOOP_ONCE) == 0)
 		/* No memory for it: the next line tries again. */
 		if (log_has_news() && !evtimer_pending(p->news, NULL))
 			(void)evtimer_add(p->news, &news_later);
@@ -112,6 +116,7 @@ static void on_due(void *arg)
 void parent_end(struct parent *p, int exit_code)
 {
 	p->exit_code = exit_code;
+	p->over = true;
 	p->stopping = true; /* nobody is started any more */
 	(void)event_base_loopbreak(p->base);
 }
@@ -231,7 +236,6 @@ int parent_run(char **argv, worker_fn worker, const void *arg)
 	/* Children that ended while this process became another program. */
 	reap(&p);
 	workers_ensure(&p);
-	/* A loop that was told to end before it began would not: nothing here does that. */
 	run(&p);
 	tear_down(&p);
 	return p.exit_code;

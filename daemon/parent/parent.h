@@ -70,6 +70,7 @@ struct parent {
 	bool served;              /* a worker was ready once */
 	bool reloading;           /* says the service manager, who waits for the end of it */
 	bool stopping;            /* nobody is started any more */
+	bool over;                /* nothing is waited for: see parent_end() */
 	int exit_code;
 	worker_fn worker;
 	const void *worker_arg;
@@ -114,7 +115,8 @@ void ending_due(evutil_socket_t fd, short what, void *parent);
 bool ending_is_near(const struct parent *p);
 /* Who serves is told when it will drain, if it will. */
 void ending_tell(const struct parent *p, struct child *c);
-/* Everybody who should know has died, or nobody is left to serve. */
+/* Everybody who should know has died, or nobody is left to serve: the process ends, whether its
+ * loop has begun or not. */
 void parent_end(struct parent *p, int exit_code);
 
 /* Begins one; `asker`: see struct upgrade. What is wrong is answered. */

@@ -128,6 +128,23 @@ def test_workers_die_under_load(env):
     assert wait_generation(daemon, deaths + 1)["worker_deaths"] == deaths
 
 
+@case(engines=())
+def test_worker_that_has_ended_before_its_parent_turns(env):
+    """A start that is refused ends also where the parent gets no processor until its worker is no
+    more."""
+    if env.sanitized:
+        env.skip("the sanitizers' runtime must be the first library")
+    late = {"LD_PRELOAD": str(env.binary("tests/latefork.so"))}
+    backend = env.backend().address
+    for wrong, code in (("nonsense", 2), ("access_log", 1)):
+        daemon = env.spliced(backend, spliced={wrong: "/dev/null/file"}, environment=late,
+                             start=False)
+        env.daemons.remove(daemon)
+        done = process.run(daemon.binary, "-c", daemon.config_path, check=False,
+                           env=daemon.environment)
+        assert done.returncode == code and wrong in done.stderr, done
+
+
 @case(engines=("copy",))
 def test_unix_listener_outlives_its_worker(env):
     daemon = env.spliced(env.backend().address, listener={"bind": f"unix:{env.tmp}/front.sock"})
