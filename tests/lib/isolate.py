@@ -141,7 +141,7 @@ class Running:
         return "".join(parts)
 
     def _expire(self):
-        details = self._logs()
+        details = self._logs() + process.where(self.pid)
         process.kill_descendants(self.pid)
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)

@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,14 +13,36 @@ from . import wait
 PR_SET_CHILD_SUBREAPER = 36
 
 
+class NotOver(subprocess.TimeoutExpired):
+    """A program that did not end in time, and where it was then."""
+
+    def __init__(self, expired, place):
+        super().__init__(expired.cmd, expired.timeout, expired.output, expired.stderr)
+        self.place = place
+
+    def __str__(self):
+        said = b"".join(text for text in (self.output, self.stderr) if text)
+        return f"{super().__str__()}\n{said.decode(errors='replace')}{self.place}"
+
+
 def run(*command, timeout=20, check=True, **options):
     """Runs a program to its end, in that time (on a slow machine in more); the CompletedProcess
-    with text output."""
-    done = subprocess.run([str(word) for word in command], text=True,
-                          timeout=timeout * wait.SCALE,
-                          capture_output=True, stdin=subprocess.DEVNULL, check=False, **options)
+    with text output. NotOver says where one was that has not ended."""
+    command = [str(word) for word in command]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          stdin=subprocess.DEVNULL, **options) as program:
+        try:
+            stdout, stderr = program.communicate(timeout=timeout * wait.SCALE)
+        except subprocess.TimeoutExpired as expired:
+            place = where(program.pid)
+            program.kill()
+            raise NotOver(expired, place) from None
+        except BaseException:
+            program.kill()
+            raise
+    done = subprocess.CompletedProcess(command, program.returncode, stdout, stderr)
     if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}\n"
+        raise AssertionError(f"{' '.join(command)}: exit {done.returncode}\n"
                              f"{done.stdout}{done.stderr}")
     return done
 
@@ -104,6 +127,46 @@ def descendants(pid):
             found.append(child)
             queue.append(child)
     return found
+
+
+def _read(path):
+    """What the kernel says there; "" where it does not."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _descriptors(pid):
+    """"NUMBER TARGET" of what a process has open: system calls name the number."""
+    found = []
+    try:
+        for fd in sorted(os.listdir(f"/proc/{pid}/fd"), key=int):
+            found.append(f"{fd} {os.readlink(f'/proc/{pid}/fd/{fd}')}")
+    except OSError:     # it has just ended
+        pass
+    return found
+
+
+def where(pid):
+    """Where a process and its descendants are: of each thread the state, the system call with its
+    arguments and the kernel's stack, as far as the kernel tells. For a report on one that hangs."""
+    lines = []
+    for each in [pid, *descendants(pid)]:
+        place = f"/proc/{each}"
+        command = _read(f"{place}/cmdline").replace("\0", " ")
+        waiting = [signals for signals in re.findall(r"(\w+Pnd:\s\w+)", _read(f"{place}/status"))
+                   if not signals.endswith("0" * 16)]
+        lines.append(" ".join([f"process {each}:", command or name(each), *waiting]))
+        for task in sorted(os.listdir(f"{place}/task"), key=int) if os.path.isdir(place) else ():
+            at = f"{place}/task/{task}"
+            state = _read(f"{at}/stat").rpartition(")")[2].split()[:1]
+            lines.append(f"  thread {task} {_read(f'{at}/comm')}: {''.join(state)}, "
+                         f"{_read(f'{at}/wchan')}, call {_read(f'{at}/syscall')}")
+            lines += [f"    {line}" for line in _read(f"{at}/stack").splitlines()]
+        lines += [f"  has {entry}" for entry in _descriptors(each)]
+    return "\n".join(lines) + "\n"
 
 
 def reap():

@@ -64,8 +64,12 @@ class Spliced:
                 [*self.prefix, self.binary, "-c", str(self.config_path)], stdin=subprocess.DEVNULL,
                 stdout=output or log, stderr=output or log, env=self.environment,
                 pass_fds=self.pass_fds)
-        wait_until(self._answers, seconds, "splicectl status answers")
+        wait_until(self._answers, seconds, lambda: self._hangs("splicectl status answers"))
         return self
+
+    def _hangs(self, what):
+        """What was waited for, and where its processes are."""
+        return f"{what}; its log:\n{self.log_tail()}\n{process.where(self.pid)}"
 
     def _answers(self):
         if self.process.poll() is not None:
@@ -201,7 +205,7 @@ class Spliced:
     def wait_exit(self, seconds):
         """The exit status, in time."""
         return wait_until(lambda: self.process.poll() is not None and (self.process.returncode,),
-                          seconds, "spliced ends", poll=0.01)[0]
+                          seconds, lambda: self._hangs("spliced ends"), poll=0.01)[0]
 
     def stop(self, seconds=10):
         """SIGTERM; it must end with 0 in time."""
@@ -241,7 +245,7 @@ class Spliced:
                 return (self.process.returncode,)
             self.signal(signal.SIGTERM)
             return None
-        return wait_until(ended, 15, "spliced ends after SIGTERM", poll=0.1)[0]
+        return wait_until(ended, 15, lambda: self._hangs("spliced ends after SIGTERM"), poll=0.1)[0]
 
     def _check_alive(self):
         if not self.allow_integrity_aborts:
