@@ -10,8 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from . import env
-from .machines import VM
+from . import env, machines
 
 SLOWER = 6.0        # than the development machine: what an emulated one may take
 BOOT = 60.0         # seconds, before that factor, as all that follow
@@ -21,6 +20,10 @@ HOST = "/run/vm/host"   # where the guest sees the host's tree
 
 class Dead(AssertionError):
     """The machine does not answer any more."""
+
+
+class Ended(Dead):
+    """It is no more."""
 
 
 class Answer:
@@ -37,17 +40,33 @@ class Guest:
     """The machine, running. Everything in it is root's."""
 
     def __init__(self, kernel, disk, seconds):
+        self.name = f"vm-{kernel}"
         self.said = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(
-            [str(VM), "boot", kernel, "--disk", str(disk), "--timeout", str(seconds), "--memory", "1024"],
-            cwd=env.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said)
-        self.rest = b""
+        self.command = [str(machines.VM), "boot", kernel, "--disk", str(disk), "--timeout", str(seconds),
+                        "--memory", "1024"]
         self.load = f"{HOST}{env.build_dir()}/tests/spliced-load"
+        self._start()
+
+    def _start(self):
+        self.process = subprocess.Popen(self.command, cwd=env.ROOT, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.said)
+        self.rest = b""
 
     def boot(self):
-        """Waits until it takes scripts."""
-        line = self._line(BOOT)
+        """Waits until it takes scripts. One that dies before is started once more, for the reason that
+        Machine.start_again() gives; the line about that, or ""."""
+        told = ""
+        try:
+            line = self._line(BOOT)
+        except Ended:
+            if self.process.wait() != machines.DIED:
+                raise
+            told = machines.died_at_once(self.name, self.messages().splitlines())
+            self._close()
+            self._start()
+            line = self._line(BOOT)
         assert line == b"ready", line
+        return told
 
     def _line(self, seconds):
         deadline = time.monotonic() + seconds * SLOWER
@@ -57,7 +76,7 @@ class Guest:
                 raise Dead(f"no answer within {seconds * SLOWER:.0f} s")
             data = os.read(self.process.stdout.fileno(), 1 << 16)
             if not data:
-                raise Dead("it has ended")
+                raise Ended("it has ended")
             self.rest += data
         line, _, self.rest = self.rest.partition(b"\n")
         return line.strip()
@@ -70,7 +89,7 @@ class Guest:
             self.process.stdin.write(_encoded(guarded).encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            raise Dead("it has ended") from None
+            raise Ended("it has ended") from None
 
     def ask(self, script, seconds=SCRIPT):
         """The Answer of a script, which is ended after these seconds."""
@@ -110,10 +129,13 @@ class Guest:
         if self.process.poll() is None:
             self.process.terminate()
         self.process.wait()
+        self._close()
+        self.said.close()
+
+    def _close(self):
         with contextlib.suppress(BrokenPipeError):  # of what it did not take
             self.process.stdin.close()
         self.process.stdout.close()
-        self.said.close()
 
 
 def _encoded(text):

@@ -25,7 +25,8 @@ RESULT = re.compile(r"(PASS|FAIL|SKIP) (\S+) \((\d+\.\d+)\) ?(.*)")
 SUMMARY = re.compile(r"\d+ passed, \d+ failed, \d+ skipped")
 LINUX = re.compile(r"vm: Linux (\S+), .*")
 
-WHY = {124: "it was not over in time", 125: "the kernel wrote a warning, or died",
+DIED = 125
+WHY = {124: "it was not over in time", DIED: "the kernel wrote a warning, or died",
        126: "the machine could not be started"}
 
 
@@ -70,20 +71,41 @@ def coverage(name, ran, wanted):
     return [Outcome(name, verdict, reason=f"{ran} of {wanted} tests ran")]
 
 
+def died_at_once(name, said):
+    """The line about a machine that is started once more; `said`: lines of what was told of it."""
+    why = next((line.removeprefix("vm: ") for line in reversed(said) if line.strip()), "")
+    return f"{name} died before anything ran in it ({why}): it is started once more"
+
+
 class Machine:
     """One kernel's virtual machine, running."""
 
     def __init__(self, kernel, arguments, timeout, wanted):
         self.name = f"vm-{kernel}"
         self.wanted = wanted    # so many tests were chosen; 0: some may well be skipped
-        self.transcript = Transcript(f"{self.name}/")
+        self.command = [str(VM), "run", kernel, "--timeout", str(timeout), "--env", "SPLICED_BUILD",
+                        "--", "tests/run", "--verbose", *arguments]
+        self.again = False      # it was started once more
         self.began = time.monotonic()
-        self.process = subprocess.Popen(
-            [str(VM), "run", kernel, "--timeout", str(timeout), "--env", "SPLICED_BUILD", "--",
-             "tests/run", "--verbose", *arguments],
-            cwd=env.ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT)
+        self._start()
+
+    def _start(self):
+        self.transcript = Transcript(f"{self.name}/")
+        self.process = subprocess.Popen(self.command, cwd=env.ROOT, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.rest = b""
+
+    def start_again(self):
+        """At its end: once, if it has died before a test began in it, which shows nothing. What is
+        to be told of that; None: it stays ended. An emulated processor may fault in the first second
+        of a kernel that is well; one that is not does so again."""
+        if self.again or self.transcript.running or self.process.wait() != DIED:
+            return None
+        said = self.transcript.others
+        self.again = True
+        self.process.stdout.close()
+        self._start()
+        return died_at_once(self.name, said)
 
     def read(self):
         """Outcomes of what it wrote by now; None at the end."""
@@ -170,6 +192,11 @@ def watch(machines, report):
             outcomes = machine.read()
             if outcomes is None:
                 del pipes[pipe]
+                told = machine.start_again()
+                if told:
+                    report.say(told)
+                    pipes[machine.process.stdout] = machine
+                    continue
                 outcomes = machine.last()
             for outcome in outcomes:
                 report.add(outcome)

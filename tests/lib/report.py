@@ -30,6 +30,11 @@ class Report:
                 print(isolate.indent(outcome.details), end="")
         sys.stdout.flush()
 
+    @staticmethod
+    def say(line):
+        """What is no outcome."""
+        print(line, flush=True)
+
     def end(self):
         """The last line; the exit status."""
         if len(self.failed) > 1:

@@ -3,7 +3,7 @@
 
 import tempfile
 
-from lib import case, machines
+from lib import case, guest, machines
 from lib.isolate import FAIL, PASS, SKIP
 from lib.process import run
 
@@ -34,6 +34,77 @@ def test_too_few_that_ran_are_a_failure(env):
     assert verdict(97, 108) == FAIL
     assert verdict(0, 108) == FAIL
     assert verdict(0, 0) is None
+
+
+class Heard:
+    """A Report that keeps what it is told."""
+
+    def __init__(self):
+        self.lines, self.outcomes = [], []
+
+    def say(self, line):
+        self.lines.append(line)
+
+    def add(self, outcome):
+        self.outcomes.append((outcome.verdict, outcome.name))
+
+
+def stand_in(env, *lives):
+    """Takes the place of tests/vm/vm: a shell script whose nth run is the nth of these, the last one
+    from then on."""
+    path, count = env.tmp / "vm", env.tmp / "count"
+    count.write_text("0")
+    cases = [f"{'*' if number == len(lives) else number}) {life};;\n"
+             for number, life in enumerate(lives, 1)]
+    path.write_text(f"#!/bin/sh\nn=$(($(cat {count}) + 1)); echo $n >{count}\n"
+                    f"case $n in {''.join(cases)} esac\n")
+    path.chmod(0o755)
+    machines.VM = path      # of this test's process
+    return lambda: int(count.read_text())
+
+
+DEATH = "echo vm: kernel panic >&2; exit 125"
+LIFE = "echo START kernel/a; echo 'PASS kernel/a (0.10)'; echo '1 passed, 0 failed, 0 skipped'"
+
+
+@case(engines=())
+def test_machine_that_dies_at_once_is_started_once_more(env):
+    def watch(*lives):
+        runs, heard = stand_in(env, *lives), Heard()
+        machine = machines.Machine("6.1", [], 10, 1)
+        try:
+            machines.watch([machine], heard)
+        finally:
+            machine.end()
+        return runs(), heard.lines, heard.outcomes
+
+    told = "vm-6.1 died before anything ran in it (kernel panic): it is started once more"
+    well = [(PASS, "vm-6.1/kernel/a"), (PASS, "vm-6.1/core"), (PASS, "vm-6.1/kernel_log")]
+    assert watch(LIFE) == (1, [], well)
+    assert watch(DEATH, LIFE) == (2, [told], well)
+    nothing = [(FAIL, "vm-6.1/core"), (FAIL, "vm-6.1/kernel_log")]
+    assert watch(DEATH) == (2, [told], nothing)
+    assert watch(f"echo START kernel/a; {DEATH}", LIFE) == (1, [], nothing)
+    assert watch("echo vm: QEMU did not start >&2; exit 126", LIFE) == (1, [], nothing)
+
+
+@case(engines=())
+def test_machine_with_systemd_is_started_once_more(env):
+    def boot(*lives):
+        runs, machine = stand_in(env, *lives), guest.Guest("6.1", "disk", 10)
+        try:
+            return machine.boot(), runs()
+        except guest.Ended:
+            return runs()
+        finally:
+            machine.end()
+
+    ready = "echo ready; exec cat >/dev/null"
+    assert boot(ready) == ("", 1)
+    assert boot(DEATH, ready) == (
+        "vm-6.1 died before anything ran in it (kernel panic): it is started once more", 2)
+    assert boot(DEATH) == 2
+    assert boot("exit 126", ready) == 1
 
 
 @case(engines=(), timeout=180, vm=False, full=True)
