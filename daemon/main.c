@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "doctor/doctor.h"
 #include "doctor/print.h"
+#include "intercept/mark.h"
 #include "ledger.h"
 #include "log.h"
 #include "parent/link.h"
@@ -188,6 +189,7 @@ static bool try_engine(bool json)
 	struct maps_options o = {
 	    .max_sessions = 16, .workers = 1, .numa_node = -1, .collecting = true};
 	struct maps *maps = NULL;
+	struct mark *mark = NULL;
 	struct doctor d;
 	char why[256];
 	json_t *answer;
@@ -195,6 +197,9 @@ static bool try_engine(bool json)
 
 	log_setup(LOG_TO_STDERR, LOG_LVL_ERROR);
 	doctor_begin(&d, ENGINE_AUTO);
+	/* What is tried stays here, where another daemon intercepts or steers. Where there can be
+	 * no mark the checks say what is missing. */
+	(void)mark_open(&mark, why);
 	doctor_load(&d, &o, &maps);
 	if (maps)
 		doctor_canary(&d, maps);
@@ -202,6 +207,7 @@ static bool try_engine(bool json)
 	try_bypass(&d);
 	(void)doctor_try_interception(&d, why);
 	(void)doctor_try_steering(&d, why);
+	mark_close(mark);
 	answer = doctor_json(&d);
 	if (json && answer)
 		(void)json_dumpf(answer, stdout, JSON_INDENT(2));

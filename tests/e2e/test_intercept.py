@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import json
 import os
 import select
 import signal
@@ -422,19 +423,22 @@ def test_required(env):
 
 
 POD = "pod01234567_89ab_cdef_0123_456789abcdef"     # as Kubernetes names what has the containers of one
+SCOPE = f"libpod-{'0123456789abcdef' * 4}.scope"    # as podman names a container, in which crun makes one more
 
 
 @case(engines=("kernel",))
 def test_cgroup_of_a_pod(env):
-    """The one above the daemon's own, or a pod's above that; also for one in whose namespace its own is the root."""
+    """The one above the daemon's own, or above its container's, or a pod's above that; also for one in whose namespace
+    its own is the root."""
     shared = env.cgroup()
     pod = env.cgroup(shared, POD)
     scope = env.cgroup(pod)
     mount = env.tmp / "own"
     mount.mkdir()
     unshared = ("unshare", "--cgroup", "--mount", "sh", "-c", f'mount -t cgroup2 none {mount} && exec "$0" "$@"')
-    nested = env.cgroup(scope)
-    for own, hidden, wanted in ((nested, (), pod), (nested, unshared, pod), (env.cgroup(shared), unshared, shared)):
+    nested, lone = env.cgroup(scope), env.cgroup(env.cgroup(shared, SCOPE))
+    for own, hidden, wanted in ((nested, (), pod), (nested, unshared, pod), (env.cgroup(shared), unshared, shared),
+                                (lone, unshared, shared)):
         daemon = env.spliced(env.backend().address, prefix=[*own.prefix(), *hidden], more={
             "intercept out": {"cgroup": "pod", "outbound": 9, "listener": "web"}})
         about = daemon.status()["intercepts"][0]
@@ -757,6 +761,22 @@ def test_after_a_reload(env):
         exchange(sock)
     assert redirected(daemon) == 1
     assert daemon.address().startswith("127.0.0.2:"), daemon.address()
+
+
+@case(engines=("kernel",))
+def test_the_doctor(env):
+    """What it tries is its own, also where whoever asks for it is intercepted: a probe of the same pod."""
+    cgroup = env.cgroup()
+    daemon = intercepting(env, cgroup, "*", intercept={"intercept": "require"})
+
+    def checks(*prefix):
+        done = run(*prefix, env.binary("spliced"), "doctor", "--json", check=False)
+        return {check["name"]: (check["answer"], check["why"][:80]) for check in json.loads(done.stdout)["checks"]}
+    outside, inside = checks(), checks(*cgroup.prefix())
+    assert {name: answer for name, (answer, _) in inside.items()} == \
+        {name: answer for name, (answer, _) in outside.items()}, (inside, outside)
+    assert inside["intercept"][0] == inside["steer"][0] == "yes", inside
+    assert redirected(daemon) == 0, daemon.status()["intercepts"]
 
 
 # ---- nothing is left -------------------------------------------------------------------------------

@@ -225,6 +225,38 @@ def test_two_daemons_that_steer_the_same(env):
     assert goes_through(pod, daemons[1], backend.address)
 
 
+@case(timeout=90)
+def test_beside_interception(env):
+    """All that a pod connects and all that comes to it: once through the daemon, whatever way it takes, and after an
+    upgrade, too."""
+    pod = Pod(env)
+    cgroup = env.cgroup()
+    four, six, local = pod.backend(8080), pod.backend(8081, 6), pod.backend(0, address="127.0.0.1:8082")
+    elsewhere = pod.network.backend.call(env.backend, tcp.serve_echo, f"{pod.network.backend_address(4)}:0")
+    egress = {"bind": ["127.0.0.1:0", "[::1]:0"], "pool": "main"}
+    daemon = pod.spliced("steer:*:1-65535 except 127.0.0.0/8 [::1]", prefix=env.cgroup(cgroup).prefix(), more={
+        "listener egress": egress,
+        "intercept out": {"cgroup": cgroup.path, "outbound": "*", "listener": "egress", "intercept": "require"}})
+
+    def within(address):
+        with cgroup.inside():
+            return pod.connect_within(address)
+    ways = ((pod.connect, four, "web"), (pod.connect, six, "web"), (pod.connect_within, four, "web"),
+            (within, four, "egress"), (within, six, "egress"), (within, local, "egress"), (within, elsewhere, "egress"))
+    for generation in (1, 2):
+        for connect, backend, _ in ways:
+            with connect(backend.address) as sock:
+                exchange(sock)
+            daemon.wait_sessions(0)
+        lines = daemon.wait_access(generation * len(ways))
+        assert [(line["listener"], line["original"], line["backend"]) for line in lines[-len(ways):]] == \
+            [(name, backend.address, backend.address) for _, backend, name in ways], lines
+        assert len(lines) == generation * len(ways), lines
+        if generation == 1:
+            daemon.control("upgrade")
+            wait_until(lambda: daemon.status()["generation"] == 2, 20, "another worker serves")
+
+
 # ---- lives -----------------------------------------------------------------------------------------
 
 def test_the_daemon_is_killed(env):
