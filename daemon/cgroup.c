@@ -196,11 +196,41 @@ static bool is_pod_name(const char *name)
 	return digits == 32;
 }
 
+/* A container's own, "libpod-HASH.scope" or "docker-HASH.scope", in which crun makes one more for
+ * what runs. */
+static bool is_container_scope(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+	size_t digits = 0;
+
+	if (!dot || strcmp(dot, ".scope") != 0)
+		return false;
+	while (dot > name && isxdigit((unsigned char)dot[-1])) {
+		dot--;
+		digits++;
+	}
+	return digits == 64;
+}
+
+/* What is above the container that `path` is of: its length, which is `base` or more. */
+static size_t above_container(size_t base, char *path)
+{
+	size_t end = (size_t)(strrchr(path, '/') - path);
+	const char *name;
+
+	path[end] = '\0';
+	name = strrchr(path, '/') + 1;
+	if (end > base && is_container_scope(name))
+		end = (size_t)(name - 1 - path);
+	path[strlen(path)] = '/';
+	return end;
+}
+
 /* `path` is below its first `base` bytes, the mount point; it becomes the one above that is wanted,
  * which may be that. */
 static void climb(size_t base, char *path)
 {
-	size_t direct = (size_t)(strrchr(path, '/') - path), end = direct;
+	size_t direct = above_container(base, path), end = direct;
 
 	while (end > base) {
 		char *name;
