@@ -209,10 +209,12 @@ static int usage_error(const char *text, const char *word)
 	return EXIT_USAGE;
 }
 
-/* A user's own daemon goes before the system's. */
+/* A user's own daemon goes before the system's; for root, whose own that usually is, behind it. */
 static const char *default_path(char own[CONTROL_PATH_MAX])
 {
-	if (geteuid() != 0 && control_path_of_user(own, false) == 0 && access(own, F_OK) == 0)
+	bool other = geteuid() != 0 || access(CONTROL_PATH_DEFAULT, F_OK) < 0;
+
+	if (other && control_path_of_user(own, false) == 0 && access(own, F_OK) == 0)
 		return own;
 	return CONTROL_PATH_DEFAULT;
 }

@@ -12,8 +12,8 @@
 #define CONTROL_PATH_DEFAULT "/run/spliced/control.sock"
 #define CONTROL_PATH_MAX     sizeof(((struct sockaddr_un *)0)->sun_path)
 
-/* Whether this process may make a socket there: root, or whoever may write to its folder or make
- * it. */
+/* Whether this process may make a socket there: whoever may write to its folder or make it. A root
+ * without CAP_DAC_OVERRIDE is nobody special. */
 bool control_path_is_usable(const char *path);
 /*
  * The path of this user's own daemon. A folder in /tmp must be this user's and nobody else's to

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the running daemon still can do, and what it holds."""
 
+import json
 import os
 import pwd
 import re
@@ -9,6 +10,7 @@ import shutil
 from lib import case, connect, process, programs, read_exactly, wait_until
 from lib.env import ROOT
 from lib.host import held_programs
+from lib.reloads import text_of
 
 AT_DEBUG = False
 
@@ -259,6 +261,29 @@ def test_root_without_chown(env):
     assert len(lines) == 1, daemon.log_tail()
     assert lines[0].endswith(f" warning control: {daemon.control_path} stays root's, and only root may "
                              "use splicectl: chown: Operation not permitted: CAP_CHOWN is missing")
+
+
+@case(engines=("copy",))
+def test_root_without_a_folder(env):
+    """A container's root with three capabilities, where /run/spliced is another user's: its control socket is where any
+    user's would be, and splicectl of root finds it."""
+    only_root(env)
+    runtime = env.tmp / "runtime"
+    runtime.mkdir(mode=0o700)
+    held = ",".join(["-all", *(f"+{name}" for name in KERNEL)])
+    # In a mount namespace of its own.
+    script = ('mount -t tmpfs none /run && mkdir /run/spliced && chown nobody /run/spliced && '
+              f'exec env XDG_RUNTIME_DIR={runtime} setpriv --bounding-set {held} --inh-caps {held} "$0" "$@"')
+    daemon = env.spliced(env.backend().address, spliced={"user": None}, start=False,
+                         prefix=("unshare", "--mount", "sh", "-c", script))
+    daemon.write_config(text_of(daemon).replace(f"control = {daemon.control_path}\n", ""))
+    daemon.control_path = runtime / "spliced" / "control.sock"
+    daemon.start()
+    echo(env, daemon.address())
+    assert any(line.endswith(f"control socket: {daemon.control_path}") for line in daemon.log()), daemon.log_tail()
+    done = process.run("nsenter", "--mount", "--target", str(daemon.pid), "env", f"XDG_RUNTIME_DIR={runtime}",
+                       daemon.control_tool, "--json", "status")
+    assert json.loads(done.stdout)["pid"] == daemon.pid, done
 
 
 def test_access_log_that_cannot_be_given_away(env):
