@@ -108,7 +108,9 @@ struct way {
 	__u32 spins;     /* ... and of the last ones: in which share it was waited for */
 	__u32 held;      /* how often the source was stopped */
 	__u32 discarded; /* sockops: the source was closed with unread bytes in its queue */
-	__u64 reserved1[3];
+	__u32 lates;     /* sockops: of the last tokens: those that were sent late */
+	__u64 token_ns;  /* coarse monotonic clock at one that could be sent at once; 0: none */
+	__u64 reserved1;
 	__u32 reserved2;
 	/* Programs that have found the way, and may write to it: it belongs to nobody else until
 	 * there are none. Those of earlier sources count, too. */

@@ -198,6 +198,25 @@ static __always_inline void enrolled_state(struct bpf_sock_ops *ops)
 	go_out(way);
 }
 
+/* Longer than TCP takes to send what nothing holds back, and shorter than its timers, of 200 ms. */
+#define LATE_NS 150000000
+
+/*
+ * A token that could have been sent at once has been acknowledged. Behind MSG_MORE, which no
+ * program can see, it stands until a timer of TCP's sends it, and the source waits for that.
+ */
+static __always_inline void token_acked(struct way *way, const struct tcp_sock *tp, __u64 cookie)
+{
+	if (!way->token_ns || tp->snd_una != tp->write_seq)
+		return;
+	if (come_in(way, cookie)) {
+		way->lates =
+		    bpf_ktime_get_coarse_ns() - way->token_ns > LATE_NS ? way->lates + 1 : 0;
+		way->token_ns = 0;
+	}
+	go_out(way);
+}
+
 /*
  * With TCP_NOTSENT_LOWAT at 1 a source that has a token unsent must wait. It is set when the way is
  * there, and no sooner, since it makes plain TCP slower; and undone when that is over. What the
@@ -220,6 +239,8 @@ static __always_inline void enrolled_acked(struct bpf_sock_ops *ops)
 		return; /* it is about to be */
 	if (way && way->on && way->source == cookie && way->phase != WAY_LEFT)
 		want = 1;
+	if (want)
+		token_acked(way, tp, cookie);
 	is = tp->notsent_lowat;
 	if (is != want && (is == 0 || is == 1))
 		(void)bpf_setsockopt(ops, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &want, sizeof(want));

@@ -12,6 +12,8 @@
 /* After a wait in vain so many sends do without, then twice as many. */
 #define SPINS_MAX      64
 #define TCP_NAGLE_CORK 2
+/* A source whose last tokens were late, so many of them, is better off with TCP. */
+#define LATES_MAX 2
 
 /* What was written before is seen by whoever sees the phase: an exchange is a full barrier. */
 static __always_inline void enter(struct way *way, enum way_phase phase)
@@ -194,6 +196,7 @@ static __always_inline enum held hold(struct sk_msg_md *msg, struct way *way, st
 		way->full = 1;
 	if (make_room(msg) || bpf_msg_push_data(msg, 0, BYPASS_TOKEN, 0))
 		return HOLD_FAILED;
+	way->token_ns = room < BYPASS_TOKEN ? 0 : bpf_ktime_get_coarse_ns();
 	sign(msg, way);
 	bpf_msg_apply_bytes(msg, BYPASS_TOKEN);
 	way->held++;
@@ -233,7 +236,7 @@ static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u
 	/* Some of a token was not taken, and data was instead: see is_one_segment(). */
 	if (at - way->tokens_from != way->held * BYPASS_TOKEN)
 		return leave(way, at, WAY_CORRUPT);
-	if (over && (!is_one_segment(tp) || is_corked(tp)))
+	if (over && (!is_one_segment(tp) || is_corked(tp) || way->lates >= LATES_MAX))
 		return leave(way, at, WAY_SEGMENTS);
 	/* Undone by the application. */
 	if (!tp->notsent_lowat)

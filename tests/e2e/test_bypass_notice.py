@@ -26,7 +26,7 @@ from lib.joined import EVENT_TIME, Joined, ending, joined, notice, plain, ready,
 MSG_ZEROCOPY = 0x4000000
 SO_ZEROCOPY, SO_TIMESTAMP = 60, 29
 SIOCOUTQ = termios.TIOCOUTQ
-TCP_ULP = 31
+TCP_ULP, SOL_TLS, TLS_TX, TLS_RX = 31, 282, 1, 2
 TCP_NOTSENT_LOWAT = 25
 # ---- as with TCP: waiting -----------------------------------------------------------------------
 
@@ -83,6 +83,28 @@ def test_corked(env):
         got += receive(both.b, len(data) - len(got))
         assert got == data
         assert both.left() == {"segments"}, both.left()
+
+
+@case(engines=("kernel",), timeout=90, core=True)
+def test_more(env):
+    """MSG_MORE: it waits for a timer of TCP's a few times, and goes by TCP from then on."""
+    data, got, times = os.urandom(4 << 20), b"", []
+    with joined(env, bypass_high="256K", bypass_low="64K") as both:
+        for at in range(0, len(data), 512 << 10):
+            part, sent = data[at:at + (512 << 10)], 0
+            while sent < len(part):
+                with contextlib.suppress(BlockingIOError):
+                    sent += both.a.send(part[sent:sent + 50000], socket.MSG_MORE)
+                    continue
+                got += receive(both.b, max(0, at + sent - len(got) - 1000))
+                began = time.monotonic()
+                assert ready(both.a, select.POLLOUT), "there is no room"
+                times.append(time.monotonic() - began)
+        both.a.send(b"end")
+        got += receive(both.b, len(data) + 3 - len(got))
+        assert got == data + b"end"
+        assert both.left() == {"segments"}, (both.left(), times)
+    assert len([seconds for seconds in times if seconds > 0.1]) < 5, times
 
 
 def edge(both):
@@ -456,17 +478,59 @@ def zerocopy(both):
     assert control, "no completion"
 
 
+def begin_tls(both, *socks):
+    for sock in socks:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b"tls")
+        except OSError as error:
+            both.env.skip(f"the kernel has no TLS: {error}")
+
+
 def tls(both):
     """kTLS of a socket: neither of its ways is bypassed from then on."""
-    try:
-        both.a.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b"tls")
-    except OSError as error:
-        both.env.skip(f"the kernel has no TLS: {error}")
+    begin_tls(both, both.a)
     both.a.send(b"plain")
     assert receive(both.b, 5) == b"plain"
     both.b.send(b"plain")
     assert receive(both.a, 5) == b"plain"
     wait_until(lambda: both.left() == {"ktls"}, 10, "the ways are left")
+
+
+def set_keys(both):
+    """The kernel encrypts from now on, in both directions; or it refuses that, for a socket that is
+    joined still."""
+    for source, target in ((both.a, both.b), (both.b, both.a)):
+        key = struct.pack("HH8s16s4s8s", 0x0303, 51, *map(os.urandom, (8, 16, 4)), bytes(8))
+        try:
+            source.setsockopt(SOL_TLS, TLS_TX, key)
+        except OSError as error:
+            assert (error.errno, source) == (errno.EINVAL, both.a), error
+            return False
+        target.setsockopt(SOL_TLS, TLS_RX, key)
+    return True
+
+
+def tls_with_keys(both):
+    """Once the kernel takes keys, what it encrypts on one side it decrypts on the other."""
+    begin_tls(both, both.a, both.b)
+    if set_keys(both):
+        both.env.note("keys while they are joined")
+    else:
+        both.exchange()
+        wait_until(lambda: set_keys(both), 10, "keys are taken")
+    bypassed = both.daemon.stats()["bytes_bypassed"]
+    for source, target in ((both.a, both.b), (both.b, both.a)):
+        for size in (1, 100, 16384, 100_000):
+            data, sent = os.urandom(size), 0
+            while sent < size:
+                assert ready(source, select.POLLOUT)
+                n = source.send(data[sent:])
+                assert receive(target, n) == data[sent:sent + n]
+                sent += n
+    assert both.left() == {"ktls"}, both.left()
+    assert both.daemon.stats()["bytes_bypassed"] == bypassed
+    both.a.shutdown(socket.SHUT_WR)
+    assert ending(both.b) == "eof"
 
 
 def own_low_mark(both):
@@ -479,6 +543,7 @@ def own_low_mark(both):
 
 test_zerocopy = notice(zerocopy)
 test_tls = notice(tls, core=True)
+test_tls_with_keys = notice(tls_with_keys, core=True)
 test_own_low_mark = notice(own_low_mark)
 
 
