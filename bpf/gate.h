@@ -91,7 +91,8 @@ static __always_inline __u16 let_in_at(__u64 now)
 /*
  * While its own backlog stands, the gate is shut when bytes of the source wait in user space, so
  * that more of them would be handed up and stand behind that: until the daemon has read those that
- * wait. Or when more was redirected than splice_hard: until the daemon has paused it.
+ * wait. Or when more was redirected than splice_hard: until the daemon has paused it. Or, whatever
+ * stands, when the daemon says so, until the source has left the map.
  */
 static __always_inline int is_shut(struct __sk_buff *skb, struct lane *lane)
 {
@@ -101,7 +102,7 @@ static __always_inline int is_shut(struct __sk_buff *skb, struct lane *lane)
 	    (!lane->beyond || lane->pause_wanted == lane->pause_seen))
 		return 0;
 	psock = psock_of(skb);
-	return stands(psock) && is_engaged(psock);
+	return (lane->shut || stands(psock)) && is_engaged(psock);
 }
 
 /* Where TCP's header has its length, in words, in the upper half of a byte; behind it the flags. */

@@ -94,7 +94,8 @@ struct lane {
 	__u64 copied;     /* other bytes the daemon wrote to the target (mod 2^64) */
 	__u64 limit;      /* position up to which the kernel may move; U64_MAX: a tunnel */
 	__u32 epoch;      /* raised whenever next_seq must be taken from the source anew */
-	__u32 pause_seen; /* the last pause_wanted that was acted on */
+	__u16 pause_seen; /* the last pause_wanted that was acted on */
+	__u16 shut;       /* 1: so is the gate, while bytes handed up wait in user space */
 	__u32 high;       /* unsent bytes: ask for a pause */
 	__u32 hard;       /* backlog in bytes: pass */
 	__u32 mem_high;   /* the same two marks for the memory the backlog holds */

@@ -28,36 +28,32 @@ void kernel_start_serving(struct stream *s)
 	stream_again(s);
 }
 
-/* What is taken up with one call, and what may be pending of a budget before its source is given
- * up, in units of splice_window: more than two, and all that a receive buffer holds. */
-#define PENDING_MOST 8
+/* What is taken up with one call, in units of splice_window: more than two, and all that a receive
+ * buffer holds. */
+#define TAKEN_MOST 8
 
 /*
  * Reads what was handed up, all of it with one call where it can: the receive window opens again
  * only then. It may be more than a receive buffer holds where it stood behind something of the
- * other direction. What was handed up since it was looked at goes to the loop's buffer first, for
- * unread it would keep the source in the map.
+ * other direction. There is room for what was handed up since it was looked at, too, for unread it
+ * would keep the source in the map.
  * Returns recvmsg()'s result or -errno; *left: see kernel_read_and_leave().
  */
 static ssize_t take_up(struct stream *s, bool *left)
 {
-	size_t all = kernel_passed(s) - s->taken, in_place;
-	size_t want = MIN(all, PENDING_MOST * (size_t)s->splice->settings->window);
-	char *more = s->splice->by->loop->buffer;
-	struct iovec iov[2] = {{.iov_len = want}, {.iov_base = more, .iov_len = LOOP_BUFFER}};
-	struct msghdr m = {.msg_iov = iov, .msg_iovlen = want == all ? 2 : 1};
+	size_t all = kernel_passed(s) - s->taken;
+	size_t want = MIN(all, TAKEN_MOST * (size_t)s->splice->settings->window);
+	struct iovec iov = {.iov_len = want == all ? want + LOOP_BUFFER : want};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
 
-	if (stream_room(s, want) < 0)
+	if (stream_room(s, iov.iov_len) < 0)
 		return -ENOMEM;
-	iov[0].iov_base = s->pending + s->pending_len;
+	iov.iov_base = s->pending + s->pending_len;
 	n = kernel_read_and_leave(s, &m, left);
 	if (n <= 0)
 		return n;
-	in_place = MIN((size_t)n, want);
-	s->pending_len += (uint32_t)in_place;
-	if ((size_t)n > want && stream_keep(s, more, (size_t)n - want) < 0)
-		return -ENOMEM;
+	s->pending_len += (uint32_t)n;
 	s->taken += (uint64_t)n;
 	s->wait_since = 0;
 	s->source->received += (uint64_t)n;
@@ -110,24 +106,29 @@ static bool too_much(const struct stream *s)
 	return s->pending_len > (s->source->share ? 0 : 2 * s->splice->settings->window);
 }
 
+/* No more comes in than has, whatever the sender does: see gate.h. */
+static void shut_the_gate(const struct stream *s)
+{
+	*s->splice->by->maps->alert_ns = stream_now(s);
+	__atomic_store_n(&s->lane->shut, 1, __ATOMIC_RELEASE);
+}
+
 /*
  * Whether more may be taken up now. Bytes of a budget are looked at by their protocol before they
  * are written, and it gets none before the stream has left the map. Usually that is with the read
- * that takes the last of them. Where sockops cannot be asked, a sender on this host may fill the
- * window each time that it is read, and for ever; then nothing else ends it.
+ * that takes the last of them. But a sender on this host may fill the window between any two calls
+ * of this thread, and do so each time where sockops cannot be asked, or the machine is busy. So it
+ * is not let in any more: what has come can be read to its end, and then the stream leaves.
  */
 static bool may_take_up(struct stream *s)
 {
-	if (!stream_is_budgeted(s)) {
-		if (too_much(s))
-			copy_flush(s);
-		else
-			return true;
-	} else if (s->pending_len <= PENDING_MOST * s->splice->settings->window) {
+	if (!too_much(s))
 		return true;
-	} else {
-		stream_failed(s, s->source, ENOMEM);
+	if (stream_is_budgeted(s)) {
+		shut_the_gate(s);
+		return true;
 	}
+	copy_flush(s);
 	return false;
 }
 
@@ -153,6 +154,7 @@ void kernel_serve(struct stream *s)
 {
 	bool left = false;
 	ssize_t n = 1;
+
 
 	if (!may_take_up(s) || !has_stopped_growing(s))
 		return;

@@ -371,6 +371,34 @@ def test_chunks_behind_a_small_window(env):
     assert wait_requests(daemon)[0]["end"] == "done"
 
 
+@case(engines=("kernel",), timeout=60)
+def test_a_server_that_is_faster(env):
+    """Its chunks end within a segment, so that each end is read by hand, and more than eight times
+    splice_window comes between two calls of the daemon: for the receive buffer grew before, while
+    small chunks were copied. What waits is bounded, and the session goes on."""
+    sizes, stream = [1 << 16] * 128 + [4 * MIB + 1] * 12, Pattern(8)
+
+    def serve(connection):
+        connection.request()
+        connection.send(head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked"))
+        at = 0
+        for size in sizes:
+            connection.send(b"%x\r\n" % size)
+            send_pattern(connection.sock, stream, size, at)
+            connection.send(b"\r\n")
+            at += size
+        connection.send(b"0\r\n\r\n")
+
+    daemon = proxy(env, Origin(env, serve=serve).address, {"body_splice_min": "1M"},
+                   spliced=LOW_MARKS)
+    with Client(daemon.address(), timeout=30) as client:
+        answer = client.send(request()).response()
+        assert answer.size == sum(sizes), answer.size
+        assert answer.sha.hexdigest() == pattern_sha(stream, sum(sizes))
+    assert wait_requests(daemon)[0]["end"] == "done"
+    assert daemon.stats()["verdicts"]["refused"] > 0, daemon.stats()["verdicts"]
+
+
 @case(timeout=60)
 def test_slow_client(env):
     """A download at the client's pace, and the next request behind it."""

@@ -34,10 +34,10 @@ class Pattern:
             at += len(wanted)
 
 
-def send_pattern(sock, stream, size):
-    """Sends the first `size` bytes of it."""
+def send_pattern(sock, stream, size, start=0):
+    """Sends `size` bytes of it."""
     for at in range(0, size, 1 << 17):
-        sock.sendall(stream.piece(at, min(1 << 17, size - at)))
+        sock.sendall(stream.piece(start + at, min(1 << 17, size - at)))
 
 
 def write_file(path, size, seed):

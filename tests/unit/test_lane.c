@@ -39,6 +39,7 @@ static void test_layout(void **state _unused_)
 	assert_int_equal(offsetof(struct lane, limit), 80);
 	assert_int_equal(offsetof(struct lane, epoch), 88);
 	assert_int_equal(offsetof(struct lane, pause_seen), 92);
+	assert_int_equal(offsetof(struct lane, shut), 94);
 	assert_int_equal(offsetof(struct lane, high), 96);
 	assert_int_equal(offsetof(struct lane, hard), 100);
 	assert_int_equal(offsetof(struct lane, mem_high), 104);
