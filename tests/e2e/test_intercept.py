@@ -115,45 +115,53 @@ def test_mptcp_is_left_alone(env):
     assert daemon.status()["listeners"][0]["sessions_total"] == 0
 
 
+def ways_to(four, six):
+    """(family, address) of connects by IPv4, by IPv6, and to IPv4 by a socket of IPv6."""
+    return ((socket.AF_INET, ("127.0.0.1", port_of(four))), (socket.AF_INET6, ("::1", port_of(six))),
+            (socket.AF_INET6, ("::ffff:127.0.0.1", port_of(four))))
+
+
 def test_connects_of_every_kind(env):
-    """That block, that do not, that send with their SYN at once or later; a socket used again."""
+    """That block, that do not, that send with their SYN at once or later; a socket used again: of each family."""
     cgroup = env.cgroup()
-    backend = env.backend()
-    where = ("127.0.0.1", port_of(backend.address))
-    daemon = intercepting(env, cgroup, where[1])
+    four, six = env.backend(), env.backend(address="[::1]:0")
+    daemon = intercepting(env, cgroup, [port_of(four.address), port_of(six.address)])
 
-    def new(blocking=True):
-        with cgroup.inside():
-            sock = env.keep(socket.socket())
+    for number, (family, where) in enumerate(ways_to(four.address, six.address), 1):
+        def new(blocking=True, family=family):
+            with cgroup.inside():
+                sock = env.keep(socket.socket(family))
+            sock.settimeout(10)
+            sock.setblocking(blocking)
+            return sock
+
+        def check(sock, where=where, reached=six if where[0] == "::1" else four):
+            exchange(sock)
+            assert sock.getpeername()[:2] == where and original(sock) == reached.address
+
+        sock = new(blocking=False)
+        assert sock.connect_ex(where) in (0, 115)
+        assert select.select([], [sock], [], 10)[1]
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
         sock.settimeout(10)
-        sock.setblocking(blocking)
-        return sock
+        check(sock)
 
-    sock = new(blocking=False)
-    assert sock.connect_ex(where) in (0, 115)
-    assert select.select([], [sock], [], 10)[1]
-    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
-    sock.settimeout(10)
-    exchange(sock)
-    assert sock.getpeername() == where
+        sock = new()
+        sock.sendto(b"first", socket.MSG_FASTOPEN, where)
+        assert tcp.read_exactly(sock, 5) == b"first"
+        check(sock)
 
-    sock = new()
-    sock.sendto(b"first", socket.MSG_FASTOPEN, where)
-    assert tcp.read_exactly(sock, 5) == b"first"
-    assert sock.getpeername() == where and original(sock) == backend.address
+        sock = new()
+        sock.setsockopt(socket.IPPROTO_TCP, 30, 1)      # TCP_FASTOPEN_CONNECT
+        sock.connect(where)
+        check(sock)
 
-    sock = new()
-    sock.setsockopt(socket.IPPROTO_TCP, 30, 1)      # TCP_FASTOPEN_CONNECT
-    sock.connect(where)
-    exchange(sock)
-    assert sock.getpeername() == where
-
-    sock = new()
-    sock.bind(("127.0.0.1", 0))
-    sock.connect(where)
-    exchange(sock)
-    assert redirected(daemon) == 4
-    daemon.wait_sessions(4)
+        sock = new()
+        sock.bind((where[0], 0))
+        sock.connect(where)
+        check(sock)
+        assert redirected(daemon) == 4 * number
+    daemon.wait_sessions(12)
 
 
 def count_fast(direction):
@@ -215,14 +223,25 @@ def test_a_socket_that_connects_again(env):
 def test_a_closed_port(env):
     """The connect has succeeded by the time that the daemon knows: a reset, before any byte."""
     cgroup = env.cgroup()
-    closed, holder = tcp.free_port()
-    env.keep(holder)
-    daemon = intercepting(env, cgroup, port_of(closed))
-    with cgroup.inside(), socket.socket() as sock, tcp.must_reset():
-        sock.connect(("127.0.0.1", port_of(closed)))
-        sock.recv(1)
-    line, = daemon.wait_access(1)
-    assert line["end"] == "connect_failed" and line["original"] == closed, line
+    with contextlib.ExitStack() as held:
+        four, six = (held.enter_context(socket.socket(family)) for family in (socket.AF_INET, socket.AF_INET6))
+        four.bind(("127.0.0.1", 0))
+        six.bind(("::1", 0))
+        addresses = [f"127.0.0.1:{four.getsockname()[1]}", f"[::1]:{six.getsockname()[1]}"]
+        daemon = intercepting(env, cgroup, [port_of(address) for address in addresses])
+        for number, (family, where) in enumerate(ways_to(*addresses)):
+            for blocking in (True, False):
+                with cgroup.inside(), socket.socket(family) as sock, tcp.must_reset():
+                    sock.settimeout(10)
+                    if blocking:
+                        sock.connect(where)
+                    else:
+                        sock.setblocking(False)
+                        assert sock.connect_ex(where) in (0, 115)
+                        assert select.select([sock], [], [], 10)[0]
+                    sock.recv(1)
+            line = daemon.wait_access(2 * number + 2)[-1]
+            assert line["end"] == "connect_failed" and line["original"] == addresses[number == 1], line
 
 
 def test_an_unreachable_host(env):
@@ -363,7 +382,7 @@ def test_kept_connections_go_where_they_went(env):
 # ---- lives -----------------------------------------------------------------------------------------
 
 def test_the_daemon_is_killed(env):
-    """Its sessions end; new connects go where they are to go, at once."""
+    """Its sessions end; new connects go where they are to go, at once. One that comes back says what it intercepts."""
     cgroup = env.cgroup()
     backend = env.backend()
     daemon = intercepting(env, cgroup, port_of(backend.address))
@@ -375,11 +394,15 @@ def test_the_daemon_is_killed(env):
     except ConnectionResetError:
         pass
 
-    def goes_direct():
+    for _ in range(2):
         with connect(cgroup, backend.address) as fresh:
             exchange(fresh)
-            return True
-    assert goes_direct()
+    told = f"intercept out: connects of {cgroup.path} go to listener web"
+    back = intercepting(env, cgroup, port_of(backend.address))
+    assert any(told in line for line in back.log()), back.log_tail()
+    with connect(cgroup, backend.address) as fresh:
+        exchange(fresh)
+    assert redirected(back) == 1
 
 
 @case(timeout=90)
@@ -611,21 +634,25 @@ def test_while_no_worker_is_there(env):
 
 
 def test_two_sections(env):
-    """Of one cgroup, with a listener each: neither takes what the other one has redirected."""
+    """With a listener each: of one cgroup the first that wants it has it, of nested ones the inner one's; none takes
+    what another one has redirected."""
     cgroup = env.cgroup()
+    inner = env.cgroup(cgroup)
     first, second = env.backend(), env.backend()
     daemon = intercepting(
         env, cgroup, port_of(first.address), more={
-            "intercept rest": {"cgroup": cgroup.path, "outbound": "*", "listener": "rest",
-                               "except": port_of(first.address)},
-            "listener rest": {"bind": "127.0.0.1:0", "pool": "main"}})
-    for backend in (first, second):
-        with connect(cgroup, backend.address) as sock:
+            "intercept rest": {"cgroup": cgroup.path, "outbound": "*", "listener": "rest"},
+            "listener rest": {"bind": "127.0.0.1:0", "pool": "main"},
+            "intercept inner": {"cgroup": inner.path, "outbound": "*", "listener": "inner"},
+            "listener inner": {"bind": "127.0.0.1:0", "pool": "main"}})
+    for number, (where, backend, listener) in enumerate(((cgroup, first, "web"), (cgroup, second, "rest"),
+                                                         (inner, first, "inner")), 1):
+        with connect(where, backend.address) as sock:
             assert peer(sock) == backend.address
             exchange(sock)
-    lines = logged(daemon, 2)
-    assert {at: line["listener"] for at, line in lines.items()} == \
-        {first.address: "web", second.address: "rest"}, lines
+        line = daemon.wait_access(number)[-1]
+        assert (line["listener"], line["original"]) == (listener, backend.address), line
+    assert [redirected(daemon, name) for name in ("out", "rest", "inner")] == [1, 1, 1]
 
 
 def test_a_daemon_that_moves(env):

@@ -2,6 +2,7 @@
 """Programs that know no proxy, and are sent to one: they reach what they asked for."""
 
 import http.server
+import socket
 import sys
 import threading
 
@@ -71,28 +72,32 @@ class Answer(http.server.BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def serve(env):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+class Server6(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
+def serve(env, kind=http.server.ThreadingHTTPServer, host="127.0.0.1"):
+    server = kind((host, 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     env.keep(server.socket)
-    return f"127.0.0.1:{server.server_port}"
+    return f"[{host}]:{server.server_port}" if kind is Server6 else f"{host}:{server.server_port}"
 
 
 def test_curl_by_name_and_host(env):
     """Names are looked up as ever; requests go by what they ask for."""
     cgroup = env.cgroup()
-    there, elsewhere = serve(env), serve(env)
-    port = port_of(there)
-    daemon = intercepting(env, cgroup, port,
+    there, six, elsewhere = serve(env), serve(env, Server6, "::1"), serve(env)
+    daemon = intercepting(env, cgroup, [port_of(there), port_of(six)],
                           listener={"protocol": "auto", "route": "host:other.example -> other"},
                           more={"pool other": {"server": f"b {elsewhere}"}})
-    curl = [*cgroup.prefix(), programs.find("curl"), "-s", "-4"]
-    done = run(*curl, "-w", "%{remote_ip}:%{remote_port}", f"http://localhost:{port}/")
-    assert done.stdout == f"localhost:{port}\n{there}", done
-    done = run(*curl, "-H", "Host: other.example", "-w", "%{remote_ip}:%{remote_port}",
-               f"http://localhost:{port}/")
-    assert done.stdout == f"other.example\n{there}", done
-    assert daemon.status()["intercepts"][0]["redirected"] == 2, daemon.status()
+    # Not every machine has a localhost of IPv6.
+    known = ["--resolve", f"localhost:{port_of(six)}:::1"]
+    for options, address, peer in ((["-4"], there, there), (["-6", *known], six, f"::1:{port_of(six)}")):
+        curl = [*cgroup.prefix(), programs.find("curl"), "-s", *options, "-w", "%{remote_ip}:%{remote_port}"]
+        name = f"localhost:{port_of(address)}"
+        assert run(*curl, f"http://{name}/").stdout == f"{name}\n{peer}"
+        assert run(*curl, "-H", "Host: other.example", f"http://{address}/").stdout == f"other.example\n{peer}"
+    assert daemon.status()["intercepts"][0]["redirected"] == 4, daemon.status()
 
 
 def test_node(env):
