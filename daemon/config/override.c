@@ -217,8 +217,14 @@ static void unknown(struct config_file *f, const struct variable *v)
 	for (char *c = key; *c; c++)
 		*c = (char)tolower((unsigned char)*c);
 	near = option_nearest(SECTION_SPLICED, key);
-	if (near)
+	if (near) {
 		file_warning(f, f->line, "names no option, did you mean the one of %s?", near);
+		return;
+	}
+	key[strcspn(key, "_")] = '\0';
+	near = section_nearest(key);
+	if (near)
+		file_warning(f, f->line, "names no option, did you mean one of a [%s NAME]?", near);
 }
 
 static void take(struct config_file *f, const struct variable *v)

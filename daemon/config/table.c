@@ -214,6 +214,11 @@ static size_t edit_distance(const char *a, const char *b)
 	return row[n];
 }
 
+static bool is_near(size_t distance, const char *name)
+{
+	return distance <= MAX((size_t)1, strlen(name) / 3);
+}
+
 const char *option_nearest(enum section section, const char *key)
 {
 	const char *nearest = NULL;
@@ -223,12 +228,21 @@ const char *option_nearest(enum section section, const char *key)
 		size_t distance;
 
 		distance = edit_distance(key, o->key);
-		if (distance < best && distance <= MAX((size_t)1, strlen(o->key) / 3)) {
+		if (distance < best && is_near(distance, o->key)) {
 			best = distance;
 			nearest = o->key;
 		}
 	}
 	return nearest;
+}
+
+const char *section_nearest(const char *name)
+{
+	for (int i = 0; i < _SECTION_MAX; i++)
+		if (sections[i].named &&
+		    is_near(edit_distance(name, sections[i].name), sections[i].name))
+			return sections[i].name;
+	return NULL;
 }
 
 size_t option_count(const struct option *o, const void *base)

@@ -123,5 +123,7 @@ const struct option *option_find(enum section section, const char *key);
 unsigned int option_only(const struct option *o);
 /* The key of the section that `key` is most likely a misspelling of, or NULL. */
 const char *option_nearest(enum section section, const char *key);
+/* The kind of named section that `name` is most likely a misspelling of, or NULL. */
+const char *section_nearest(const char *name);
 /* How many values the option has: a list's length, or 1. */
 size_t option_count(const struct option *o, const void *base);

@@ -217,10 +217,14 @@ def test_variables_of_others(env):
     """What is nearly ours is told, and what Kubernetes writes there is not."""
     write(env, "a.conf", FILE)
     done = spliced(env, "-c", "a.conf", "-t", SPLICED_WORKES="3", SPLICED_POOL_APP_SERVERS="x",
-                   SPLICED_SERVICE_HOST="10.0.0.1", SPLICED_PORT_80_TCP="tcp://10.0.0.1:80")
+                   SPLICED_LISENER_WEB_BIND="127.0.0.1:1", SPLICED_INTERCEPTS_A_CGROUP="self",
+                   SPLICED_SERVICE_HOST="10.0.0.1", SPLICED_SERVICE_PORT_HTTP="80", SPLICED_PORT="tcp://10.0.0.1:80",
+                   SPLICED_PORT_80_TCP="tcp://10.0.0.1:80", SPLICED_WEB_SERVICE_HOST="10.0.0.2")
     assert done.returncode == 0, done
     warnings = [line for line in done.stderr.splitlines() if line.startswith("SPLICED")]
     assert sorted(warnings) == [
+        "SPLICED_INTERCEPTS_A_CGROUP: warning: names no option, did you mean one of a [intercept NAME]?",
+        "SPLICED_LISENER_WEB_BIND: warning: names no option, did you mean one of a [listener NAME]?",
         "SPLICED_POOL_APP_SERVERS: warning: names no option of a [pool NAME]",
         "SPLICED_WORKES: warning: names no option, did you mean the one of workers?"]
 
