@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which worker gets a client: the one with the fewest sessions, or whom the hash says."""
 
-import os
-import signal
-
 from lib import case, process, wait_until
 from lib.host import bpf_maps, map_entries
 from lib.intercepted import exchange
-from lib.reloads import reload, text_of
+from lib.reloads import kill_workers, reload, text_of
 from lib.steered import RANGE, Pod, wait_steering
 from lib.tcp import connect
 
@@ -168,13 +165,13 @@ def test_upgrades(env):
 
 
 def test_a_killed_worker(env):
-    """Who comes meanwhile waits where the next one accepts, and that goes by its own sessions."""
+    """Who comes meanwhile waits where the next one accepts, whichever comes to serve, and that goes by its own sessions."""
     daemon = env.spliced(env.backend().address, spliced={"workers": 2, **BY_SESSIONS})
     connect_all(env, daemon, 3)
-    where, pid = daemon.address(), daemon.worker_pid
-    process.stop(pid)
+    where = daemon.address()
+    process.stop(daemon.worker_pid)
     waiting = [env.keep(connect(where)) for _ in range(20)]
-    os.kill(pid, signal.SIGKILL)
+    kill_workers(daemon)
     waiting += [env.keep(connect(where)) for _ in range(20)]
     daemon.may_be_killed = True
     for sock in waiting:

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A daemon whose file changes while it runs."""
 
+import os
+import signal
+
 from . import process
+from .wait import wait_until
 
 
 def text_of(daemon):
@@ -24,6 +28,15 @@ def refused(daemon, config):
     assert done.returncode == 1 and not done.stdout, done
     assert "nothing is changed" in done.stderr, done.stderr
     return done.stderr
+
+
+def kill_workers(daemon, number=2):
+    """The one that serves; and so many after it do not come to that, for the file has a mistake by then."""
+    text = text_of(daemon)
+    daemon.write_config(text + "\nnonsense = 1\n")
+    os.kill(daemon.worker_pid, signal.SIGKILL)
+    wait_until(lambda: f"({number} in a row)" in "\n".join(daemon.log()), 20, "workers fail", poll=0.02)
+    daemon.write_config(text)
 
 
 def setups(daemon):
