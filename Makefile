@@ -126,6 +126,7 @@ $(BUILD)/daemon/intercept/programs.o: $(BUILD)/intercept.skel.h
 $(BUILD)/daemon/intercept/mark.o: $(BUILD)/mark.skel.h
 $(BUILD)/daemon/intercept/lookup.o: $(BUILD)/steer.skel.h
 $(BUILD)/daemon/intercept/spread.o: $(BUILD)/spread.skel.h
+$(BUILD)/tests/unit/test_btf.o: $(BUILD)/splice.skel.h $(BUILD)/bypass.skel.h
 
 # The status page, one file of its parts, as a text in C.
 PAGE := daemon/report/page

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "../btf/subset.h"
 #include "../cgroup.h"
 #include "../netns.h"
 #include "../util.h"
@@ -103,6 +104,21 @@ static int attach(struct bypass_maps *m, const struct bypass_maps_options *o, ch
 	return err;
 }
 
+/* So that libbpf looks through no more of the kernel's types than the programs name; *types_fd, if
+ * there is one, is needed until they are loaded. NULL with errno set. */
+static struct bypass_bpf *open_programs(int *types_fd)
+{
+	char path[BTF_SUBSET_PATH_MAX];
+	LIBBPF_OPTS(bpf_object_open_opts, o, .btf_custom_path = path);
+	struct bypass_bpf *skel = bypass_bpf__open();
+
+	*types_fd = -1;
+	if (!skel || btf_subset(BTF_KERNEL, bpf_object__btf(skel->obj), types_fd, path) < 0)
+		return skel;
+	bypass_bpf__destroy(skel);
+	return bypass_bpf__open_opts(&o);
+}
+
 /*
  * A program that sleeps in a blocking recv() of plain TCP would not be woken by what is sent to it
  * directly: where such programs are bypassed, their sockets are in `joined` from the beginning.
@@ -110,9 +126,10 @@ static int attach(struct bypass_maps *m, const struct bypass_maps_options *o, ch
 static int load(struct bypass_maps *m, const struct bypass_maps_options *o, char why[256])
 {
 	const char *step = "opening the bypass's programs";
+	_cleanup_close_ int types_fd = -1;
 	int err;
 
-	m->skeleton = bypass_bpf__open();
+	m->skeleton = open_programs(&types_fd);
 	err = m->skeleton ? set_sizes(m->skeleton, o) : -errno;
 	if (!err && !o->blocking)
 		m->skeleton->rodata->late_netns = netns_cookie();

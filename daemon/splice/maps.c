@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "../btf/subset.h"
 #include "../cgroup.h"
 #include "../log.h"
 #include "obstacle.h"
@@ -162,12 +163,28 @@ static void explain(int err, const char *step, char why[256])
 		       strerror(-err));
 }
 
+/* So that libbpf looks through no more of the kernel's types than the programs name; *types_fd, if
+ * there is one, is needed until they are loaded. NULL with errno set. */
+static struct splice_bpf *open_programs(int *types_fd)
+{
+	char path[BTF_SUBSET_PATH_MAX];
+	LIBBPF_OPTS(bpf_object_open_opts, o, .btf_custom_path = path);
+	struct splice_bpf *skel = splice_bpf__open();
+
+	*types_fd = -1;
+	if (!skel || btf_subset(BTF_KERNEL, bpf_object__btf(skel->obj), types_fd, path) < 0)
+		return skel;
+	splice_bpf__destroy(skel);
+	return splice_bpf__open_opts(&o);
+}
+
 static int load(struct maps *m, const struct maps_options *o, char why[256])
 {
 	const char *step = "opening the programs";
+	_cleanup_close_ int types_fd = -1;
 	int err;
 
-	m->skeleton = splice_bpf__open();
+	m->skeleton = open_programs(&types_fd);
 	err = m->skeleton ? set_sizes(m->skeleton, o) : -errno;
 	if (!err) {
 		m->skeleton->rodata->debug_flags = o->debug;
