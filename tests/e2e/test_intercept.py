@@ -84,19 +84,21 @@ def test_who_is_not_concerned(env):
 def test_udp_is_left_alone(env):
     """Names are looked up as ever: at the port for that."""
     cgroup = env.cgroup()
-    server = env.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-    server.bind((f"127.99.{os.getpid() >> 8 & 255}.{os.getpid() & 255}", 53))
-    server.settimeout(10)
     daemon = intercepting(env, cgroup, "*")
-    with cgroup.inside():
-        client = env.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-    client.settimeout(10)
-    client.connect(server.getsockname())
-    client.send(b"question")
-    data, sender = server.recvfrom(100)
-    assert data == b"question" and sender == client.getsockname()
-    server.sendto(b"answer", sender)
-    assert client.recv(100) == b"answer" and client.getpeername() == server.getsockname()
+    for family, where in ((socket.AF_INET, (f"127.99.{os.getpid() >> 8 & 255}.{os.getpid() & 255}", 53)),
+                          (socket.AF_INET6, ("::1", 0))):
+        server = env.keep(socket.socket(family, socket.SOCK_DGRAM))
+        server.bind(where)
+        server.settimeout(10)
+        with cgroup.inside():
+            client = env.keep(socket.socket(family, socket.SOCK_DGRAM))
+        client.settimeout(10)
+        client.connect(server.getsockname())
+        client.send(b"question")
+        data, sender = server.recvfrom(100)
+        assert data == b"question" and sender == client.getsockname()
+        server.sendto(b"answer", sender)
+        assert client.recv(100) == b"answer" and client.getpeername() == server.getsockname()
     assert redirected(daemon) == 0
 
 
@@ -248,12 +250,14 @@ def test_a_closed_port(env):
 def test_an_unreachable_host(env):
     """TCP has no way to an address of many: the same."""
     cgroup = env.cgroup()
-    daemon = intercepting(env, cgroup, "224.0.0.0/4:80")
-    with cgroup.inside(), socket.socket() as sock, tcp.must_reset():
-        sock.connect(("224.0.0.99", 80))
-        sock.recv(1)
-    line, = daemon.wait_access(1)
-    assert line["end"] == "connect_failed", line
+    daemon = intercepting(env, cgroup, "224.0.0.0/4:80, [ff00::/8]:80")
+    for number, (family, host) in enumerate(((socket.AF_INET, "224.0.0.99"), (socket.AF_INET6, "ff05::99")), 1):
+        with cgroup.inside(), socket.socket(family) as sock, tcp.must_reset():
+            sock.connect((host, 80))
+            sock.recv(1)
+        line = daemon.wait_access(number)[-1]
+        assert line["end"] == "connect_failed", line
+    # Of the next one too soon nothing is said.
     assert "224.0.0.99:80: Network is unreachable" in "\n".join(daemon.log()), daemon.log_tail()
 
 
