@@ -132,6 +132,20 @@ static bool client_has_ended(const struct session *s)
 	       recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
+/*
+ * Whether the client's stream is back from the kernel. What was handed up of it is read in the
+ * verdict map, which a socket cannot leave any more when its output was ended; and it is the splice
+ * that reads there. Such a client is waited for as one that lingers.
+ */
+static bool is_back(struct session *s)
+{
+	if (!stream_in_kernel(&s->streams[UP]))
+		return true;
+	if (s->http->by_silence)
+		http_deadline(s, LINGER_NS);
+	return false;
+}
+
 void http_pump_closing(struct session *s)
 {
 	struct conn *c = s->conns[SIDE_CLIENT];
@@ -148,6 +162,8 @@ void http_pump_closing(struct session *s)
 			return;
 		}
 		s->polite = true;
+		if (!is_back(s))
+			return;
 		/* Unread bytes would make the close a reset, which throws the response away. */
 		if (!c->fin_seen && !may_be_sending(s)) {
 			session_end(s, END_DONE);

@@ -180,6 +180,17 @@ static void body_timeout(struct session *s)
 		http_answer(s, HTTP_END_RESPONSE_TIMEOUT);
 }
 
+/* The client has not taken the last response, or the kernel has not given its stream back. */
+static void closing_timeout(struct session *s)
+{
+	if (s->http->cut)
+		session_end(s, s->end);
+	else if (!s->http->by_silence)
+		session_end(s, END_DONE);
+	else if (!is_moving(s, s->listener->config->response_timeout))
+		session_end(s, END_IDLE_TIMEOUT);
+}
+
 static void timeout(struct session *s)
 {
 	const struct listener_config *c = s->listener->config;
@@ -213,10 +224,7 @@ static void timeout(struct session *s)
 			http_abort(s, HTTP_END_RESPONSE_TIMEOUT);
 		break;
 	case HTTP_CLOSING:
-		if (h->cut)
-			session_end(s, s->end);
-		else if (!is_moving(s, c->response_timeout))
-			session_end(s, END_IDLE_TIMEOUT);
+		closing_timeout(s);
 		break;
 	default:
 		s->polite = true;

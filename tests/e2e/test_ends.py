@@ -8,7 +8,8 @@ import struct
 import threading
 import time
 
-from lib import case, connect, read_all, reset, wait_until
+from lib import Deadline, case, connect, read_all, reset, wait_until
+from lib.http import Client, Origin, proxy, request, reply, wait_requests
 
 ROUNDS = 20
 
@@ -146,3 +147,58 @@ def test_resets_under_a_flood(env):
         client.sendall(b"probe")
         assert len(read_all(client)) == 600005
     daemon.wait_sessions(0)
+
+
+def slow_client(address):
+    """Its TCP takes next to nothing before it reads."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(Deadline(10).seconds)
+    host, _, port = address.rpartition(":")
+    client.connect((host, int(port)))
+    return client
+
+
+@case(core=True)
+def test_early_answer_to_a_slow_client(env):
+    """A server answers in the middle of an upload and closes with input unread. What of the answer the
+    client's TCP has not got yet is not thrown away, though the client goes on sending, and the kernel has
+    handed up some of that."""
+    body, piece, rest = pattern(40000), bytes(1 << 17), bytes(20)
+    step = threading.Barrier(2, timeout=10)
+
+    def answer_early(connection):
+        connection.head()
+        connection.reader.exactly(len(piece))
+        step.wait()
+        assert select.select([connection.sock], [], [], 10)[0]
+        step.wait()     # the daemon is stopped
+        step.wait()
+        connection.send(reply(body, "Connection: close", status="413 Content Too Large"))
+        connection.sock.close()
+        step.wait()
+
+    origin = Origin(env, serve=answer_early)
+    daemon = proxy(env, origin.address, {"body_splice_min": 1})
+    for rounds in (1, 2):
+        with Client(None, sock=slow_client(daemon.address())) as client:
+            size = len(piece) + len(rest)
+            client.send(request("POST", "/", f"Content-Length: {size}"), piece)
+            step.wait()
+            client.send(rest[1:])
+            step.wait()
+            daemon.signal(signal.SIGSTOP)
+            step.wait()
+            step.wait()
+            client.send(rest[:1], b"beyond the budget")     # with one segment
+            daemon.signal(signal.SIGCONT)
+            wait_requests(daemon, rounds)
+            client.send(b"and later")
+            answer = client.response()
+            assert (answer.status, answer.body) == (413, body)
+            client.sock.shutdown(socket.SHUT_WR)
+            assert client.ending() == (b"", "eof")
+    origin.check()
+    daemon.wait_sessions(0)
+    ends = daemon.stats()["ends"]
+    assert (ends["done"], ends["client_reset"]) == (rounds, 0), ends

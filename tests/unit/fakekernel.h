@@ -122,7 +122,7 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 	return 0;
 }
 
-/* A send of nothing has the MSS computed, which runs sockops. */
+/* A send of nothing has the MSS computed, which runs sockops; an error of the socket it tells. */
 ssize_t send(int fd, const void *data, size_t len, int flags)
 {
 	if (len)
@@ -134,7 +134,7 @@ ssize_t send(int fd, const void *data, size_t len, int flags)
 	}
 	if (fake.on_mss)
 		fake.on_mss(fake.test);
-	return 0;
+	return sendto(fd, data, 0, flags, NULL, 0);
 }
 
 /* Where the window opens by it, its end is a segment that says so; and sockops runs before. */
