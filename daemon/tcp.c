@@ -183,7 +183,9 @@ void tcp_event(struct session *s, struct conn *c, uint32_t events)
 
 /*
  * What the socket's peer sent before is still delivered, as it would have been without a proxy: the
- * session ends when the other peer has it, at the latest after some seconds.
+ * session ends when the other peer has it, at the latest after some seconds. That is so as well
+ * where the end behind it was passed on: a close throws away what is not acknowledged as soon as
+ * the other peer sends something, or has sent something that is unread.
  */
 void tcp_conn_failed(struct session *s, struct conn *c, int err)
 {
@@ -192,7 +194,7 @@ void tcp_conn_failed(struct session *s, struct conn *c, int err)
 
 	log_session(LOG_LVL_DEBUG, s->id, ": %s: %s", c->side == SIDE_CLIENT ? "client" : "server",
 		    strerror(err));
-	if (has_failed(s) || out->state == STREAM_DONE) {
+	if (has_failed(s)) {
 		session_end(s, end);
 		return;
 	}

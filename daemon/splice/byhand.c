@@ -63,7 +63,7 @@ void kernel_to_copy(struct stream *s)
 
 void kernel_abandon(struct stream *s)
 {
-	if (s->state == STREAM_ENDING)
+	if (s->state == STREAM_ENDING || s->state == STREAM_DONE)
 		return; /* all of it is accounted for */
 	/* What was handed up and not read went with the connection (sock_map_unhash()), and TCP's
 	 * copied_seq stands in front of it: a read would run into that with a kernel warning. */

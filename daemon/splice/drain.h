@@ -14,8 +14,8 @@ bool stream_target_drained(struct stream *s);
 /* The same question, for who does not wait: no where the target does not say. */
 bool stream_is_drained(struct stream *s);
 
-/* The source is dead and everything it left is written: its owner is told once the target's peer
- * has all of it. */
+/* The source is dead and everything it left is written, its end too where it had one: its owner is
+ * told once the target's peer has all of it. */
 void stream_farewell(struct stream *s);
 /*
  * Of what the kernel had redirected before, stream_redirected(): bytes that the target's TCP has

@@ -20,11 +20,14 @@ void stream_finish(struct stream *s)
 	    !stream_target_drained(s))
 		return;
 	if (s->source->failed) {
-		/* It ended its stream properly before it failed. */
-		/* Where that fails, the target is no better: the session ends either way. */
-		(void)conn_end_output(s->target);
+		/* It ended its stream properly before it failed. Where that cannot be told, the
+		 * target is no better. */
+		err = conn_end_output(s->target);
 		stream_enter(s, STREAM_DONE);
-		s->splice->owner->delivered(s->splice);
+		if (err)
+			s->splice->owner->delivered(s->splice);
+		else
+			stream_farewell(s);
 		return;
 	}
 	if (other->state != STREAM_DONE) {

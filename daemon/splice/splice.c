@@ -25,6 +25,8 @@ void stream_pump(struct stream *s)
 		s->hand->pump(s);
 	else if (s->state == STREAM_ENDING)
 		stream_finish(s);
+	else if (s->state == STREAM_DONE && s->source->failed)
+		stream_farewell(s);
 }
 
 static void on_again(struct task *t)

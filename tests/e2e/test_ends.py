@@ -202,3 +202,29 @@ def test_early_answer_to_a_slow_client(env):
     daemon.wait_sessions(0)
     ends = daemon.stats()["ends"]
     assert (ends["done"], ends["client_reset"]) == (rounds, 0), ends
+
+
+@case(core=True)
+def test_reset_behind_an_end(env):
+    """A server ends its stream, and closes with input unread when the client has been told. What of its
+    answer the client's TCP has not got yet still comes, whatever the client sends meanwhile."""
+    body = pattern(40000)
+    told = threading.Barrier(2, timeout=10)
+
+    def answer_early(sock):
+        sock.recv(1)
+        sock.sendall(body)
+        sock.shutdown(socket.SHUT_WR)
+        told.wait()
+
+    daemon = env.spliced(env.backend(answer_early).address, spliced={"log_level": "debug"})
+    for rounds in (1, 2, 3):
+        with slow_client(daemon.address()) as client:
+            client.sendall(b"x" * 20000)
+            wait_until(lambda: [s["state"] for s in daemon.sessions()] == ["half_closed"], 10, "its end")
+            told.wait()
+            wait_until(lambda at=rounds: sum("server: Broken pipe" in line for line in daemon.log()) == at, 10,
+                       "its reset", poll=0.01)     # of one that had ended before
+            client.sendall(b"more")
+            assert until_ended(client) == body
+        assert [line["end"] for line in daemon.wait_access(rounds)] == ["server_reset"] * rounds

@@ -141,6 +141,89 @@ static void a_reset_comes_last(void **state _unused_)
 	stage_end(&st);
 }
 
+/* More than a client's TCP takes as long as it does not read. */
+#define ANSWER 400000
+
+static void answer(int server)
+{
+	static char text[ANSWER];
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (char)(i * 2654435761U >> 24);
+	assert_int_equal(send(server, text, sizeof(text), MSG_NOSIGNAL), sizeof(text));
+}
+
+/* How the client's stream ends behind the answer; it has all of that. */
+static int end_behind_answer(struct stage *st, int client)
+{
+	static char text[ANSWER + 1];
+	size_t len = 0;
+	ssize_t n = 1;
+
+	for (int waited = 0; waited < STAGE_WAIT_MS && n; waited += n < 0) {
+		n = recv(client, text + len, sizeof(text) - len, MSG_DONTWAIT);
+		if (n < 0 && errno != EAGAIN)
+			return -errno;
+		if (n > 0)
+			len += (size_t)n;
+		if (n < 0)
+			(void)poll(NULL, 0, 1);
+		stage_settle(st);
+	}
+	assert_int_equal(len, ANSWER);
+	for (size_t i = 0; i < len; i++)
+		if (text[i] != (char)(i * 2654435761U >> 24))
+			fail_msg("byte %zu is wrong", i);
+	return n;
+}
+
+/* A server has ended its stream before its reset, and the end was passed on: what of that the
+ * client's TCP has not got yet is waited for, for the client may send something at any time. */
+static void a_reset_comes_behind_an_end(void **state _unused_)
+{
+	struct session *s;
+	struct stage st;
+	int client, server;
+
+	s = begin_tcp(&st, "", &client, &server);
+	answer(server);
+	assert_int_equal(shutdown(server, SHUT_WR), 0);
+	for (int i = 0; i < STAGE_WAIT_MS && s->streams[DOWN].state != STREAM_DONE; i++)
+		(void)stage_turn(&st, 1);
+	assert_string_equal(s->protocol->describe(s), "half_closed");
+	stage_reset(server);
+	stage_settle(&st);
+	assert_int_equal(ends(&st)[END_SERVER_RESET], 0);
+	stage_say(&st, client, "more");
+	assert_int_equal(end_behind_answer(&st, client), 0);
+	stage_pass(&st, NSEC_PER_SEC);
+	assert_int_equal(ends(&st)[END_SERVER_RESET], 1);
+	assert_int_equal(close(client), 0);
+	stage_end(&st);
+}
+
+/* Not for ever. */
+static void a_client_that_takes_no_answer(void **state _unused_)
+{
+	struct session *s;
+	struct stage st;
+	int client, server;
+
+	s = begin_tcp(&st, "", &client, &server);
+	answer(server);
+	assert_int_equal(shutdown(server, SHUT_WR), 0);
+	for (int i = 0; i < STAGE_WAIT_MS && s->streams[DOWN].state != STREAM_DONE; i++)
+		(void)stage_turn(&st, 1);
+	stage_reset(server);
+	stage_settle(&st);
+	stage_pass(&st, 2 * NSEC_PER_SEC - NSEC_PER_MSEC);
+	assert_int_equal(ends(&st)[END_SERVER_RESET], 0);
+	stage_pass(&st, NSEC_PER_MSEC);
+	assert_int_equal(ends(&st)[END_SERVER_RESET], 1);
+	assert_int_equal(close(client), 0);
+	stage_end(&st);
+}
+
 /* Also when the worker hears of the connection and of its reset at once. */
 static void a_reset_is_one_before_anything(void **state _unused_)
 {
@@ -219,6 +302,8 @@ int main(void)
 	    cmocka_unit_test(both_streams_end),
 	    cmocka_unit_test(silence_ends),
 	    cmocka_unit_test(a_reset_comes_last),
+	    cmocka_unit_test(a_reset_comes_behind_an_end),
+	    cmocka_unit_test(a_client_that_takes_no_answer),
 	    cmocka_unit_test(a_reset_is_one_before_anything),
 	    cmocka_unit_test(a_client_that_is_gone),
 	    cmocka_unit_test(who_says_nothing_is_closed),
