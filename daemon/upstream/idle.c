@@ -66,6 +66,17 @@ void idle_note_end(struct idle *i, const struct conn *c)
 		part_of(i, c->server)->fickle = true;
 }
 
+bool kept_is_over(const struct kept *k, uint32_t events)
+{
+	/* What epoll reported together with what made it idle may tell of bytes of its last
+	 * response, which have been read since. */
+	if (!(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) &&
+	    (!(events & EPOLLIN) || conn_is_quiet(k->conn)))
+		return false;
+	idle_note_end(k->idle, k->conn);
+	return true;
+}
+
 bool kept_is_doubtful(const struct kept *k)
 {
 	return !k->reused && part_of(k->idle, k->conn->server)->fickle && is_young(k);
@@ -166,13 +177,10 @@ static void on_expired(struct timer *t)
 	drop(container_of(t, struct kept, timer));
 }
 
-/* Whatever it is but room to write, it ends the connection. */
 static void on_event(struct conn *c, uint32_t events)
 {
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-		idle_note_end(c->kept->idle, c);
+	if (kept_is_over(c->kept, events))
 		drop(c->kept);
-	}
 }
 
 void idle_init(struct idle *i, struct loop *loop, unsigned int worker)

@@ -50,6 +50,9 @@ static inline bool kept_goes_to(const struct kept *k, const struct server *s,
  * cannot be, for want of memory or because it is useless; it is closed then.
  */
 struct kept *kept_begin(struct idle *i, struct conn *c);
+/* Whether these events of epoll's mean that it can serve no further request: its end, or bytes that
+ * nobody has asked for. Takes note of that; it is the caller's to close. */
+bool kept_is_over(const struct kept *k, uint32_t events);
 /* Closes one that is on no list any more. */
 void kept_close(struct kept *k);
 /* Whether a request that cannot be repeated should not go on it: its server is fickle, and it has

@@ -29,13 +29,10 @@ static void drop(struct kept *k)
 	kept_close(k);
 }
 
-/* Whatever it is but room to write, it ends the connection. */
 static void on_event(struct conn *c, uint32_t events)
 {
-	if (!(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
-		return;
-	idle_note_end(c->kept->idle, c);
-	drop(c->kept);
+	if (kept_is_over(c->kept, events))
+		drop(c->kept);
 }
 
 void own_keep(struct own *o, struct idle *i, struct conn *c)

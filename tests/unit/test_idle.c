@@ -154,6 +154,40 @@ static void test_what_ends_or_speaks_is_dropped(void **state)
 	assert_int_equal(turns_reap(&f->turns), 1);
 }
 
+/* The event of bytes that were read when it was kept comes behind that, in the same turn. */
+static void test_what_was_read_already_ends_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct conn *c[2];
+	char byte;
+
+	for (int i = 0; i < 2; i++) {
+		struct epoll_event e;
+
+		c[i] = connect_to(f, f->a, 1);
+		assert_int_equal(send(f->peer[i], "x", 1, 0), 1);
+		assert_int_equal(epoll_wait(f->turns.loop.poll_fd, &e, 1, 0), 1);
+		assert_ptr_equal(e.data.ptr, c[i]);
+		assert_int_equal(recv(c[i]->fd, &byte, 1, 0), 1);
+		if (i)
+			own_keep(&f->own, &f->idle, c[i]);
+		else
+			idle_keep(&f->idle, c[i], &f->config);
+		c[i]->event(c[i], e.events);
+	}
+	assert_int_equal(turns_reap(&f->turns), 0);
+	assert_false(f->a->parts[0].fickle);
+	assert_ptr_equal(idle_take(&f->idle, f->a, NULL, NULL, false), c[0]);
+	assert_ptr_equal(own_take(&f->own, f->a, NULL, NULL, false), c[1]);
+	idle_keep(&f->idle, c[0], &f->config);
+	own_keep(&f->own, &f->idle, c[1]);
+	/* Nobody has asked for what comes now. */
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(send(f->peer[i], "x", 1, 0), 1);
+	assert_int_equal(turns_poll(&f->turns, 0), 2);
+	assert_int_equal(turns_reap(&f->turns), 2);
+}
+
 static void test_unused_for_too_long(void **state)
 {
 	struct fixture *f = *state;
@@ -476,6 +510,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_the_one_used_last_comes_first),
 	    TEST(test_what_ends_or_speaks_is_dropped),
+	    TEST(test_what_was_read_already_ends_nothing),
 	    TEST(test_unused_for_too_long),
 	    TEST(test_no_more_than_keepalive),
 	    TEST(test_what_is_useless_is_not_kept),
