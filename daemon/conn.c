@@ -334,6 +334,14 @@ bool conn_has_input(const struct conn *c)
 	return poll(&p, 1, 0) > 0;
 }
 
+uint32_t conn_events(const struct conn *c)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLIN | POLLPRI | POLLOUT | POLLRDHUP};
+
+	/* The bits are the same. */
+	return poll(&p, 1, 0) > 0 ? (uint32_t)p.revents : 0;
+}
+
 bool conn_has_ended(const struct conn *c)
 {
 	struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};

@@ -137,6 +137,8 @@ bool conn_is_quiet(const struct conn *c);
 /* Whether there is something to be read: bytes, the end, or an error, which stays there for who
  * reads it (conn_is_quiet() takes it away). */
 bool conn_has_input(const struct conn *c);
+/* What epoll would report of it now. */
+uint32_t conn_events(const struct conn *c);
 /* Whether its peer has ended it properly, with bytes unread before that end or not; no reset came.
  */
 bool conn_has_ended(const struct conn *c);

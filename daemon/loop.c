@@ -11,6 +11,8 @@
 #include "util.h"
 
 #define POLL_BATCH 128
+/* A timer that is found to be due so long after its time: the thread did not run. */
+#define LATE_NS (10 * NSEC_PER_MSEC)
 
 /* What epoll refuses is asked for again so often, and so many times. */
 #define REFUSED_RETRY_NS (5 * NSEC_PER_MSEC)
@@ -46,14 +48,32 @@ void loop_timer_cancel(struct loop *l, struct timer *t)
 	timer_cancel(&l->timers, t);
 }
 
-static void on_timer(struct loop *l)
+static bool is_late(const struct loop *l)
+{
+	return l->timers.first && l->now > l->timers.first->at + LATE_NS;
+}
+
+/*
+ * timer_fd is readable; `more`: so may be sockets that this turn has not heard of. What a timer
+ * waits for may be among those, or part of a task that is queued. So it has to wait until all that
+ * was there when it was found to be due has had its turn: timer_fd, which stays readable until it
+ * is read, is told of again when everything that was ready beside it has been (epoll_wait(2): the
+ * set goes round). However much that is, it ends, and however much has come since.
+ */
+static void on_timer(struct loop *l, bool more)
 {
 	uint64_t expirations;
 
+	if (!l->due_by) {
+		l->due_by = l->now;
+		if (more || is_late(l))
+			return;
+	}
 	/* What it says is of no interest, and that it may say nothing neither. */
 	(void)!read(l->timer_fd, &expirations, sizeof(expirations));
 	l->timer_at = 0;
-	(void)timers_fire(&l->timers, l->now + LOOP_SLACK_NS);
+	(void)timers_fire(&l->timers, l->due_by + LOOP_SLACK_NS);
+	l->due_by = 0;
 }
 
 /* ---- tasks ------------------------------------------------------------------------------ */
@@ -178,9 +198,11 @@ static void on_poll(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	struct epoll_event events[POLL_BATCH];
 	struct loop *l = arg;
 	bool timer = false, added = false;
-	int n = epoll_wait(l->poll_fd, events, POLL_BATCH, 0);
+	int n;
 
+	/* Of what is before this time epoll knows. */
 	l->now = now_ns();
+	n = epoll_wait(l->poll_fd, events, POLL_BATCH, 0);
 	l->in_turn = true;
 	for (int i = 0; i < n; i++) {
 		struct conn *c = events[i].data.ptr;
@@ -195,7 +217,7 @@ static void on_poll(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	if (added)
 		l->added(l);
 	if (timer)
-		on_timer(l);
+		on_timer(l, n == POLL_BATCH);
 	run_again(l);
 	l->over(l);
 	l->in_turn = false;

@@ -9,7 +9,9 @@
  * such a descriptor to nobody.
  *
  * A turn: what epoll reports of sockets; then the descriptor that was added; timers that are due;
- * tasks; and at last what the owner does at the end of each turn. One thread has it.
+ * tasks; and at last what the owner does at the end of each turn. One thread has it. Where a turn
+ * is late, or too short for all that is ready, timers wait for what was there before them: what a
+ * peer did in time counts, however late the thread is.
  */
 #pragma once
 
@@ -45,6 +47,8 @@ struct loop {
 	char *buffer;         /* LOOP_BUFFER bytes, empty between turns */
 	struct timers timers; /* of everything, and the next one */
 	uint64_t timer_at;    /* what timer_fd is set to; 0: off */
+	uint64_t due_by;      /* timers up to then are due when all that was ready then has had its
+				 turn; 0: none are */
 	int poll_fd, timer_fd, added_fd;
 	bool in_turn; /* a turn runs, and will look at `again` and the timers before it is over */
 	struct task_list again;

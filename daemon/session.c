@@ -35,6 +35,7 @@ const char *session_engine(const struct session *s)
 void session_arm(struct session *s, uint64_t ns)
 {
 	s->deadline_ns = s->home->loop->now + ns;
+	s->extended = false;
 	/* A timer that fires too soon is set again: most deadlines are replaced long before. */
 	if (!timer_is_set(&s->timer) || s->timer.at > s->deadline_ns)
 		loop_timer_set(s->home->loop, &s->timer, s->deadline_ns);
@@ -48,11 +49,16 @@ void session_disarm(struct session *s)
 static void on_timeout(struct timer *t)
 {
 	struct session *s = container_of(t, struct session, timer);
+	struct loop *l = s->home->loop;
 
 	if (s->state == SESSION_ENDED)
 		return;
-	if (s->home->loop->now + LOOP_SLACK_NS < s->deadline_ns)
-		loop_timer_set(s->home->loop, t, s->deadline_ns);
+	if (l->now + LOOP_SLACK_NS >= s->deadline_ns && !s->extended) {
+		s->extended = true;
+		s->deadline_ns = l->now + timer_owes(t->at, l->now);
+	}
+	if (l->now + LOOP_SLACK_NS < s->deadline_ns)
+		loop_timer_set(l, t, s->deadline_ns);
 	else
 		s->protocol->timeout(s);
 }

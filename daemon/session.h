@@ -77,6 +77,7 @@ struct session {
 	uint64_t preamble; /* bytes of the PROXY header for the server: not the client's */
 	enum session_state state;
 	enum session_end end; /* LIVE: what it will be when the last bytes are delivered */
+	bool extended;        /* its deadline was, because the loop was late: once */
 	bool closed;          /* its sockets are, and it was logged and counted */
 	bool outstanding;     /* a peer may take something without a further movement */
 	bool proxied;         /* a PROXY header has been dealt with */

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "timer.h"
 
+#include "util.h"
+
+#define OWED_FROM_NS (100 * NSEC_PER_MSEC)
+#define OWED_MAX_NS  NSEC_PER_SEC
+
 /* Joins two heaps, of which neither root has a sibling. The earlier root stays one, and is nobody's
  * child: its `prev` is the caller's to set. */
 static struct timer *join(struct timer *a, struct timer *b)
@@ -95,6 +100,13 @@ void timer_set(struct timers *all, struct timer *t, uint64_t at)
 	t->at = at;
 	set_root(all, join(all->first, t));
 	all->n++;
+}
+
+uint64_t timer_owes(uint64_t at, uint64_t now)
+{
+	uint64_t late = now - MIN(at, now);
+
+	return late > OWED_FROM_NS ? MIN(late, OWED_MAX_NS) : 0;
 }
 
 size_t timers_fire(struct timers *all, uint64_t now)

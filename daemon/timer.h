@@ -21,6 +21,14 @@ struct timer {
 			       root itself; NULL: it is in none */
 };
 
+/*
+ * How many nanoseconds more are owed to whoever was waited for until `at`, by a thread that sees
+ * only now that it is over: it did not run meanwhile, so what it has begun may have come to him a
+ * moment ago. As long as it is late, a second at most: that is a few round trips. 0: it is in time,
+ * as far as a busy host is. To be granted once, or a thread that is always late waits for ever.
+ */
+uint64_t timer_owes(uint64_t at, uint64_t now);
+
 struct timers {
 	struct timer *first; /* the one due next; NULL: none is set */
 	size_t n;            /* that are set */

@@ -171,6 +171,7 @@ static int try_server(struct dial *d)
 	    .event = on_event,
 	    .owner = d,
 	};
+	d->extended = false;
 	dial_enter(d, DIAL_CONNECTING);
 	loop_watch(l, d->conn, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	loop_timer_set(l, &d->timer, l->now + try_time(d));
@@ -373,6 +374,24 @@ static void try_failed(struct dial *d, int err)
 		go_on(d);
 }
 
+/* Its time is over. Where it was made epoll may have had no memory to tell, and where it was not
+ * the loop may have left the server less than its time. */
+static void try_is_late(struct dial *d)
+{
+	struct loop *l = d->dialer->loop;
+	uint32_t events = conn_events(d->conn);
+	uint64_t more = d->extended ? 0 : timer_owes(d->timer.at, l->now);
+
+	if (events & EPOLLOUT) {
+		on_event(d->conn, events);
+	} else if (more) {
+		d->extended = true;
+		loop_timer_set(l, &d->timer, l->now + more);
+	} else {
+		try_failed(d, ETIMEDOUT);
+	}
+}
+
 static void on_timer(struct timer *t)
 {
 	struct dial *d = container_of(t, struct dial, timer);
@@ -381,7 +400,7 @@ static void on_timer(struct timer *t)
 		if (!d->server || (!reuse(d) && try_fails(d)))
 			go_on(d);
 	} else {
-		try_failed(d, ETIMEDOUT);
+		try_is_late(d);
 	}
 }
 
@@ -444,9 +463,10 @@ static void release(struct dial *d)
 {
 	uint64_t now = now_of(d), half = config_of(d)->connect_timeout / 2;
 
-	/* Of a server that hangs, clients may have enough before connect_timeout is over. */
+	/* Of a server that hangs, clients may have enough before connect_timeout is over; one of
+	 * which epoll has something to tell does not hang. */
 	if (d->state == DIAL_CONNECTING && now - d->attempt.began_ns >= half &&
-	    !fault_may_be_clients(&d->from, ETIMEDOUT)) {
+	    !fault_may_be_clients(&d->from, ETIMEDOUT) && !(conn_events(d->conn) & EPOLLOUT)) {
 		attempt_failed(d->server, &d->where, &d->attempt, ETIMEDOUT, now);
 		return;
 	}

@@ -105,6 +105,7 @@ struct dial {
 	uint32_t retries_left;
 	bool overtime; /* the one try after `until_ns` was made */
 	bool failed;   /* a server could not be connected */
+	bool extended; /* this try has got more time, because the loop was late: once */
 	bool portless; /* this host had no port for a connection to one */
 };
 

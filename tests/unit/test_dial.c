@@ -312,6 +312,57 @@ static void test_nobody_waits_any_more(void **state _unused_)
 	done(f);
 }
 
+/* So much later, in one turn: what was due meanwhile is late. */
+static void be_late(struct fixture *f, uint64_t ns)
+{
+	f->turns.loop.now += ns;
+	(void)timers_fire(&f->turns.loop.timers, f->turns.loop.now);
+}
+
+/* Nobody has told yet that the connection was made: epoll had no memory to watch it, say. */
+static void test_made_in_time(void **state _unused_)
+{
+	struct fixture *f = MAKE(LISTENS);
+
+	open_pool(f);
+	start(f);
+	turns_pass(&f->turns, CONNECT_NS);
+	assert_connected(f, 0);
+	assert_int_equal(f->pool->servers[0]->connect_failures, 0);
+	hang_up(f);
+	/* Who waits no more does not make it one that hangs. */
+	start(f);
+	turns_pass(&f->turns, CONNECT_NS / 2);
+	dial_free(f->dial);
+	f->dial = NULL;
+	assert_int_equal(f->pool->servers[0]->connect_failures, 0);
+	done(f);
+}
+
+/* A loop that was not there for the whole time gives some more, once. */
+static void test_late_loop(void **state _unused_)
+{
+	struct fixture *f = MAKE(HANGS);
+
+	open_pool(f);
+	start(f);
+	be_late(f, CONNECT_NS + 300 * NSEC_PER_MSEC);
+	turns_pass(&f->turns, 300 * NSEC_PER_MSEC - 1);
+	assert_int_equal(f->failed, 0);
+	turns_pass(&f->turns, 1);
+	assert_failed(f, DIAL_CONNECT_FAILED);
+	start(f);
+	be_late(f, 10 * CONNECT_NS);
+	assert_int_equal(f->failed, 0);
+	be_late(f, 10 * CONNECT_NS);
+	assert_failed(f, DIAL_CONNECT_FAILED);
+	/* What every loop is late by is not worth waiting for. */
+	start(f);
+	be_late(f, CONNECT_NS + 50 * NSEC_PER_MSEC);
+	assert_failed(f, DIAL_CONNECT_FAILED);
+	done(f);
+}
+
 /* Its owner has ended, and frees it a little later. */
 static void test_halted(void **state _unused_)
 {
@@ -749,6 +800,8 @@ int main(void)
 	    cmocka_unit_test(test_server_that_listens),
 	    cmocka_unit_test(test_server_that_resets_at_once),
 	    cmocka_unit_test(test_nobody_waits_any_more),
+	    cmocka_unit_test(test_made_in_time),
+	    cmocka_unit_test(test_late_loop),
 	    cmocka_unit_test(test_halted),
 	    cmocka_unit_test(test_halted_while_epoll_refuses),
 	    cmocka_unit_test(test_epoll_refuses),

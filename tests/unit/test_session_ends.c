@@ -279,6 +279,29 @@ static void who_says_nothing_is_closed(void **state _unused_)
 	stage_end(&st);
 }
 
+/* A worker that was not there for the whole time gives some more, once. */
+static void a_late_worker_waits_a_little(void **state _unused_)
+{
+	const uint64_t late = 400 * NSEC_PER_MSEC;
+	struct loop *loop;
+	struct stage st;
+	int client;
+
+	stage_begin(&st, "protocol = tls\nsniff_timeout = 3s");
+	client = stage_client(&st);
+	loop = &stage_worker(&st)->loop;
+	loop->now += 3 * NSEC_PER_SEC + late;
+	(void)timers_fire(&loop->timers, loop->now);
+	stage_hears(&st, client, "");
+	stage_pass(&st, late / 2);
+	stage_hears(&st, client, "");
+	stage_pass(&st, late / 2);
+	stage_hears_last(&st, client, "", 1);
+	assert_int_equal(ends(&st)[END_SNIFF_TIMEOUT], 1);
+	assert_int_equal(close(client), 0);
+	stage_end(&st);
+}
+
 static void no_server_is_an_end(void **state _unused_)
 {
 	struct stage st;
@@ -307,6 +330,7 @@ int main(void)
 	    cmocka_unit_test(a_reset_is_one_before_anything),
 	    cmocka_unit_test(a_client_that_is_gone),
 	    cmocka_unit_test(who_says_nothing_is_closed),
+	    cmocka_unit_test(a_late_worker_waits_a_little),
 	    cmocka_unit_test(no_server_is_an_end),
 	};
 
