@@ -10,6 +10,7 @@
 
 #include "../config/units.h"
 #include "../conn.h"
+#include "../timer.h"
 
 /* A unix server's backlog is full: nothing tells when it is not. */
 #define ROOM_RETRY_NS (20 * NSEC_PER_MSEC)
@@ -210,16 +211,29 @@ static void start(struct check *c)
 	}
 }
 
+/* Whether it goes on for a moment: a server whose connection was made while this thread did not run
+ * has been asked only now. */
+static bool is_extended(struct check *c)
+{
+	uint64_t more = c->extended ? 0 : timer_owes(c->began_ns + c->timeout, now_ns());
+
+	if (!more)
+		return false;
+	c->extended = true;
+	set_timer(c, more);
+	return true;
+}
+
 static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct check *c = arg;
 
 	if (c->over)
 		c->done(c, c->known ? &c->result : NULL);
-	else if (c->fd >= 0)
-		time_out(c);
-	else
+	else if (c->fd < 0)
 		start(c);
+	else if (!is_extended(c))
+		time_out(c);
 }
 
 /* ---- life ------------------------------------------------------------------------------- */

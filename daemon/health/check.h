@@ -31,6 +31,7 @@ struct check {
 	struct event *io, *timer; /* of the socket; and what ends or repeats a wait */
 	uint64_t began_ns;
 	size_t len, sent, got; /* of the question, of it, of the answer */
+	bool extended;         /* it has got more time, because its thread was late: once */
 	bool over, known;      /* `result` is there; it is one */
 	struct check_result result;
 	uint8_t question[QUESTION_MAX];
