@@ -330,10 +330,9 @@ static void begin(struct worker *w, struct listen_socket *ls)
 		on_retry(&ls->retry);
 }
 
-/* What is in the queue is ours: its sockets have our marks, or nobody else would take it. Where
- * there is no room for more it stays there; what comes meanwhile need not be ours. */
-static void accept_rest(struct listen_socket *ls)
+void accept_rest(struct listen_socket *ls)
 {
+	ls->paused = false;
 	for (uint32_t i = 0; i <= ls->listener->config->backlog && !ls->paused; i++) {
 		if (!accept_one(ls))
 			return;

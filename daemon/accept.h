@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct addr;
+struct listen_socket;
 struct listener;
 struct setup;
 struct worker;
@@ -20,6 +21,10 @@ void accept_serve(struct worker *w, struct setup *s);
  * process goes on, what has come is accepted first. In that thread, or after it, when all is closed
  * at once. */
 void accept_stop(struct worker *w, struct setup *s);
+/* Accepts what is in the queue of one that is to be closed: its sockets have our marks, or nobody
+ * else would take it. Where there is no room for more it stays there; what comes meanwhile need not
+ * be ours. */
+void accept_rest(struct listen_socket *ls);
 /* Begins a session with an accepted socket and a place, both of which are taken; where there is no
  * memory for it the client gets a reset. */
 void accept_session(struct worker *w, struct listener *l, int fd, uint32_t slot,

@@ -23,7 +23,8 @@ struct lingering_socket {
 	LIST_ENTRY(lingering_socket) link;
 	struct listen_socket socket;
 	uint64_t since, inode;
-	bool seen; /* in this look: */
+	bool extended; /* it has got more time, because the loop was late: once */
+	bool seen;     /* in this look: */
 	unsigned int references;
 };
 
@@ -86,7 +87,7 @@ static void note(void *arg, uint64_t inode, unsigned int references)
 
 static bool is_over(const struct lingering *l, const struct lingering_socket *s)
 {
-	uint64_t age = l->loop->now - s->since;
+	uint64_t age = l->loop->now - MIN(s->since, l->loop->now);
 	bool steered = s->socket.listener->steered;
 
 	if (age >= LINGERING_NS)
@@ -100,9 +101,19 @@ static bool is_over(const struct lingering *l, const struct lingering_socket *s)
 	return s->references <= 1U + s->socket.mapped && tcp_queue_is_empty(s->socket.fd);
 }
 
+/* Who has waited for a worker that did not run has not had its time. */
+static void extend(struct lingering_socket *s, uint64_t owed)
+{
+	if (!owed || s->extended)
+		return;
+	s->extended = true;
+	s->since += owed;
+}
+
 static void on_look(struct timer *t)
 {
 	struct lingering *l = container_of(t, struct lingering, look);
+	uint64_t owed = timer_owes(t->at, l->loop->now);
 	struct lingering_socket *s, *next;
 
 	LIST_FOREACH (s, &l->all, link)
@@ -110,8 +121,12 @@ static void on_look(struct timer *t)
 	(void)handshakes_each(note, l); /* what fails is not seen */
 	for (s = LIST_FIRST(&l->all); s; s = next) {
 		next = LIST_NEXT(s, link);
-		if (is_over(l, s))
-			end(l, s);
+		extend(s, owed);
+		if (!is_over(l, s))
+			continue;
+		/* Of a batch that was too short for all of them. */
+		l->rest(&s->socket);
+		end(l, s);
 	}
 	if (!lingering_any(l)) {
 		tell_over(l);
@@ -123,9 +138,10 @@ static void on_look(struct timer *t)
 
 /* ---- who comes to it -------------------------------------------------------------------- */
 
-void lingering_init(struct lingering *l, struct loop *loop, const atomic_bool *still)
+void lingering_init(struct lingering *l, struct loop *loop, const atomic_bool *still,
+		    void (*rest)(struct listen_socket *s))
 {
-	*l = (struct lingering){.loop = loop, .look.fire = on_look, .still = still};
+	*l = (struct lingering){.loop = loop, .look.fire = on_look, .still = still, .rest = rest};
 	LIST_INIT(&l->all);
 }
 

@@ -25,10 +25,13 @@ struct lingering {
 	struct timer look;        /* when they are looked at */
 	uint64_t wait_ns;         /* between that and the look before */
 	const atomic_bool *still; /* new ones are still steered to those that are steered to */
+	void (*rest)(struct listen_socket *s); /* has what is in its queue accepted */
 	void (*over)(struct lingering *l); /* called once when none is left; NULL: nobody waits */
 };
 
-void lingering_init(struct lingering *l, struct loop *loop, const atomic_bool *still);
+/* `rest` is called for one that is to be closed. */
+void lingering_init(struct lingering *l, struct loop *loop, const atomic_bool *still,
+		    void (*rest)(struct listen_socket *s));
 /* Closes a listening socket and what it has of the loop: who is in its queue is reset, unless
  * somebody else has it. */
 void lingering_shut(struct loop *loop, struct listen_socket *s);

@@ -322,7 +322,7 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	TAILQ_INIT(&w->home.live);
 	TAILQ_INIT(&w->home.ended);
 	TAILQ_INIT(&w->home.sniffing);
-	lingering_init(&w->lingering, &w->loop, &d->steers_still);
+	lingering_init(&w->lingering, &w->loop, &d->steers_still, accept_rest);
 	idle_init(&w->idle, &w->loop, index);
 
 	err = alloc_home(&w->home);

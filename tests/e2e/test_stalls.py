@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon does not run for longer than its timeouts: what its peers did meanwhile is in time."""
+
+import contextlib
+import signal
+import threading
+import time
+
+from lib import case, connect, read_exactly, wait_until
+from lib.http import Origin
+from lib.reloads import reload, text_of
+from lib.tcp import refuses
+
+TIMEOUT = 2
+# Far more than epoll reports to one turn.
+MANY = 300
+
+
+def pass_by(since, seconds):
+    """Until so long after that moment: of all the time the daemon does not run."""
+    wait_until(lambda: time.monotonic() - since > seconds, seconds + 10, "the time is over")
+
+
+def stall(daemon, meanwhile):
+    """Stops the daemon, has something done, and lets it run again when all its times are over."""
+    daemon.signal(signal.SIGSTOP)
+    try:
+        meanwhile()
+        pass_by(time.monotonic(), TIMEOUT + 0.2)
+    finally:
+        daemon.signal(signal.SIGCONT)
+
+
+def echo(client):
+    client.sendall(b"hello")
+    assert read_exactly(client, 5) == b"hello"
+
+
+def half_a_head(address):
+    """Connections on which a request has begun."""
+    clients = [connect(address) for _ in range(MANY)]
+    for client in clients:
+        client.sendall(b"GET / HTTP/1.1\r\n")
+    return clients
+
+
+@case(timeout=60)
+def test_heads_that_came_in_time(env):
+    daemon = env.spliced(Origin(env).address, spliced={"workers": 1},
+                         listener={"protocol": "http", "head_timeout": f"{TIMEOUT}s"})
+    address = daemon.address()
+
+    def end_of_heads(clients):
+        for client in clients:
+            client.sendall(b"Host: a.test\r\n\r\n")
+
+    def all_in_time():
+        began = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(client) for client in half_a_head(address)]
+            daemon.wait_sessions(MANY)
+            if time.monotonic() - began > TIMEOUT - 0.5:
+                return False    # the machine is too busy just now
+            stall(daemon, lambda: end_of_heads(clients))
+            for client in clients:
+                assert read_exactly(client, 12) == b"HTTP/1.1 200"
+            return True
+
+    wait_until(all_in_time, 40, "the machine has time")
+
+
+def test_who_waits_at_an_address_that_goes(env):
+    """Clients in the queue of a listener that is removed, for whom there is room at last."""
+    daemon = env.spliced(env.backend().address, spliced={"workers": 1, "max_sessions": 3},
+                         more={"listener goes": {"bind": "127.0.0.1:0", "pool": "main"}})
+    text, address = text_of(daemon), daemon.address("goes")
+    holding = [env.keep(connect(address)) for _ in range(3)]
+    for client in holding:
+        echo(client)
+    waiting = [env.keep(connect(address)) for _ in range(3)]
+    section = text[text.index("[listener goes]"):].split("\n\n", maxsplit=1)[0]
+    thread = threading.Thread(target=reload, args=(daemon, text.replace(section, "")))
+    thread.start()
+    wait_until(lambda: refuses(address), 10, "the address is given up")
+
+    def leave():
+        for client in holding:
+            client.close()
+
+    stall(daemon, leave)
+    for client in waiting:
+        echo(client)
+    thread.join(20)
