@@ -44,10 +44,25 @@ static void open_mark(struct daemon *d, struct doctor *doctor)
 		log_debug("the daemon's sockets have no mark: %s", doctor->unmarked);
 }
 
+/* Between these: a reload may bring listeners, and the kernel's tables stay as they are. */
+#define WAITING_MIN 8192
+#define WAITING_MAX 65536
+
+/* How many clients can wait to be accepted: each worker's socket has a queue. */
+static uint32_t waiting_clients(const struct config *c, unsigned int workers)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < c->n_listeners; i++)
+		n += (uint64_t)c->listeners[i].n_binds * workers * c->listeners[i].backlog;
+	return (uint32_t)MIN(MAX(n, (uint64_t)WAITING_MIN), (uint64_t)WAITING_MAX);
+}
+
 int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers)
 {
 	const struct config *c = d->config;
 	struct maps_options o = {.max_sessions = c->max_sessions,
+				 .waiting = waiting_clients(c, workers),
 				 .workers = workers,
 				 .numa_node = c->numa_node,
 				 .debug = d->debug,

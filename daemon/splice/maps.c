@@ -49,18 +49,18 @@ static uint32_t page_align(uint32_t n)
 	return size;
 }
 
-#define SOCKETS_HEADROOM 65536
-
 static int set_sizes(struct splice_bpf *skel, const struct maps_options *o)
 {
-	uint32_t lanes = o->max_sessions * 2;
+	/* Clients that wait to be accepted are in `sockets` already, if it is sockops that adds
+	 * them.
+	 */
+	uint32_t lanes = o->max_sessions * 2, waiting = o->collecting ? o->waiting : 0;
 	struct bpf_map *sized[] = {skel->maps.sockets, skel->maps.engaged, skel->maps.lanes,
 				   skel->maps.lane_of};
 	int err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sized); i++) {
-		/* Clients that wait to be accepted may be in `sockets` already. */
-		err = bpf_map__set_max_entries(sized[i], lanes + (i == 0 ? SOCKETS_HEADROOM : 0));
+		err = bpf_map__set_max_entries(sized[i], lanes + (i == 0 ? waiting : 0));
 		if (err)
 			return err;
 		/* lane_of is touched by whichever CPU a segment arrives on; so are the others,
