@@ -3,21 +3,26 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "../util.h"
+#include "message.h"
+#include "notify.h"
 
 /* As WatchdogSec= of the unit. */
 #define OWN_USEC (30 * UINT64_C(1000000))
 
-/* What cannot be told is not: sd_notify() fails where the socket is gone, and nothing depends on it
- * but the manager's view. */
+/* What cannot be told is not, where the socket is gone: nothing depends on it but the manager's
+ * view.
+ */
 
 static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	const struct manager *m = arg;
 
+	notify_again();
 	m->due(m->arg);
 }
 
@@ -45,21 +50,28 @@ void manager_close(struct manager *m)
 
 void manager_ready(const char *status)
 {
-	(void)sd_notifyf(0, "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), status);
+	char text[STATUS_MAX + 64];
+
+	(void)snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), status);
+	notify_state(text);
 }
 
 void manager_reloading(uint64_t since)
 {
-	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading", since);
+	char text[96];
+
+	(void)snprintf(text, sizeof(text),
+		       "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading", since);
+	notify_state(text);
 }
 
 void manager_stopping(void)
 {
-	(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
+	notify_state("STOPPING=1\nSTATUS=draining");
 }
 
 void manager_feed(const struct manager *m)
 {
 	if (m->watches)
-		(void)sd_notify(0, "WATCHDOG=1");
+		(void)notify("WATCHDOG=1", -1);
 }

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 #include "../log.h"
+#include "notify.h"
 
 /* A number beyond those of processors, so that a name that is not ours cannot ask for much. */
 #define INDEX_MAX 65535
@@ -41,8 +41,8 @@ int store_name(const struct held *item, char ret[STORE_NAME_MAX])
 bool store_put(const struct held *item)
 {
 	char name[STORE_NAME_MAX], text[STORE_NAME_MAX + 64];
-	int fd = item->bound.fd, err;
 	const char *room = getenv("FDSTORE");
+	int err;
 
 	if (!room || strcmp(room, "0") == 0)
 		return false; /* no store, and systemd would warn of each socket */
@@ -50,7 +50,7 @@ bool store_put(const struct held *item)
 	/* FDPOLL: a socket that does not listen yet looks like one that was hung up. */
 	(void)snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
 	if (!err)
-		err = sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+		err = notify(text, item->bound.fd);
 	if (err < 0)
 		log_warn("%s: it is not kept over a restart: %s", item->name, strerror(-err));
 	return err > 0;
@@ -58,8 +58,11 @@ bool store_put(const struct held *item)
 
 void store_remove_name(const char *name)
 {
-	int err = sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	char text[STORE_NAME_MAX + 64];
+	int err;
 
+	(void)snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	err = notify(text, -1);
 	if (err < 0)
 		log_warn("%s: the service manager keeps it: %s", name, strerror(-err));
 }

@@ -129,6 +129,41 @@ def test_upgrade_is_told(env):
     assert {pid for pid, _ in manager.told} == {daemon.pid}, manager.told
 
 
+@case(engines=("copy",))
+def test_a_manager_that_does_not_read(env):
+    """Nobody waits for it: the daemon starts, serves and ends. What state it is in is told when it
+    reads again."""
+    path = env.tmp / "deaf"
+    deaf = env.keep(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    deaf.bind(str(path))
+
+    def fill():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sender.sendto(b"FILLER=1", str(path))
+
+    def hear(word):
+        deaf.settimeout(20)
+        while not (data := deaf.recv(1 << 16)).startswith(word):
+            pass
+        return data
+
+    fill()
+    daemon = env.spliced(env.backend().address, environment={
+        "NOTIFY_SOCKET": str(path), "FDSTORE": "512", "WATCHDOG_USEC": "1200000"})
+    client = env.keep(connect(daemon.address()))
+    echo(client)
+    assert f"MAINPID={daemon.pid}".encode() in hear(b"READY=1")
+    hear(b"WATCHDOG=1")
+    fill()
+    assert daemon.control("reload")["reloaded"] is True
+    echo(client)
+    client.close()
+    daemon.stop()
+
+
 # ---- the watchdog -----------------------------------------------------------------------------
 
 def ptrace(request, tid):
