@@ -180,21 +180,23 @@ def test_data_with_the_first_segment(env):
     cgroup = env.cgroup()
     # Clients and servers, without cookies, all sockets that listen.
     host.run("sysctl", "-qw", "net.ipv4.tcp_fastopen=0x607")
-    backend = host.call(env.backend)
-    daemon = intercepting(env, cgroup, port_of(backend.address), prefix=host.command())
+    four, six = host.call(env.backend), host.call(env.backend, tcp.serve_echo, "[::1]:0")
+    daemon = intercepting(env, cgroup, [port_of(four.address), port_of(six.address)], prefix=host.command())
 
-    def send_at_once():
+    def send_at_once(family, where):
         with cgroup.inside():
-            sock = env.keep(socket.socket())
+            sock = env.keep(socket.socket(family))
         sock.settimeout(10)
-        sock.sendto(b"first", socket.MSG_FASTOPEN, ("127.0.0.1", port_of(backend.address)))
+        sock.sendto(b"first", socket.MSG_FASTOPEN, where)
         assert tcp.read_exactly(sock, 5) == b"first"
-        assert peer(sock) == backend.address
+        assert sock.getpeername()[:2] == where
         return count_fast("Active"), count_fast("Passive")
-    active, passive = host.call(send_at_once)
-    assert active >= 1 and passive >= 1, (active, passive)
-    session, = daemon.sessions()
-    assert session["original"] == backend.address, session
+    for number, way in enumerate(ways_to(four.address, six.address), 1):
+        active, passive = host.call(send_at_once, *way)
+        assert active >= number and passive >= number, (active, passive)
+        daemon.wait_sessions(number)
+    assert sorted(session["original"] for session in daemon.sessions()) == \
+        sorted([four.address, four.address, six.address]), daemon.sessions()
 
 
 def test_a_socket_that_connects_again(env):
