@@ -59,6 +59,7 @@ static const char *bad_request(const struct http *h, unsigned int *status)
 	}
 }
 
+/* Behind an interim response that the client has not taken yet. 0 or a negative errno. */
 static int write_answer(struct session *s, enum http_end end)
 {
 	const struct http_request *r = s->http->request;
@@ -88,7 +89,7 @@ static int write_answer(struct session *s, enum http_end end)
 		     strlen(answers[end].text) + 1, head ? "" : answers[end].text,
 		     head ? "" : "\n");
 	iov.iov_len = (size_t)n;
-	return http_write(s, SIDE_CLIENT, &iov, 1);
+	return http_write_behind(s, SIDE_CLIENT, &iov, 1);
 }
 
 /* What the client gets is written, or kept to be: the connection ends with it. */
@@ -118,7 +119,7 @@ void http_answer(struct session *s, enum http_end end)
 	}
 	if (h->phase >= HTTP_CLOSING || !http_goes_on(s))
 		return;
-	err = h->out[SIDE_CLIENT].len ? 0 : write_answer(s, end);
+	err = write_answer(s, end);
 	if (err) {
 		http_abort(s, err == -ENOMEM || err == -ENOBUFS ? HTTP_END_LIMIT
 								: HTTP_END_CLIENT_RESET);

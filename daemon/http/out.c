@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -41,35 +42,41 @@ static ssize_t send_some(struct session *s, enum side side, struct iovec *iov, i
 	return sent;
 }
 
-static int keep(struct http_out *out, const struct iovec *iov, int n, size_t skip, size_t total)
+static size_t total_of(const struct iovec *iov, int n)
 {
-	char *at;
+	size_t total = 0;
 
-	out->data = malloc(total - skip);
-	if (!out->data)
+	for (int i = 0; i < n; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+/* What is behind the first `skip` bytes of the pieces goes behind what is kept. 0 or -ENOMEM. */
+static int keep(struct http_out *out, const struct iovec *iov, int n, size_t skip)
+{
+	char *data = malloc(out->len + total_of(iov, n) - skip), *at;
+
+	if (!data)
 		return -ENOMEM;
-	at = out->data;
+	at = out->len ? mempcpy(data, out->data + out->at, out->len) : data;
 	for (int i = 0; i < n; i++) {
 		size_t cut = skip < iov[i].iov_len ? skip : iov[i].iov_len;
 
-		memcpy(at, (const char *)iov[i].iov_base + cut, iov[i].iov_len - cut);
-		at += iov[i].iov_len - cut;
+		at = mempcpy(at, (const char *)iov[i].iov_base + cut, iov[i].iov_len - cut);
 		skip -= cut;
 	}
-	out->at = 0;
-	out->len = (uint32_t)(at - out->data);
+	free(out->data);
+	*out = (struct http_out){.data = data, .len = (uint32_t)(at - data)};
 	return 0;
 }
 
 int http_write(struct session *s, enum side side, struct iovec *iov, int n)
 {
 	struct http_out *out = &s->http->out[side];
-	size_t total = 0;
+	size_t total = total_of(iov, n);
 	ssize_t sent;
 
 	assert(!out->len);
-	for (int i = 0; i < n; i++)
-		total += iov[i].iov_len;
 	if (!total)
 		return 0;
 	sent = send_some(s, side, iov, n, total);
@@ -79,11 +86,23 @@ int http_write(struct session *s, enum side side, struct iovec *iov, int n)
 	}
 	if ((size_t)sent == total)
 		return 0;
-	if (keep(out, iov, n, (size_t)sent, total) < 0) {
+	if (keep(out, iov, n, (size_t)sent) < 0) {
 		s->http->lost[side] += total - (size_t)sent;
 		return -ENOMEM;
 	}
 	return 0;
+}
+
+int http_write_behind(struct session *s, enum side side, struct iovec *iov, int n)
+{
+	struct http_out *out = &s->http->out[side];
+
+	if (!out->len)
+		return http_write(s, side, iov, n);
+	if (keep(out, iov, n, 0) == 0)
+		return 0;
+	s->http->lost[side] += total_of(iov, n);
+	return -ENOMEM;
 }
 
 bool http_flush(struct session *s, enum side side)

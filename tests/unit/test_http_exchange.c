@@ -351,6 +351,49 @@ static void times_are_up(void **state _unused_)
 	stage_end(&st);
 }
 
+/* So many that a client that does not read has no room for them. */
+#define INTERIMS 40
+
+static void answers_behind_interim_ones(void **state _unused_)
+{
+	static char fill[7000], interim[8000], got[INTERIMS * sizeof(interim)];
+	int client, server, size = 4096, end = 0;
+	size_t at = 0, n = 0;
+	struct stage st;
+
+	memset(fill, 'z', sizeof(fill) - 1);
+	(void)snprintf(interim, sizeof(interim), "HTTP/1.1 103 Early Hints\r\nX-Fill: %s\r\n\r\n",
+		       fill);
+	stage_begin(&st, "protocol = http\nresponse_timeout = 5s");
+	client = stage_client(&st);
+	assert_int_equal(setsockopt(only_session(&st)->client_conn.fd, SOL_SOCKET, SO_SNDBUF, &size,
+				    sizeof(size)),
+			 0);
+	stage_say(&st, client, GET_A);
+	server = stage_server(&st);
+	for (int i = 0; i < INTERIMS; i++)
+		stage_say(&st, server, interim);
+	assert_true(only_session(&st)->http->out[SIDE_CLIENT].len > 0);
+	stage_pass(&st, 5 * NSEC_PER_SEC);
+	assert_ended(&st, HTTP_END_RESPONSE_TIMEOUT);
+	for (int i = 0; i < STAGE_WAIT_MS && !end; i++) {
+		end = stage_take(&st, client, got, at, sizeof(got));
+		at += strlen(got + at);
+		if (!end)
+			(void)poll(NULL, 0, 1);
+	}
+	assert_int_equal(end, 1);
+	while (strncmp(got + n, interim, strlen(interim)) == 0)
+		n += strlen(interim);
+	assert_true(n > 0);
+	assert_int_equal(strncmp(got + n, "HTTP/1.1 504 Gateway Timeout\r\n", 30), 0);
+	assert_non_null(strstr(got + n, "\r\n\r\nThe server did not answer in time.\n"));
+	assert_int_equal(close(client), 0);
+	stage_settle(&st);
+	assert_int_equal(close(server), 0);
+	stage_end(&st);
+}
+
 static const char switched[] =
     "HTTP/1.1 101 Switching Protocols\r\n" DATE "Connection: upgrade\r\nUpgrade: x\r\n\r\n";
 
@@ -420,6 +463,7 @@ int main(void)
 	    cmocka_unit_test(a_request_is_sent_again),
 	    cmocka_unit_test(a_bad_head_is_answered),
 	    cmocka_unit_test(times_are_up),
+	    cmocka_unit_test(answers_behind_interim_ones),
 	    cmocka_unit_test(an_upgrade_is_a_tunnel),
 	    cmocka_unit_test(a_tunnel_whose_server_has_failed),
 	};
