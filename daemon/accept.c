@@ -236,7 +236,8 @@ static int take_connection(struct listen_socket *ls, struct addr *client)
 	err = equip(ls, fd);
 	if (!err)
 		return fd;
-	closep_(&fd);
+	/* It must not take it for the end of its stream. */
+	turn_away(ls->worker->daemon, ls->listener, fd, client, session_end_str[END_ERROR], NULL);
 	errno = -err;
 	return -1;
 }
