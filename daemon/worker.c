@@ -25,8 +25,9 @@
 #include "spreading.h"
 #include "upstream/idle.h"
 
-/* Callbacks of libevent's before it looks for new events. */
-#define TURNS_IN_A_ROW 4
+/* Callbacks of libevent's before it looks for new events: with hundreds of busy streams one turn is
+ * long, and a thread whose mail waits for several of them is taken for one that hangs. */
+#define TURNS_IN_A_ROW 1
 #define REAP_AGAIN_NS  (100 * NSEC_PER_MSEC)
 /* Without a session for so long: memory that was freed goes back to the system. */
 #define TRIM_AFTER_NS NSEC_PER_SEC
