@@ -7,6 +7,10 @@ from lib.traffic import start_many
 
 MIB = 1 << 20
 
+# At the end of each thread's heap malloc() keeps up to twice the largest piece that it was ever given
+# back, of which the canary has a large one; malloc_trim() leaves that alone.
+KEPT = 4 * MIB
+
 
 class Usage:
     """What a daemon holds."""
@@ -46,7 +50,7 @@ def run_all(env, loads, first, number, **config):
     wait_until(lambda: not any(daemon.map_entries().values()), 5, "the maps are empty again")
     # Without sessions, the daemon gives back what the busiest moments needed.
     if not env.sanitized:
-        wait_until(lambda: daemon.rss() - before.rss < 2 * MIB, 10,
+        wait_until(lambda: daemon.rss() - before.rss < KEPT, 10,
                    lambda: f"memory: before {before}; at the end {after}; now {Usage(daemon)}")
     return daemon
 
@@ -67,7 +71,7 @@ def test_memory_of_a_burst(env):
     load.send("go")
     load.ok()
     after = settle(daemon, 2000)
-    wait_until(lambda: daemon.rss() < before.rss + 2 * MIB, 10,
+    wait_until(lambda: daemon.rss() < before.rss + KEPT, 10,
                lambda: f"memory: before {before}; with them {there}; after them {after}; "
                        f"now {Usage(daemon)}")
     env.note(f"2000 sessions: {there.rss - before.rss} B, after them {after.rss - before.rss}, "
