@@ -166,7 +166,8 @@ def test_curl_download(env):
                          f"http://{place.address}/big", stdout=subprocess.PIPE) as client:
             got = pattern.sha256_stream(client.stdout)
         assert client.returncode == 0 and got == wanted, f"exit {client.returncode}"
-        stats = place.check(0.5)
+        # sendfile() says MSG_MORE: where it has to wait, TCP is better.
+        stats = place.check(0.01)
         assert stats["bytes_bypassed"] + stats["bytes_copied"] >= size, stats
 
 
