@@ -113,6 +113,20 @@ static __always_inline void write_tuple(const struct sock_common *sk, struct pla
 }
 
 /*
+ * Those of a daemon like this one are no application's: it may have given them to its kernel
+ * engine, or join others to them. What it connects has its mark; what it accepts has not
+ * (sk_clone_lock()), but the flag for the kernel engine's sockops, or the storage of this daemon's
+ * bypass.
+ */
+static __always_inline int is_a_proxys(struct bpf_sock_ops *ops, struct bpf_sock *sk)
+{
+	if (bpf_sk_storage_get(&joining, sk, 0, 0))
+		return 1;
+	return !proving && (sk->priority == INTERCEPT_MARK ||
+			    ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+}
+
+/*
  * Of all sockets of the cgroup only those that one of the daemon's has announced are touched. To be
  * in a map of sockets costs them much when they are closed: where it can be done later, it is.
  */
@@ -124,7 +138,7 @@ static __always_inline void enrol_established(struct bpf_sock_ops *ops)
 	struct place *place;
 	__u64 cookie;
 
-	if (!sk)
+	if (!sk || is_a_proxys(ops, sk))
 		return;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)

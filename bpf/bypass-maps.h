@@ -10,6 +10,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bypass-api.h"
+#include "intercept-api.h"
 
 #define TCP_ESTABLISHED   1
 #define TCP_NEW_SYN_RECV  12
@@ -26,6 +27,9 @@
  * those of others when they are established, for `admit` would not find them; 0: all of them.
  */
 const volatile __u64 late_netns = 0;
+
+/* The daemon's own sockets are enrolled, too: see bypass_maps_proved(). */
+volatile __u32 proving = 0;
 
 /* Where a socket is; not shared: whoever could write an address here could read the kernel's
  * memory. */

@@ -201,7 +201,7 @@ int bindings_open(const struct binder *by, struct setup *s, const struct setup *
 	err = open_new(by, s, true);
 	err = MIN(err, open_new(by, s, false));
 	if (err)
-		bindings_undo(by->link, s);
+		bindings_undo(by->link, by->bypass, s);
 	return err;
 }
 
@@ -273,14 +273,14 @@ bool binding_is_current(const struct binding *b)
 }
 
 /* Frees those that are nobody's. */
-static void free_unowned(struct link *link, struct setup *s)
+static void free_unowned(struct link *link, const struct bypass_maps *bypass, struct setup *s)
 {
 	for (size_t i = 0; i < s->n_listeners; i++) {
 		struct listener *l = &s->listeners[i];
 
 		for (size_t j = 0; j < l->config->n_binds; j++) {
 			if (l->bindings[j] && !l->bindings[j]->newest)
-				binding_give_back(link, l->bindings[j]);
+				binding_give_back(link, bypass, l->bindings[j]);
 			l->bindings[j] = NULL;
 		}
 	}
@@ -294,9 +294,9 @@ static void disown(struct setup *s)
 				s->listeners[i].bindings[j]->newest = NULL;
 }
 
-void bindings_undo(struct link *link, struct setup *s)
+void bindings_undo(struct link *link, const struct bypass_maps *bypass, struct setup *s)
 {
-	free_unowned(link, s);
+	free_unowned(link, bypass, s);
 }
 
 static bool has_other_access(const struct listener_config *a, const struct listener_config *b)
@@ -384,13 +384,13 @@ void bindings_commit(const struct binder *by, struct setup *s, struct setup *was
 	}
 }
 
-void bindings_retire(struct link *link, struct setup *was)
+void bindings_retire(struct link *link, const struct bypass_maps *bypass, struct setup *was)
 {
-	free_unowned(link, was);
+	free_unowned(link, bypass, was);
 }
 
 void bindings_close(struct setup *s)
 {
 	disown(s);
-	free_unowned(NULL, s); /* the process ends: the next one may have them */
+	free_unowned(NULL, NULL, s); /* the process ends: the next one may have them */
 }

@@ -80,13 +80,13 @@ struct binder {
  */
 int bindings_open(const struct binder *by, struct setup *s, const struct setup *was);
 /* Closes what bindings_open() has bound anew: the setup will not be. */
-void bindings_undo(struct link *link, struct setup *s);
+void bindings_undo(struct link *link, const struct bypass_maps *bypass, struct setup *s);
 /* The setup is the newest: the sockets that it has of `was` go by it. Before a worker adopts it.
  * What fails is logged. */
 void bindings_commit(const struct binder *by, struct setup *s, struct setup *was);
 /* When all workers have adopted the newest: frees what of this one is not in that. The
  * parent (link; NULL: there is none) has closed it, too, then. */
-void bindings_retire(struct link *link, struct setup *was);
+void bindings_retire(struct link *link, const struct bypass_maps *bypass, struct setup *was);
 /* What clients inherit, and who they belong to, is for one process to say: nobody else accepts any
  * more at the setup's addresses. 0, or a negative errno, each mistake being a line in by->errors:
  * some of the sockets are of no use then. */

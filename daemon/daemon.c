@@ -212,7 +212,7 @@ void daemon_fini(struct daemon *d)
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_fini(&d->workers[i]);
 	if (d->retiring)
-		bindings_retire(NULL, d->retiring); /* the parent goes by who serves */
+		bindings_retire(NULL, d->bypass, d->retiring); /* the parent goes by who serves */
 	if (d->setup)
 		bindings_close(d->setup);
 	setups_fini(&d->setups);

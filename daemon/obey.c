@@ -141,6 +141,8 @@ static bool hand_over(struct run *r)
  * accepts what is not marked as its own. */
 static void stop_accepting(struct run *r)
 {
+	/* Before nobody listens where connects are sent to. */
+	interception_ready(r->daemon.interception, false);
 	bindings_hide(r->daemon.setup, BINDING_ALL);
 	if (!bindings_outlive(r->daemon.setup) || !hand_over(r))
 		begin_drain(r);

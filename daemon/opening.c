@@ -202,10 +202,13 @@ static void binding_free(struct binding *b)
 }
 
 /* And has the parent close what it has of it. */
-void binding_give_back(struct link *link, struct binding *b)
+void binding_give_back(struct link *link, const struct bypass_maps *bypass, struct binding *b)
 {
 	char name[sizeof(b->name)];
 
+	for (unsigned int i = 0; bypass && i < b->n_sockets; i++)
+		if (b->sockets[i].fd >= 0)
+			bypass_unmark_listener(bypass, b->sockets[i].fd);
 	memcpy(name, b->name, sizeof(name));
 	binding_free(b);
 	link_release(link, name);
@@ -296,7 +299,7 @@ struct binding *binding_new(const struct binder *by, const struct listener *l, s
 	for (unsigned int i = 0; i < b->n_sockets; i++)
 		b->sockets[i].fd = -1;
 	if (open_sockets(&o) < 0) {
-		binding_give_back(by->link, o.binding);
+		binding_give_back(by->link, by->bypass, o.binding);
 		return NULL;
 	}
 	for (unsigned int i = 0; i < o.binding->n_sockets; i++)

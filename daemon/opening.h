@@ -15,8 +15,8 @@ struct opening {
 
 /* Binds what the listener's bind says; it is the caller's. NULL, and what is wrong is told. */
 struct binding *binding_new(const struct binder *by, const struct listener *l, size_t bind);
-/* Frees it, and has the parent close what it has of it. */
-void binding_give_back(struct link *link, struct binding *b);
+/* Frees it, and has the parent close what it has of it; the bypass, if there is one, forgets it. */
+void binding_give_back(struct link *link, const struct bypass_maps *bypass, struct binding *b);
 /* Gives the file of a unix socket, bound for another listener or file of options, to whom the
  * listener's options say: by the parent, if there is one. 0 or a negative errno. */
 int binding_change_access(struct link *link, const struct binding *b, const struct listener *l);

@@ -120,7 +120,7 @@ static void on_adopted(void *owner _unused_, void *arg)
 	if (--r->remaining)
 		return;
 	spreading_retire(d->spreading, was);
-	bindings_retire(d->link, was);
+	bindings_retire(d->link, d->bypass, was);
 	d->retiring = NULL;
 	setup_unref(was);
 	finish(r,
@@ -201,7 +201,7 @@ static int prepare(struct reload *r, struct setup *s, FILE *errors)
 		return err;
 	err = steering_prepare(d->steering, s, errors);
 	if (err) {
-		bindings_undo(d->link, s);
+		bindings_undo(d->link, d->bypass, s);
 		return err;
 	}
 	err = addresses_add(r->addresses, s);
@@ -216,7 +216,7 @@ static int prepare(struct reload *r, struct setup *s, FILE *errors)
 	if (!err)
 		return 0;
 	addresses_undo(r->addresses);
-	bindings_undo(d->link, s);
+	bindings_undo(d->link, d->bypass, s);
 	return err;
 }
 

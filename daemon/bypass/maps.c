@@ -142,6 +142,7 @@ static int load(struct bypass_maps *m, const struct bypass_maps_options *o, char
 		m->listening_fd = bpf_map__fd(m->skeleton->maps.listening);
 		m->joined_fd = bpf_map__fd(m->skeleton->maps.joined);
 		m->bypass_of_fd = bpf_map__fd(m->skeleton->maps.bypass_of);
+		m->skeleton->bss->proving = 1;
 		step = "mapping the ways";
 		err = map_arrays(m);
 	}
@@ -222,6 +223,8 @@ void bypass_maps_proved(struct bypass_maps *m)
 {
 	(void)bpf_link__destroy(m->own);
 	m->own = NULL;
+	if (m->skeleton && m->skeleton->bss)
+		m->skeleton->bss->proving = 0;
 }
 
 void bypass_maps_close(struct bypass_maps *m)

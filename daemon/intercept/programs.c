@@ -170,6 +170,18 @@ void programs_close(struct programs *p)
 	*p = (struct programs){0};
 }
 
+static bool is_aimed(const volatile struct intercept_place *to, const struct addr *a)
+{
+	struct intercept_place p = {0};
+
+	if (a)
+		place_of(a, &p);
+	for (int i = 0; i < 4; i++)
+		if (to->addr[i] != p.addr[i])
+			return false;
+	return to->port == p.port;
+}
+
 static void aim(volatile struct intercept_place *to, const struct addr *a)
 {
 	struct intercept_place p = {0};
@@ -183,6 +195,9 @@ static void aim(volatile struct intercept_place *to, const struct addr *a)
 
 void programs_aim(struct programs *p, const struct addr *ipv4, const struct addr *ipv6)
 {
+	/* While they change no connect is sent there. */
+	if (is_aimed(&p->orders->targets[0], ipv4) && is_aimed(&p->orders->targets[1], ipv6))
+		return;
 	p->orders->version++;
 	atomic_thread_fence(memory_order_seq_cst);
 	aim(&p->orders->targets[0], ipv4);

@@ -791,3 +791,43 @@ print(n, flush=True)
     assert client.stdout.readline() == "100000\n"
     client.wait(timeout=10)
     assert daemon.wait_exit(10) == 0
+
+
+CHAINED = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20)
+for i in range(300):
+    sent = bytes([i % 251]) * (1 + i * 37 % 40000)
+    s.sendall(sent)
+    got = b""
+    while len(got) < len(sent):
+        piece = s.recv(1 << 16)
+        assert piece, (i, len(got))
+        got += piece
+    assert got == sent, i
+print("done")
+"""
+
+
+def check_chained(cgroup, outer, inner):
+    host, port = outer.address().split(":")
+    done = run(*cgroup.prefix(), sys.executable, "-c", CHAINED, host, port)
+    assert done.stdout == "done\n", (done, outer.stats()["bypass_left"])
+    for daemon in (outer, inner):
+        daemon.wait_sessions(0)
+        stats = daemon.stats()
+        assert stats["sessions_bypass"] == 0 == stats["integrity_aborts"], stats
+
+
+@case(engines=("kernel",))
+def test_a_daemon_behind_a_daemon(env):
+    """Both of the cgroup: the sockets of the one are no application's to the other, which has given
+    them to its kernel engine, or joins others to them."""
+    cgroup = env.cgroup()
+    address, _ = echo_server(env, env.cgroup())
+    options = {"spliced": {"bypass_cgroup": cgroup.path}, "listener": {"local_bypass": "both"}}
+    plain = env.spliced(address, prefix=cgroup.prefix())
+    both = env.spliced(address, prefix=cgroup.prefix(), **options)
+    for inner in (plain, both):
+        outer = env.spliced(inner.address(), prefix=cgroup.prefix(), **options)
+        check_chained(cgroup, outer, inner)
