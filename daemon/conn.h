@@ -33,7 +33,6 @@ struct conn {
 	bool urgent;     /* EPOLLPRI: an urgent byte came; reading stops at such a byte */
 	bool based;      /* `base` is valid */
 	bool failed;     /* it was reset or broke; what it sent before may still be delivered */
-	bool torn;       /* ... but what is in its queue must not be read: it is behind a hole */
 	bool collected;  /* it is in `sockets` (see splice-api.h), under its cookie */
 	bool joinable;   /* its receive buffer is the bypass's: see bypass_buffer() */
 	bool used;       /* it has served a request before */

@@ -40,7 +40,7 @@ static enum input_result read_once(struct session *s, struct stream *st, size_t 
 	if (!c || c->fd < 0 || !c->readable)
 		return INPUT_NONE;
 	do
-		n = c->torn ? 0 : recv(c->fd, s->home->loop->buffer, size, 0);
+		n = recv(c->fd, s->home->loop->buffer, size, 0);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN) {
 		c->readable = false;

@@ -5,7 +5,6 @@
 
 #include "../memory.h"
 #include "../stats.h"
-#include "lane.h"
 #include "maps.h"
 #include "wait.h"
 
@@ -65,10 +64,6 @@ void kernel_abandon(struct stream *s)
 {
 	if (s->state == STREAM_ENDING || s->state == STREAM_DONE)
 		return; /* all of it is accounted for */
-	/* What was handed up and not read went with the connection (sock_map_unhash()), and TCP's
-	 * copied_seq stands in front of it: a read would run into that with a kernel warning. */
-	if (s->lane && kernel_passed(s) != s->taken)
-		s->source->torn = true;
 	if (stream_in_kernel(s))
 		kernel_to_copy(s);
 	s->why_copy = COPY_HALF_CLOSED;

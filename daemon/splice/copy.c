@@ -71,7 +71,7 @@ static enum copy_result step(struct stream *s)
 
 	if (s->filter)
 		size = MIN(size, LOOP_BUFFER - STREAM_FILTER_ROOM);
-	n = s->source->torn ? 0 : recv(s->source->fd, data, size, 0);
+	n = recv(s->source->fd, data, size, 0);
 	if (n == 0)
 		return at_end(s);
 	if (n < 0) {

@@ -4,9 +4,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "../conn.h"
 #include "../stats.h"
-#include "../tcpstate.h"
 #include "../util.h"
 #include "byhand.h"
 #include "flush.h"
@@ -152,29 +150,11 @@ static bool has_stopped_growing(struct stream *s)
 	return false;
 }
 
-/* The error of a source that was reset, whose event is on its way; or 0. It must not be read any
- * more where something was handed up: see kernel_abandon(). */
-static int reset_error(const struct stream *s)
-{
-	struct tcp_state state;
-	int err;
-
-	if (tcp_state_read(s->source->fd, &state) < 0 || !state.closed)
-		return 0;
-	err = conn_error(s->source->fd);
-	return err ? err : ECONNRESET;
-}
-
 void kernel_serve(struct stream *s)
 {
-	int err = reset_error(s);
 	bool left = false;
 	ssize_t n = 1;
 
-	if (err) {
-		stream_failed(s, s->source, err);
-		return;
-	}
 
 	if (!may_take_up(s) || !has_stopped_growing(s))
 		return;

@@ -10,7 +10,6 @@
 #include <malloc.h>
 
 #include "../../daemon/splice/budget.h"
-#include "../../daemon/splice/byhand.h"
 #include "../../daemon/splice/lane.h"
 #include "../../daemon/splice/serve.h"
 #include "fakekernel.h"
@@ -297,41 +296,6 @@ static void test_the_source_fails(void **state _unused_)
 	end(&t);
 }
 
-/* Its connection was reset: what is in its queue is delivered, and the end is passed on. */
-static void abandon(void)
-{
-	say(t.server_end, &t.server, 0, 400);
-	t.server.failed = t.server.readable = true;
-	kernel_abandon(down);
-	stream_again(down);
-	pass(&t, 10 * NSEC_PER_MSEC);
-	assert_int_equal(t.n_failed + t.n_corrupt, 0);
-}
-
-static void test_what_a_reset_leaves(void **state _unused_)
-{
-	begin_engaged(&t);
-	abandon();
-	assert_false(t.server.torn);
-	expect(t.client_end, 0, 400);
-	end(&t);
-}
-
-/* Not so behind what was handed up and is gone. */
-static void test_what_is_behind_a_hole(void **state _unused_)
-{
-	char byte;
-
-	begin_engaged(&t);
-	lane->passed = 1000;
-	abandon();
-	assert_true(t.server.torn);
-	assert_int_equal(t.n_delivered, 1);
-	assert_int_equal(recv(t.client_end, &byte, 1, MSG_DONTWAIT), -1);
-	assert_int_equal(t.server.received, 0);
-	end(&t);
-}
-
 /* ---- leaving with the read -------------------------------------------------------------- */
 
 /* The window opens, and the sender, on this host, has filled it again before the read returns. */
@@ -545,8 +509,6 @@ int main(void)
 	    cmocka_unit_test(test_pending_bytes_go_first),
 	    cmocka_unit_test(test_more_than_a_buffer_holds),
 	    cmocka_unit_test(test_the_source_fails),
-	    cmocka_unit_test(test_what_a_reset_leaves),
-	    cmocka_unit_test(test_what_is_behind_a_hole),
 	    cmocka_unit_test(test_leaves_with_the_read),
 	    cmocka_unit_test(test_reads_what_came_since_the_look),
 	    cmocka_unit_test(test_left_with_unread_bytes),
