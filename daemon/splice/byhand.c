@@ -6,6 +6,7 @@
 #include "../memory.h"
 #include "../stats.h"
 #include "maps.h"
+#include "take-back.h"
 #include "wait.h"
 
 /* How much is copied before the kernel has another try: it may be the better by then. */
@@ -64,6 +65,9 @@ void kernel_abandon(struct stream *s)
 {
 	if (s->state == STREAM_ENDING || s->state == STREAM_DONE)
 		return; /* all of it is accounted for */
+	/* What was handed up is read in the map, and nothing is as long as more is in the queue. */
+	if (s->state == STREAM_SERVING)
+		kernel_kick(s);
 	if (stream_in_kernel(s))
 		kernel_to_copy(s);
 	s->why_copy = COPY_HALF_CLOSED;

@@ -3,6 +3,7 @@
 
 import hashlib
 import random
+import signal
 import socket
 import threading
 
@@ -477,6 +478,43 @@ def incomplete(client):
     except (BadMessage, ConnectionResetError):
         return answer.size, answer
     raise AssertionError(f"whole: {answer.raw}, {answer.size} bytes")
+
+
+@case(timeout=60, core=True)
+def test_what_was_handed_up_before_a_reset(env):
+    """The kernel has handed up the end of a chunk, and what is behind it, to a daemon that does not
+    run, when the server resets the connection: the client gets all of it."""
+    there, over = [], threading.Event()
+    first, rest = bytes(CONTENT.piece(0, 1000)), bytes(CONTENT.piece(1000, 64 * KIB))
+
+    def serve(connection):
+        connection.request()
+        connection.send(head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked"),
+                        b"%x\r\n%b" % (len(first) + len(rest), first))
+        there.append(connection.sock)
+        over.wait(60)
+
+    daemon = proxy(env, Origin(env, serve=serve).address, OPTIONS)
+    with Client(daemon.address(), timeout=30) as client:
+        answer = client.send(request()).head()
+        while client.reader.total < len(answer.raw) + len(first):
+            assert client.reader.fill(1 << 16)
+        if env.engine == "kernel":
+            wait_until(lambda: daemon.map_entries()["engaged"], 5, "the body in the kernel")
+        daemon.signal(signal.SIGSTOP)
+        there[0].settimeout(Deadline(10).seconds)
+        there[0].sendall(rest + b"\r\n5\r\nhello\r\n")
+        tcp.reset(there[0])
+        daemon.signal(signal.SIGCONT)
+        try:
+            client.reader.body(answer, answer.framing("GET"))
+        except (BadMessage, ConnectionResetError):
+            pass
+        assert answer.size == len(first) + len(rest) + 5, answer.size
+        wanted = hashlib.sha256(first + rest + b"hello")
+        assert answer.sha.hexdigest() == wanted.hexdigest()
+        over.set()
+    assert wait_requests(daemon)[0]["end"] == "server_reset"
 
 
 @case(timeout=60)
