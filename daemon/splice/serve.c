@@ -155,7 +155,6 @@ void kernel_serve(struct stream *s)
 	bool left = false;
 	ssize_t n = 1;
 
-
 	if (!may_take_up(s) || !has_stopped_growing(s))
 		return;
 	kernel_kick(s);
