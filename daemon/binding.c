@@ -69,25 +69,30 @@ static bool leaves(const struct binding *b, enum binding_leaves what)
 	return !binding_is_current(b) && !addr_is_passed(&b->wanted);
 }
 
-static void hide(const struct binding *b, const char *listener)
+static void hide(const struct bypass_maps *bypass, const struct binding *b, const char *listener)
 {
 	int err = 0;
 
-	for (unsigned int i = 0; i < b->n_sockets; i++)
-		if (b->sockets[i].fd >= 0 && b->sockets[i].bound.sa.sa_family != AF_UNIX)
-			err = MIN(err, bound_hide(b->sockets[i].fd));
+	for (unsigned int i = 0; i < b->n_sockets; i++) {
+		if (b->sockets[i].fd < 0 || b->sockets[i].bound.sa.sa_family == AF_UNIX)
+			continue;
+		if (bypass)
+			bypass_forget_listener(bypass, b->sockets[i].fd);
+		err = MIN(err, bound_hide(b->sockets[i].fd));
+	}
 	if (err)
 		(void)log_errno(err, "listener %s: hiding what is closed", listener);
 }
 
-void bindings_hide(const struct setup *s, enum binding_leaves what)
+void bindings_hide(const struct bypass_maps *bypass, const struct setup *s,
+		   enum binding_leaves what)
 {
 	for (size_t i = 0; i < s->n_listeners; i++) {
 		const struct listener *l = &s->listeners[i];
 
 		for (size_t j = 0; j < l->config->n_binds; j++)
 			if (leaves(l->bindings[j], what))
-				hide(l->bindings[j], l->config->name);
+				hide(bypass, l->bindings[j], l->config->name);
 	}
 }
 

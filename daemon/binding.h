@@ -98,7 +98,8 @@ enum binding_leaves {
 
 /* These of the setup's are given up: nobody new comes there (bound_hide()), and who has begun his
  * handshake is for the workers, who are told next. What fails is logged. */
-void bindings_hide(const struct setup *s, enum binding_leaves what);
+void bindings_hide(const struct bypass_maps *bypass, const struct setup *s,
+		   enum binding_leaves what);
 /* Whether somebody else has some of the setup's sockets, too. */
 bool bindings_outlive(const struct setup *s);
 /* See daemon_disown(). */

@@ -266,13 +266,18 @@ int bypass_mark_listener(const struct bypass_maps *m, int fd)
 	return bypass_mark(m, fd);
 }
 
-void bypass_unmark_listener(const struct bypass_maps *m, int fd)
+void bypass_forget_listener(const struct bypass_maps *m, int fd)
 {
 	uint64_t cookie;
 	socklen_t len = sizeof(cookie);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0)
 		(void)bpf_map_delete_elem(m->listening_fd, &cookie); /* -ENOENT: it has none */
+}
+
+void bypass_unmark_listener(const struct bypass_maps *m, int fd)
+{
+	bypass_forget_listener(m, fd);
 	(void)bpf_map_delete_elem(m->joining_fd, &fd);
 }
 

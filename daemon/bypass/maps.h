@@ -46,6 +46,9 @@ int bypass_mark(const struct bypass_maps *m, int fd);
 int bypass_mark_listener(const struct bypass_maps *m, int fd);
 /* Clients that connect from now on are not. */
 void bypass_unmark_listener(const struct bypass_maps *m, int fd);
+/* Of one to which no SYN comes any more: those whose SYN has come are still joined. What it has in
+ * a map would stay there for as long as the process lives. */
+void bypass_forget_listener(const struct bypass_maps *m, int fd);
 /* What the handshake of a marked connection was, as that socket sees it. */
 int bypass_handshake(const struct bypass_maps *m, int fd, struct handshake *ret);
 /* The cookie of the application's socket at the other end of such a connection, which is to be the

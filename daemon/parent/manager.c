@@ -15,8 +15,7 @@
 #define OWN_USEC (30 * UINT64_C(1000000))
 
 /* What cannot be told is not, where the socket is gone: nothing depends on it but the manager's
- * view.
- */
+ * view. */
 
 static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {

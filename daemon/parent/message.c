@@ -4,27 +4,26 @@
 #include <errno.h>
 #include <string.h>
 
-union control {
-	struct cmsghdr header;
-	char space[CMSG_SPACE(sizeof(int))];
-};
+void message_attach(struct msghdr *msg, union message_control *control, int fd)
+{
+	*control = (union message_control){0};
+	msg->msg_control = control;
+	msg->msg_controllen = sizeof(*control);
+	control->header = (struct cmsghdr){
+	    .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(fd))};
+	memcpy(CMSG_DATA(&control->header), &fd, sizeof(fd));
+}
 
 int message_send(int socket, struct message *m, int fd)
 {
 	struct iovec io = {.iov_base = m, .iov_len = sizeof(*m)};
-	union control control = {0};
+	union message_control control;
 	struct msghdr msg = {.msg_iov = &io, .msg_iovlen = 1};
 	ssize_t n;
 
 	m->version = MESSAGE_VERSION;
-	if (fd >= 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		control.header = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
-						  .cmsg_type = SCM_RIGHTS,
-						  .cmsg_len = CMSG_LEN(sizeof(fd))};
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	}
+	if (fd >= 0)
+		message_attach(&msg, &control, fd);
 	do
 		n = sendmsg(socket, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
@@ -59,7 +58,7 @@ static int descriptor_of(struct msghdr *msg)
 int message_receive(int socket, struct message *ret, int *ret_fd)
 {
 	struct iovec io = {.iov_base = ret, .iov_len = sizeof(*ret)};
-	union control control = {0};
+	union message_control control = {0};
 	/* The kernel gives no more descriptors than there is space for, and CMSG_SPACE() has it for
 	 * two. The other end is not trusted not to send them. */
 	struct msghdr msg = {.msg_iov = &io,

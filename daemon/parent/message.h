@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "../addr.h"
 #include "../log.h"
@@ -106,6 +107,14 @@ struct message {
 	};
 };
 
+union message_control {
+	struct cmsghdr header;
+	char space[CMSG_SPACE(sizeof(int))];
+};
+
+/* A descriptor goes along with a message of whatever kind; it stays the caller's, and *control has
+ * to be there until that was sent. */
+void message_attach(struct msghdr *msg, union message_control *control, int fd);
 /* Never waits. `fd` stays the caller's; -1: none. 0 or a negative errno. */
 int message_send(int socket, struct message *m, int fd);
 /* The same, but it waits up to a second where memory is short: what is told here is not told

@@ -43,10 +43,7 @@ static bool address_of(const char *name, struct sockaddr_un *ret, socklen_t *len
 
 static int send_to(const struct sockaddr_un *where, socklen_t len, const char *text, int fd)
 {
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {0};
+	union message_control control;
 	const struct timeval patience = {.tv_usec = PATIENCE_USEC};
 	_cleanup_close_ int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct iovec io = {.iov_base = (void *)text, .iov_len = strlen(text)};
@@ -55,14 +52,8 @@ static int send_to(const struct sockaddr_un *where, socklen_t len, const char *t
 
 	if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
 		return -errno;
-	if (fd >= 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		control.header = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
-						  .cmsg_type = SCM_RIGHTS,
-						  .cmsg_len = CMSG_LEN(sizeof(fd))};
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	}
+	if (fd >= 0)
+		message_attach(&msg, &control, fd);
 	return sendmsg(sock, &msg, MSG_NOSIGNAL | (stuck ? MSG_DONTWAIT : 0)) < 0 ? -errno : 1;
 }
 

@@ -51,9 +51,7 @@ static uint32_t page_align(uint32_t n)
 
 static int set_sizes(struct splice_bpf *skel, const struct maps_options *o)
 {
-	/* Clients that wait to be accepted are in `sockets` already, if it is sockops that adds
-	 * them.
-	 */
+	/* Clients that wait to be accepted are in `sockets` already, if sockops adds them. */
 	uint32_t lanes = o->max_sessions * 2, waiting = o->collecting ? o->waiting : 0;
 	struct bpf_map *sized[] = {skel->maps.sockets, skel->maps.engaged, skel->maps.lanes,
 				   skel->maps.lane_of};

@@ -31,8 +31,7 @@ struct maps {
 
 struct maps_options {
 	uint32_t max_sessions;
-	uint32_t
-	    waiting; /* so many clients may wait to be accepted; those beyond are added later */
+	uint32_t waiting; /* clients that may wait to be accepted; those beyond are added later */
 	unsigned int workers;
 	int numa_node; /* -1: any */
 	uint32_t debug;

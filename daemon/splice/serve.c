@@ -29,7 +29,7 @@ void kernel_start_serving(struct stream *s)
 }
 
 /* What is taken up with one call, in units of splice_window: more than two, and all that a receive
- * buffer holds. */
+ * buffer of the daemon's making holds. */
 #define TAKEN_MOST 8
 
 /*

@@ -61,7 +61,7 @@ static int delete_unlocked(struct stream *s)
 		return -EBUSY;
 	err = maps_disengage(s->splice->by->maps, s->source->cookie);
 	if (err == -ENOENT)
-		return -ECONNRESET; /* the kernel does it itself when TCP ends in a reset */
+		return -ECONNRESET; /* taken out by the kernel: its TCP is there no more */
 	if (err)
 		return -EBUSY; /* it is where it was */
 	stat_inc(&s->splice->by->stats->unlocked_deletes);

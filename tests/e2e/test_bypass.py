@@ -10,10 +10,10 @@ import time
 
 from lib import case, netns, tcp
 from lib.bypassed import SERVE, echo_server
-from lib.host import fd_count, tcp_memory
+from lib.host import bpf_maps, fd_count, map_entries, tcp_memory
 from lib.pattern import MIB
 from lib.process import run
-from lib.reloads import reload, text_of
+from lib.reloads import refused, reload, text_of
 from lib.scenarios import SCENARIOS, UPLOAD
 from lib.traffic import check_accounts, start, through, wait_stalled
 from lib.wait import stays, wait_until
@@ -242,6 +242,25 @@ def test_reload_turns_it_on_and_off(env):
                 assert sock.recv(4, socket.MSG_WAITALL) == b"data"
         line = daemon.wait_access(number + 1)[-1]
         assert line.get("bypass") == ("yes" if way == "both" else None), line
+
+
+@case(engines=("kernel",))
+def test_reload_forgets_its_listeners(env):
+    """Those that are closed are not in the bypass's map any more, nor is one whose reload failed."""
+    cgroup = env.cgroup()
+    daemon = env.spliced(env.backend().address, spliced={"bypass_cgroup": cgroup.path},
+                         listener={"local_bypass": "both", "bind": "127.0.0.1:0"})
+    maps, text = bpf_maps(daemon.worker_pid), text_of(daemon)
+    sockets = map_entries(maps["listening"])
+    assert sockets > 0
+    taken, holder = tcp.free_port()
+    holder.listen()
+    for number in range(2, 5):
+        reload(daemon, text.replace("127.0.0.1:0", f"127.0.0.{number}:0"))
+        refused(daemon, text.replace("127.0.0.1:0", f"127.0.1.{number}:0, {taken}"))
+    holder.close()
+    wait_until(lambda: map_entries(maps["listening"]) == sockets, 5,
+               lambda: f"{map_entries(maps['listening'])} listeners instead of {sockets}")
 
 
 @case(engines=("copy",))

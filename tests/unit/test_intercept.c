@@ -14,6 +14,7 @@
 #include "../../daemon/config/config.h"
 #include "../../daemon/config/option.h"
 #include "../../daemon/intercept/origin.h"
+#include "../../daemon/intercept/programs.h"
 #include "../../daemon/route.h"
 
 #define LISTENER                                                      \
@@ -299,6 +300,31 @@ static void places(void **state _unused_)
 	assert_int_equal(again.sa.sa_family, AF_INET);
 }
 
+/* ---- where connects are sent to ---------------------------------------------------------- */
+
+/* While that changes no connect is sent there: so it does not, where nothing is new. */
+static void aims_once(void **state _unused_)
+{
+	struct intercept_orders orders = {0};
+	struct programs p = {.orders = &orders};
+	struct addr ipv4 = {.sa.sa_family = AF_INET, .len = sizeof(struct sockaddr_in)};
+
+	ipv4.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ipv4.in4.sin_port = htons(80);
+	programs_aim(&p, &ipv4, NULL);
+	assert_int_equal(orders.version, 2);
+	assert_int_equal(orders.targets[0].port, htons(80));
+	assert_int_equal(orders.targets[1].port, 0);
+	programs_aim(&p, &ipv4, NULL);
+	assert_int_equal(orders.version, 2);
+	ipv4.in4.sin_port = htons(81);
+	programs_aim(&p, &ipv4, NULL);
+	assert_int_equal(orders.version, 4);
+	programs_aim(&p, NULL, NULL);
+	assert_int_equal(orders.version, 6);
+	assert_int_equal(orders.targets[0].port, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +333,7 @@ int main(void)
 	    cmocka_unit_test(too_many_rules), cmocka_unit_test(one_family),
 	    cmocka_unit_test(sections_stay),  cmocka_unit_test(by_destination),
 	    cmocka_unit_test(bad_routes),     cmocka_unit_test(places),
+	    cmocka_unit_test(aims_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <malloc.h>
 
 #include "../../daemon/splice/budget.h"
+#include "../../daemon/splice/byhand.h"
 #include "../../daemon/splice/lane.h"
 #include "../../daemon/splice/serve.h"
 #include "fakekernel.h"
@@ -296,6 +297,28 @@ static void test_the_source_fails(void **state _unused_)
 	end(&t);
 }
 
+/* Its connection was reset. It stays in the map, where what was handed up can be read, but not
+ * while anything is held off in its queue. */
+static void test_a_reset_while_it_is_served(void **state _unused_)
+{
+	begin_engaged(&t);
+	hand_up(1000);
+	stream_pump(down);
+	assert_int_equal(down->state, STREAM_SERVING);
+	assert_true(is_held(&t.server));
+	assert_int_equal(shutdown(t.server_end, SHUT_WR), 0);
+	await_end();
+	t.server.failed = t.server.readable = true;
+	kernel_abandon(down);
+	assert_false(is_held(&t.server));
+	assert_true(is_in(ENGAGED_FD, &t.server));
+	stream_again(down);
+	pass(&t, 10 * NSEC_PER_MSEC);
+	expect(t.client_end, 0, 1000);
+	assert_int_equal(t.n_delivered, 1);
+	end(&t);
+}
+
 /* ---- leaving with the read -------------------------------------------------------------- */
 
 /* The window opens, and the sender, on this host, has filled it again before the read returns. */
@@ -509,6 +532,7 @@ int main(void)
 	    cmocka_unit_test(test_pending_bytes_go_first),
 	    cmocka_unit_test(test_more_than_a_buffer_holds),
 	    cmocka_unit_test(test_the_source_fails),
+	    cmocka_unit_test(test_a_reset_while_it_is_served),
 	    cmocka_unit_test(test_leaves_with_the_read),
 	    cmocka_unit_test(test_reads_what_came_since_the_look),
 	    cmocka_unit_test(test_left_with_unread_bytes),
