@@ -116,24 +116,37 @@ static void turn_away(const struct daemon *d, const struct listener *l, int fd,
 				     .end = end});
 }
 
-/* Takes a place for one session, global and of the listener; SLOT_NONE: there is none. */
+/* Takes a place for one session, global and of the listener; SLOT_NONE: there is none. It is no
+ * session before use_place(). */
 static uint32_t take_place(struct daemon *d, struct listener *l)
 {
-	unsigned int max = l->config->max_sessions;
-	unsigned int active = atomic_fetch_add(&l->account->active, 1);
-	uint32_t slot = SLOT_NONE;
+	uint32_t slot;
 
-	if (!max || active < max)
-		slot = slots_take(&d->slots);
+	if (!listener_reserve(l))
+		return SLOT_NONE;
+	slot = slots_take(&d->slots);
 	if (slot == SLOT_NONE)
-		atomic_fetch_sub(&l->account->active, 1);
+		listener_unreserve(l);
 	return slot;
 }
 
+static void return_place(struct daemon *d, struct listener *l, uint32_t slot)
+{
+	slots_return(&d->slots, slot);
+	listener_unreserve(l);
+}
+
+static void use_place(struct daemon *d, struct listener *l)
+{
+	slots_use(&d->slots);
+	listener_session_begins(l);
+}
+
+/* Of one that was used. */
 static void give_place(struct daemon *d, struct listener *l, uint32_t slot)
 {
 	slots_give(&d->slots, slot);
-	atomic_fetch_sub(&l->account->active, 1);
+	listener_session_ended(l);
 }
 
 /* One line in this time, whatever is refused in it. */
@@ -275,10 +288,11 @@ static bool accept_one(struct listen_socket *ls)
 		if (denied)
 			stat_inc(&ls->worker->stats.denied);
 		conn_accepted(fd, &ls->bound, &client);
+		use_place(d, l);
 		balance_start(ls->worker, l, fd, slot, &client, denied);
 		return true;
 	}
-	give_place(d, l, slot);
+	return_place(d, l, slot);
 	if (fd >= 0) {
 		stat_inc(&ls->worker->stats.denied);
 		turn_away(d, l, fd, &client, session_end_str[END_DENIED], NULL);

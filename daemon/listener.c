@@ -118,9 +118,30 @@ bool listener_tells(const struct listener *l)
 	return l->config->protocol == PROTOCOL_HTTP || l->config->protocol == PROTOCOL_AUTO;
 }
 
+bool listener_reserve(struct listener *l)
+{
+	unsigned int max = l->config->max_sessions;
+
+	if (atomic_fetch_add(&l->account->places, 1) < max || !max)
+		return true;
+	listener_unreserve(l);
+	return false;
+}
+
+void listener_unreserve(struct listener *l)
+{
+	atomic_fetch_sub(&l->account->places, 1);
+}
+
+void listener_session_begins(struct listener *l)
+{
+	atomic_fetch_add(&l->account->active, 1);
+}
+
 void listener_session_ended(struct listener *l)
 {
 	atomic_fetch_sub(&l->account->active, 1);
+	listener_unreserve(l);
 }
 
 bool listener_bypasses(const struct listener *l)

@@ -31,7 +31,9 @@ struct listener_part {
 struct listener_account {
 	char *name;
 	struct listener_part *parts; /* of each worker */
-	atomic_uint active;
+	atomic_uint
+	    places; /* of its sessions, and of those that may come: see listener_reserve() */
+	atomic_uint active; /* its sessions */
 	atomic_uint_fast64_t total;
 	struct listener_stats reported; /* see report/totals.h; main thread only, as is: */
 	unsigned int refs;
@@ -72,5 +74,11 @@ struct pool *listener_route(const struct listener *l, const struct route_query *
 bool listener_tells(const struct listener *l);
 /* Whether its clients and their servers may be joined, where both are applications of this host. */
 bool listener_bypasses(const struct listener *l);
-/* The session's end frees its place. */
+/*
+ * A place for a session that may come, within its max_sessions. Where none comes it is given back;
+ * where one does, it counts from its begin, and its end frees the place. Any thread.
+ */
+bool listener_reserve(struct listener *l);
+void listener_unreserve(struct listener *l);
+void listener_session_begins(struct listener *l);
 void listener_session_ended(struct listener *l);

@@ -36,19 +36,26 @@ uint32_t slots_take(struct slots *s)
 	return slot;
 }
 
-void slots_give(struct slots *s, uint32_t slot)
+void slots_return(struct slots *s, uint32_t slot)
 {
 	(void)pthread_mutex_lock(&s->lock);
 	s->free[s->n_free++] = slot;
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-uint32_t slots_used(struct slots *s)
+void slots_use(struct slots *s)
 {
-	uint32_t used;
+	atomic_fetch_add(&s->used, 1);
+}
 
-	(void)pthread_mutex_lock(&s->lock);
-	used = s->fresh - s->n_free;
-	(void)pthread_mutex_unlock(&s->lock);
-	return used;
+void slots_give(struct slots *s, uint32_t slot)
+{
+	/* Before somebody else has it: no more than `total` are counted. */
+	atomic_fetch_sub(&s->used, 1);
+	slots_return(s, slot);
+}
+
+uint32_t slots_used(const struct slots *s)
+{
+	return atomic_load(&s->used);
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #define SLOT_NONE UINT32_MAX
@@ -15,11 +16,18 @@ struct slots {
 	pthread_mutex_t lock;
 	uint32_t *free;
 	uint32_t n_free, total, fresh; /* slots from `fresh` on were never used */
+	atomic_uint used;
 };
 
 int slots_init(struct slots *s, uint32_t total);
 void slots_fini(struct slots *s);
-/* SLOT_NONE when all are taken. */
+/* For a session that may come; SLOT_NONE when all are taken. slots_use() follows, or
+ * slots_return(). */
 uint32_t slots_take(struct slots *s);
+/* None has come. */
+void slots_return(struct slots *s, uint32_t slot);
+/* One has come: its slot counts from now on. slots_give() ends it. */
+void slots_use(struct slots *s);
 void slots_give(struct slots *s, uint32_t slot);
-uint32_t slots_used(struct slots *s);
+/* Sessions; slots that are only taken are none. */
+uint32_t slots_used(const struct slots *s);

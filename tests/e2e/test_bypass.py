@@ -805,7 +805,8 @@ print(n, flush=True)
     go_on(client)
     assert client.stdout.readline() == "sent\n"
     daemon.signal(signal.SIGTERM)
-    wait_until(lambda: any("ending 1 sessions" in line for line in daemon.log()), 5, "the end")
+    wait_until(lambda: any("shutdown_grace is over: ending" in line for line in daemon.log()), 20,
+               "the end")
     go_on(client)
     assert client.stdout.readline() == "100000\n"
     client.wait(timeout=10)

@@ -94,6 +94,7 @@ static inline void stage_end(struct stage *st)
 	assert_true(TAILQ_EMPTY(&stage_worker(st)->home.live));
 	assert_int_equal(slots_used(&st->daemon.slots), 0);
 	assert_int_equal(atomic_load(&st->daemon.setup->listeners[0].account->active), 0);
+	assert_int_equal(atomic_load(&st->daemon.setup->listeners[0].account->places), 0);
 	daemon_fini(&st->daemon);
 	assert_int_equal(close(st->server), 0);
 }
@@ -175,13 +176,15 @@ static inline void stage_accept(struct stage *st)
 	struct listener *l = &st->daemon.setup->listeners[0];
 	const struct binding *b = l->bindings[0];
 	struct addr client = {.len = sizeof(struct sockaddr_in)};
+	uint32_t slot = slots_take(&st->daemon.slots);
 	int accepted;
 
 	accepted = accept4(b->sockets[0].fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_true(accepted >= 0);
-	atomic_fetch_add(&l->account->active, 1);
-	accept_session(stage_worker(st), l, accepted, slots_take(&st->daemon.slots), &client,
-		       false);
+	assert_true(listener_reserve(l));
+	slots_use(&st->daemon.slots);
+	listener_session_begins(l);
+	accept_session(stage_worker(st), l, accepted, slot, &client, false);
 }
 
 /* A client has connected, and its session begun. */

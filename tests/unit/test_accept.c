@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Clients that cannot be taken: they are reset, for an end would be one of their stream. */
+/* Clients that cannot be taken: they are reset, for an end would be one of their stream. And what
+ * counts as a session. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,6 +21,54 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 		return -1;
 	}
 	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+}
+
+/* What is counted while a place waits for the client of accept4(); NULL: nobody looks. */
+static struct stage *watched;
+static unsigned int calls;
+
+int accept4(int fd, struct sockaddr *address, socklen_t *len, int flags)
+{
+	if (watched) {
+		struct listener_account *a = watched->daemon.setup->listeners[0].account;
+
+		assert_int_equal(slots_used(&watched->daemon.slots), calls);
+		assert_int_equal(atomic_load(&a->active), calls);
+		assert_int_equal(atomic_load(&a->places), calls + 1);
+		calls++;
+	}
+	return (int)syscall(SYS_accept4, fd, address, len, flags);
+}
+
+/* A place that accepting has taken is no session yet, and none when nobody comes. */
+static void places_are_no_sessions(void **state _unused_)
+{
+	struct stage st;
+	struct listener *l;
+	int client;
+
+	stage_begin(&st, "max_sessions = 2");
+	l = &st.daemon.setup->listeners[0];
+	client = stage_connect(&st);
+	atomic_store(&st.daemon.serving, true);
+	watched = &st;
+	calls = 0;
+	accept_serve(stage_worker(&st), st.daemon.setup);
+	for (int i = 0; i < STAGE_WAIT_MS && calls < 2; i++) {
+		(void)event_base_loop(stage_worker(&st)->base, EVLOOP_NONBLOCK);
+		(void)poll(NULL, 0, 1);
+	}
+	watched = NULL;
+	assert_int_equal(calls, 2); /* the second has found nobody */
+	assert_int_equal(slots_used(&st.daemon.slots), 1);
+	assert_int_equal(atomic_load(&l->account->active), 1);
+	assert_int_equal(atomic_load(&l->account->places), 1);
+	assert_true(listener_reserve(l));
+	assert_false(listener_reserve(l));
+	listener_unreserve(l);
+	stage_reset(client);
+	stage_settle(&st);
+	stage_end(&st);
 }
 
 /* One that was in the queue of a passed socket needs what it did not inherit. */
@@ -55,6 +104,7 @@ static void who_cannot_be_equipped(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(places_are_no_sessions),
 	    cmocka_unit_test(who_cannot_be_equipped),
 	};
 
