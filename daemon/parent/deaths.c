@@ -84,9 +84,11 @@ static void count_crash(struct parent *p, const struct child *c, int status)
 }
 
 /*
- * What a worker has left that was told to serve and has not said that it does may be at work
- * already: so it stays, and that of the one before it, which came to nothing, too, is closed. There
- * are never more than two of these beside those of who served last.
+ * What a worker has left that was about to serve, and has not said that it does, may be at work
+ * already: by what it intercepts connects wait for the next worker, since the one before it was
+ * told to make way, which cannot be taken back. So it stays, and that of the one before it, which
+ * came to nothing, too, is closed. There are never more than two of these beside those of who
+ * served last.
  */
 static void failed_to_serve(struct parent *p, const struct child *c)
 {
@@ -108,7 +110,7 @@ static void served(struct parent *p, struct child *c, int status)
 		died(p, c, status);
 		count_crash(p, c, status);
 	}
-	if (c->state == CHILD_SERVING && !c->accepts)
+	if (!c->accepts)
 		failed_to_serve(p, c);
 	p->serving = NULL;
 	if (p->upgrade.state != UPGRADE_HANDING) {
@@ -141,7 +143,7 @@ static void ended(struct parent *p, struct child *c, int status)
 	case CHILD_READY:
 		/* Its predecessor is about to stop. */
 		p->next = NULL;
-		deposits_forget(&p->deposits, c->generation);
+		failed_to_serve(p, c);
 		died(p, c, status);
 		upgrade_failed(p, "the new worker has died");
 		break;

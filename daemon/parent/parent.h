@@ -53,8 +53,8 @@ struct parent {
 	uint64_t deaths;         /* of workers that should not have died */
 	uint64_t log_lost;       /* lines of our log, by the program before */
 	uint64_t told_lost;      /* of this one's, to the workers */
-	unsigned int failed;     /* the last worker that died when it was to serve, since one did;
-				    0: none */
+	unsigned int failed;     /* the last worker that died when it was about to serve, since one
+				    did; 0: none */
 	unsigned int failures;   /* workers in a row that died before they were ready */
 	unsigned int crashes;    /* in a row, of workers that had just begun to serve */
 	struct event *again;     /* another try after one of these */

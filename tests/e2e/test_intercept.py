@@ -591,6 +591,46 @@ def test_a_worker_that_dies(env):
     assert len(lines) == 23 and all("original" in line for line in lines), lines
 
 
+def begin_upgrade(daemon, stopped):
+    """Another worker is ready, and the one that serves has not heard of it yet, for it is stopped: the new one."""
+    def ready():
+        return sum(" ready: " in line for line in daemon.log())
+    before, workers = ready(), set(daemon.worker_pids())
+    process.stop(stopped)
+    daemon.signal(signal.SIGUSR2)
+    wait_until(lambda: ready() > before, 30, "another worker is ready")
+    new, = set(daemon.worker_pids()) - workers
+    # It has told its parent, who has read that.
+    for pid in (new, daemon.pid):
+        wait_until(lambda pid=pid: process.stat_fields(pid)[0] == "S", 10, "it waits")
+    return new
+
+
+@case(timeout=90)
+def test_a_new_worker_that_dies(env):
+    """Before it serves, when the one before it is about to make way: connects wait for a third one."""
+    cgroup = env.cgroup()
+    backends = named(env)
+    daemon = intercepting(env, cgroup, [port_of(backend.address) for backend, _ in backends],
+                          intercept={"intercept": "require"}, spliced={"shutdown_grace": "60s"})
+    stays = env.keep(connect(cgroup, backends[0][0].address))
+    old = daemon.worker_pid
+    process.kill_and_wait(begin_upgrade(daemon, old))
+    wait_until(lambda: any("upgrade: the new worker has died" in line for line in daemon.log()), 10, "that is known")
+    with connecting(cgroup, backends) as results:
+        os.kill(old, signal.SIGCONT)
+        wait_until(lambda: daemon.status()["generation"] == 3, 30, "a third one serves")
+        number = len(results)
+        wait_until(lambda: len(results) > number + 20, 10, "it is connected to")
+    wrong = [result for result in results if result[0] != result[1]]
+    assert not wrong, (len(results), wrong[:5])
+    assert peer(stays) == backends[0][0].address
+    stays.close()
+    lines = daemon.wait_access(len(results) + 1, 10)
+    assert len(lines) == len(results) + 1, (len(lines), len(results))
+    assert daemon.status()["worker_deaths"] == 1
+
+
 @case(timeout=90)
 def test_who_gives_up_while_no_worker_is_there(env):
     """A connect that found the queue full, and was given up between two workers, leaves nothing that could
