@@ -61,11 +61,11 @@ struct intercept_flow {
 
 /* What the daemon says, and may change while the programs run. */
 struct intercept_orders {
-	__u32 ready;   /* somebody accepts */
-	__u32 retired; /* another process of the daemon does, and has programs of its own */
-	__u32 reserved;
-	__u32 version; /* of `targets`; odd while they are being written */
-	__u64 tried;   /* in a trial: the cookie of the socket that it is about */
+	__u32 ready;    /* somebody accepts */
+	__u32 retired;  /* another process of the daemon does, and has programs of its own */
+	__u32 required; /* a connect that cannot be redirected is refused */
+	__u32 version;  /* of `targets`; odd while they are being written */
+	__u64 tried;    /* in a trial: the cookie of the socket that it is about */
 	struct intercept_place targets[2]; /* the listener's address of IPv4 and of IPv6; port 0: it
 					      has none */
 };

@@ -33,7 +33,6 @@ const volatile __u64 netns = 0;      /* the daemon's: what listens elsewhere is 
 const volatile __u64 generation = 0; /* unlike that of every other object */
 const volatile __u32 trial = 0;      /* see orders.tried */
 const volatile __s32 page_size = 4096;
-const volatile __u32 required = 0; /* a connect that cannot be redirected is refused */
 const volatile __u32 n_outbound = 0, n_except = 0;
 const volatile struct intercept_rule outbound[INTERCEPT_RULES] = {};
 const volatile struct intercept_rule except[INTERCEPT_RULES] = {};
@@ -164,7 +163,7 @@ static __always_inline enum answer miss(struct bpf_sock *sk, volatile __u64 *cou
 {
 	__sync_fetch_and_add(count, 1);
 	(void)bpf_sk_storage_delete(&origins, sk);
-	return required ? REFUSE : LEAVE;
+	return orders.required ? REFUSE : LEAVE;
 }
 
 /*

@@ -34,6 +34,7 @@ struct intercept {
 	char cgroup[512];
 	struct programs programs;
 	bool open;
+	bool required;
 	bool aimed; /* its listener has an address */
 };
 
@@ -95,7 +96,7 @@ static void leave_link(void *arg, int fd)
  * When this process dies, what was established is still to be found, what is given up is forgotten,
  * and where that is required connects go on to the listener, whose queue waits for the next one.
  */
-static void leave(struct interception *all, const struct intercept *i, bool required)
+static void leave(struct interception *all, const struct intercept *i)
 {
 	if (!all->shared) {
 		link_leave(all->link, flows_name, all->maps.flows_fd);
@@ -105,7 +106,7 @@ static void leave(struct interception *all, const struct intercept *i, bool requ
 	}
 	all->shared = true;
 	leave_link(all, programs_follow_link(&i->programs));
-	if (required)
+	if (i->required)
 		programs_each_link(&i->programs, leave_link, all);
 }
 
@@ -118,17 +119,17 @@ static int open_one(struct interception *all, struct intercept *i, const struct 
 				     .n_outbound = (uint32_t)c->n_outbound,
 				     .except = c->except,
 				     .n_except = (uint32_t)c->n_except,
-				     .max_flows = MAX_FLOWS,
-				     .required = c->intercept == INTERCEPT_REQUIRE};
+				     .max_flows = MAX_FLOWS};
 	int err = find_cgroup(i, c, why);
 
+	i->required = c->intercept == INTERCEPT_REQUIRE;
 	if (!err)
 		err = programs_open(&i->programs, &o, &all->maps, why);
 	i->open = !err;
 	if (err)
 		programs_close(&i->programs);
 	else
-		leave(all, i, o.required);
+		leave(all, i);
 	return err;
 }
 
@@ -285,6 +286,15 @@ void interception_aim(struct interception *i, const struct setup *s)
 			aim_one(&i->items[n], s);
 }
 
+/* Nothing is refused before: the worker process that serves goes by the rules that it has read, and
+ * this one may come to nothing. */
+static void make_ready(struct intercept *i, bool ready)
+{
+	if (ready)
+		i->programs.orders->required = i->required;
+	i->programs.orders->ready = ready;
+}
+
 void interception_ready(struct interception *i, bool ready)
 {
 	if (!i || i->ready == ready)
@@ -292,7 +302,7 @@ void interception_ready(struct interception *i, bool ready)
 	i->ready = ready;
 	for (unsigned int n = 0; n < i->n; n++)
 		if (i->items[n].open)
-			i->items[n].programs.orders->ready = ready;
+			make_ready(&i->items[n], ready);
 }
 
 /* orders->ready stays: a program that has not seen `retired` redirects once more, to where the next

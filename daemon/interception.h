@@ -18,10 +18,10 @@ struct setup;
 
 /*
  * Loads and attaches what the configuration wants; that it works here has been tried. Nothing is
- * intercepted yet. What cannot be is told in the log. Needs privileges, the listeners' sockets, and
- * the mark on the daemon's own (see intercept/mark.h): its connects would come back to it.
- * What an earlier worker process has left with the parent is taken over, and left for later ones.
- * 0, or a negative errno after logging: it is required.
+ * intercepted yet, and nothing refused. What cannot be is told in the log. Needs privileges, the
+ * listeners' sockets, and the mark on the daemon's own (see intercept/mark.h): its connects would
+ * come back to it. What an earlier worker process has left with the parent is taken over, and left
+ * for later ones. 0, or a negative errno after logging: it is required.
  */
 int interception_open(const struct config *c, struct link *link, struct interception **ret);
 /* Says in the log that nothing is intercepted, and why. -ENOTSUP: it is required; or 0. */

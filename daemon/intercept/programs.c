@@ -46,7 +46,6 @@ static int set_up(struct intercept_bpf *skel, const struct programs_options *o,
 
 	write_rules(skel, o);
 	skel->rodata->netns = netns_cookie();
-	skel->rodata->required = o->required;
 	skel->rodata->trial = o->trial;
 	skel->rodata->page_size = (int)sysconf(_SC_PAGESIZE);
 	if (!skel->rodata->netns)

@@ -20,7 +20,6 @@ struct programs_options {
 	const struct destination *outbound, *except;
 	uint32_t n_outbound, n_except; /* INTERCEPT_RULES at most, each */
 	uint32_t max_flows;            /* connects that are not accepted yet */
-	bool required;
 	bool trial; /* connects of the socket orders->tried are, and of no other */
 };
 

@@ -12,7 +12,7 @@ import threading
 
 from lib import Skip, case, process, tcp
 from lib.host import bpf_maps, held_programs, map_entries
-from lib.intercepted import (connect, exchange, intercepting, original, peer, port_of, redirected)
+from lib.intercepted import (connect, connecting, exchange, intercepting, named, original, peer, port_of, redirected)
 from lib.process import run
 from lib.reloads import kill_workers
 from lib.wait import wait_until
@@ -508,40 +508,6 @@ def test_required_over_an_upgrade(env):
     exchange(stays)
 
 
-def many_connects(backends, stop, results):
-    """Each server says its name: whether who was asked has answered."""
-    while not stop.is_set():
-        for backend, name in backends:
-            try:
-                with tcp.connect(backend.address) as sock:
-                    got = tcp.read_exactly(sock, 2).decode().strip()
-                    assert peer(sock) == backend.address
-            except (OSError, AssertionError) as error:
-                got = error
-            results.append((got, name))
-
-
-@contextlib.contextmanager
-def connecting(cgroup, backends, number=3):
-    """Meanwhile, all the time; the results."""
-    stop, results = threading.Event(), []
-    threads = [threading.Thread(target=many_connects, args=(backends, stop, results))
-               for _ in range(number)]
-    with cgroup.inside():
-        for thread in threads:
-            thread.start()
-        try:
-            yield results
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join(30)
-
-
-def named(env, names="ab"):
-    return [(env.backend(tcp.serve_name(name)), name) for name in names]
-
-
 @case(timeout=90)
 def test_over_an_upgrade(env):
     """Every connect comes to the daemon, and from there to where it was to go."""
@@ -589,46 +555,6 @@ def test_a_worker_that_dies(env):
     assert sorted(got) == [b"0", b"1", b"2"], got
     lines = daemon.wait_access(23)
     assert len(lines) == 23 and all("original" in line for line in lines), lines
-
-
-def begin_upgrade(daemon, stopped):
-    """Another worker is ready, and the one that serves has not heard of it yet, for it is stopped: the new one."""
-    def ready():
-        return sum(" ready: " in line for line in daemon.log())
-    before, workers = ready(), set(daemon.worker_pids())
-    process.stop(stopped)
-    daemon.signal(signal.SIGUSR2)
-    wait_until(lambda: ready() > before, 30, "another worker is ready")
-    new, = set(daemon.worker_pids()) - workers
-    # It has told its parent, who has read that.
-    for pid in (new, daemon.pid):
-        wait_until(lambda pid=pid: process.stat_fields(pid)[0] == "S", 10, "it waits")
-    return new
-
-
-@case(timeout=90)
-def test_a_new_worker_that_dies(env):
-    """Before it serves, when the one before it is about to make way: connects wait for a third one."""
-    cgroup = env.cgroup()
-    backends = named(env)
-    daemon = intercepting(env, cgroup, [port_of(backend.address) for backend, _ in backends],
-                          intercept={"intercept": "require"}, spliced={"shutdown_grace": "60s"})
-    stays = env.keep(connect(cgroup, backends[0][0].address))
-    old = daemon.worker_pid
-    process.kill_and_wait(begin_upgrade(daemon, old))
-    wait_until(lambda: any("upgrade: the new worker has died" in line for line in daemon.log()), 10, "that is known")
-    with connecting(cgroup, backends) as results:
-        os.kill(old, signal.SIGCONT)
-        wait_until(lambda: daemon.status()["generation"] == 3, 30, "a third one serves")
-        number = len(results)
-        wait_until(lambda: len(results) > number + 20, 10, "it is connected to")
-    wrong = [result for result in results if result[0] != result[1]]
-    assert not wrong, (len(results), wrong[:5])
-    assert peer(stays) == backends[0][0].address
-    stays.close()
-    lines = daemon.wait_access(len(results) + 1, 10)
-    assert len(lines) == len(results) + 1, (len(lines), len(results))
-    assert daemon.status()["worker_deaths"] == 1
 
 
 @case(timeout=90)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Daemons that intercept, and clients that do not know it."""
 
+import contextlib
 import socket
 import struct
+import threading
 
 from . import tcp
 
@@ -68,3 +70,39 @@ def exchange(sock, data=b"a question"):
 
 def redirected(daemon, name="out"):
     return next(i for i in daemon.status()["intercepts"] if i["name"] == name)["redirected"]
+
+
+# ---- all the time ----------------------------------------------------------------------------------
+
+def many_connects(backends, stop, results):
+    """Each server says its name: whether who was asked has answered."""
+    while not stop.is_set():
+        for backend, name in backends:
+            try:
+                with tcp.connect(backend.address) as sock:
+                    got = tcp.read_exactly(sock, 2).decode().strip()
+                    assert peer(sock) == backend.address
+            except (OSError, AssertionError) as error:
+                got = error
+            results.append((got, name))
+
+
+@contextlib.contextmanager
+def connecting(cgroup, backends, number=3):
+    """Meanwhile, all the time; the results."""
+    stop, results = threading.Event(), []
+    threads = [threading.Thread(target=many_connects, args=(backends, stop, results))
+               for _ in range(number)]
+    with cgroup.inside():
+        for thread in threads:
+            thread.start()
+        try:
+            yield results
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(30)
+
+
+def named(env, names="ab"):
+    return [(env.backend(tcp.serve_name(name)), name) for name in names]

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Interception from one worker to the next: whose rules count, and where connects go meanwhile."""
+
+import os
+import signal
+
+from lib import case, process
+from lib.intercepted import connect, connecting, intercepting, named, peer, port_of
+from lib.reloads import text_of
+from lib.wait import wait_until
+
+AT_DEBUG = False
+
+
+def more_of(results, number=20):
+    before = len(results)
+    wait_until(lambda: len(results) > before + number, 10, "it is connected to")
+
+
+def check(results):
+    """Whoever was asked has answered."""
+    wrong = [result for result in results if result[0] != result[1]]
+    assert not wrong, (len(results), len(wrong), wrong[:5])
+
+
+def begin_upgrade(daemon, stopped):
+    """Another worker is ready, and the one that serves has not heard of it yet, for it is stopped: the new one."""
+    def ready():
+        return sum(" ready: " in line for line in daemon.log())
+    before, workers = ready(), set(daemon.worker_pids())
+    process.stop(stopped)
+    daemon.signal(signal.SIGUSR2)
+    wait_until(lambda: ready() > before, 30, "another worker is ready")
+    new, = set(daemon.worker_pids()) - workers
+    # It has told its parent, who has read that.
+    for pid in (new, daemon.pid):
+        wait_until(lambda pid=pid: process.stat_fields(pid)[0] == "S", 10, "it waits")
+    return new
+
+
+@case(timeout=90)
+def test_a_new_worker_that_dies(env):
+    """Before it serves, when the one before it is about to make way: connects wait for a third one."""
+    cgroup = env.cgroup()
+    backends = named(env)
+    daemon = intercepting(env, cgroup, [port_of(backend.address) for backend, _ in backends],
+                          intercept={"intercept": "require"}, spliced={"shutdown_grace": "60s"})
+    stays = env.keep(connect(cgroup, backends[0][0].address))
+    old = daemon.worker_pid
+    process.kill_and_wait(begin_upgrade(daemon, old))
+    wait_until(lambda: any("upgrade: the new worker has died" in line for line in daemon.log()), 10, "that is known")
+    with connecting(cgroup, backends) as results:
+        os.kill(old, signal.SIGCONT)
+        wait_until(lambda: daemon.status()["generation"] == 3, 30, "a third one serves")
+        more_of(results)
+    check(results)
+    assert peer(stays) == backends[0][0].address
+    stays.close()
+    lines = daemon.wait_access(len(results) + 1, 10)
+    assert len(lines) == len(results) + 1, (len(lines), len(results))
+    assert daemon.status()["worker_deaths"] == 1
+
+
+@case(timeout=90)
+def test_an_upgrade_that_changes_the_rules(env):
+    """What only one of the workers wants is refused by neither: it goes where it was to go while that one does not
+    serve."""
+    cgroup = env.cgroup()
+    backends = named(env)
+    first, second = (port_of(backend.address) for backend, _ in backends)
+    daemon = intercepting(env, cgroup, first, intercept={"intercept": "require"})
+    rule, text = "outbound = ", text_of(daemon)
+    with connecting(cgroup, backends) as results:
+        for generation, ports in ((2, (first, second)), (3, (second,))):
+            daemon.write_config(text.replace(f"{rule}{first}\n", "".join(f"{rule}{port}\n" for port in ports)))
+            daemon.control("upgrade")
+            wait_until(lambda number=generation: daemon.status()["generation"] == number, 30, "the next serves")
+            more_of(results)
+    check(results)
+    number = len(daemon.access_log())
+    for backend, _ in backends:
+        with connect(cgroup, backend.address) as sock:
+            assert peer(sock) == backend.address
+    lines = daemon.wait_access(number + 1)
+    assert [line["original"] for line in lines[number:]] == [backends[1][0].address], lines[number:]
