@@ -196,7 +196,9 @@ enum way_why bypass_why(const struct stream *s)
 		return b && b->blocks ? WAY_BLOCKING : WAY_YOUNG;
 	if (b && b->why)
 		return b->why;
-	return s->bypass ? (enum way_why)s->bypass->way->why : WAY_NOT_LEFT;
+	if (!s->bypass)
+		return WAY_NOT_LEFT;
+	return s->bypass->why ? s->bypass->why : (enum way_why)s->bypass->way->why;
 }
 
 const char *bypass_word(const struct splice *sp)

@@ -45,6 +45,28 @@ static enum way_phase phase_of(const struct bypass_stream *b)
 	return (enum way_phase)__atomic_load_n(&b->way->phase, __ATOMIC_ACQUIRE);
 }
 
+/* Nothing is sent directly or injected any more: what this look sees in the target's queue is all,
+ * where an earlier one may have seen less. */
+static void leave(struct stream *s, enum way_why why)
+{
+	struct bypass_stream *b = s->bypass;
+
+	stat_inc(&s->splice->by->stats->bypass_left[why]);
+	b->why = why;
+	bypass_enter(b, BYPASS_LEAVING);
+	(void)bypass_look(b);
+}
+
+/*
+ * Whether the program will not make the way direct any more, though it has not left it: it was
+ * asked to, is not at work, and sees that when it is next. Its source may send nothing more, or be
+ * refused the memory for it before the program is called.
+ */
+static bool is_given_up(const struct bypass_stream *b)
+{
+	return !__atomic_load_n(&b->way->inside, __ATOMIC_SEQ_CST) && phase_of(b) == WAY_CARRIES;
+}
+
 /* Follows what the program has decided. */
 static void observe(struct stream *s)
 {
@@ -53,15 +75,18 @@ static void observe(struct stream *s)
 
 	if (phase == WAY_DIRECT && b->state == BYPASS_CARRYING)
 		bypass_enter(b, BYPASS_DIRECT);
-	if (phase != WAY_LEFT || b->state == BYPASS_LEAVING || b->state == BYPASS_DELIVERING)
+	if (b->state == BYPASS_LEAVING || b->state == BYPASS_DELIVERING)
 		return;
-	stat_inc(&s->splice->by->stats->bypass_left[b->way->why]);
-	bypass_enter(b, BYPASS_LEAVING);
-	/* Nothing is sent directly or injected any more: what this look sees in the target's queue
-	 * is all, where an earlier one may have seen less. */
-	(void)bypass_look(b);
-	if (b->way->why == WAY_CORRUPT)
-		stream_corrupt(s);
+	if (phase == WAY_LEFT) {
+		leave(s, (enum way_why)b->way->why);
+		if (b->why == WAY_CORRUPT)
+			stream_corrupt(s);
+	} else if (b->state == BYPASS_CARRYING && b->way->leave) {
+		if (is_given_up(b))
+			leave(s, (enum way_why)b->way->leave);
+		else
+			bypass_wait(b);
+	}
 }
 
 /* Whether the source's TCP has nothing in it any more that came before the data of LEFT. */
@@ -138,8 +163,10 @@ static void tell_forwarded(const struct stream *s)
 }
 
 /*
- * Puts what is pending into the target's queue: the program sees to it that it is not sent. 0,
- * -EAGAIN: it waits; or the owner was told of a failure.
+ * Puts what is pending into the target's queue: the program sees to it that it is not sent. 0; or
+ * the owner was told of a failure. Without memory, the target's or that of the socket that sends,
+ * the way is left: nobody says when there is some, and an empty queue makes none. TCP goes on with
+ * a little. What is pending is in nobody's queue, so that the program cannot make the way direct.
  */
 static int inject(struct stream *s)
 {
@@ -153,8 +180,9 @@ static int inject(struct stream *s)
 		case EAGAIN:
 		case ENOMEM:
 		case ENOBUFS:
-			bypass_wait(b);
-			return -EAGAIN;
+			bypass_ask_to_leave(b, WAY_MEMORY);
+			leave(s, WAY_MEMORY);
+			return 0;
 		case EACCES: /* the target is in no map: closed */
 			stream_failed(s, s->target, ECONNRESET);
 			return -ECONNRESET;
@@ -254,8 +282,10 @@ static void let_go(const struct stream *s)
 	const struct bypass_stream *there = stream_opposite(s)->bypass;
 
 	if (there->state != BYPASS_OVER) {
-		if (s->bypass->way->why == WAY_MEMORY)
+		if (s->bypass->why == WAY_MEMORY) {
 			bypass_ask_to_leave(there, WAY_MEMORY);
+			stream_again(there->stream);
+		}
 		return;
 	}
 	/* What fails leaves one that is in a map without an effect. */

@@ -49,7 +49,7 @@ void bypass_way_set(struct way *way, const struct way *to)
 void bypass_ask_to_leave(const struct bypass_stream *b, enum way_why why)
 {
 	if (!b->way->leave)
-		__atomic_store_n(&b->way->leave, (uint32_t)why, __ATOMIC_RELEASE);
+		__atomic_store_n(&b->way->leave, (uint32_t)why, __ATOMIC_SEQ_CST);
 }
 
 bool bypass_may_enter(enum bypass_state from, enum bypass_state next)

@@ -53,12 +53,14 @@ struct bypass_stream {
 	bool over;   /* the target's queue was too full at the last step */
 	bool small;  /* the source's receive buffer holds one token */
 	enum bypass_state state : 4;
+	enum way_why why; /* it was left; WAY_NOT_LEFT: it was not */
 	TAILQ_ENTRY(bypass_stream) link;
 };
 
 /* The only place it changes state. */
 void bypass_enter(struct bypass_stream *b, enum bypass_state next);
-/* The program is to leave the way with the source's next send. */
+/* The program is to leave the way with the source's next send, which it sees when no program was
+ * inside afterwards. */
 void bypass_ask_to_leave(const struct bypass_stream *b, enum way_why why);
 /* Everything of it but `inside`, which is the programs' alone. */
 void bypass_way_set(struct way *way, const struct way *to);

@@ -569,6 +569,29 @@ test_the_receivers_cgroup_is_full = refused_test("accepting", 2 << 20)
 test_the_senders_cgroup_is_full = refused_test("connecting", 256 << 10)
 
 
+@case(engines=("kernel",))
+def test_what_the_daemon_forwards_is_refused(env):
+    """When they are joined, the receiver's queue being empty: nobody would ever make room. It comes by
+    TCP, and so does what the receiver sends, which is refused memory as well."""
+    data = os.urandom(100_000)
+    with contextlib.closing(TcpLimit("accepting", 1 << 30)) as limit, \
+            joined(env, accepting=limit.inside(), direct=False, engage_after="100ms") as both:
+        both.exchange()
+        wait_until(lambda: both.daemon.sessions()[0]["age_ms"] > 200, 10, "they may be joined")
+        limit.set(limit.used())
+        assert both.a.send(data) == len(data)
+        assert receive(both.b, len(data)) == data
+        wait_until(lambda: both.daemon.stats()["bypass_left"]["memory"] == 2, 10, "both ways are left")
+        assert both.daemon.stats()["sessions_bypass"] == 1
+        assert both.daemon.sessions()[0]["engine_reason"] == "memory", both.daemon.sessions()
+        sent = 0
+        while sent < len(data):
+            assert ready(both.b, select.POLLOUT)
+            n = both.b.send(data[sent:])
+            assert receive(both.a, n) == data[sent:sent + n]
+            sent += n
+
+
 @case(engines=("kernel",), core=True, debug=False)
 def test_memory_max_is_met(env):
     """Of the cgroup of both, of version 2, in which nothing can be given back."""

@@ -103,6 +103,10 @@ class TcpLimit:
         finally:
             Cgroup._take(before)
 
+    def used(self):
+        """Bytes, of whole pages."""
+        return int((self.path / "memory.kmem.tcp.usage_in_bytes").read_text(encoding="ascii"))
+
     def refusals(self):
         return int((self.path / "memory.kmem.tcp.failcnt").read_text(encoding="ascii"))
 
