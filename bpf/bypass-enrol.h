@@ -114,9 +114,10 @@ static __always_inline void write_tuple(const struct sock_common *sk, struct pla
 
 /*
  * Those of a daemon like this one are no application's: it may have given them to its kernel
- * engine, or join others to them. What it connects has its mark; what it accepts has not
- * (sk_clone_lock()), but the flag for the kernel engine's sockops, or the storage of this daemon's
- * bypass.
+ * engine, or join others to them; and what it counts of them, and knows of their silence, is TCP's.
+ * What it connects has its mark; what it accepts has that as well if it copies, which its program
+ * may see to later than this one (peek looks at it again), and else the flag for the kernel
+ * engine's sockops; or the storage of this daemon's bypass.
  */
 static __always_inline int is_a_proxys(struct bpf_sock_ops *ops, struct bpf_sock *sk)
 {

@@ -11,6 +11,7 @@ static __always_inline void look(struct way *way, __u64 target)
 	unsigned char state = 0, shut = 0;
 	__u32 copied = 0;
 	unsigned long flags = 0;
+	__u32 priority = 0;
 
 	(void)READ(way->queued, target, struct sock, sk_backlog.rmem_alloc);
 	(void)READ(state, target, struct sock, __sk_common.skc_state);
@@ -27,6 +28,10 @@ static __always_inline void look(struct way *way, __u64 target)
 	way->unfit = ulp ? WAY_TLS : WAY_NOT_LEFT;
 	if (flags >> bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY) & 1)
 		way->unfit = WAY_ZEROCOPY;
+	/* Another daemon's, marked after it was enrolled: see is_a_proxys(). */
+	(void)READ(priority, target, struct sock, sk_priority);
+	if (priority == INTERCEPT_MARK && !proving)
+		way->unfit = WAY_NOT_LOCAL;
 	/* Last: it may be freed, and be another one's, at any moment before. */
 	(void)READ(cookie, target, struct sock, __sk_common.skc_cookie);
 	way->there = cookie == way->target;

@@ -71,6 +71,7 @@ struct sock { /* every tcp_sock begins with one */
 	/* Of a socket in a map: its sk_psock, and flags in the lowest bits; else 0. */
 	void *sk_user_data;
 	unsigned char sk_shutdown; /* RCV_SHUTDOWN 1, SEND_SHUTDOWN 2 */
+	__u32 sk_priority;         /* SO_PRIORITY */
 	struct {
 		struct {
 			int counter;

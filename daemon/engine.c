@@ -100,8 +100,10 @@ int engine_prove(struct daemon *d, struct doctor *doctor)
 		return 0;
 	if (!(d->debug & SPLICE_DEBUG_NO_CANARY))
 		doctor_canary(doctor, d->maps);
-	if (doctor->kernel)
+	if (doctor->kernel) {
+		mark_keep_made(d->mark);
 		return 0;
+	}
 	if (d->config->engine == ENGINE_KERNEL) {
 		log_error("engine = kernel: %s", doctor->reason);
 		return -ENOTSUP;

@@ -36,7 +36,10 @@ static int attach(struct mark_bpf *skel, const char **step)
 		return -errno;
 	*step = "attaching the mark's program to the daemon's cgroup";
 	skel->links.mark = bpf_program__attach_cgroup(skel->progs.mark, fd);
-	return skel->links.mark ? 0 : -errno;
+	if (!skel->links.mark)
+		return -errno;
+	skel->links.mark_accepted = bpf_program__attach_cgroup(skel->progs.mark_accepted, fd);
+	return skel->links.mark_accepted ? 0 : -errno;
 }
 
 int mark_open(struct mark **ret, char why[256])
@@ -63,6 +66,14 @@ int mark_open(struct mark **ret, char why[256])
 	object_drop_programs(m->skeleton->obj);
 	*ret = m;
 	return 0;
+}
+
+void mark_keep_made(struct mark *m)
+{
+	if (!m)
+		return;
+	(void)bpf_link__destroy(m->skeleton->links.mark_accepted);
+	m->skeleton->links.mark_accepted = NULL;
 }
 
 void mark_close(struct mark *m)

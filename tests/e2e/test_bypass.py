@@ -839,15 +839,21 @@ def check_chained(cgroup, outer, inner):
         assert stats["sessions_bypass"] == 0 == stats["integrity_aborts"], stats
 
 
-@case(engines=("kernel",))
+@case(engines=("kernel", "copy"))
 def test_a_daemon_behind_a_daemon(env):
     """Both of the cgroup: the sockets of the one are no application's to the other, which has given
-    them to its kernel engine, or joins others to them."""
+    them to its kernel engine, joins others to them, or counts what their TCP has taken; whichever of
+    the two was there first."""
     cgroup = env.cgroup()
     address, _ = echo_server(env, env.cgroup())
     options = {"spliced": {"bypass_cgroup": cgroup.path}, "listener": {"local_bypass": "both"}}
+    first, holder = tcp.free_port()
+    holder.close()
+    early = env.spliced(first, prefix=cgroup.prefix(), **options)
     plain = env.spliced(address, prefix=cgroup.prefix())
-    both = env.spliced(address, prefix=cgroup.prefix(), **options)
+    both = env.spliced(address, prefix=cgroup.prefix(), listener={"local_bypass": "both", "bind": first},
+                       spliced=options["spliced"])
+    check_chained(cgroup, early, both)
     for inner in (plain, both):
         outer = env.spliced(inner.address(), prefix=cgroup.prefix(), **options)
         check_chained(cgroup, outer, inner)
