@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "binding.h"
 #include "cgroup.h"
@@ -286,6 +287,15 @@ void interception_aim(struct interception *i, const struct setup *s)
 			aim_one(&i->items[n], s);
 }
 
+/* What processors are in the midst of has happened then: a connect that a program has redirected
+ * has sent its SYN. */
+static void settle(void)
+{
+	static const struct timespec moment = {.tv_nsec = 10 * NSEC_PER_MSEC};
+
+	(void)nanosleep(&moment, NULL); /* signals are blocked */
+}
+
 /* Nothing is refused before: the worker process that serves goes by the rules that it has read, and
  * this one may come to nothing. */
 static void make_ready(struct intercept *i, bool ready)
@@ -305,15 +315,19 @@ void interception_ready(struct interception *i, bool ready)
 			make_ready(&i->items[n], ready);
 }
 
-/* orders->ready stays: a program that has not seen `retired` redirects once more, to where the next
- * worker accepts as well, and refuses nobody. */
+/* orders->ready stays: a program that has not seen `retired` redirects once more, to where this
+ * process accepts yet, and refuses nobody. */
 void interception_retire(struct interception *i)
 {
+	bool redirected = i && i->ready;
+
 	for (unsigned int n = 0; i && n < i->n; n++)
 		if (i->items[n].open)
 			i->items[n].programs.orders->retired = true;
 	if (i)
 		i->ready = false;
+	if (redirected)
+		settle();
 }
 
 /* ---- what came here --------------------------------------------------------------------- */

@@ -32,8 +32,9 @@ void interception_aim(struct interception *i, const struct setup *s);
 /* Somebody accepts, or is about to at sockets that listen; or nobody does any more. NULL is
  * allowed. */
 void interception_ready(struct interception *i, bool ready);
-/* Another process of the daemon accepts instead, and what is to become of connects is its programs'
- * to say: these would refuse them for as long as sessions last. NULL is allowed. */
+/* Another process of the daemon accepts instead, or will, and what is to become of connects is its
+ * programs' to say: these would refuse them for as long as sessions last. The first time this waits
+ * for those that are on their way to the listeners, for 10 ms. NULL is allowed. */
 void interception_retire(struct interception *i);
 /* Where the client of an accepted connection wanted to go; the caller frees it. NULL: it was not
  * intercepted, or there is no memory to say so. Any thread. */

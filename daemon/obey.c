@@ -286,6 +286,16 @@ void obey_handover(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	}
 }
 
+/* Until it is told to retire it accepts. One that drains has its own orders for its programs. */
+static void yield(struct run *r)
+{
+	struct message m = {.kind = MESSAGE_YIELDED};
+
+	if (!atomic_load(&r->daemon.draining))
+		interception_retire(r->daemon.interception);
+	link_tell(r->link, &m);
+}
+
 static void retire(struct run *r)
 {
 	if (r->daemon.handing_over || atomic_load(&r->daemon.draining))
@@ -394,6 +404,9 @@ static void on_parent_says(const struct message *m, void *arg)
 		break;
 	case MESSAGE_SERVE:
 		serve(r);
+		break;
+	case MESSAGE_YIELD:
+		yield(r);
 		break;
 	case MESSAGE_RETIRE:
 		retire(r);

@@ -15,7 +15,7 @@
  *   starting   it loads, proves and asks for its sockets
  *   ready      it can serve as soon as it is told to
  *   serving    it accepts
- *   retiring   it was told to stop accepting, and has not said that it has
+ *   retiring   it was told to make way, and has not said that it accepts nothing any more
  *   draining   it has only the sessions that it had
  */
 enum child_state {
@@ -41,6 +41,7 @@ struct child {
 	bool killed;          /* by us: what it may have said before is not obeyed */
 	bool accepts;         /* it has said that it does */
 	bool told_again;      /* to serve */
+	bool yields;          /* it was told to, and not to retire yet */
 	bool unkillable;      /* the kernel refuses, which was logged */
 	uint64_t asked_ns;    /* since when it has not said that it is alive; 0: it is not asked */
 	unsigned int missed;  /* how often it was due to be asked anew since */

@@ -5,6 +5,7 @@
  * nobody is started.
  */
 #include "../log.h"
+#include "handover.h"
 #include "parent.h"
 
 bool ending_is_near(const struct parent *p)
@@ -103,7 +104,10 @@ void ending_signal(struct parent *p, int sig)
 
 	if (first)
 		manager_stopping();
-	/* Those that drain since an upgrade are told of each: they end at the second. */
+	/* Those that drain since an upgrade are told of each: they end at the second. One that is
+	 * to is told that first. */
+	if (p->serving)
+		handover_hurry(p->serving);
 	tell_retired(p, sig);
 	if (first && delay(p, sig))
 		return;

@@ -31,11 +31,12 @@ enum message_kind {
 	MESSAGE_SERVING,   /* it was told to accept, and does */
 	MESSAGE_RETIRED,   /* it accepts nothing any more */
 	MESSAGE_UPGRADE,   /* somebody asks for one: answered by MESSAGE_UPGRADED */
-	MESSAGE_ALIVE,  /* each of its threads' loops has turned since it was asked; and once more
-			 * what MESSAGE_RELOADED may have said in vain */
-	MESSAGE_LEAVE,  /* a descriptor for later workers, and for as long as there is none */
-	MESSAGE_FETCH,  /* one that an earlier worker has left: answered by MESSAGE_HELD */
-	MESSAGE_ACCESS, /* whose the file of a unix socket should be: answered so, too */
+	MESSAGE_ALIVE,   /* each of its threads' loops has turned since it was asked; and once more
+			  * what MESSAGE_RELOADED may have said in vain */
+	MESSAGE_LEAVE,   /* a descriptor for later workers, and for as long as there is none */
+	MESSAGE_FETCH,   /* one that an earlier worker has left: answered by MESSAGE_HELD */
+	MESSAGE_ACCESS,  /* whose the file of a unix socket should be: answered so, too */
+	MESSAGE_YIELDED, /* no connect comes to it any more by what it intercepts itself */
 	/* from the parent */
 	MESSAGE_HELD = 101, /* with the socket, if there was no error */
 	MESSAGE_FACTS,      /* what it should know of its family */
@@ -45,6 +46,8 @@ enum message_kind {
 	MESSAGE_UPGRADED,   /* how it went */
 	MESSAGE_BEAT,       /* answered by MESSAGE_ALIVE, by a worker that is */
 	MESSAGE_ENDING,     /* the daemon was told to end: when the worker is to drain */
+	MESSAGE_YIELD,      /* another one will accept, and intercepts already: intercept nothing,
+			     * and accept on. Answered by MESSAGE_YIELDED; MESSAGE_RETIRE is next */
 };
 
 struct message_held {

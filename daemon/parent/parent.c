@@ -74,8 +74,8 @@ static void on_become(evutil_socket_t fd _unused_, short what _unused_, void *ar
 	/* A worker that died at once has a successor on its way, or the next upgrade is tried
 	 * already: neither can be handed over in the midst. They have deadlines, so this has an
 	 * end. */
-	if (p->serving && p->serving->accepts && !p->next && p->upgrade.state == UPGRADE_NONE &&
-	    all_told(p))
+	if (p->serving && p->serving->state == CHILD_SERVING && p->serving->accepts && !p->next &&
+	    p->upgrade.state == UPGRADE_NONE && all_told(p))
 		heritage_hand_over(p);
 	else if (evtimer_add(p->become, &become_later) < 0)
 		log_error("no memory for a timer: the parent goes on with the old program");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * An upgrade, as far as a worker of the new program: it is tried as a child first, and what fails
- * changes nothing. How the old worker makes way is in workers.c, how this process becomes the new
+ * changes nothing. How the old worker makes way is in handover.c, how this process becomes the new
  * program in heritage.c.
  */
 #include <errno.h>

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The workers' births, what they ask of their parent, and who serves. How they end is in deaths.c.
+/* The workers' births, what they ask of their parent, and who serves. How one makes way for the
+ * next is in handover.c, how they end in deaths.c.
  */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 
 #include "../log.h"
+#include "handover.h"
 #include "heritage.h"
 #include "parent.h"
 
-/* A worker that does not stop accepting is not waited for: nobody accepts meanwhile. */
-#define RETIRE_NS (1500 * NSEC_PER_MSEC)
 /* For one that is told to serve to say that it does: it has some system calls to make. */
 #define SERVE_NS (10 * NSEC_PER_SEC)
 /* ... once it is told again: all of the daemon may have been stopped, or a message was lost. */
@@ -59,23 +59,6 @@ void workers_tell_facts(struct parent *p, const struct child *but)
 
 /* ---- handing over ----------------------------------------------------------------------- */
 
-static void tell_to_retire(struct child *c, bool served)
-{
-	struct message m = {.kind = MESSAGE_RETIRE, .served = served};
-
-	child_tell(c, &m, -1);
-}
-
-/* Those that have made way. One of a version that does not know this takes it for what it was told
- * before. */
-static void tell_served(struct parent *p)
-{
-	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (p->children[i].state == CHILD_RETIRING ||
-		    p->children[i].state == CHILD_DRAINING)
-			tell_to_retire(&p->children[i], true);
-}
-
 /* Nobody else accepts any more. */
 void workers_serve(struct parent *p, struct child *c)
 {
@@ -101,7 +84,8 @@ static void accepts(struct parent *p, struct child *c)
 	/* Not sooner: what earlier ones have left has done their work up to here. */
 	deposits_keep(&p->deposits, c->generation);
 	p->failed = 0;
-	tell_served(p);
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		handover_served(&p->children[i]);
 	if (p->upgrade.state == UPGRADE_HANDING)
 		upgrade_succeeded(p);
 }
@@ -155,11 +139,13 @@ static void ready(struct parent *p, struct child *c, const struct message_ready 
 		workers_serve(p, c);
 		return;
 	}
-	/* What it accepts last are those who have begun their handshakes. */
-	holder_hide(&p->holder, c->generation);
-	child_become(p->serving, CHILD_RETIRING);
-	child_set_deadline(p->serving, RETIRE_NS);
-	tell_to_retire(p->serving, false);
+	handover_begin(p->serving);
+}
+
+/* The generation that is ready; 0: none is. */
+static unsigned int waiting(const struct parent *p)
+{
+	return p->next && p->next->state == CHILD_READY ? p->next->generation : 0;
 }
 
 /* ---- what a worker says ----------------------------------------------------------------- */
@@ -277,6 +263,9 @@ static void on_message(struct child *c, const struct message *m, int *fd)
 	case MESSAGE_SERVING:
 		accepts(p, c);
 		break;
+	case MESSAGE_YIELDED:
+		handover_yielded(c, &p->holder, waiting(p));
+		break;
 	case MESSAGE_RETIRED:
 		retired(p, c);
 		break;
@@ -312,9 +301,8 @@ static void on_late(struct child *c)
 	}
 	switch (c->state) {
 	case CHILD_RETIRING:
-		log_warn("worker %d does not stop accepting: not waiting for it", (int)c->pid);
-		tell_to_retire(c, false); /* one that was, and could not say so, does nothing */
-		retired(p, c);
+		if (handover_late(c))
+			retired(p, c);
 		return;
 	case CHILD_STARTING:
 		(void)snprintf(c->failure, sizeof(c->failure), "it was not ready within %llu s",

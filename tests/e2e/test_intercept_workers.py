@@ -4,7 +4,7 @@
 import os
 import signal
 
-from lib import case, process
+from lib import case, process, tcp
 from lib.intercepted import connect, connecting, intercepting, named, peer, port_of
 from lib.reloads import text_of
 from lib.wait import wait_until
@@ -83,3 +83,50 @@ def test_an_upgrade_that_changes_the_rules(env):
             assert peer(sock) == backend.address
     lines = daemon.wait_access(number + 1)
     assert [line["original"] for line in lines[number:]] == [backends[1][0].address], lines[number:]
+
+
+def moved(daemon):
+    """Its file, with other addresses for the listener: whose old ones are given up."""
+    return text_of(daemon).replace("127.0.0.1:0", "127.0.0.2:0")
+
+
+@case(timeout=90)
+def test_an_upgrade_that_moves_the_listener(env):
+    """Connects go to where it was until the worker that serves has heard that they should not."""
+    cgroup = env.cgroup()
+    backends = named(env)
+    daemon = intercepting(env, cgroup, [port_of(backend.address) for backend, _ in backends],
+                          intercept={"intercept": "require"})
+    old = daemon.worker_pid
+    daemon.write_config(moved(daemon))
+    begin_upgrade(daemon, old)
+    with connecting(cgroup, backends) as results:
+        with connect(cgroup, backends[0][0].address) as sock:
+            os.kill(old, signal.SIGCONT)
+            assert tcp.read_exactly(sock, 2) == b"a\n"
+        wait_until(lambda: daemon.status()["generation"] == 2, 30, "the next serves")
+        more_of(results)
+    check(results)
+    lines = daemon.wait_access(len(results) + 1, 10)
+    assert len(lines) == len(results) + 1, (len(lines), len(results))
+    assert daemon.address().startswith("127.0.0.2:"), daemon.status()["listeners"]
+
+
+@case(timeout=90)
+def test_a_stopped_worker_and_another_listener(env):
+    """The worker that serves is not waited for. Connects that it intercepts still wait for it, and nobody refuses them."""
+    cgroup = env.cgroup()
+    (backend, _), = named(env, "a")
+    daemon = intercepting(env, cgroup, port_of(backend.address), intercept={"intercept": "require"})
+    old = daemon.worker_pid
+    daemon.write_config(moved(daemon))
+    begin_upgrade(daemon, old)
+    wait_until(lambda: daemon.status()["generation"] == 2, 30, "the next serves")
+    with connect(cgroup, backend.address) as sock:
+        os.kill(old, signal.SIGCONT)
+        assert tcp.read_exactly(sock, 2) == b"a\n"
+    wait_until(lambda: process.is_gone(old), 10, "it has ended")
+    with connect(cgroup, backend.address) as sock:
+        assert tcp.read_exactly(sock, 2) == b"a\n"
+    lines = daemon.wait_access(2)
+    assert [line["original"] for line in lines] == 2 * [backend.address], lines
