@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Applications that are joined directly: byte-exact, bounded, and ended as the peers ended it."""
 
+import os
 import select
 import signal
 import socket
@@ -10,6 +11,7 @@ import time
 
 from lib import case, netns, tcp
 from lib.bypassed import SERVE, echo_server
+from lib.cgroup import unified
 from lib.host import bpf_maps, fd_count, map_entries, tcp_memory
 from lib.pattern import MIB
 from lib.process import run
@@ -56,16 +58,56 @@ for _name, (_share, *_options) in SCENARIOS.items():
     globals()[f"test_small_{_name}"] = small_test(_options)
 
 
-@case(engines=("kernel",), timeout=90)
-def test_thousands_of_stops(env):
-    _, daemon = bypassed(env, "--sessions", 4, "--bytes-up", env.pick("64M", "8M"),
-                         "--bytes-down", env.pick("64M", "8M"), "--write-size", "1-16384",
-                         spliced=SMALL, timeout=80)
+def many_stops(env, size):
+    """Options of four sessions that are stopped all the time."""
+    size = env.pick(size, "8M")
+    return "--sessions", 4, "--bytes-up", size, "--bytes-down", size, "--write-size", "1-16384"
+
+
+def check_stops(env, daemon):
     stats = daemon.stats()
     env.note(f"{stats['pauses']} pauses")
     # One whose source ends while it is stopped is not let go on any more.
     assert stats["pauses"] - 8 <= stats["resumes"] <= stats["pauses"], stats
     assert stats["pauses"] > env.pick(1000, 50), stats
+
+
+@case(engines=("kernel",), timeout=90)
+def test_thousands_of_stops(env):
+    _, daemon = bypassed(env, *many_stops(env, "64M"), spliced=SMALL, timeout=80)
+    check_stops(env, daemon)
+
+
+@case(engines=("kernel",), timeout=90, core=True)
+def test_on_one_processor(env):
+    """Client, server and daemon share it: each has to wait until another one is stopped."""
+    cgroup = env.cgroup()
+    one = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
+    load = env.load(*many_stops(env, "32M"), prefix=[*one, *cgroup.prefix()], timeout=80)
+    daemon = env.spliced(load.backends, spliced={"bypass_cgroup": cgroup.path, **SMALL},
+                         listener={"local_bypass": "both"}, prefix=one)
+    for pid in (load.process.pid, daemon.worker_pid):
+        assert len(os.sched_getaffinity(pid)) == 1, pid
+    load.go(daemon.address())
+    check_accounts(env, daemon, load.ok())
+    check_stops(env, daemon)
+    stats = daemon.stats()
+    assert stats["sessions_bypass"] > 0 and stats["bytes_bypassed"] > 8 * MIB, stats
+
+
+@case(engines=("kernel",), timeout=400, debug=False)
+def test_last_words(env):
+    """The client ends its stream; then the server sends what it has left, and ends."""
+    number = 10_000 if env.full else 1000
+    result, daemon = bypassed(env, "--sessions", number, "--concurrency", 100,
+                              "--bytes-up", 40_000, "--bytes-down", 30_000,
+                              "--write-size", "500-3000", "--pause", "0.5:500-3000",
+                              "--half-close", "client", timeout=env.pick(300, 2000))
+    for side in ("client", "server"):
+        assert result[f"{side}_endings"] == {"eof": number}, result
+    stats = daemon.stats()
+    env.note(f"{stats['sessions_bypass']} bypassed, {stats['bytes_bypassed'] // number} B of each")
+    assert stats["sessions_bypass"] > number / 2, stats
 
 
 @case(engines=("kernel",))
@@ -781,14 +823,45 @@ def test_a_cgroup_that_is_not_there(env):
 
 
 @case(engines=("kernel",))
+def test_the_root_of_all_cgroups(env):
+    """It has every program of the host: whoever wants that has to write bypass_trust, too."""
+    cgroup, root = env.cgroup(), unified()
+    address, _ = echo_server(env, cgroup)
+
+    def daemon_of(path, **options):
+        return env.spliced(address, spliced={"bypass_cgroup": path, **options},
+                           listener={"local_bypass": "both"}, start=False)
+
+    for path in (root, f"{root}/", cgroup.path / ".."):
+        refused = daemon_of(path)
+        lines = refused.config_path.read_text(encoding="utf-8").splitlines()
+        said = f"{refused.config_path}:{lines.index(f'bypass_cgroup = {path}') + 1}: " \
+               f"bypass_cgroup: {path} is the root, with every program of this host; allowed: one " \
+               "below it, or bypass_trust is written, too"
+        for arguments in (("-t",), ()):
+            done = run(refused.binary, *arguments, "-c", refused.config_path, check=False)
+            assert done.returncode == 2 and said in done.stderr.splitlines(), (arguments, done)
+    for arguments, status in (((), 2), (("-o", "spliced.bypass_trust=all"), 0)):
+        named = ("-o", f"spliced.bypass_cgroup={root}")
+        done = run(refused.binary, "-t", "-c", daemon_of(cgroup.path).config_path, *named,
+                   *arguments, check=False)
+        assert done.returncode == status, (arguments, done)
+        assert ("is the root" in done.stderr) == (status == 2), (arguments, done)
+
+    daemon = daemon_of(root, bypass_trust="all").start()
+    host, port = daemon.address().split(":")
+    done = run(sys.executable, "-c", BLOCKING, host, port)
+    assert done.stdout == "done\n", done
+    wait_until(lambda: daemon.stats()["bytes_bypassed"] > 0, 5, "one of no cgroup is joined")
+
+
+@case(engines=("kernel",))
 def test_what_was_sent_is_read_before_a_session_is_ended(env):
     """The daemon ends it, with bytes unread in the client's queue: they are read, then the end."""
     cgroup = env.cgroup()
     daemon, _ = echo_daemon(env, cgroup, shutdown_grace="0s")
     client = joined_client(env, cgroup, daemon, """
 s.send(b"w" * 100000)
-time.sleep(1)
-print("sent", flush=True)
 sys.stdin.readline()
 n = 0
 try:
@@ -798,12 +871,11 @@ try:
         if not got:
             break
         n += got
-except OSError as error:
-    pass
-print(n, flush=True)
+except ConnectionResetError:
+    print(n, flush=True)
 """)
     go_on(client)
-    assert client.stdout.readline() == "sent\n"
+    wait_until(lambda: daemon.sessions()[0]["bytes_down"] == 102000, 20, "it has come back")
     daemon.signal(signal.SIGTERM)
     wait_until(lambda: any("shutdown_grace is over: ending" in line for line in daemon.log()), 20,
                "the end")

@@ -2,13 +2,14 @@
 """Joined applications where it ends badly: what is lost is told."""
 
 import select
+import signal
 import socket
 import sys
 import threading
 
 from lib import case, programs, wait_until
 from lib.bypassed import SERVE, echo_server
-from lib.joined import notice, ready, receive
+from lib.joined import ending, notice, ready, receive
 
 
 def rest(sock):
@@ -53,6 +54,75 @@ def closed_after_all(both):
 
 test_killed_with_bytes_unread = notice(killed_with_bytes_unread, core=True)
 test_closed_after_all = notice(closed_after_all)
+
+
+# ---- it drains ----------------------------------------------------------------------------------
+
+def says_all(both):
+    """A joined session goes on, and ends as its peers end it: what each has sent last is read when
+    the sender has gone."""
+    both.check_direct()
+    for source, target in ((both.a, both.b), (both.b, both.a)):
+        assert source.send(b"l" * 100_000) == 100_000
+        assert receive(target, 50_000) == b"l" * 50_000
+    both.a.shutdown(socket.SHUT_WR)
+    assert receive(both.b, 50_000) == b"l" * 50_000 and ending(both.b) == "eof"
+    assert both.b.send(b"goodbye") == 7
+    both.b.close()
+    assert receive(both.a, 50_007) == b"l" * 50_000 + b"goodbye" and ending(both.a) == "eof"
+
+
+def ended(both):
+    """How the session ended, and whether all of it had gone directly."""
+    line = both.daemon.wait_access()[-1]
+    return line["end"], line["bypass"]
+
+
+def server_drained(both):
+    """`splicectl drain`: it is for new sessions."""
+    both.daemon.control("drain", "main/a")
+    assert both.daemon.server("a")["state"] == "drain"
+    says_all(both)
+    both.daemon.wait_sessions(0)
+    assert ended(both) == ("done", "yes")
+    assert both.daemon.server("a")["sessions_active"] == 0
+
+
+def told_to_end(both):
+    """SIGTERM: the daemon waits for it, and no longer."""
+    both.daemon.signal(signal.SIGTERM)
+    wait_until(lambda: both.daemon.status()["draining"], 10, "it drains")
+    says_all(both)
+    assert both.daemon.wait_exit(20) == 0
+    assert ended(both) == ("done", "yes")
+
+
+def told_to_end_while_one_waits(both):
+    """The time is over for a sender that has to wait: its reader has all of it, and both an end."""
+    sent = both.fill()
+    both.daemon.signal(signal.SIGTERM)
+    wait_until(lambda: "shutdown_grace is over: ending 1 sessions" in both.daemon.log_tail(), 20,
+               "the end")
+    assert receive(both.b, sent) == b"f" * sent
+    for sock in (both.a, both.b):
+        assert rest(sock) == (0, "reset")
+    assert both.daemon.wait_exit(20) == 0
+    assert ended(both)[0] == "shutdown"
+
+
+def told_to_end_while_one_sleeps(both):
+    """No reader keeps the daemon, and no sender waits for one that will not read."""
+    both.fill()
+    both.daemon.signal(signal.SIGTERM)
+    assert both.daemon.wait_exit(20) == 0
+    assert rest(both.a) == (0, "reset")
+    assert ended(both)[0] == "shutdown"
+
+
+test_server_drained = notice(server_drained)
+test_told_to_end = notice(told_to_end, shutdown_grace="120s")
+test_told_to_end_while_one_waits = notice(told_to_end_while_one_waits, shutdown_grace="100ms")
+test_told_to_end_while_one_sleeps = notice(told_to_end_while_one_sleeps, shutdown_grace="100ms")
 
 
 # ---- sockets that block -------------------------------------------------------------------------

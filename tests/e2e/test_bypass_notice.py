@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import mmap
 import os
 import select
 import signal
@@ -24,7 +25,9 @@ from lib.cgroup import TcpLimit, limit_memory, memory_events
 from lib.joined import EVENT_TIME, Joined, ending, joined, notice, plain, ready, receive
 
 MSG_ZEROCOPY = 0x4000000
-SO_ZEROCOPY, SO_TIMESTAMP = 60, 29
+SO_ZEROCOPY, SO_TIMESTAMP, SO_TIMESTAMPING = 60, 29, 37
+SENT, ACKNOWLEDGED, SOFTWARE, WITHOUT_DATA = 1 << 1, 1 << 9, 1 << 4, 1 << 11    # SOF_TIMESTAMPING_*
+TCP_ZEROCOPY_RECEIVE = 35
 SIOCOUTQ = termios.TIOCOUTQ
 TCP_ULP, SOL_TLS, TLS_TX, TLS_RX = 31, 282, 1, 2
 TCP_NOTSENT_LOWAT = 25
@@ -367,6 +370,43 @@ def unread_test(end, expected, before=None):
     return notice(test)
 
 
+def told_when_it_sends(both):
+    """Of a socket that was closed with unread bytes after its end: with what the peer sends next."""
+    for a, b in (plain(), (both.a, both.b)):
+        b.send(b"u" * 1000)
+        assert ready(a, select.POLLIN)
+        assert shut_and_closed_unread(a, b) == "eof"
+
+        def is_told():
+            try:
+                b.send(b"more")
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+            return False
+        wait_until(is_told, 10, "it is told")
+        b.close()
+
+
+def closed_when_all_is_read(both):
+    """A receiver that has read all: its peer is told an end, and a reset with what it sends then."""
+    for a, b in (plain(), (both.a, both.b)):
+        a.send(b"all")
+        assert receive(b, 3) == b"all"
+        b.close()
+        assert ending(a) == "eof"
+
+        def is_told():
+            try:
+                a.send(b"more")
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+            return False
+        wait_until(is_told, 10, "it is told")
+        a.close()
+
+
+test_told_when_it_sends = notice(told_when_it_sends)
+test_closed_when_all_is_read = notice(closed_when_all_is_read)
 test_closed_unread = unread_test(closed_unread, "reset")
 test_shut_unread = unread_test(shut_unread, "eof")
 test_shut_and_closed_unread = unread_test(shut_and_closed_unread, "eof")
@@ -534,7 +574,10 @@ def tls_with_keys(both):
 
 
 def own_low_mark(both):
-    """A TCP_NOTSENT_LOWAT that no token fills."""
+    """A TCP_NOTSENT_LOWAT that no token fills; below that it is no matter."""
+    both.a.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16 << 10)
+    both.check_direct()
+    both.check_direct()
     both.a.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1 << 20)
     both.exchange()
     wait_until(lambda: both.left() == {"own_lowat"}, 10, "the way is left")
@@ -710,6 +753,102 @@ def no_timestamps(both):
     both.check_direct()
 
 
+def stamps(sock):
+    """How many timestamps of what it sent are there."""
+    found = 0
+    while ready(sock, select.POLLERR, 0.2):
+        _, control, _, _ = sock.recvmsg(100, 1000, socket.MSG_ERRQUEUE)
+        found += len([kind for _, kind, _ in control if kind == SO_TIMESTAMPING])
+    return found
+
+
+def no_stamps_of_sent(both):
+    """TCP says when something was sent and acknowledged: nothing of what goes directly, but what a
+    sender is stopped with is its TCP's, too."""
+    for a, b in (plain(), (both.a, both.b)):
+        a.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING,
+                     SENT | ACKNOWLEDGED | SOFTWARE | WITHOUT_DATA)
+        for _ in range(10):
+            a.send(b"when")
+            assert receive(b, 4) == b"when"
+        assert (stamps(a) > 0) == (a is not both.a)
+        if a is not both.a:
+            a.close()
+            b.close()
+    sent, found = 0, 0
+    while ready(both.a, select.POLLOUT, 0.3):
+        try:
+            sent += both.a.send(b"f" * 50000)
+        except BlockingIOError:
+            found += stamps(both.a)
+    both.env.note(f"{found} of a sender that has to wait")
+    assert receive(both.b, sent) == b"f" * sent
+    both.check_direct()
+
+
+class ZerocopyReceive(ctypes.Structure):
+    """tcp_zerocopy_receive, as far as every kernel has it."""
+
+    _fields_ = [("address", ctypes.c_uint64), ("length", ctypes.c_uint32),
+                ("skip", ctypes.c_uint32)]
+
+
+def mapped(sock, size):
+    """TCP_ZEROCOPY_RECEIVE: how many bytes were mapped, or are to be read otherwise first."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int,
+                          ctypes.c_int, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    at = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, sock.fileno(), 0)
+    assert at != ctypes.c_void_p(-1).value, os.strerror(ctypes.get_errno())
+    asked = ZerocopyReceive(address=at, length=size)
+    length = ctypes.c_uint32(ctypes.sizeof(asked))
+    try:
+        failed = libc.getsockopt(sock.fileno(), socket.IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE,
+                                 ctypes.byref(asked), ctypes.byref(length))
+        assert not failed, os.strerror(ctypes.get_errno())
+    finally:
+        libc.munmap(at, size)
+    return asked.length + asked.skip
+
+
+def zerocopy_reader(both):
+    """It finds nothing of what goes directly, which stays there for recv()."""
+    for a, b in (plain(), (both.a, both.b)):
+        a.send(b"z" * 100)
+        assert ready(b, select.POLLIN)
+        assert mapped(b, 4 * mmap.PAGESIZE) == (0 if b is both.b else 100)
+        assert receive(b, 100) == b"z" * 100
+        if b is not both.b:
+            a.close()
+            b.close()
+    both.check_direct()
+
+
+def not_told_before_it_has_read(both):
+    """Who waits for a whole record with MSG_PEEK hears of no end before it has read what there is."""
+    both.a.send(b"part")
+    both.a.shutdown(socket.SHUT_WR)
+    assert not ready(both.b, select.POLLRDHUP, 0.5)
+    assert both.b.recv(100, socket.MSG_PEEK) == b"part"
+    assert both.b.recv(100) == b"part"
+    assert ready(both.b, select.POLLRDHUP) and ending(both.b) == "eof"
+
+
+def none_behind_what_is_unread(both):
+    """What comes behind a way that was left is there when all that went directly has been read."""
+    both.a.send(b"part")
+    assert ready(both.b, select.POLLIN)
+    both.a.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1 << 20)
+    both.a.send(b" of it")
+    wait_until(lambda: both.left() == {"own_lowat"}, 10, "the way is left")
+    both.a.send(b", and the rest")
+    there = both.b.recv(100, socket.MSG_PEEK)
+    assert there and b"part of it, and the rest".startswith(there) and b"rest" not in there, there
+    assert receive(both.b, 24) == b"part of it, and the rest"
+
+
 def splice_reader(both):
     """splice() from the socket finds nothing of what is there."""
     source, target = os.pipe()
@@ -744,6 +883,10 @@ test_bytes_there = notice(bytes_there, core=True)
 test_bytes_unsent = notice(bytes_unsent)
 test_buffers = notice(buffers)
 test_no_timestamps = notice(no_timestamps)
+test_no_stamps_of_sent = notice(no_stamps_of_sent)
+test_zerocopy_reader = notice(zerocopy_reader)
+test_not_told_before_it_has_read = notice(not_told_before_it_has_read)
+test_none_behind_what_is_unread = notice(none_behind_what_is_unread)
 test_splice_reader = notice(splice_reader)
 test_truncated = notice(truncated)
 

@@ -13,6 +13,8 @@ from .wait import wait_until
 
 SANITIZER = re.compile(r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|: runtime error: ")
 
+SESSION_MAPS = (("sockets", "engaged", "lane_of"), ("joined", "bypass_of"))
+
 
 def config_text(sections):
     """A configuration file from {section: {key: value}}; a list value is written line by line."""
@@ -186,11 +188,11 @@ class Spliced:
         return host.cpu_seconds(self.worker_pid)
 
     def map_entries(self):
-        """{map: entries} of the maps that hold something per session."""
+        """{map: entries} of the maps that hold something per session: all those of the kernel
+        engine, and all those of the bypass, where it has any of them."""
         maps = host.bpf_maps(self.worker_pid)
-        return {name: host.map_entries(maps[name])
-                for name in ("sockets", "engaged", "lane_of", "joined", "bypass_of")
-                if name in maps}
+        return {name: host.map_entries(maps[name]) for group in SESSION_MAPS
+                if any(name in maps for name in group) for name in group}
 
     def signal(self, number):
         """To the parent; what stops a process is for all of the daemon."""
