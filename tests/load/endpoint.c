@@ -151,6 +151,18 @@ uint64_t endpoint_wake_time(const struct endpoint *ep)
 	return MIN(rx, tx);
 }
 
+/* Pauses that are over; those that end during a step are the next one's, which may have a stream to
+ * end. */
+static void end_pauses(struct endpoint *ep)
+{
+	uint64_t now = now_ns();
+
+	if (ep->rx.not_before <= now)
+		ep->rx.not_before = 0;
+	if (ep->tx.not_before <= now)
+		ep->tx.not_before = 0;
+}
+
 /* What to wait for next: readiness, the end of a pause, or neither (`resume`, the other half). */
 static void rearm(struct endpoint *ep, struct run *run, uint32_t revents)
 {
@@ -158,10 +170,6 @@ static void rearm(struct endpoint *ep, struct run *run, uint32_t revents)
 	uint32_t events = 0;
 	bool sleep;
 
-	if (ep->rx.not_before <= now)
-		ep->rx.not_before = 0;
-	if (ep->tx.not_before <= now)
-		ep->tx.not_before = 0;
 	if (reader_allowance(ep, run, now))
 		events |= EPOLLIN;
 	if (ep->connecting || writer_allowance(ep, run, now))
@@ -186,6 +194,7 @@ void endpoint_step(struct endpoint *ep, struct run *run, uint32_t revents)
 		return;
 	if (ep->connecting && !finish_connect(ep, run, revents))
 		return;
+	end_pauses(ep);
 	reader_run(ep, run);
 	if (ep->ending == END_OPEN)
 		writer_run(ep, run);

@@ -180,6 +180,14 @@ SCENARIOS = (
 )
 
 
+def test_pauses_before_the_end(env):
+    """So short that they are over at any moment of a step: the stream is ended all the same."""
+    load = env.load("--sessions", 5000, "--concurrency", 20, "--bytes-up", 64, "--bytes-down", 30,
+                    "--half-close", "client", "--pause", "1:1-1", "--direct", timeout=15)
+    load.send("go")
+    assert load.ok()["client_endings"] == {"eof": 5000}
+
+
 def test_hold_and_progress(env):
     load = env.load("--direct", "--sessions", 5, "--idle")
     load.wait_idle()
