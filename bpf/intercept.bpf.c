@@ -119,29 +119,44 @@ static __always_inline int is_on_link(const struct intercept_place *to)
 	return (to->addr[0] & LINK_LOCAL6_MASK) == LINK_LOCAL6;
 }
 
-/* Whether a daemon of this kind listens there, this one or another: then somebody wants that
- * daemon, or another one's programs have sent the connect there. */
+/* Each word is read by itself, and before any branch: the compiler would compute where to read. */
+static __always_inline int is_bound_to(const volatile struct bpf_sock *sk, const __u32 addr[4])
+{
+	__u32 bound4 = sk->src_ip4, bound6[4], other = 0;
+
+	for (int i = 0; i < 4; i++) {
+		bound6[i] = sk->src_ip6[i];
+		other |= bound6[i] ^ addr[i];
+	}
+	return is_ipv4(addr) ? bound4 == addr[3] : !other;
+}
+
+/*
+ * Whether a daemon of this kind listens there, this one or another: then somebody wants that
+ * daemon, or another one's programs have sent the connect there. A listener at all addresses is
+ * found by any, those of other hosts as well; it is reached by loopback, where programs send to it.
+ */
 static __always_inline int is_a_daemons(struct bpf_sock_addr *ctx, const struct intercept_place *to)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sk;
 	__u32 size, found;
 
-	if (!is_loopback(to->addr))
-		return 0;
 	if (is_ipv4(to->addr)) {
 		tuple.ipv4.daddr = to->addr[3];
 		tuple.ipv4.dport = to->port;
 		size = sizeof(tuple.ipv4);
 	} else {
-		tuple.ipv6.daddr[3] = to->addr[3];
+		for (int i = 0; i < 4; i++)
+			tuple.ipv6.daddr[i] = to->addr[i];
 		tuple.ipv6.dport = to->port;
 		size = sizeof(tuple.ipv6);
 	}
 	sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
 		return 0;
-	found = sk->priority == INTERCEPT_MARK;
+	found =
+	    sk->priority == INTERCEPT_MARK && (is_loopback(to->addr) || is_bound_to(sk, to->addr));
 	bpf_sk_release(sk);
 	return found;
 }

@@ -297,6 +297,15 @@ def own_address():
         return sock.getsockname()[0]
 
 
+def own_ipv6_address():
+    """One that is good for more than a link, nor of loopback."""
+    with contextlib.suppress(FileNotFoundError), open("/proc/net/if_inet6", encoding="ascii") as lines:
+        for address, _, _, scope, flags, _ in map(str.split, lines):
+            if scope == "00" and int(flags, 16) & 0xc0 == 0x80:     # permanent, and not tentative
+                return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(address))
+    raise Skip("this host has no such address")
+
+
 def test_the_listener_by_another_address(env):
     """At most it is redirected to the listener, whose server is the listener: once around, and no
     more."""
@@ -729,6 +738,35 @@ def test_two_daemons(env):
     plain.wait_access(1)
     assert len(outer_daemon.access_log()) == 1, outer_daemon.access_log()
     assert len(inner_daemon.access_log()) == 1, inner_daemon.access_log()
+
+
+def two_at(env, bind):
+    """The inner one listens there: what it has redirected the outer one leaves alone."""
+    cgroup = env.cgroup()
+    inner, backend = env.cgroup(cgroup), env.backend(address=bind)
+    outer_daemon = intercepting(env, cgroup, "*")
+    inner_daemon = intercepting(env, inner, "*", prefix=cgroup.prefix(), listener={"bind": bind})
+    with connect(inner, backend.address) as sock:
+        exchange(sock)
+        assert peer(sock) == backend.address
+    assert logged(inner_daemon, 1).keys() == {backend.address}
+    assert outer_daemon.access_log() == [], outer_daemon.access_log()
+    # What is elsewhere at its port, and what a program asks it itself.
+    elsewhere = f"127.0.0.9:{port_of(inner_daemon.address())}"
+    with contextlib.suppress(ConnectionResetError), connect(cgroup, elsewhere) as sock:
+        assert sock.recv(1) == b""
+    assert [line["original"] for line in outer_daemon.wait_access(1)] == [elsewhere]
+    with contextlib.suppress(ConnectionResetError), connect(cgroup, inner_daemon.address()) as sock:
+        assert sock.recv(1) == b""
+    assert len(inner_daemon.wait_access(2)) == 2 and len(outer_daemon.access_log()) == 1
+
+
+def test_two_daemons_at_an_address_of_the_host(env):
+    two_at(env, f"{own_address()}:0")
+
+
+def test_two_daemons_at_an_address_of_ipv6(env):
+    two_at(env, f"[{own_ipv6_address()}]:0")
 
 
 def test_its_own_cgroup(env):
