@@ -64,10 +64,10 @@ struct intercept_orders {
 	__u32 ready;    /* somebody accepts */
 	__u32 retired;  /* another process of the daemon does, and has programs of its own */
 	__u32 required; /* a connect that cannot be redirected is refused */
-	__u32 version;  /* of `targets`; odd while they are being written */
+	__u32 version;  /* of `targets`: those under its lowest bit count */
 	__u64 tried;    /* in a trial: the cookie of the socket that it is about */
-	struct intercept_place targets[2]; /* the listener's address of IPv4 and of IPv6; port 0: it
-					      has none */
+	struct intercept_place targets[2][2]; /* the listener's address of IPv4 and of IPv6; port 0:
+						 it has none */
 };
 
 /* What the programs count. */

@@ -193,18 +193,30 @@ static __always_inline int is_redirected(struct bpf_sock *sk, const struct inter
 	return o && o->pending && o->generation != generation && is_same(to, &o->target);
 }
 
-/* The listener's address of that family. 0: it has none, or it is being changed. */
+/* The listener's address of that family. 0: it has none. Who is interrupted between the version and
+ * the address for as long as that takes to change twice, reads them anew. */
 static __always_inline int read_target(int ipv4, struct intercept_place *ret)
 {
-	volatile struct intercept_place *t = ipv4 ? &orders.targets[0] : &orders.targets[1];
-	__u32 version = orders.version;
+	for (int tries = 0; tries < 2; tries++) {
+		__u32 version = orders.version;
+		volatile struct intercept_place *t = &orders.targets[version & 1][!ipv4];
 
-	barrier();
-	for (int i = 0; i < 4; i++)
-		ret->addr[i] = t->addr[i];
-	ret->port = t->port;
-	barrier();
-	return ret->port && !(version & 1) && version == orders.version;
+		barrier();
+		for (int i = 0; i < 4; i++)
+			ret->addr[i] = t->addr[i];
+		ret->port = t->port;
+		barrier();
+		if (version == orders.version)
+			break;
+	}
+	return ret->port;
+}
+
+static __always_inline int is_target(const struct intercept_place *to)
+{
+	volatile struct intercept_place *targets = orders.targets[orders.version & 1];
+
+	return is_same(to, &targets[0]) || is_same(to, &targets[1]);
 }
 
 static __always_inline enum answer decide(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
@@ -216,9 +228,8 @@ static __always_inline enum answer decide(struct bpf_sock_addr *ctx, struct bpf_
 	settle(to);
 	if (orders.retired || is_redirected(sk, to))
 		return LEAVE;
-	if (is_same(to, &orders.targets[0]) || is_same(to, &orders.targets[1]) ||
-	    any_holds(except, n_except, to) || !any_holds(outbound, n_outbound, to) ||
-	    is_on_link(to) || is_a_daemons(ctx, to))
+	if (is_target(to) || any_holds(except, n_except, to) ||
+	    !any_holds(outbound, n_outbound, to) || is_on_link(to) || is_a_daemons(ctx, to))
 		return leave(sk);
 	/* A socket that is bound to a device does not reach what is none of that. */
 	if (!orders.ready || !read_target(is_ipv4(to->addr), target) || sk->bound_dev_if)

@@ -257,16 +257,26 @@ static const struct listener *find_listener(const struct setup *s, const char *n
 	return NULL;
 }
 
-static void aim_one(struct intercept *i, const struct setup *s)
+/* What processors are in the midst of has happened then: a connect that a program has redirected
+ * has sent its SYN. */
+static void settle(void)
+{
+	static const struct timespec moment = {.tv_nsec = 10 * NSEC_PER_MSEC};
+
+	(void)nanosleep(&moment, NULL); /* signals are blocked */
+}
+
+/* Whether it leads elsewhere than before. */
+static bool aim_one(struct intercept *i, const struct setup *s)
 {
 	const struct listener *l = find_listener(s, i->listener);
 	char text4[ADDR_STR_MAX], text6[ADDR_STR_MAX];
 	struct addr ipv4, ipv6;
 	bool has4 = l && find_address(l, AF_INET, &ipv4);
 	bool has6 = l && find_address(l, AF_INET6, &ipv6);
+	bool moved = programs_aim(&i->programs, has4 ? &ipv4 : NULL, has6 ? &ipv6 : NULL);
 
 	i->aimed = has4 || has6;
-	programs_aim(&i->programs, has4 ? &ipv4 : NULL, has6 ? &ipv6 : NULL);
 	if (!l)
 		log_warn("intercept %s: nothing is intercepted: there is no listener %s any more",
 			 i->name, i->listener);
@@ -278,22 +288,18 @@ static void aim_one(struct intercept *i, const struct setup *s)
 		log_info("intercept %s: connects of %s go to listener %s: %s%s%s", i->name,
 			 i->cgroup, i->listener, has4 ? addr_format(&ipv4, text4) : "",
 			 has4 && has6 ? ", " : "", has6 ? addr_format(&ipv6, text6) : "");
+	return moved;
 }
 
 void interception_aim(struct interception *i, const struct setup *s)
 {
+	bool moved = false;
+
 	for (unsigned int n = 0; i && n < i->n; n++)
 		if (i->items[n].open)
-			aim_one(&i->items[n], s);
-}
-
-/* What processors are in the midst of has happened then: a connect that a program has redirected
- * has sent its SYN. */
-static void settle(void)
-{
-	static const struct timespec moment = {.tv_nsec = 10 * NSEC_PER_MSEC};
-
-	(void)nanosleep(&moment, NULL); /* signals are blocked */
+			moved |= aim_one(&i->items[n], s);
+	if (moved && i->ready)
+		settle();
 }
 
 /* Nothing is refused before: the worker process that serves goes by the rules that it has read, and
@@ -313,6 +319,8 @@ void interception_ready(struct interception *i, bool ready)
 	for (unsigned int n = 0; n < i->n; n++)
 		if (i->items[n].open)
 			make_ready(&i->items[n], ready);
+	if (!ready)
+		settle();
 }
 
 /* orders->ready stays: a program that has not seen `retired` redirects once more, to where this

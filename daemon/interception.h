@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the daemon intercepts: its [intercept NAME] sections at run time. They are as the daemon
- * found them when it started; where they lead follows the listeners over reloads. Main thread only,
- * but for interception_original().
+ * found them when it started; where they lead follows the listeners over reloads. What changes
+ * that, or ends it, returns 10 ms later, when those that were on their way have come to the
+ * listeners where they were sent: these may be given up then. Main thread only, but for
+ * interception_original().
  */
 #pragma once
 
@@ -33,8 +35,7 @@ void interception_aim(struct interception *i, const struct setup *s);
  * allowed. */
 void interception_ready(struct interception *i, bool ready);
 /* Another process of the daemon accepts instead, or will, and what is to become of connects is its
- * programs' to say: these would refuse them for as long as sessions last. The first time this waits
- * for those that are on their way to the listeners, for 10 ms. NULL is allowed. */
+ * programs' to say: these would refuse them for as long as sessions last. NULL is allowed. */
 void interception_retire(struct interception *i);
 /* Where the client of an accepted connection wanted to go; the caller frees it. NULL: it was not
  * intercepted, or there is no memory to say so. Any thread. */

@@ -120,7 +120,8 @@ static int try_all(struct programs *p, const struct intercept_maps *maps, char w
 
 	for (int i = 0; i < 2; i++)
 		listeners[i] = listen_at(here[i], &bound[i]);
-	programs_aim(p, listeners[0] >= 0 ? &bound[0] : NULL, listeners[1] >= 0 ? &bound[1] : NULL);
+	(void)programs_aim(p, listeners[0] >= 0 ? &bound[0] : NULL,
+			   listeners[1] >= 0 ? &bound[1] : NULL);
 	p->orders->ready = 1;
 	if (listeners[0] < 0)
 		err = failed(why, "listening at 127.0.0.1");

@@ -192,15 +192,18 @@ static void aim(volatile struct intercept_place *to, const struct addr *a)
 	to->port = p.port;
 }
 
-void programs_aim(struct programs *p, const struct addr *ipv4, const struct addr *ipv6)
+bool programs_aim(struct programs *p, const struct addr *ipv4, const struct addr *ipv6)
 {
-	/* While they change no connect is sent there. */
-	if (is_aimed(&p->orders->targets[0], ipv4) && is_aimed(&p->orders->targets[1], ipv6))
-		return;
-	p->orders->version++;
+	volatile struct intercept_orders *o = p->orders;
+	volatile struct intercept_place *now = o->targets[o->version & 1];
+	volatile struct intercept_place *next = o->targets[!(o->version & 1)];
+
+	if (is_aimed(&now[0], ipv4) && is_aimed(&now[1], ipv6))
+		return false;
+	aim(&next[0], ipv4);
+	aim(&next[1], ipv6);
 	atomic_thread_fence(memory_order_seq_cst);
-	aim(&p->orders->targets[0], ipv4);
-	aim(&p->orders->targets[1], ipv6);
+	o->version++;
 	atomic_thread_fence(memory_order_seq_cst);
-	p->orders->version++;
+	return true;
 }

@@ -48,5 +48,5 @@ int programs_follow_link(const struct programs *p);
 /* That of the program in the daemon's own cgroup; -1: there is none. */
 int programs_arrivals_link(const struct programs *p);
 /* Where connects go from now on: an address of each family, NULL or port 0: those of that family go
- * where they were to go. */
-void programs_aim(struct programs *p, const struct addr *ipv4, const struct addr *ipv6);
+ * where they were to go. False: so it was already. */
+bool programs_aim(struct programs *p, const struct addr *ipv4, const struct addr *ipv6);

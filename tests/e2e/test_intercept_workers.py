@@ -6,7 +6,7 @@ import signal
 
 from lib import case, process, tcp
 from lib.intercepted import connect, connecting, intercepting, named, peer, port_of
-from lib.reloads import text_of
+from lib.reloads import reload, text_of
 from lib.wait import wait_until
 
 AT_DEBUG = False
@@ -130,3 +130,20 @@ def test_a_stopped_worker_and_another_listener(env):
         assert tcp.read_exactly(sock, 2) == b"a\n"
     lines = daemon.wait_access(2)
     assert [line["original"] for line in lines] == 2 * [backend.address], lines
+
+
+@case(timeout=90)
+def test_reloads_that_move_the_listener(env):
+    """Connects follow: none is sent to where it was, and none refused while it moves."""
+    cgroup = env.cgroup()
+    backends = named(env)
+    daemon = intercepting(env, cgroup, [port_of(backend.address) for backend, _ in backends],
+                          intercept={"intercept": "require"})
+    text = text_of(daemon)
+    with connecting(cgroup, backends) as results:
+        for number in range(15):
+            reload(daemon, text.replace("127.0.0.1:0", f"127.0.0.{2 + number % 2}:0"))
+            more_of(results)
+    check(results)
+    lines = daemon.wait_access(len(results), 10)
+    assert len(lines) == len(results), (len(lines), len(results))

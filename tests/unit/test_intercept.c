@@ -302,8 +302,8 @@ static void places(void **state _unused_)
 
 /* ---- where connects are sent to ---------------------------------------------------------- */
 
-/* While that changes no connect is sent there: so it does not, where nothing is new. */
-static void aims_once(void **state _unused_)
+/* What counts is not written: all of the other place is, and counts then. */
+static void aims_at_once(void **state _unused_)
 {
 	struct intercept_orders orders = {0};
 	struct programs p = {.orders = &orders};
@@ -311,18 +311,20 @@ static void aims_once(void **state _unused_)
 
 	ipv4.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	ipv4.in4.sin_port = htons(80);
-	programs_aim(&p, &ipv4, NULL);
-	assert_int_equal(orders.version, 2);
-	assert_int_equal(orders.targets[0].port, htons(80));
-	assert_int_equal(orders.targets[1].port, 0);
-	programs_aim(&p, &ipv4, NULL);
-	assert_int_equal(orders.version, 2);
+	assert_true(programs_aim(&p, &ipv4, NULL));
+	assert_int_equal(orders.version, 1);
+	assert_int_equal(orders.targets[1][0].port, htons(80));
+	assert_int_equal(orders.targets[1][1].port, 0);
+	assert_false(programs_aim(&p, &ipv4, NULL));
+	assert_int_equal(orders.version, 1);
 	ipv4.in4.sin_port = htons(81);
-	programs_aim(&p, &ipv4, NULL);
-	assert_int_equal(orders.version, 4);
-	programs_aim(&p, NULL, NULL);
-	assert_int_equal(orders.version, 6);
-	assert_int_equal(orders.targets[0].port, 0);
+	assert_true(programs_aim(&p, &ipv4, NULL));
+	assert_int_equal(orders.version, 2);
+	assert_int_equal(orders.targets[0][0].port, htons(81));
+	assert_int_equal(orders.targets[1][0].port, htons(80));
+	assert_true(programs_aim(&p, NULL, NULL));
+	assert_int_equal(orders.version, 3);
+	assert_int_equal(orders.targets[1][0].port, 0);
 }
 
 int main(void)
@@ -333,7 +335,7 @@ int main(void)
 	    cmocka_unit_test(too_many_rules), cmocka_unit_test(one_family),
 	    cmocka_unit_test(sections_stay),  cmocka_unit_test(by_destination),
 	    cmocka_unit_test(bad_routes),     cmocka_unit_test(places),
-	    cmocka_unit_test(aims_once),
+	    cmocka_unit_test(aims_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
