@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 
 /* A cgroup2 mount. Its root is as the process's cgroup namespace sees it: "/.." is above that. */
 struct mount {
+	unsigned int id;
 	char root[PATH_BYTES], point[PATH_BYTES];
 };
 
@@ -58,7 +60,7 @@ static int find_mounts(struct mounts *ret)
 		struct mount *m = &ret->items[ret->n];
 
 		if (!strstr(line, " - cgroup2 ") ||
-		    sscanf(line, "%*s %*s %*s %2047s %2047s", m->root, m->point) != 2)
+		    sscanf(line, "%u %*s %*s %2047s %2047s", &m->id, m->root, m->point) != 3)
 			continue;
 		unescape(m->root);
 		unescape(m->point);
@@ -99,6 +101,15 @@ static const char *below(const struct mount *m, const char *own)
 	return strcmp(own + n, "/") == 0 ? "" : own + n;
 }
 
+/* Whether what is there is of that mount, and no later one is in front of it. */
+static bool is_of(const struct mount *m, const char *path)
+{
+	struct statx st;
+
+	return statx(AT_FDCWD, path, 0, STATX_MNT_ID, &st) == 0 &&
+	       (!(st.stx_mask & STATX_MNT_ID) || st.stx_mnt_id == m->id);
+}
+
 /* Where none shows the process's part: rather one that shows nothing above its namespace. */
 static const struct mount *any_mount(const struct mounts *all)
 {
@@ -108,11 +119,10 @@ static const struct mount *any_mount(const struct mounts *all)
 	return &all->items[0];
 }
 
-/* *top is the length of the mount's part. */
-static int own_path(const struct mounts *all, char *buf, size_t size, size_t *top)
+/* *top is the length of the mount's part. -EXDEV: no mount shows that cgroup. */
+static int shown_path(const struct mounts *all, char *buf, size_t size, size_t *top)
 {
 	char own[PATH_BYTES] = "";
-	struct stat st;
 	int err = find_own(own, sizeof(own));
 
 	for (unsigned int i = 0; !err && i < all->n; i++) {
@@ -123,13 +133,23 @@ static int own_path(const struct mounts *all, char *buf, size_t size, size_t *to
 		*top = strlen(all->items[i].point);
 		if (snprintf(buf, size, "%s%s", all->items[i].point, rest) >= (int)size)
 			return -ENAMETOOLONG;
-		if (stat(buf, &st) == 0)
+		if (is_of(&all->items[i], buf))
 			return 0;
 	}
-	if (!err && snprintf(buf, size, "%s", any_mount(all)->point) >= (int)size)
-		err = -ENAMETOOLONG;
-	*top = err ? 0 : strlen(buf);
-	return err;
+	return err ? err : -EXDEV;
+}
+
+/* The same, or any mount. */
+static int own_path(const struct mounts *all, char *buf, size_t size, size_t *top)
+{
+	int err = shown_path(all, buf, size, top);
+
+	if (err != -EXDEV)
+		return err;
+	if (snprintf(buf, size, "%s", any_mount(all)->point) >= (int)size)
+		return -ENAMETOOLONG;
+	*top = strlen(buf);
+	return 0;
 }
 
 int cgroup_own_path(char *buf, size_t size)
@@ -139,6 +159,15 @@ int cgroup_own_path(char *buf, size_t size)
 	size_t top;
 
 	return err ? err : own_path(&all, buf, size, &top);
+}
+
+int cgroup_self_path(char *buf, size_t size)
+{
+	struct mounts all;
+	int err = find_mounts(&all);
+	size_t top;
+
+	return err ? err : shown_path(&all, buf, size, &top);
 }
 
 int cgroup_top_path(char *buf, size_t size)
@@ -254,7 +283,7 @@ int cgroup_pod_path(char *buf, size_t size)
 	int err = find_mounts(&all);
 
 	if (!err)
-		err = own_path(&all, path, sizeof(path), &top);
+		err = shown_path(&all, path, sizeof(path), &top);
 	if (!err && stat(path, &st) < 0)
 		err = -errno;
 	for (unsigned int i = 0; !err && i < all.n; i++) {
@@ -275,8 +304,8 @@ const char *cgroup_strerror(int err)
 	case -ENOENT:
 		return "no cgroup2 is mounted";
 	case -EXDEV:
-		return "what is above the daemon's cannot be seen: mount the host's /sys/fs/cgroup "
-		       "into the container, read-only";
+		return "no mount of cgroup2 shows it: mount the host's /sys/fs/cgroup into the "
+		       "container, read-only, and not in the place of the container's own";
 	default:
 		return strerror(-err);
 	}

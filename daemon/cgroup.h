@@ -7,10 +7,13 @@
 /*
  * The directory of the process's own cgroup in the unified hierarchy: the "0::" line of
  * /proc/self/cgroup, below a cgroup2 mount of /proc/self/mountinfo that shows that part. Where none
- * does, the first mount, and rather one that shows nothing above the process's own namespace. 0,
- * -ENOENT without a mount, or another negative errno.
+ * does, the first mount, and rather one that shows nothing above the process's own namespace: what
+ * is attached there sees the process if that is a cgroup above its own. 0, -ENOENT without a mount,
+ * or another negative errno.
  */
 int cgroup_own_path(char *buf, size_t size);
+/* The same for what concerns that cgroup and no other: -EXDEV where no mount shows it. */
+int cgroup_self_path(char *buf, size_t size);
 /* The highest folder that the mount shows with which cgroup_own_path() answers: the root of all, or
  * of the process's namespace. The same errors. */
 int cgroup_top_path(char *buf, size_t size);
@@ -18,7 +21,7 @@ int cgroup_top_path(char *buf, size_t size);
  * The directory of the cgroup of a pod, for a daemon in a container of it: of those above its own
  * the nearest that Kubernetes or podman has named after a pod, or else the one directly above. A
  * container's own mount ends with its own cgroup; then it takes one that shows more of the host's
- * hierarchy, anywhere. 0, -EXDEV where there is none, or as above.
+ * hierarchy, anywhere. 0, -EXDEV where there is none, or none shows the own one, or as above.
  */
 int cgroup_pod_path(char *buf, size_t size);
 /* What such an error says in words. */

@@ -58,13 +58,17 @@ static int find_cgroup(struct intercept *i, const struct intercept_config *c, ch
 	int err = 0;
 
 	if (self)
-		err = cgroup_own_path(i->cgroup, sizeof(i->cgroup));
+		err = cgroup_self_path(i->cgroup, sizeof(i->cgroup));
 	else if (pod)
 		err = cgroup_pod_path(i->cgroup, sizeof(i->cgroup));
 	else if (snprintf(i->cgroup, sizeof(i->cgroup), "%s", c->cgroup) >= (int)sizeof(i->cgroup))
 		err = -ENAMETOOLONG;
 	if (err) {
-		(void)snprintf(why, 256, "finding the cgroup: %s", cgroup_strerror(err));
+		(void)snprintf(why, 256, "finding %s: %s",
+			       self  ? "the daemon's cgroup"
+			       : pod ? "the pod's cgroup"
+				     : "the cgroup",
+			       cgroup_strerror(err));
 	} else if ((self || pod) && !c->whole_host && cgroup_is_root(i->cgroup)) {
 		err = -EPERM;
 		(void)snprintf(why, 256,

@@ -485,6 +485,33 @@ def test_cgroup_of_a_pod(env):
         daemon.stop()
 
 
+def only(mount, *shown):
+    """What a command begins with that sees no cgroup2 mount but these there, the last one in front."""
+    binds = " && ".join(f"mount --bind {cgroup.path} {mount}" for cgroup in shown)
+    return ("unshare", "--cgroup", "--mount", "sh", "-ec", f"""{binds}
+grep ' cgroup2 ' /proc/mounts | cut -d ' ' -f 2 | grep -vx {mount} | while read -r other; do umount -l "$other"; done
+exec "$0" "$@"
+""")
+
+
+@case(engines=("copy",))
+def test_a_cgroup_that_no_mount_shows(env):
+    """It is not taken for the one that is shown: one above it, or, in front of it, one beside it."""
+    shared = env.cgroup()
+    own, other = env.cgroup(shared), env.cgroup(shared)
+    mount = env.tmp / "shown"
+    mount.mkdir()
+    for shown in ([shared], [own, shared], [own, other]):
+        for cgroup in ("self", "pod"):
+            daemon = env.spliced(env.backend().address, prefix=[*own.prefix(), *only(mount, *shown)], more={
+                "intercept out": {"cgroup": cgroup, "outbound": 9, "listener": "web"}})
+            assert not any(about["active"] for about in daemon.status()["intercepts"]), daemon.log_tail()
+            if shown[-1] == shared:     # else a trial has shown more than that
+                assert f"finding the {'daemon' if cgroup == 'self' else cgroup}'s cgroup: no mount of cgroup2 shows it" \
+                    in daemon.log_tail(), daemon.log_tail()
+            daemon.stop()
+
+
 def test_before_it_drains(env):
     """What an application that is still ending connects goes where it went before."""
     cgroup = env.cgroup()
