@@ -7,6 +7,7 @@ import contextlib
 import json
 import queue
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -37,7 +38,7 @@ async def serve(reader, writer):
         writer.close()
 async def main():
     server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]))
-    print(server.sockets[0].getsockname()[1], flush=True)
+    print("ready", flush=True)
     await server.serve_forever()
 asyncio.run(main())
 """
@@ -111,12 +112,10 @@ class Herd:
     def __init__(self, env, stack, seed):
         self.env, self.stack, self.chance = env, stack, random.Random(seed)
         self.cgroup = env.cgroup()
-        self.told, self.killed, self.ports, self.clients = queue.Queue(), set(), [], []
-        self.servers = []
-        for _ in range(2):
-            self.ports.append(0)
-            self.servers.append(None)
-            self.start_server(len(self.ports) - 1)
+        self.told, self.killed, self.clients = queue.Queue(), set(), []
+        self.ports, self.servers = [self.own_port() for _ in range(2)], [None, None]
+        for index in range(2):
+            self.start_server(index)
         self.daemon = env.spliced(
             [f"127.0.0.1:{port}" for port in self.ports],
             spliced={"bypass_cgroup": self.cgroup.path, "bypass_high": "64K", "bypass_low": "16K"},
@@ -131,11 +130,17 @@ class Herd:
         self.stack.callback(process.kill)
         return process
 
+    def own_port(self):
+        """One that no connect() gets while its server is dead."""
+        holder = self.stack.enter_context(socket.socket())
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        return holder.getsockname()[1]
+
     def start_server(self, index):
         process = self.popen(SERVER, self.ports[index])
-        line = process.stdout.readline()
-        assert line, "a server did not start"
-        self.ports[index], self.servers[index] = int(line), process
+        assert process.stdout.readline() == "ready\n", "a server did not start"
+        self.servers[index] = process
 
     def start_client(self):
         process = self.popen(CLIENT, *self.daemon.address().split(":"), CONNECTIONS,
