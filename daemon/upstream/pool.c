@@ -243,9 +243,28 @@ static size_t take_step(struct pool *p, const struct choice *c)
 	return next_round_robin(p, c);
 }
 
+/* Whether one that nothing speaks against has no room just now: its sessions are not for those that
+ * are passed over. One that an operator has taken out is as if it were not there. */
+static bool somebody_is_full(const struct pool *p, const struct wish *wish)
+{
+	static const struct step well = {0, AMONG_SERVERS, RANK_DOUBTFUL};
+	const struct choice c = {.wish = wish, .step = &well};
+
+	for (size_t i = 0; i < p->n_servers; i++)
+		if (p->servers[i]->mode == MODE_READY && candidates(p, i, &c))
+			return true;
+	return false;
+}
+
+/* Whether those that are passed over are tried. All others were asked before. */
+static bool is_last_resort(const struct pool *p, const struct wish *wish)
+{
+	return p->config->all_down == ALL_DOWN_TRY && !somebody_is_full(p, wish);
+}
+
 static bool is_allowed(const struct pool *p, const struct wish *wish, const struct step *step)
 {
-	if (step->worst == RANK_PASSED_OVER && p->config->all_down == ALL_DOWN_REFUSE)
+	if (step->worst == RANK_PASSED_OVER && !is_last_resort(p, wish))
 		return false;
 	return !step->wish || wish->what & step->wish;
 }

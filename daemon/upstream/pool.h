@@ -52,10 +52,10 @@ struct wish {
 /*
  * Picks a server by the pool's algorithm among those that have an address which was not tried and
  * are below their max_sessions, and that an operator has not taken out. Those that are passed over
- * (see health.h) only when nobody else is left, not even a backup, and where `all_down` says so;
- * backups only when no other is left. Of the server's addresses, those
- * that may be had take turns. Counts the session in, see server_release(), and begins the attempt.
- * NULL: nobody is left.
+ * (see health.h) only when nobody else is left, not even a backup, nor one that is merely at its
+ * max_sessions, and where `all_down` says so; backups only when no other is left. Of the server's
+ * addresses, those that may be had take turns. Counts the session in, see server_release(), and
+ * begins the attempt. NULL: nobody is left.
  */
 struct server *pool_pick(struct pool *p, const struct wish *wish, struct addr *where,
 			 struct attempt *attempt);

@@ -435,24 +435,43 @@ static void test_nobody_else_left(void **state _unused_)
 	pool_free(f.pool);
 }
 
-/* A server at its max_sessions is not had, whatever else there is. */
-static void test_full_servers(void **state _unused_)
+/* A server at its max_sessions is not had, whatever else there is; and that it is full is no reason
+ * to try one that is passed over. */
+static void check_full_servers(enum balance balance)
 {
 	struct session s = {0};
 	struct fixture f;
 
-	make(&f, BALANCE_ROUND_ROBIN);
+	make(&f, balance);
 	for (int i = 2; i < 5; i++)
 		f.pool->servers[i]->config.max_sessions = 1;
 	assert_tries(&f, "ab", "abc");
 	for (int i = 0; i < 3; i++)
 		assert_int_not_equal(next(&f, &(struct session){0}), '-');
-	/* c, d and e are full: a and b are the last resort. */
+	/* c, d and e are full. */
+	assert_tries(&f, "ab", "-");
+	/* One that is full and has failed for this session is nothing to wait for. */
+	for (int i = 2; i < 5; i++)
+		s.tried[i] = 1;
 	even_out(&f);
 	assert_int_equal(next(&f, &s), 'a');
 	fails(&f, &s);
 	assert_int_equal(next(&f, &s), 'b');
+	server_release(s.last);
+	/* Nor is one that an operator has taken out: of all others none is left. */
+	for (int i = 2; i < 5; i++)
+		(void)server_set_mode(f.pool->servers[i], MODE_DRAIN, f.now);
+	assert_tries(&f, "ab", "ab-");
+	/* A backup that is full is one that nothing speaks against, too. */
+	(void)server_set_mode(f.pool->servers[4], MODE_READY, f.now);
+	assert_tries(&f, "ab", "-");
 	pool_free(f.pool);
+}
+
+static void test_full_servers(void **state _unused_)
+{
+	check_full_servers(BALANCE_ROUND_ROBIN);
+	check_full_servers(BALANCE_LEAST_SESSIONS);
 }
 
 /* A probe that was to be is not made: a kept connection was there. */
