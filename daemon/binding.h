@@ -38,7 +38,8 @@ struct listen_socket {
 	struct addr hidden; /* where it is bound then */
 	uint64_t cookie;    /* while the binding has a group */
 	int fd;             /* -1: closed */
-	bool mapped;        /* in a map by which it is steered to or chosen; then for good */
+	bool mapped;        /* in a map by which it is steered to; then for good */
+	bool queued;        /* in the map of the program that chooses a worker */
 	bool begun;         /* the worker has it */
 	bool paused;
 };

@@ -98,7 +98,8 @@ static bool is_over(const struct lingering *l, const struct lingering_socket *s)
 		return age >= BLIND_NS;
 	/* One reference is the socket's own, one of all maps that it is in (sk_psock_init()). Who
 	 * waits for room has the time that is left. */
-	return s->references <= 1U + s->socket.mapped && tcp_queue_is_empty(s->socket.fd);
+	return s->references <= 1U + (s->socket.mapped || s->socket.queued) &&
+	       tcp_queue_is_empty(s->socket.fd);
 }
 
 /* Who has waited for a worker that did not run has not had its time. */
@@ -165,6 +166,7 @@ struct listen_socket *lingering_add(struct lingering *l, struct listen_socket *s
 						   .hidden = s->hidden,
 						   .fd = TAKE_FD(s->fd),
 						   .mapped = s->mapped,
+						   .queued = s->queued,
 						   .begun = true,
 						   .paused = true};
 		(void)setup_ref(n->socket.listener->setup);

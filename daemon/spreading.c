@@ -82,12 +82,25 @@ static bool is_group(const struct binding *b)
 	return b->n_sockets > 1 && (addr_has_port(&b->wanted) || addr_is_steered(&b->wanted));
 }
 
+/* The sockets are about to be closed, and leave the other map then: while somebody who waits there
+ * is looked for, they are in it (is_over() in lingering.c). */
 static void forget(struct spreading *st, struct binding *b)
 {
 	for (unsigned int i = 0; b->group && i < b->n_sockets; i++)
 		if (b->sockets[i].cookie)
 			spread_forget_socket(&st->spread, b->sockets[i].cookie);
 	b->group = 0;
+}
+
+/* The sockets stay, and may be told to the program again, as another group. */
+static void undo(struct spreading *st, struct binding *b)
+{
+	for (unsigned int i = 0; b->group && i < b->n_sockets; i++) {
+		if (b->sockets[i].queued)
+			spread_forget_worker(&st->spread, b->group, i);
+		b->sockets[i].queued = false;
+	}
+	forget(st, b);
 }
 
 /* Each worker accepts at several, where there are more than workers: then it gets its clients by
@@ -101,9 +114,10 @@ static int fill(struct spreading *st, struct binding *b)
 		struct listen_socket *s = &b->sockets[i];
 
 		err = spread_add_socket(&st->spread, b->group, s->fd, &s->cookie);
-		if (!err && i < st->spread.n_workers)
-			err = spread_add_worker(&st->spread, b->group, i, s->fd);
-		s->mapped |= !err && i < st->spread.n_workers;
+		if (err || i >= st->spread.n_workers)
+			continue;
+		err = spread_add_worker(&st->spread, b->group, i, s->fd);
+		s->queued = !err;
 	}
 	return err;
 }
@@ -132,7 +146,7 @@ static void to_sessions(struct spreading *st, struct binding *b, const struct li
 	log_about(LOG_LVL_WARNING, LOG_ABOUT(.listener = l->config->name),
 		  "listener %s: its clients are spread by hash: %s", l->config->name,
 		  strerror(-err));
-	forget(st, b);
+	undo(st, b);
 	/* That of a worker process before this one may be there. */
 	to_hash(b, l);
 }

@@ -90,6 +90,13 @@ void spread_forget_socket(struct spread *s, uint64_t cookie)
 	(void)bpf_map_delete_elem(bpf_map__fd(s->skeleton->maps.groups), &cookie);
 }
 
+void spread_forget_worker(struct spread *s, uint32_t group, unsigned int worker)
+{
+	const struct spread_key key = {.group = group, .worker = worker};
+
+	(void)bpf_map_delete_elem(bpf_map__fd(s->skeleton->maps.queues), &key);
+}
+
 int spread_attach(const struct spread *s, int fd)
 {
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &s->program_fd,

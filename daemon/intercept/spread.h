@@ -32,6 +32,7 @@ int spread_add_socket(struct spread *s, uint32_t group, int fd, uint64_t *cookie
 /* ... and the one for that worker. It leaves the map by itself when it is closed. */
 int spread_add_worker(struct spread *s, uint32_t group, unsigned int worker, int fd);
 void spread_forget_socket(struct spread *s, uint64_t cookie);
+void spread_forget_worker(struct spread *s, uint32_t group, unsigned int worker);
 /* Has the kernel ask the program for the group that the socket is in, instead of any before. 0 or a
  * negative errno. */
 int spread_attach(const struct spread *s, int fd);

@@ -4,6 +4,7 @@
 from lib import case, process, wait_until
 from lib.host import bpf_maps, map_entries
 from lib.intercepted import exchange
+from lib.refuse import Refusals
 from lib.reloads import kill_workers, reload, text_of
 from lib.steered import RANGE, Pod, wait_steering
 from lib.tcp import connect
@@ -128,6 +129,30 @@ def test_a_reload_changes_it(env):
     clients += connect_all(env, daemon, 6)
     assert_even(daemon, 18, 2)
     assert map_entries(known) == 2
+
+
+@case(engines=("copy",))
+def test_what_fails_leaves_nothing(env):
+    """Sockets that cannot all be told to the program go by the hash, and nothing of them stays in its maps; until they
+    can."""
+    refused = Refusals(env, {"bpf_update": ("E2BIG", 4)})
+    daemon = env.spliced(env.backend().address, spliced={"workers": 2, **BY_SESSIONS}, prefix=refused.prefix)
+    maps, text = bpf_maps(daemon.worker_pid), text_of(daemon)
+    known = [maps["groups"], maps["queues"]]
+    assert list(map(map_entries, known)) == [2, 2]
+    refused.start()
+    for number in range(1, 6):
+        reload(daemon, text + "\n[listener more]\nbind = 127.0.0.1:0\npool = main\n")
+        wait_until(lambda times=number: "".join(daemon.log()).count("clients are spread by hash: Arg") == times, 5,
+                   "it is told")
+        assert list(map(map_entries, known)) == [2, 2], number
+    close_all(connect_all(env, daemon, 4, daemon.address("more")))
+    daemon.wait_sessions(0)
+    refused.stop()
+    reload(daemon, text + "\n[listener more]\nbind = 127.0.0.1:0\npool = main\n")
+    assert list(map(map_entries, known)) == [4, 4]
+    connect_all(env, daemon, 6, daemon.address("more"))
+    assert_even(daemon, 6, 2)
 
 
 def test_a_reload_cannot_begin_it(env):
