@@ -9,6 +9,8 @@ import socket
 import subprocess
 import time
 
+from cgroups import Cgroup
+
 PR_SET_PDEATHSIG = 1
 FILE_LIMIT = 131072
 _libc = ctypes.CDLL(None)
@@ -52,6 +54,7 @@ class Processes:
 
     def __init__(self):
         self.running = []
+        self.cgroups = []
 
     def __enter__(self):
         return self
@@ -59,6 +62,16 @@ class Processes:
     def __exit__(self, *_):
         for process in reversed(self.running[:]):
             self.stop(process)
+        for cgroup in self.cgroups:
+            cgroup.__exit__()
+
+    def own_cgroup(self, name):
+        """A cgroup for one program, as service managers and containers make it; it goes with them.
+
+        What a program attaches to its own cgroup would run for all sockets of the machine else.
+        """
+        self.cgroups.append(Cgroup(f"{name}-{len(self.cgroups)}").__enter__())
+        return self.cgroups[-1]
 
     def start(self, command, cgroup=None, **options):
         """Starts a program as the leader of its own process group."""

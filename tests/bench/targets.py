@@ -95,8 +95,8 @@ class Target:
     def run(self, command):
         """Starts the program with its output in the log."""
         with open(self.directory / "log", "wb") as log:
-            self.process = self.processes.start(command, stdin=subprocess.DEVNULL, stdout=log,
-                                                stderr=log)
+            self.process = self.processes.start(command, self.processes.own_cgroup(self.name),
+                                                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def write_conf(self, text):
         """Writes the configuration and returns its path."""
