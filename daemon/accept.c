@@ -2,8 +2,8 @@
 #include "accept.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "accesslog.h"
 #include "balance.h"
@@ -62,7 +62,7 @@ static void starved(struct listen_socket *ls, int err)
 static bool refill_reserve(struct worker *w)
 {
 	if (w->reserve_fd < 0)
-		w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		w->reserve_fd = eventfd(0, EFD_CLOEXEC);
 	return w->reserve_fd >= 0;
 }
 

@@ -295,14 +295,9 @@ static int parse(int argc, char **argv, struct arguments *args)
  * and then log into it. */
 static int open_standard_fds(void)
 {
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd < 0)
-		return -errno;
-	(void)close(fd);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+			return -errno;
 	return 0;
 }
 
@@ -329,14 +324,18 @@ int main(int argc, char **argv)
 {
 	/* The configuration points to it as long as the process lives. */
 	static struct arguments args = {.input = {.path = DEFAULT_CONFIG, .optional = true}};
-	int code;
+	int code, err;
 
 	args.input.environment = environ;
 
 	/* A write to a peer that has gone is an error to handle, not the end of the process. */
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (open_standard_fds() < 0)
-		return EXIT_RUNTIME; /* there is nobody to tell */
+	err = open_standard_fds();
+	if (err) {
+		(void)fprintf(stderr, "spliced: opening /dev/null for a standard descriptor: %s\n",
+			      strerror(-err));
+		return EXIT_RUNTIME;
+	}
 	privileges_take();
 	if (argc > 1 && strcmp(argv[1], "doctor") == 0)
 		return doctor(argc, argv);

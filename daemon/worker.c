@@ -2,11 +2,11 @@
 #include "worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 
 #include "accept.h"
@@ -250,7 +250,7 @@ static int open_fds(struct worker *w)
 {
 	int err;
 
-	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	w->reserve_fd = eventfd(0, EFD_CLOEXEC);
 	if (w->reserve_fd < 0)
 		return -errno;
 	err = splicer_init(&w->splicer, &w->loop, w->daemon->maps, w->index, &w->stats,

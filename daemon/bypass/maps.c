@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -155,7 +156,7 @@ static int load(struct bypass_maps *m, const struct bypass_maps_options *o, char
  * objects are. The descriptor itself is libbpf's to close. */
 static int forget_map(const struct bpf_map *map)
 {
-	_cleanup_close_ int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int nothing = eventfd(0, EFD_CLOEXEC);
 
 	if (nothing < 0 || dup3(nothing, bpf_map__fd(map), O_CLOEXEC) < 0)
 		return -errno;

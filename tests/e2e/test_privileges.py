@@ -286,6 +286,20 @@ def test_root_without_a_folder(env):
     assert json.loads(done.stdout)["pid"] == daemon.pid, done
 
 
+def test_root_without_devices(env):
+    """It needs nothing of /dev, unless a standard descriptor is missing, which it says."""
+    only_root(env)
+    bare = ("unshare", "--mount", "sh", "-c")
+    script = "mount -t tmpfs none /dev && exec"
+    daemon = env.spliced(env.backend().address, prefix=(*bare, f'{script} "$0" "$@"'))
+    echo(env, daemon.address())
+    version = (env.build / "spliced", "--version")
+    assert process.run(*bare, f'{script} "$0" "$@"', *version).stdout == process.run(*version).stdout
+    done = process.run(*bare, f'{script} "$0" "$@" <&-', *version, check=False)
+    assert (done.returncode, done.stdout) == (1, ""), done
+    assert done.stderr == "spliced: opening /dev/null for a standard descriptor: No such file or directory\n", done
+
+
 def test_access_log_that_cannot_be_given_away(env):
     """Without CAP_CHOWN the new user makes the file."""
     only_root(env)
