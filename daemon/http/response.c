@@ -103,6 +103,16 @@ static bool was_asked(struct session *s)
 	return b->kind == BODY_NONE || is_acknowledged(s->conns[SIDE_BACKEND]);
 }
 
+/* Bodies of these mean nothing (RFC 9110, 9.3.2, 9.3.8): there are servers that leave them unread,
+ * libevent's among them, and take their bytes for the next request, which may be another client's.
+ */
+static bool may_be_unread(const struct http *h)
+{
+	enum http_method method = h->request->method_id;
+
+	return h->body[UP].kind != BODY_NONE && (method == METHOD_HEAD || method == METHOD_TRACE);
+}
+
 static void begin_body(struct session *s, const struct http_head *head)
 {
 	struct http *h = s->http;
@@ -128,7 +138,7 @@ static void begin_body(struct session *s, const struct http_head *head)
 	h->unwanted = !h->body[UP].done && r->expect && !h->body[UP].moved;
 	if (h->unwanted || (!h->body[UP].done && !h->keep))
 		h->close = true;
-	h->keep = h->keep && was_asked(s);
+	h->keep = h->keep && was_asked(s) && !may_be_unread(h);
 	/* What came behind a CONNECT may be meant for the tunnel, and is no request then. */
 	if (r->method_id == METHOD_CONNECT)
 		h->close = true;

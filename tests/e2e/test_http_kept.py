@@ -559,3 +559,33 @@ def test_private_connection_that_ends(env):
         gone.set()
         wait_until(lambda: origin.opened() == 0, 5, "the server ends it")
         assert where(client, "POST", "/", body=b"order") == "1"
+
+
+# ---- bodies that a server leaves unread ----------------------------------------------------------
+
+SMUGGLED = b"GET /bytes/5 HTTP/1.1\r\nX: "
+
+
+def test_a_body_that_is_taken_for_a_request(env):
+    """HEAD and TRACE may have one, which servers need not read: nobody else's request comes behind it."""
+    def careless(connection):
+        while asked := connection.reader.until(b"\r\n\r\n"):
+            connection.send(reply(b"" if asked.startswith(b"HEAD") else asked.partition(b" HTTP")[0]))
+
+    origin = Origin(env, serve=careless)
+    daemon = proxy(env, origin.address, spliced=ONE_WORKER)
+    for method in ("HEAD", "TRACE"):
+        for encoded in (f"Content-Length: {len(SMUGGLED)}", "Transfer-Encoding: chunked"):
+            sent = SMUGGLED if encoded.startswith("Content") else chunked(SMUGGLED)
+            with Client(daemon.address()) as attacker, Client(daemon.address()) as victim:
+                attacker.send(request(method, "/", encoded), sent).response(method)
+                assert victim.ask("GET", "/victim").body == b"GET /victim", (method, encoded)
+
+
+def test_a_body_that_the_own_server_leaves(env):
+    daemon = proxy(env, "internal:hello", spliced=ONE_WORKER)
+    for method in ("HEAD", "TRACE", "GET", "DELETE", "OPTIONS") * env.pick(8, 3):
+        with Client(daemon.address()) as attacker, Client(daemon.address()) as victim:
+            attacker.send(request(method, "/", f"Content-Length: {len(SMUGGLED)}"), SMUGGLED).response(method)
+            answer = victim.ask("GET", "/bytes/9")
+            assert (answer.status, len(answer.body)) == (200, 9), (method, answer.raw)
