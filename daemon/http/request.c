@@ -36,10 +36,14 @@ static bool has_field(void *arg, const char *name, const char *value)
 	for (unsigned int i = 0; i < v->head->n_fields; i++) {
 		const struct http_field *f = &v->head->fields[i];
 
+		/* An absolute form says what Host is sent. */
+		const struct http_slice *has =
+		    f->id == FIELD_HOST && v->head->has_host ? &v->head->host : &f->value;
+
 		if (f->name.len == strlen(name) &&
 		    strncasecmp(v->in + f->name.at, name, f->name.len) == 0 &&
-		    (!value || (f->value.len == strlen(value) &&
-				memcmp(v->in + f->value.at, value, f->value.len) == 0)))
+		    (!value ||
+		     (has->len == strlen(value) && memcmp(v->in + has->at, value, has->len) == 0)))
 			return true;
 	}
 	return false;
@@ -453,6 +457,9 @@ static void body_failed(struct session *s, enum move_result r)
 		http_answer(s, HTTP_END_BAD_REQUEST);
 		break;
 	case MOVE_END:
+		/* A client that has had a part of an answer is not to take that for all. */
+		s->polite = s->given_up =
+		    !s->conns[SIDE_CLIENT]->failed && s->http->phase != HTTP_ANSWERING;
 		http_abort(s, s->conns[SIDE_CLIENT]->failed ? HTTP_END_CLIENT_RESET
 							    : HTTP_END_CLIENT_CLOSED);
 		break;

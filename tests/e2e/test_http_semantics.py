@@ -355,6 +355,25 @@ def test_client_closes_while_the_server_thinks(env):
     assert daemon.stats()["http_ends"]["client_reset"] == len(answers)
 
 
+def test_client_half_closes_within_its_request(env):
+    """Nobody can answer that: it ends as it was ended, and the server learns that there is no more."""
+    origin = Origin(env)
+    daemon = proxy(env, origin.address)
+    cut = (head("POST / HTTP/1.1", "Host: a", "Content-Length: 100") + b"xxx",
+           head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked") + b"5\r\nxx",
+           b"POST / HTTP/1.1\r\nHost: a\r\nContent-")
+    for number, sent in enumerate(cut, 1):
+        with Client(daemon.address()) as client:
+            client.send(sent)
+            if number < 3:
+                wait_until(lambda n=number: len(origin.heads) == n, 5, "the server has the head")
+            client.sock.shutdown(socket.SHUT_WR)
+            assert client.ending() == (b"", "eof"), sent
+            assert wait_requests(daemon, number)[-1]["end"] == "client_closed"
+    wait_until(lambda: origin.opened() == 0, 5, "the server's connections end")
+    assert not origin.requests
+
+
 def test_client_half_closes_while_the_server_thinks(env):
     """It still gets what it waits for, and the log says that it did."""
     thinker = Thinker(env, reply(b"late"), reply(b"x" * BIG))
