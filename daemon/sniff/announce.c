@@ -8,15 +8,27 @@
 #include "../upstream/pool.h"
 #include "proxyheader.h"
 
+/* A name that a client offers so that nobody relies on knowing all (RFC 8701). */
+static bool is_grease(const char *name, size_t len)
+{
+	return len == 2 && name[0] == name[1] && (name[0] & 0xf) == 0xa;
+}
+
 /* The first of the names a client offers: what it prefers. */
 static void set_alpn(struct proxy_header *h, const struct session_about *about)
 {
-	uint8_t len = about->alpn_len ? (uint8_t)about->alpn[0] : 0;
+	size_t at = 0, len;
 
-	if (!len || len >= about->alpn_len)
-		return;
-	memcpy(h->alpn, about->alpn + 1, len);
-	h->alpn_len = len;
+	for (; at < about->alpn_len; at += 1 + len) {
+		len = (uint8_t)about->alpn[at];
+		if (!len || at + len >= about->alpn_len)
+			return;
+		if (!is_grease(about->alpn + at + 1, len)) {
+			memcpy(h->alpn, about->alpn + at + 1, len);
+			h->alpn_len = (uint8_t)len;
+			return;
+		}
+	}
 }
 
 static void set_about(struct proxy_header *h, const struct session *s)

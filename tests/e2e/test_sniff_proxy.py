@@ -288,6 +288,7 @@ def test_send_what_tls_says(env):
     daemon = env.spliced(server.address, pool={"send_proxy": "v2"}, listener={"protocol": "tls"})
     for number, (name, protocols, tlvs) in enumerate((
             ("a.test", ("h2",), {AUTHORITY: b"a.test", ALPN: b"h2"}),
+            ("a.test", ("\x0a\x0a", "h2"), {AUTHORITY: b"a.test", ALPN: b"h2"}),
             ("A.Test", (), {AUTHORITY: b"a.test"}), (None, (), {})), 1):
         hello = records(usual(name, *protocols))
         with connected(daemon.address()) as sock:
