@@ -2,6 +2,7 @@
 #include "interception.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -340,6 +341,19 @@ void interception_retire(struct interception *i)
 		i->ready = false;
 	if (redirected)
 		settle();
+}
+
+void interception_abandon(struct interception *i)
+{
+	for (unsigned int n = 0; i && n < i->n; n++) {
+		volatile struct intercept_orders *o = i->items[n].programs.orders;
+
+		if (!i->items[n].open)
+			continue;
+		o->ready = false;
+		atomic_thread_fence(memory_order_seq_cst);
+		o->retired = false;
+	}
 }
 
 /* ---- what came here --------------------------------------------------------------------- */

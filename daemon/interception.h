@@ -37,6 +37,8 @@ void interception_ready(struct interception *i, bool ready);
 /* Another process of the daemon accepts instead, or will, and what is to become of connects is its
  * programs' to say: these would refuse them for as long as sessions last. NULL is allowed. */
 void interception_retire(struct interception *i);
+/* ... and that one will not come to it: nobody accepts any more. NULL is allowed. */
+void interception_abandon(struct interception *i);
 /* Where the client of an accepted connection wanted to go; the caller frees it. NULL: it was not
  * intercepted, or there is no memory to say so. Any thread. */
 struct addr *interception_original(const struct interception *i, int fd, const struct addr *client);

@@ -246,6 +246,11 @@ static void end_in(struct run *r, uint64_t ns)
 		begin_delay(r, ns, PARENT_LATE_NS);
 		return;
 	}
+	/* One that has made way hears of the end when it was for nobody. */
+	if (r->retiring) {
+		interception_abandon(r->daemon.interception);
+		end_steering(r);
+	}
 	(void)event_del(r->delay); /* takes no memory */
 	obey_delay(-1, 0, r);
 }

@@ -24,14 +24,19 @@ void ending_tell(const struct parent *p, struct child *c)
 	child_tell(c, &m, -1);
 }
 
-/* One that was not told to drain yet, by `m`; one that starts has no sessions. */
+/* One that was not told to drain yet, by `m`; one that starts has no sessions. One that has made
+ * way for such a one is to know that this does not come to serve. */
 static void end_worker(struct child *c, struct message *m)
 {
+	struct message over = {.kind = MESSAGE_ENDING};
+
 	if (c->state == CHILD_STARTING || c->state == CHILD_READY) {
 		child_end(c);
 	} else if (c->state == CHILD_SERVING) {
 		child_tell(c, m, -1);
 		child_drain(c);
+	} else if (c->state == CHILD_RETIRING) {
+		child_tell(c, &over, -1);
 	}
 }
 

@@ -133,6 +133,32 @@ def test_a_stopped_worker_and_another_listener(env):
 
 
 @case(timeout=90)
+def test_the_end_while_an_upgrade_hands_over(env):
+    """Nobody is to accept any more: neither the new worker, nor the one that makes way for it."""
+    cgroup = env.cgroup()
+    (backend, _), = named(env, "a")
+    daemon = intercepting(env, cgroup, port_of(backend.address), intercept={"intercept": "require"},
+                          spliced={"shutdown_grace": "60s"})
+    stays = env.keep(connect(cgroup, backend.address))
+    assert tcp.read_exactly(stays, 2) == b"a\n"
+    old = daemon.worker_pid
+    new = begin_upgrade(daemon, old)
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: process.is_gone(new), 10, "the new worker is gone")
+    os.kill(old, signal.SIGCONT)
+    wait_until(lambda: any("another worker is ready: draining" in line for line in daemon.log()), 10, "it drains")
+    wait_until(lambda: process.stat_fields(old)[0] == "S", 10, "it has read what it was told")
+    try:
+        connect(cgroup, backend.address).close()
+        raise AssertionError("it was not refused")
+    except ConnectionRefusedError:
+        pass
+    assert peer(stays) == backend.address
+    stays.close()
+    assert daemon.wait_exit(10) == 0
+
+
+@case(timeout=90)
 def test_reloads_that_move_the_listener(env):
     """Connects follow: none is sent to where it was, and none refused while it moves."""
     cgroup = env.cgroup()
