@@ -110,23 +110,20 @@ bool bindings_outlive(const struct setup *s)
 /* Which of the setup before are taken by the one that is made. */
 struct choice {
 	const struct setup *was;
-	bool other_ranges; /* for what is steered, those for another range, too */
-	bool other_names;  /* those of listeners with another name are looked at, too */
+	bool other_names; /* those of listeners with another name are looked at, too */
 };
 
-/* What is steered to a socket is not the socket's to know, but who waits there has come by it. */
-static bool is_same(const struct addr *a, const struct addr *b, bool other_ranges)
+/* Of an old listener, the nth bind's. What is steered to sockets is not theirs to know: whatever
+ * the range, who waits there has come to the listener. */
+static bool fits(const struct listener *old, size_t nth, const struct listener *l,
+		 const struct addr *wanted)
 {
-	return addr_equal(a, b) || (other_ranges && addr_is_steered(a) && addr_is_steered(b));
-}
-
-/* Of an old listener, the nth bind's. */
-static bool fits(const struct choice *c, const struct listener *old, size_t nth,
-		 const struct listener *l, const struct addr *wanted)
-{
+	const struct addr *was = &old->config->binds[nth];
 	const struct binding *b = old->bindings[nth];
 
-	return !b->taken && is_same(&old->config->binds[nth], wanted, c->other_ranges) &&
+	if (addr_is_steered(was) && addr_is_steered(wanted))
+		return !b->taken && b->n_sockets;
+	return !b->taken && addr_equal(was, wanted) &&
 	       (wanted->sa.sa_family != AF_INET6 || b->ipv6_only == l->config->ipv6_only);
 }
 
@@ -145,7 +142,7 @@ static struct binding *find(const struct choice *c, const struct listener *l,
 		if (old->account != l->account && (!c->other_names || is_anonymous(wanted)))
 			continue;
 		for (size_t j = 0; j < old->config->n_binds; j++)
-			if (fits(c, old, j, l, wanted))
+			if (fits(old, j, l, wanted))
 				return old->bindings[j];
 	}
 	return NULL;
@@ -200,7 +197,6 @@ int bindings_open(const struct binder *by, struct setup *s, const struct setup *
 
 	forget_taken(was);
 	take(s, &(struct choice){.was = was});
-	take(s, &(struct choice){.was = was, .other_ranges = true});
 	take(s, &(struct choice){.was = was, .other_names = true});
 	/* A listener whose clients are copied does not mark its own sockets for the bypass. */
 	err = open_new(by, s, true);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The addresses of listeners: each is bound once a worker (SO_REUSEPORT), unix sockets once for
- * all; those that the service manager passes are as many as it says. The sockets are the parent's,
+ * all; those that the service manager passes are as many as it says. What is steered to a listener
+ * comes to the sockets of its first range, and the others have none. The sockets are the parent's,
  * which gives them to one worker process after the other: there may be more of an address than
  * worker threads now, and each of them is somebody's. One that is bound stays so over reloads for
  * as long as some listener has it, whatever that is called: a binding is the newest setup's. All of
@@ -45,7 +46,7 @@ struct listen_socket {
 };
 
 struct binding {
-	char name[BIND_NAME_MAX]; /* what the parent knows it by */
+	char name[BIND_NAME_MAX]; /* what the parent knows it by; "": it has no sockets */
 	struct addr wanted;       /* as the file has it */
 	struct addr bound;        /* the same of its sockets; as wanted if they have several. Where
 				     connections are steered there: the hidden address */

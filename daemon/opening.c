@@ -114,7 +114,9 @@ static struct addr hidden_address(void)
 	return a;
 }
 
-/* The port that the kernel chooses is another one for each bind. */
+/* What a later worker or setup makes of the same file, too, whatever other addresses have come or
+ * gone. The port that the kernel chooses is another one for each bind; where it chose one for IPv6
+ * and IPv4 it is that of both. */
 static void give_name(const struct opening *o, char name[BIND_NAME_MAX])
 {
 	const struct listener_config *c = o->listener->config;
@@ -123,9 +125,11 @@ static void give_name(const struct opening *o, char name[BIND_NAME_MAX])
 
 	(void)addr_write(a, text);
 	if (addr_is_steered(a))
-		(void)snprintf(name, BIND_NAME_MAX, "steer %zu of %s", o->bind, c->name);
+		(void)snprintf(name, BIND_NAME_MAX, "steer 0 of %s", c->name);
 	else if (addr_has_port(a) && !addr_port(a))
-		(void)snprintf(name, BIND_NAME_MAX, "%s %u of %s", text, occurrence(o), c->name);
+		(void)snprintf(name, BIND_NAME_MAX, "%s%s %u of %s", text,
+			       a->sa.sa_family == AF_INET6 && !c->ipv6_only ? " both" : "",
+			       occurrence(o), c->name);
 	else
 		(void)snprintf(name, BIND_NAME_MAX, "%s%s", text,
 			       a->sa.sa_family == AF_INET6 && c->ipv6_only ? " only" : "");
@@ -211,7 +215,8 @@ void binding_give_back(struct link *link, const struct bypass_maps *bypass, stru
 			bypass_unmark_listener(bypass, b->sockets[i].fd);
 	memcpy(name, b->name, sizeof(name));
 	binding_free(b);
-	link_release(link, name);
+	if (*name)
+		link_release(link, name);
 }
 
 /* Room for so many, if there is not. */
@@ -283,9 +288,16 @@ static int open_sockets(struct opening *o)
 	return r.shared ? open_shared(o, &r) : open_copies(o, &r);
 }
 
+/* Whatever is steered to a listener comes to the sockets of its first range. */
+static bool has_sockets(const struct listener *l, size_t bind)
+{
+	return !bind || !addr_is_steered(&l->config->binds[bind]);
+}
+
 struct binding *binding_new(const struct binder *by, const struct listener *l, size_t bind)
 {
-	struct binding *b = calloc(1, sizeof(*b) + by->n_workers * sizeof(b->sockets[0]));
+	unsigned int n = has_sockets(l, bind) ? by->n_workers : 0;
+	struct binding *b = calloc(1, sizeof(*b) + n * sizeof(b->sockets[0]));
 	struct opening o = {.binder = by, .listener = l, .bind = bind, .binding = b};
 
 	if (!b) {
@@ -293,9 +305,11 @@ struct binding *binding_new(const struct binder *by, const struct listener *l, s
 		return NULL;
 	}
 	b->wanted = b->bound = l->config->binds[bind];
-	give_name(&o, b->name);
 	b->ipv6_only = l->config->ipv6_only;
-	b->n_sockets = by->n_workers;
+	b->n_sockets = n;
+	if (!n)
+		return b;
+	give_name(&o, b->name);
 	for (unsigned int i = 0; i < b->n_sockets; i++)
 		b->sockets[i].fd = -1;
 	if (open_sockets(&o) < 0) {

@@ -167,13 +167,11 @@ static bool is_ipv6_only(int fd)
 	return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, &len) == 0 && value;
 }
 
-/* Who connects to what is hidden has asked for no address. */
+/* Where a listener is that nothing is steered to. */
 static int add_places(struct lookup *l, const struct binding *b)
 {
 	int err = 0;
 
-	if (addr_is_steered(&b->wanted))
-		return lookup_add_place(l, &b->bound, true, STEER_HIDDEN);
 	for (unsigned int i = 0; !err && i < b->n_sockets; i++) {
 		const struct listen_socket *s = &b->sockets[i];
 
@@ -195,33 +193,42 @@ static int add_rules(struct lookup *l, const struct addr *a, unsigned int n)
 	return err ? err : lookup_add_rule(l, &s.what, STEER_TAKE, n);
 }
 
-/* What the listener's nth bind means; *taken counts those that are steered. */
+/* Where what is steered to the nth of those listeners arrives. Who connects there has asked for no
+ * address. */
+static int add_hidden(struct lookup *l, struct binding *b, unsigned int n)
+{
+	int err = lookup_add_place(l, &b->bound, true, STEER_HIDDEN);
+
+	if (!err)
+		err = lookup_add_listener(l, n, b->sockets[0].fd);
+	b->sockets[0].mapped |= !err;
+	return err;
+}
+
+/* What the listener's nth bind means; `steered` is its number among those that are steered to. */
 static int add_bind(struct lookup *l, const struct listener *listener, size_t nth,
-		    unsigned int *taken)
+		    unsigned int steered)
 {
 	const struct addr *a = &listener->config->binds[nth];
 	struct binding *b = listener->bindings[nth];
-	int err = add_places(l, b);
+	int err = 0;
 
-	if (err || !addr_is_steered(a))
-		return err;
-	err = lookup_add_listener(l, *taken, b->sockets[0].fd);
-	b->sockets[0].mapped |= !err;
-	if (!err)
-		err = add_rules(l, a, *taken);
-	++*taken;
-	return err;
+	if (!addr_is_steered(a))
+		return add_places(l, b);
+	if (b->n_sockets)
+		err = add_hidden(l, b, steered);
+	return err ? err : add_rules(l, a, steered);
 }
 
 static int prepare(struct lookup *l, const struct setup *s, FILE *errors)
 {
-	unsigned int taken = 0;
+	unsigned int steered = 0;
 
 	for (size_t i = 0; i < s->n_listeners; i++) {
 		const struct listener *listener = &s->listeners[i];
 
 		for (size_t j = 0; j < listener->config->n_binds; j++) {
-			int err = add_bind(l, listener, j, &taken);
+			int err = add_bind(l, listener, j, steered);
 
 			if (!err)
 				continue;
@@ -229,6 +236,7 @@ static int prepare(struct lookup *l, const struct setup *s, FILE *errors)
 			(void)fprintf(errors, "steering: %s\n", strerror(-err));
 			return err;
 		}
+		steered += listener->steered;
 	}
 	return 0;
 }

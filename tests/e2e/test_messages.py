@@ -13,6 +13,7 @@ import socket
 import tempfile
 
 from lib import case, connect, process, read_exactly, wait_until
+from lib.reloads import text_of
 from lib.spliced import config_text
 from lib.tcp import free_port
 
@@ -308,6 +309,18 @@ def test_ipv6_only(env):
     echo(env, f"[::1]:{port}")
     only.wait_sessions(0)
     assert only.stats()["sessions_total"] == 2, "it takes IPv4"
+
+
+def test_ipv4_comes_with_an_upgrade(env):
+    """The socket that takes none, at a port that the kernel chose, is not the one that is wanted then."""
+    daemon = env.spliced(env.backend().address, listener={"bind": "[::]:0"})
+    daemon.write_config(text_of(daemon).replace("bind = [::]:0", "bind = [::]:0\nipv6_only = no"))
+    daemon.control("upgrade")
+    wait_until(lambda: daemon.status()["generation"] == 2, 20, "another worker serves")
+    assert any("(IPv6 and IPv4)" in line for line in daemon.log()), daemon.log()
+    port = daemon.address().rpartition(":")[2]
+    for host in ("127.0.0.1", "[::1]"):
+        echo(env, f"{host}:{port}")
 
 
 def test_ports_that_are_named(env):

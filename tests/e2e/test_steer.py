@@ -453,6 +453,53 @@ def test_a_range_keeps_its_queue(env):
         sock.close()
 
 
+def binds(*ranges):
+    """As lines of the file."""
+    return "".join(f"bind = steer:*:{r}\n" for r in ranges)
+
+
+def test_ranges_come_and_go(env):
+    """Whichever of a listener's go, the others stay."""
+    pod = Pod(env)
+    (first, a), (second, b), (third, c) = (
+        (f"{port}-{port + 999}", (pod.backend(port + 80, handle=tcp.serve_name(name)), name))
+        for port, name in ((8000, "a"), (9000, "b"), (10000, "c")))
+    daemon = pod.spliced(f"steer:*:{first}", listener={"bind": [f"steer:*:{first}", f"steer:*:{second}"]})
+    text = text_of(daemon)
+    for ranges, through in (((second,), (b,)), ((second, third), (b, c)), ((third,), (c,)),
+                            ((third, first), (c, a)), ((first,), (a,))):
+        reload(daemon, text.replace(binds(first, second), binds(*ranges)))
+        for backend, name in (a, b, c):
+            before = steered(daemon)
+            with pod.connect(backend.address) as sock:
+                assert tcp.read_exactly(sock, 2).decode().strip() == name
+            assert (steered(daemon) > before) == ((backend, name) in through), (name, ranges)
+    assert len(hidden_ports(pod)) == 1, hidden_ports(pod)
+
+
+def test_a_queue_of_ranges_that_changed(env):
+    """It waits for the next worker, also after a reload that was refused when its addresses were bound."""
+    pod = Pod(env)
+    backends = named(pod)
+    taken = pod.backend(0)
+    other = "9000-9999"
+    daemon = pod.spliced(f"steer:*:{other}", listener={"bind": [f"steer:*:{other}", f"steer:*:{RANGE}"]})
+    text = text_of(daemon).replace(binds(other), "")
+    reload(daemon, text)
+    why = refused(daemon, text.replace(binds(RANGE), binds(RANGE, other))
+                  + f"\n[listener more]\nbind = {taken.address}\npool = main\n")
+    assert "Address already in use" in why, why
+    daemon.write_config(text)
+    process.stop(daemon.worker_pid)
+    socks = [(pod.connect(backend.address, timeout=30), name) for _ in range(3)
+             for backend, name in backends]
+    os.kill(daemon.worker_pid, signal.SIGKILL)
+    for sock, name in socks:
+        assert tcp.read_exactly(sock, 2).decode().strip() == name
+        sock.close()
+    assert len(daemon.wait_access(6)) == 6
+
+
 def test_after_reloads(env):
     """Listeners come, change, and go; where they were the first, an upgrade or a restart is needed."""
     pod = Pod(env)
