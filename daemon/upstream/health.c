@@ -82,14 +82,35 @@ void health_reset(struct health *h, const struct pool_config *c)
 	h->check = (struct check_result){0};
 }
 
-static bool is_usable(enum health_state state)
-{
-	return state == HEALTH_UP || state == HEALTH_UNCHECKED || state == HEALTH_FALLING;
-}
-
 static bool is_ejected(enum health_state state)
 {
 	return state == HEALTH_EJECTED || state == HEALTH_PROBING;
+}
+
+/* It has grown with each failed probe, and has so of the new fail_timeout. One that is longer now
+ * does not put off what is due. */
+static void take_time(struct health *h, uint64_t fail_timeout, uint64_t was)
+{
+	uint64_t time = h->time_ns / was * fail_timeout;
+
+	if (time < h->time_ns)
+		h->until_ns -= MIN(h->time_ns - time, h->until_ns);
+	h->time_ns = time;
+}
+
+void health_follow(struct health *h, const struct pool_config *c, uint64_t fail_timeout_was)
+{
+	if (!is_ejected(health_state_of(h)))
+		return;
+	if (!c->max_fails)
+		health_restart(h, c);
+	else if (c->fail_timeout != fail_timeout_was)
+		take_time(h, c->fail_timeout, fail_timeout_was);
+}
+
+static bool is_usable(enum health_state state)
+{
+	return state == HEALTH_UP || state == HEALTH_UNCHECKED || state == HEALTH_FALLING;
 }
 
 bool health_is_usable(const struct health *h)

@@ -92,6 +92,9 @@ struct health {
 void health_reset(struct health *h, const struct pool_config *c);
 /* It begins anew, with what was counted. */
 void health_restart(struct health *h, const struct pool_config *c);
+/* From now on it goes by `c`, and no longer by another fail_timeout (ns; neither is 0): what has
+ * been passed over for too many failures is so no longer than that has it. */
+void health_follow(struct health *h, const struct pool_config *c, uint64_t fail_timeout_was);
 /* Whether the state may become that. */
 bool health_may_enter(enum health_state from, enum health_state next);
 enum health_state health_state_of(const struct health *h);

@@ -129,15 +129,20 @@ static void unlock(struct server *s)
 void server_update(struct server *s, const struct server_config *config,
 		   const struct pool_config *pool)
 {
+	uint64_t fail_timeout;
 	bool checked;
 
 	lock(s);
 	checked = s->pool.health_check != HEALTH_CHECK_NONE;
+	fail_timeout = s->pool.fail_timeout;
 	take_config(s, config, pool);
-	/* What the last checks have said would stay for ever. */
-	for (unsigned int i = 0; checked && i < s->n_slots; i++)
-		if (s->pool.health_check == HEALTH_CHECK_NONE)
+	for (unsigned int i = 0; i < s->n_slots; i++) {
+		/* What the last checks have said would stay for ever. */
+		if (checked && s->pool.health_check == HEALTH_CHECK_NONE)
 			health_restart(&s->targets[i].health, pool);
+		else
+			health_follow(&s->targets[i].health, &s->pool, fail_timeout);
+	}
 	unlock(s);
 }
 

@@ -435,6 +435,75 @@ static void test_nobody_else_left(void **state _unused_)
 	pool_free(f.pool);
 }
 
+/* The file says another max_fails or fail_timeout from now on. */
+static void reload(struct fixture *f, struct pool_config *fresh, unsigned int max_fails,
+		   uint64_t fail_timeout)
+{
+	struct pool *was = f->pool;
+
+	*fresh = *was->config;
+	fresh->max_fails = max_fails;
+	fresh->fail_timeout = fail_timeout;
+	f->pool = pool_new(fresh, 1, was);
+	assert_non_null(f->pool);
+	pool_commit(f->pool);
+	pool_free(was);
+}
+
+/* Nobody is passed over any more, whoever was. */
+static void test_max_fails_is_zero_from_now_on(void **state _unused_)
+{
+	struct session probe = {0};
+	struct pool_config fresh;
+	struct fixture f;
+
+	make(&f, BALANCE_ROUND_ROBIN);
+	assert_tries(&f, "abcd", "abcde");
+	f.now += 10 * S;
+	even_out(&f);
+	assert_int_equal(next(&f, &probe), 'a');
+	assert_string_equal(server_state(f.pool->servers[0]), "probing");
+	assert_string_equal(server_state(f.pool->servers[1]), "ejected");
+	reload(&f, &fresh, 0, 10 * S);
+	for (int i = 0; i < 4; i++)
+		assert_string_equal(server_state(f.pool->servers[i]), "up");
+	fails(&f, &probe);
+	assert_string_equal(server_state(f.pool->servers[0]), "up");
+	assert_tries(&f, "abcd", "abcde");
+	assert_tries(&f, "abcd", "abcde");
+	pool_free(f.pool);
+}
+
+/* One that is passed over is so for the new time, which has grown as often as the one before. */
+static void test_fail_timeout_is_shorter_from_now_on(void **state _unused_)
+{
+	struct pool_config fresh, longer;
+	struct fixture f;
+
+	make(&f, BALANCE_ROUND_ROBIN);
+	assert_tries(&f, "abcd", "abcde");
+	f.now += 10 * S;
+	assert_tries(&f, "abcd", "ae");
+	for (int i = 1; i < 4; i++) {
+		f.servers[i].max_sessions = 1; /* busy elsewhere */
+		f.pool->servers[i]->active++;
+	}
+	reload(&f, &fresh, 1, 2 * S);
+	f.now += 4 * S - 1;
+	assert_tries(&f, "a", "e");
+	f.now++;
+	assert_tries(&f, "a", "ae");
+	/* A longer one is for the next time: nobody waits longer than was said. */
+	reload(&f, &longer, 1, 20 * S);
+	f.now += 8 * S;
+	assert_tries(&f, "a", "ae");
+	f.now += 160 * S - 1;
+	assert_tries(&f, "a", "e");
+	f.now++;
+	assert_tries(&f, "", "a");
+	pool_free(f.pool);
+}
+
 /* A server at its max_sessions is not had, whatever else there is; and that it is full is no reason
  * to try one that is passed over. */
 static void check_full_servers(enum balance balance)
@@ -610,6 +679,8 @@ int main(void)
 	    cmocka_unit_test(test_backup_takes_over),
 	    cmocka_unit_test(test_one_probe),
 	    cmocka_unit_test(test_nobody_else_left),
+	    cmocka_unit_test(test_max_fails_is_zero_from_now_on),
+	    cmocka_unit_test(test_fail_timeout_is_shorter_from_now_on),
 	    cmocka_unit_test(test_full_servers),
 	    cmocka_unit_test(test_attempt_spared),
 	    cmocka_unit_test(test_addresses_are_passed_over),
