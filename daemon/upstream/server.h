@@ -80,6 +80,7 @@ struct server {
 	atomic_uint losses;     /* how often connections became useless: see server_keeps() */
 	unsigned int next_slot; /* whose turn it is, while none is new */
 	enum server_mode mode;
+	bool rested;         /* it was in maint, and has not been ready since */
 	unsigned int weight; /* the file's, or what an operator has made it */
 	uint64_t back_ns;    /* when one of its addresses last came back; 0: none was ever away */
 	long current_weight; /* of smooth weighted round robin */

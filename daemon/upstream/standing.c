@@ -11,6 +11,14 @@ const char *const server_mode_str[_SERVER_MODE_MAX] = {
 
 /* ---- operators -------------------------------------------------------------------------- */
 
+/* From when sessions come, whatever it was since. */
+static void begin_all_slowly(struct server *s, uint64_t now)
+{
+	for (unsigned int i = 0; i < s->n_slots; i++)
+		server_begin_slowly(s, &s->targets[i], now);
+	s->rested = false;
+}
+
 bool server_set_mode(struct server *s, enum server_mode mode, uint64_t now)
 {
 	enum server_mode was;
@@ -20,13 +28,12 @@ bool server_set_mode(struct server *s, enum server_mode mode, uint64_t now)
 	s->mode = mode;
 	if (mode != was && mode != MODE_READY)
 		s->losses++;
+	s->rested |= was == MODE_MAINT;
 	/* What was known of it is old. */
-	if (was == MODE_MAINT && mode != was) {
-		for (unsigned int i = 0; i < s->n_slots; i++) {
-			health_restart(&s->targets[i].health, &s->pool);
-			server_begin_slowly(s, &s->targets[i], now);
-		}
-	}
+	for (unsigned int i = 0; was == MODE_MAINT && mode != was && i < s->n_slots; i++)
+		health_restart(&s->targets[i].health, &s->pool);
+	if (mode == MODE_READY && s->rested)
+		begin_all_slowly(s, now);
 	(void)pthread_mutex_unlock(&s->lock->mutex);
 	if (mode != was)
 		log_about(LOG_LVL_INFO,

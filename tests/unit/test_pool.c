@@ -605,8 +605,8 @@ static void test_slow_start_of_a_server(void **state _unused_)
 	check_server_shares(BALANCE_LEAST_SESSIONS);
 }
 
-/* An operator has had it out. */
-static void test_slow_start_after_maint(void **state _unused_)
+/* An operator has had it out; `drains`: and has it drain before it is ready again. */
+static void check_maint(bool drains)
 {
 	struct fixture *f = make_slow(2, BALANCE_ROUND_ROBIN);
 	uint64_t now = NSEC_PER_SEC;
@@ -615,11 +615,27 @@ static void test_slow_start_after_maint(void **state _unused_)
 	check_all(f, CHECK_PASSED, now);
 	(void)server_set_mode(f->pool->servers[0], MODE_MAINT, ++now);
 	assert_int_equal(share(f, 100, now).server, 0);
+	if (drains) {
+		(void)server_set_mode(f->pool->servers[0], MODE_DRAIN, ++now);
+		check_all(f, CHECK_PASSED, ++now);
+		assert_int_equal(share(f, 100, now += SPAN).server, 0);
+	}
 	(void)server_set_mode(f->pool->servers[0], MODE_READY, ++now);
 	got = share(f, 330, now);
 	assert_in_range(got.server, 29, 31);
 	assert_slots(got, 10, 10, 10);
+	/* From what is not maint it is back as it was. */
+	now += SPAN;
+	(void)server_set_mode(f->pool->servers[0], MODE_DRAIN, now);
+	(void)server_set_mode(f->pool->servers[0], MODE_READY, ++now);
+	assert_int_equal(share(f, 100, now).server, 50);
 	done(f);
+}
+
+static void test_slow_start_after_maint(void **state _unused_)
+{
+	check_maint(false);
+	check_maint(true);
 }
 
 /* ---- threads ------------------------------------------------------------------------------ */
