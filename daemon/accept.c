@@ -2,6 +2,7 @@
 #include "accept.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -58,11 +59,25 @@ static void starved(struct listen_socket *ls, int err)
 	pause_accept(ls, RETRY_STARVED_NS);
 }
 
-/* The reserve is what an accepted session's dial falls back on: no accepting without it. */
+static bool is_out_of_descriptors(int err)
+{
+	return err == EMFILE || err == ENFILE;
+}
+
+static int open_reserve(void)
+{
+	return eventfd(0, EFD_CLOEXEC);
+}
+
+/* The reserve is what an accepted session's dial falls back on: no accepting without it. A
+ * connection that is kept for later goes for it. */
 static bool refill_reserve(struct worker *w)
 {
-	if (w->reserve_fd < 0)
-		w->reserve_fd = eventfd(0, EFD_CLOEXEC);
+	if (w->reserve_fd >= 0)
+		return true;
+	w->reserve_fd = open_reserve();
+	if (w->reserve_fd < 0 && is_out_of_descriptors(errno) && idle_give_up(&w->idle))
+		w->reserve_fd = open_reserve();
 	return w->reserve_fd >= 0;
 }
 
@@ -235,13 +250,44 @@ static void count_arrival(struct listen_socket *ls)
 		stat_inc(&w->stats.accepted_spread);
 }
 
+static int accept_once(const struct listen_socket *ls, struct addr *client)
+{
+	*client = (struct addr){.len = sizeof(client->un)};
+	return accept4(ls->fd, &client->sa, &client->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/* accept4() wants a descriptor before it looks whether anybody is there: see do_accept() in the
+ * kernel's net/socket.c. */
+static bool somebody_waits(const struct listen_socket *ls)
+{
+	struct pollfd p = {.fd = ls->fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) != 0;
+}
+
+/* Who waits has the descriptor of a connection that is kept for later. The client's, or -1 and
+ * errno: EAGAIN, too, where nobody waits. */
+static int accept_for_kept(const struct listen_socket *ls, struct addr *client)
+{
+	int err = errno;
+
+	if (!somebody_waits(ls)) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (idle_give_up(&ls->worker->idle))
+		return accept_once(ls, client);
+	errno = err;
+	return -1;
+}
+
 /* The connection, or -1 and errno. */
 static int take_connection(struct listen_socket *ls, struct addr *client)
 {
-	int fd, err;
+	int fd = accept_once(ls, client), err;
 
-	*client = (struct addr){.len = sizeof(client->un)};
-	fd = accept4(ls->fd, &client->sa, &client->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0 && is_out_of_descriptors(errno))
+		fd = accept_for_kept(ls, client);
 	if (fd < 0)
 		return -1;
 	addr_unmap(client);
