@@ -136,7 +136,9 @@ static uint64_t first_in(struct checks *all, const struct pool_config *c)
 
 static bool asks_the_same(const struct pool_config *a, const struct pool_config *b)
 {
-	return a->health_check == b->health_check && strcmp(a->health_path, b->health_path) == 0 &&
+	/* The header that says for whom the daemon speaks is a part of it. */
+	return a->health_check == b->health_check && a->send_proxy == b->send_proxy &&
+	       strcmp(a->health_path, b->health_path) == 0 &&
 	       strcmp(a->health_host, b->health_host) == 0 &&
 	       statuses_equal(&a->health_status, &b->health_status);
 }

@@ -603,6 +603,25 @@ def test_another_question_is_not_waited_for(env):
         held.set()
 
 
+@case(engines=COPY)
+def test_another_header_is_another_question(env):
+    """The header that a check begins with is a part of what is asked."""
+    got = []
+
+    def handle(sock):
+        got.append(read_exactly(sock, 15))
+        sock.recv(4096)
+        sock.sendall(reply())
+
+    daemon = env.spliced(f"a {env.backend(handle).address}", listener={"protocol": "http"},
+                         pool={"health_check": "http", **FAST, "health_interval": "1h",
+                               "send_proxy": "v1"})
+    wait_state(daemon, "a", "up")
+    reread(daemon, send_proxy="v2")
+    wait_until(lambda: len(got) > 1, 10, "it is asked again")
+    assert got == [b"PROXY UNKNOWN\r\n", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0"], got
+
+
 # -- slow start
 
 def check_share(env, slow_start, least, most, **pool):
