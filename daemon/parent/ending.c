@@ -25,7 +25,7 @@ void ending_tell(const struct parent *p, struct child *c)
 }
 
 /* One that was not told to drain yet, by `m`; one that starts has no sessions. One that has made
- * way for such a one is to know that this does not come to serve. */
+ * way is to know that nobody serves any more: it may outlast who does. */
 static void end_worker(struct child *c, struct message *m)
 {
 	struct message over = {.kind = MESSAGE_ENDING};
@@ -35,7 +35,7 @@ static void end_worker(struct child *c, struct message *m)
 	} else if (c->state == CHILD_SERVING) {
 		child_tell(c, m, -1);
 		child_drain(c);
-	} else if (c->state == CHILD_RETIRING) {
+	} else if (c->state == CHILD_RETIRING || c->state == CHILD_DRAINING) {
 		child_tell(c, &over, -1);
 	}
 }

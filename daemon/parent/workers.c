@@ -139,7 +139,10 @@ static void ready(struct parent *p, struct child *c, const struct message_ready 
 		workers_serve(p, c);
 		return;
 	}
-	handover_begin(p->serving);
+	/* One that is making way already is served after, as it would have been for a worker before
+	 * this one that has died. */
+	if (p->serving->state == CHILD_SERVING)
+		handover_begin(p->serving);
 }
 
 /* The generation that is ready; 0: none is. */

@@ -173,3 +173,50 @@ def test_reloads_that_move_the_listener(env):
     check(results)
     lines = daemon.wait_access(len(results), 10)
     assert len(lines) == len(results), (len(lines), len(results))
+
+
+@case(timeout=90)
+def test_the_end_while_an_older_worker_drains(env):
+    """Longer than the one that serves, which takes its programs along: what was required is so to the end."""
+    cgroup = env.cgroup()
+    (backend, _), = named(env, "a")
+    daemon = intercepting(env, cgroup, port_of(backend.address), intercept={"intercept": "require"},
+                          spliced={"shutdown_grace": "60s"})
+    stays = env.keep(connect(cgroup, backend.address))
+    assert tcp.read_exactly(stays, 2) == b"a\n"
+    old = daemon.worker_pid
+    daemon.control("upgrade")
+    wait_until(lambda: daemon.status()["generation"] == 2, 30, "the next serves")
+    new, = set(daemon.worker_pids()) - {old}
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: process.is_gone(new), 10, "the new worker is gone")
+    wait_until(lambda: process.stat_fields(old)[0] == "S", 10, "it has read what it was told")
+    try:
+        connect(cgroup, backend.address).close()
+        raise AssertionError("it was not refused")
+    except ConnectionRefusedError:
+        pass
+    assert peer(stays) == backend.address
+    stays.close()
+    assert daemon.wait_exit(10) == 0
+
+
+@case(timeout=90)
+def test_another_upgrade_while_a_stopped_worker_makes_way(env):
+    """For a worker that has died meanwhile: the second one has what was meant for that."""
+    cgroup = env.cgroup()
+    backends = named(env)
+    daemon = intercepting(env, cgroup, [port_of(backend.address) for backend, _ in backends],
+                          intercept={"intercept": "require"})
+    old = daemon.worker_pid
+    process.kill_and_wait(begin_upgrade(daemon, old))
+    wait_until(lambda: any("upgrade: the new worker has died" in line for line in daemon.log()), 10, "that is known",
+               poll=0.01)
+    daemon.signal(signal.SIGUSR2)
+    wait_until(lambda: daemon.status()["generation"] == 3, 30, "a third one serves")
+    os.kill(old, signal.SIGCONT)
+    with connecting(cgroup, backends) as results:
+        more_of(results)
+    check(results)
+    wait_until(lambda: process.is_gone(old), 10, "it has ended")
+    assert daemon.worker_pids() == [daemon.worker_pid]
