@@ -250,10 +250,11 @@ static __always_inline void enrolled_acked(struct bpf_sock_ops *ops)
 	if (!tp)
 		return;
 	way = way_from(cookie);
-	if (way && way->source == cookie && !way->on && way->phase == WAY_CARRIES)
+	if (way && way->source == cookie && !way->on && way->phase == WAY_CARRIES && !way->leave)
 		return; /* it is about to be */
 	if (way && way->on && way->source == cookie && way->phase != WAY_LEFT)
-		want = 1;
+		/* One that is to be left without tokens in it: the daemon may give it up. */
+		want = way->phase != WAY_CARRIES || !way->leave;
 	if (want)
 		token_acked(way, tp, cookie);
 	is = tp->notsent_lowat;

@@ -40,8 +40,10 @@ static void mind_blocking(const struct bypass_stream *b)
 	if (!b->way->there || b->way->file != 1 || s->splice->settings->bypass_trusts_all ||
 	    b->way->leave)
 		return;
-	bypass_ask_to_leave(&s->splice->bypass->sides[UP], WAY_BLOCKING);
-	bypass_ask_to_leave(&s->splice->bypass->sides[DOWN], WAY_BLOCKING);
+	for (int d = UP; d <= DOWN; d++) {
+		bypass_ask_to_leave(&s->splice->bypass->sides[d], WAY_BLOCKING);
+		stream_again(&s->splice->streams[d]);
+	}
 }
 
 /* What the target has read since the last look is a movement. */

@@ -633,6 +633,9 @@ def test_what_the_daemon_forwards_is_refused(env):
             n = both.b.send(data[sent:])
             assert receive(both.a, n) == data[sent:sent + n]
             sent += n
+        # Nothing is left of the bypass in them.
+        for sock in (both.a, both.b):
+            assert sock.getsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT) == 0
 
 
 @case(engines=("kernel",), core=True, debug=False)
