@@ -247,12 +247,14 @@ static size_t take_step(struct pool *p, const struct choice *c)
  * are passed over. One that an operator has taken out is as if it were not there. */
 static bool somebody_is_full(const struct pool *p, const struct wish *wish)
 {
-	static const struct step well = {0, AMONG_SERVERS, RANK_DOUBTFUL};
-	const struct choice c = {.wish = wish, .step = &well};
+	for (size_t i = 0; i < p->n_servers; i++) {
+		const struct server *s = p->servers[i];
 
-	for (size_t i = 0; i < p->n_servers; i++)
-		if (p->servers[i]->mode == MODE_READY && candidates(p, i, &c))
+		if (s->mode == MODE_READY && (wish->original || !server_is_original(s)) &&
+		    server_candidates(s, wish->tried ? wish->tried[i] : 0, RANK_GOOD, false,
+				      wish->now))
 			return true;
+	}
 	return false;
 }
 

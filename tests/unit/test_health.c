@@ -534,6 +534,10 @@ static void check_full_servers(enum balance balance)
 	/* A backup that is full is one that nothing speaks against, too. */
 	(void)server_set_mode(f.pool->servers[4], MODE_READY, f.now);
 	assert_tries(&f, "ab", "-");
+	/* One that is full of those who wait for it in vain is not. */
+	(void)health_asked(&f.pool->servers[4]->targets[0].health, f.now);
+	f.now += 5 * S;
+	assert_tries(&f, "ab", "ab-");
 	pool_free(f.pool);
 }
 
