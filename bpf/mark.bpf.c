@@ -15,7 +15,7 @@ char LICENSE[] SEC("license") = "GPL";
 
 volatile __u32 own = 0; /* the daemon's process, in the initial namespace */
 
-/* Of marked listeners, and so of what they accept. */
+/* Of the daemon's listeners, which it puts here, and so of what they accept. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
@@ -53,14 +53,8 @@ int mark_accepted(struct bpf_sock_ops *ops)
 	struct bpf_sock *sk = ops->sk;
 	__u32 priority = INTERCEPT_MARK;
 
-	if (!sk)
-		return 1;
-	if (ops->op == BPF_SOCK_OPS_TCP_LISTEN_CB) {
-		if (sk->priority == INTERCEPT_MARK)
-			(void)bpf_sk_storage_get(&listens, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	} else if (ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB &&
-		   bpf_sk_storage_get(&listens, sk, 0, 0)) {
+	if (sk && ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB &&
+	    bpf_sk_storage_get(&listens, sk, 0, 0))
 		(void)bpf_setsockopt(ops, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority));
-	}
 	return 1;
 }

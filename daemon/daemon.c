@@ -9,6 +9,7 @@
 #include "accept.h"
 #include "binding.h"
 #include "config/config.h"
+#include "intercept/mark.h"
 #include "log.h"
 #include "splice/maps.h"
 #include "spreading.h"
@@ -17,8 +18,11 @@
 
 void daemon_own(struct daemon *d, int fd)
 {
-	int err;
+	int err = mark_listener(d->mark, fd);
 
+	if (err && !atomic_exchange(&d->told_unmarked, true))
+		log_warn("what is accepted cannot be marked: %s%s", strerror(-err),
+			 err == -ENOMEM ? " (net.core.optmem_max is small)" : "");
 	if (!d->maps || !d->maps->collected || d->settings.engage_after)
 		return;
 	err = maps_own(d->maps, fd);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../cgroup.h"
+#include "../log.h"
 #include "../util.h"
 #include "mark.skel.h"
 #include "object.h"
@@ -38,8 +39,11 @@ static int attach(struct mark_bpf *skel, const char **step)
 	skel->links.mark = bpf_program__attach_cgroup(skel->progs.mark, fd);
 	if (!skel->links.mark)
 		return -errno;
+	/* Where a program of others has that place for itself the rest is marked all the same. */
 	skel->links.mark_accepted = bpf_program__attach_cgroup(skel->progs.mark_accepted, fd);
-	return skel->links.mark_accepted ? 0 : -errno;
+	if (!skel->links.mark_accepted)
+		log_warn("accepted sockets are not marked: attaching sockops: %s", strerror(errno));
+	return 0;
 }
 
 int mark_open(struct mark **ret, char why[256])
@@ -66,6 +70,18 @@ int mark_open(struct mark **ret, char why[256])
 	object_drop_programs(m->skeleton->obj);
 	*ret = m;
 	return 0;
+}
+
+int mark_listener(const struct mark *m, int fd)
+{
+	uint32_t listens = 1;
+
+	if (!m || !m->skeleton->links.mark_accepted)
+		return 0;
+	return bpf_map_update_elem(bpf_map__fd(m->skeleton->maps.listens), &fd, &listens, BPF_ANY) <
+		       0
+		   ? -errno
+		   : 0;
 }
 
 void mark_keep_made(struct mark *m)

@@ -8,10 +8,12 @@
 
 struct mark;
 
-/* From now on sockets that the process makes have the mark, and those that are accepted at a
- * listener with it. Needs privileges. 0, or a negative
+/* From now on sockets that the process makes have the mark. Needs privileges. 0, or a negative
  * errno and a sentence in `why`. */
 int mark_open(struct mark **ret, char why[256]);
+/* What that listener accepts has it, too, from now on and until mark_keep_made(). NULL is allowed.
+ * 0 or a negative errno. */
+int mark_listener(const struct mark *m, int fd);
 /* Accepted ones do not get it any more: the kernel engine's are known otherwise. NULL is allowed.
  */
 void mark_keep_made(struct mark *m);

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from lib import case, netns, tcp
+from lib import case, netns, process, tcp
 from lib.bypassed import SERVE, echo_server
 from lib.cgroup import unified
 from lib.host import bpf_maps, fd_count, map_entries, tcp_memory
@@ -926,6 +926,11 @@ def test_a_daemon_behind_a_daemon(env):
     both = env.spliced(address, prefix=cgroup.prefix(), listener={"local_bypass": "both", "bind": first},
                        spliced=options["spliced"])
     check_chained(cgroup, early, both)
-    for inner in (plain, both):
+    for inner in (both, plain):
         outer = env.spliced(inner.address(), prefix=cgroup.prefix(), **options)
         check_chained(cgroup, outer, inner)
+    # The listeners of a later worker are those of the one before.
+    old = plain.worker_pid
+    plain.control("upgrade")
+    wait_until(lambda: process.is_gone(old), 20, "the worker before has ended")
+    check_chained(cgroup, outer, plain)
