@@ -420,10 +420,17 @@ def settled(daemon):
 
 @case(timeout=60, core=True)
 def test_idle_sessions_wake_nobody(env):
+    """But the parent, which asks every ten seconds whether the worker is alive: of two moments one is quiet."""
     daemon, _ = open_idle(env, 50)
-    before = settled(daemon)
-    stays(lambda: not woken(daemon, before), 2,
-          lambda: f"nobody wakes up, but these did: {woken(daemon, before)}")
+    for last in (False, True):
+        before = settled(daemon)
+        try:
+            stays(lambda now=before: not woken(daemon, now), 2,
+                  lambda now=before: f"nobody wakes up, but these did: {woken(daemon, now)}")
+            break
+        except AssertionError:
+            if last or any(number > 2 for number in woken(daemon, before).values()):
+                raise
 
 
 @case(timeout=60, core=True)
