@@ -370,20 +370,22 @@ def unread_test(end, expected, before=None):
     return notice(test)
 
 
+def is_told(sock):
+    """That it was reset, with what it sends."""
+    try:
+        sock.send(b"more")
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+    return False
+
+
 def told_when_it_sends(both):
     """Of a socket that was closed with unread bytes after its end: with what the peer sends next."""
     for a, b in (plain(), (both.a, both.b)):
         b.send(b"u" * 1000)
         assert ready(a, select.POLLIN)
         assert shut_and_closed_unread(a, b) == "eof"
-
-        def is_told():
-            try:
-                b.send(b"more")
-            except (BrokenPipeError, ConnectionResetError):
-                return True
-            return False
-        wait_until(is_told, 10, "it is told")
+        wait_until(lambda sock=b: is_told(sock), 10, "it is told")
         b.close()
 
 
@@ -394,14 +396,7 @@ def closed_when_all_is_read(both):
         assert receive(b, 3) == b"all"
         b.close()
         assert ending(a) == "eof"
-
-        def is_told():
-            try:
-                a.send(b"more")
-            except (BrokenPipeError, ConnectionResetError):
-                return True
-            return False
-        wait_until(is_told, 10, "it is told")
+        wait_until(lambda sock=a: is_told(sock), 10, "it is told")
         a.close()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lib import case, process, programs, tcp
 from lib.host import bpf_maps, held_programs, map_entries
+from lib.intercepted import more_of
 from lib.process import run
 from lib.reloads import kill_workers, refused, reload, text_of
 from lib.steered import (FIRST, LAST, RANGE, Pod, exchange, goes_through, port_of, steered,
@@ -318,11 +319,6 @@ def connecting(pod, backends, number=3):
         stop.set()
         for thread in threads:
             thread.join(30)
-
-
-def more_of(results, number=20):
-    before = len(results)
-    wait_until(lambda: len(results) > before + number, 20, "it is connected to")
 
 
 def named(pod):

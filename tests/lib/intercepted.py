@@ -7,6 +7,7 @@ import struct
 import threading
 
 from . import tcp
+from .wait import wait_until
 
 SO_ORIGINAL_DST = 80
 
@@ -102,6 +103,12 @@ def connecting(cgroup, backends, number=3):
             stop.set()
             for thread in threads:
                 thread.join(30)
+
+
+def more_of(results, number=20):
+    """Until so many further connects were made."""
+    before = len(results)
+    wait_until(lambda: len(results) > before + number, 20, "it is connected to")
 
 
 def named(env, names="ab"):
