@@ -9,7 +9,7 @@
  * established, or the application's socket is closed; then with the socket that the daemon accepts,
  * in `arrivals`, for as long as that lives. Where that socket is none of the daemon's cgroup, for
  * another process has made the one that listens, it stays in `flows` until the daemon has accepted
- * it.
+ * it. A listening socket of which the daemon looks that up has an empty entry in `arrivals`.
  *
  * The maps are shared by all that intercepts for a daemon, by its worker processes one after the
  * other, too: whoever changes what is in them, or what that means, counts INTERCEPT_LAYOUT up.

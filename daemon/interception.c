@@ -10,6 +10,7 @@
 
 #include "binding.h"
 #include "cgroup.h"
+#include "claims.h"
 #include "config/config.h"
 #include "intercept/origin.h"
 #include "intercept/programs.h"
@@ -38,6 +39,7 @@ struct intercept {
 	bool open;
 	bool required;
 	bool aimed; /* its listener has an address */
+	bool early; /* who accepts there expects what is sent: see claims.h */
 };
 
 struct interception {
@@ -46,6 +48,7 @@ struct interception {
 	char own[512];     /* the daemon's cgroup */
 	bool shared;       /* what all of them share is there, and left with the parent */
 	bool ready;
+	bool serves; /* ... and accepts, where others did */
 	unsigned int n;
 	struct intercept items[];
 };
@@ -234,10 +237,10 @@ static struct addr reachable(const struct addr *bound, int family)
 	return a;
 }
 
-/* The first address of that family that the listener has. One that is good for a link alone is
- * none: a program cannot say which link. Nor is one of a passed socket, which is not the file's to
- * know (config/intercepts.c). */
-static bool find_address(const struct listener *l, int family, struct addr *ret)
+/* The first address of that family that the listener has, which is that binding's; NULL: none. One
+ * that is good for a link alone is none: a program cannot say which link. Nor is one of a passed
+ * socket, which is not the file's to know (config/intercepts.c). */
+static const struct binding *find_address(const struct listener *l, int family, struct addr *ret)
 {
 	for (size_t i = 0; i < l->config->n_binds; i++) {
 		const struct binding *b = l->bindings[i];
@@ -249,9 +252,9 @@ static bool find_address(const struct listener *l, int family, struct addr *ret)
 		    (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&b->bound.in6.sin6_addr)))
 			continue;
 		*ret = reachable(&b->bound, family);
-		return true;
+		return b;
 	}
-	return false;
+	return NULL;
 }
 
 static const struct listener *find_listener(const struct setup *s, const char *name)
@@ -271,17 +274,31 @@ static void settle(void)
 	(void)nanosleep(&moment, NULL); /* signals are blocked */
 }
 
-/* Whether it leads elsewhere than before. */
-static bool aim_one(struct intercept *i, const struct setup *s)
+/* Nothing is refused before: the worker process that serves goes by the rules that it has read, and
+ * this one may come to nothing. */
+static void begin(struct intercept *i)
 {
-	const struct listener *l = find_listener(s, i->listener);
-	char text4[ADDR_STR_MAX], text6[ADDR_STR_MAX];
-	struct addr ipv4, ipv6;
-	bool has4 = l && find_address(l, AF_INET, &ipv4);
-	bool has6 = l && find_address(l, AF_INET6, &ipv6);
-	bool moved = programs_aim(&i->programs, has4 ? &ipv4 : NULL, has6 ? &ipv6 : NULL);
+	i->programs.orders->required = i->required;
+	i->programs.orders->ready = true;
+}
 
-	i->aimed = has4 || has6;
+static void put_off(struct intercept *i)
+{
+	i->programs.orders->required = false;
+	atomic_thread_fence(memory_order_seq_cst);
+	i->programs.orders->ready = false;
+}
+
+static bool may_begin(const struct interception *all, const struct intercept *i)
+{
+	return all->ready && (all->serves || i->early);
+}
+
+static void say_aim(const struct intercept *i, const struct listener *l, const struct addr *ipv4,
+		    const struct addr *ipv6)
+{
+	char text4[ADDR_STR_MAX], text6[ADDR_STR_MAX];
+
 	if (!l)
 		log_warn("intercept %s: nothing is intercepted: there is no listener %s any more",
 			 i->name, i->listener);
@@ -291,8 +308,27 @@ static bool aim_one(struct intercept *i, const struct setup *s)
 			 i->name, i->listener);
 	else
 		log_info("intercept %s: connects of %s go to listener %s: %s%s%s", i->name,
-			 i->cgroup, i->listener, has4 ? addr_format(&ipv4, text4) : "",
-			 has4 && has6 ? ", " : "", has6 ? addr_format(&ipv6, text6) : "");
+			 i->cgroup, i->listener, ipv4 ? addr_format(ipv4, text4) : "",
+			 ipv4 && ipv6 ? ", " : "", ipv6 ? addr_format(ipv6, text6) : "");
+}
+
+/* Whether it leads elsewhere than before. */
+static bool aim_one(struct interception *all, struct intercept *i, const struct setup *s)
+{
+	const struct listener *l = find_listener(s, i->listener);
+	struct addr ipv4, ipv6;
+	const struct binding *b4 = l ? find_address(l, AF_INET, &ipv4) : NULL;
+	const struct binding *b6 = l ? find_address(l, AF_INET6, &ipv6) : NULL;
+	bool moved;
+
+	i->early = (!b4 || claims_allow(&all->maps, b4)) && (!b6 || claims_allow(&all->maps, b6));
+	if (!may_begin(all, i))
+		put_off(i);
+	moved = programs_aim(&i->programs, b4 ? &ipv4 : NULL, b6 ? &ipv6 : NULL);
+	if (may_begin(all, i))
+		begin(i);
+	i->aimed = b4 || b6;
+	say_aim(i, l, b4 ? &ipv4 : NULL, b6 ? &ipv6 : NULL);
 	return moved;
 }
 
@@ -300,32 +336,48 @@ void interception_aim(struct interception *i, const struct setup *s)
 {
 	bool moved = false;
 
+	if (i && i->serves)
+		claims_write(&i->maps, s);
 	for (unsigned int n = 0; i && n < i->n; n++)
 		if (i->items[n].open)
-			moved |= aim_one(&i->items[n], s);
+			moved |= aim_one(i, &i->items[n], s);
 	if (moved && i->ready)
 		settle();
 }
 
-/* Nothing is refused before: the worker process that serves goes by the rules that it has read, and
- * this one may come to nothing. */
-static void make_ready(struct intercept *i, bool ready)
+static void begin_all(struct interception *i)
 {
-	if (ready)
-		i->programs.orders->required = i->required;
-	i->programs.orders->ready = ready;
+	for (unsigned int n = 0; n < i->n; n++)
+		if (i->items[n].open && may_begin(i, &i->items[n]))
+			begin(&i->items[n]);
 }
 
-void interception_ready(struct interception *i, bool ready)
+void interception_ready(struct interception *i)
 {
-	if (!i || i->ready == ready)
+	if (!i)
 		return;
-	i->ready = ready;
+	i->ready = true;
+	begin_all(i);
+}
+
+void interception_serve(struct interception *i, const struct setup *s)
+{
+	if (!i)
+		return;
+	i->serves = true;
+	claims_write(&i->maps, s);
+	begin_all(i);
+}
+
+void interception_end(struct interception *i)
+{
+	if (!i || !i->ready)
+		return;
+	i->ready = false;
 	for (unsigned int n = 0; n < i->n; n++)
 		if (i->items[n].open)
-			make_ready(&i->items[n], ready);
-	if (!ready)
-		settle();
+			i->items[n].programs.orders->ready = false;
+	settle();
 }
 
 /* orders->ready stays: a program that has not seen `retired` redirects once more, to where this
@@ -385,7 +437,7 @@ void interception_figures(const struct interception *i, unsigned int n,
 	*ret = (struct intercept_figures){.name = one->name,
 					  .cgroup = one->cgroup,
 					  .listener = one->listener,
-					  .active = one->open && one->aimed && i->ready};
+					  .active = one->open && one->aimed && may_begin(i, one)};
 	if (!one->open)
 		return;
 	ret->redirected = one->programs.counts->redirected;

@@ -31,9 +31,13 @@ int interception_refuse(const struct config *c, const char *why);
 void interception_close(struct interception *i); /* NULL is allowed */
 /* Where this setup's listeners are it leads from now on. NULL is allowed. */
 void interception_aim(struct interception *i, const struct setup *s);
-/* Somebody accepts, or is about to at sockets that listen; or nobody does any more. NULL is
- * allowed. */
-void interception_ready(struct interception *i, bool ready);
+/* This process is about to accept, at sockets that listen: connects go there from now on, but where
+ * who accepts at present does not expect them. NULL is allowed. */
+void interception_ready(struct interception *i);
+/* ... and it does, by this setup: all go there. NULL is allowed. */
+void interception_serve(struct interception *i, const struct setup *s);
+/* Nobody accepts any more. NULL is allowed. */
+void interception_end(struct interception *i);
 /* Another process of the daemon accepts instead, or will, and what is to become of connects is its
  * programs' to say: these would refuse them for as long as sessions last. NULL is allowed. */
 void interception_retire(struct interception *i);

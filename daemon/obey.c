@@ -114,7 +114,7 @@ static void begin_drain(struct run *r)
 	bool relieved = r->retiring && !(r->told && !evtimer_pending(r->delay, NULL));
 
 	atomic_store(&r->daemon.draining, true);
-	interception_ready(r->daemon.interception, false);
+	interception_end(r->daemon.interception);
 	spreading_end(r->daemon.spreading);
 	/* Where another process is to accept, it is that one which changes what is steered. */
 	if (!r->retiring)
@@ -142,7 +142,7 @@ static bool hand_over(struct run *r)
 static void stop_accepting(struct run *r)
 {
 	/* Before nobody listens where connects are sent to. */
-	interception_ready(r->daemon.interception, false);
+	interception_end(r->daemon.interception);
 	bindings_hide(r->daemon.bypass, r->daemon.setup, BINDING_ALL);
 	if (!bindings_outlive(r->daemon.setup) || !hand_over(r))
 		begin_drain(r);
@@ -358,6 +358,7 @@ static void serve(struct run *r)
 		(void)event_base_loopbreak(r->base);
 		return;
 	}
+	interception_serve(r->daemon.interception, r->daemon.setup);
 	oneshot_accept(control_server(r->commands.control));
 	oneshot_accept(status_server(r->status));
 	r->serves = true;
@@ -453,7 +454,7 @@ static void on_parent_gone(void *arg)
 		  slots_used(&r->daemon.slots));
 	r->orphan = true;
 	commands_upgraded(&r->commands, &gone);
-	interception_ready(r->daemon.interception, false);
+	interception_end(r->daemon.interception);
 	end_steering(r);
 	if (pthread_create(&thread, NULL, end_orphan, NULL) != 0)
 		_exit(1);

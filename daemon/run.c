@@ -301,7 +301,7 @@ static void say_ready(struct run *r)
 	interception_aim(r->daemon.interception, r->daemon.setup);
 	/* From here on, beside those of the worker before it: its sockets listen, and who is in
 	 * their queues is accepted by that one or by this. */
-	interception_ready(r->daemon.interception, true);
+	interception_ready(r->daemon.interception);
 	if (r->status)
 		log_info("status: http://%s/ (metrics, healthz, readyz)",
 			 addr_format(status_address(r->status), text));

@@ -80,6 +80,13 @@ def test_an_upgrade_that_changes_the_rules(env):
     assert [line["original"] for line in lines[number:]] == [backends[1][0].address], lines[number:]
 
 
+def free_address():
+    """One with a port that is in the file, for a listener under another name."""
+    address, holder = tcp.free_port()
+    holder.close()
+    return address
+
+
 def moved(daemon):
     """Its file, with other addresses for the listener: whose old ones are given up."""
     return text_of(daemon).replace("127.0.0.1:0", "127.0.0.2:0")
@@ -216,3 +223,59 @@ def test_another_upgrade_while_a_stopped_worker_makes_way(env):
     check(results)
     wait_until(lambda: process.is_gone(old), 10, "it has ended")
     assert daemon.worker_pids() == [daemon.worker_pid]
+
+
+def begins_to_intercept(env, more):
+    """A daemon with a listener that nobody is sent to, and `more`, whose file has two sections that do it: a worker
+    that is ready, and the one that serves does not know."""
+    cgroup = env.cgroup()
+    (own, _), (wanted, _) = named(env, "oa")
+    daemon = env.spliced(own.address, listener={"protocol": "tcp"}, more=more(cgroup))
+    rules = f"cgroup = {cgroup.path}\noutbound = {port_of(wanted.address)}\nintercept = require\n"
+    daemon.write_config(text_of(daemon).replace(f"server = a {own.address}\n", "server = any original:\n") +
+                        f"\n[intercept second]\nlistener = web\n{rules}")
+    old = daemon.worker_pid
+    begin_upgrade(daemon, old)
+    with connect(cgroup, wanted.address) as sock:
+        os.kill(old, signal.SIGCONT)
+        assert tcp.read_exactly(sock, 2) == b"a\n", "another one than who was wanted has answered"
+    wait_until(lambda: daemon.status()["generation"] == 2, 30, "the next serves")
+    number = len(daemon.access_log())
+    with connect(cgroup, wanted.address) as sock:
+        assert tcp.read_exactly(sock, 2) == b"a\n"
+    assert daemon.wait_access(number + 1)[-1]["original"] == wanted.address
+    assert own.accepted == 0
+
+
+@case(timeout=90)
+def test_an_upgrade_that_begins_to_intercept(env):
+    """Connects go to a listener that was there already when its worker knows that they do, and no sooner."""
+    begins_to_intercept(env, lambda cgroup: None)
+
+
+@case(timeout=90)
+def test_an_upgrade_that_intercepts_more(env):
+    """The same where the worker before intercepts something else."""
+    begins_to_intercept(env, lambda cgroup: {
+        "intercept first": {"listener": "other", "cgroup": cgroup.path, "outbound": "127.0.0.1:1"},
+        "listener other": {"bind": "127.0.0.1:0", "pool": "main"}})
+
+
+@case(timeout=90)
+def test_an_upgrade_that_renames_the_listener(env):
+    """Where it was: it is still one that connects are sent to, and they are, all the time."""
+    cgroup = env.cgroup()
+    backends = named(env)
+    daemon = intercepting(env, cgroup, [port_of(backend.address) for backend, _ in backends],
+                          listener={"bind": free_address()}, intercept={"intercept": "require"})
+    texts = [text_of(daemon)]
+    texts.append(texts[0].replace("[listener web]", "[listener net]").replace("listener = web", "listener = net"))
+    with connecting(cgroup, backends) as results:
+        for number in range(1, 5):
+            daemon.write_config(texts[number % 2])
+            daemon.control("upgrade")
+            wait_until(lambda wanted=number + 1: daemon.status()["generation"] == wanted, 30, "the next serves")
+            more_of(results)
+    check(results)
+    lines = daemon.wait_access(len(results), 10)
+    assert len(lines) == len(results), (len(lines), len(results))
