@@ -27,7 +27,7 @@ static void blame(const struct opening *o)
 {
 	const struct listener_config *c = o->listener->config;
 	char text[ADDR_STR_MAX], from[CONFIG_WHERE_MAX];
-	int place = c->bind_lines ? c->bind_lines[o->bind] : c->where.line;
+	int place = listener_config_bind_place(c, o->bind);
 
 	(void)fprintf(o->binder->errors, "%s: listener %s: %s",
 		      config_where(o->listener->setup->config, place, from), c->name,

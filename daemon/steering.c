@@ -97,9 +97,9 @@ int steering_open(struct link *link, struct steering **ret, char why[256])
 static void blame(const struct config *c, const struct listener_config *l, size_t bind, FILE *out)
 {
 	char text[ADDR_STR_MAX], from[CONFIG_WHERE_MAX];
-	int place = l->bind_lines ? l->bind_lines[bind] : l->where.line;
 
-	(void)fprintf(out, "%s: listener %s: %s: ", config_where(c, place, from), l->name,
+	(void)fprintf(out, "%s: listener %s: %s: ",
+		      config_where(c, listener_config_bind_place(l, bind), from), l->name,
 		      addr_format(&l->binds[bind], text));
 }
 

@@ -280,8 +280,8 @@ static void check_binds(struct config_file *f)
 		const struct listener_config *l = &c->listeners[i];
 
 		for (size_t j = 0; j < l->n_binds; j++) {
-			all[n] =
-			    (struct bound){&l->binds[j], l->name, l->bind_lines[j], l->ipv6_only};
+			all[n] = (struct bound){&l->binds[j], l->name,
+						listener_config_bind_place(l, j), l->ipv6_only};
 			check_control(f, &all[n]);
 			check_status(f, &all[n]);
 			check_bound(f, all, n);

@@ -204,6 +204,7 @@ struct route_config {
 struct pool_config {
 	char *name;
 	int *written; /* as in struct config */
+	int **items;  /* as in struct config */
 	struct config_where where;
 	enum balance balance;
 	uint64_t connect_timeout;
@@ -234,9 +235,9 @@ struct pool_config {
 struct listener_config {
 	char *name;
 	int *written; /* as in struct config */
+	int **items;  /* as in struct config */
 	struct config_where where;
 	struct addr *binds;
-	int *bind_lines; /* where each of them was written */
 	size_t n_binds;
 	enum listener_protocol protocol;
 	char *pool;        /* NULL: no default pool */
@@ -287,6 +288,7 @@ struct listener_config {
 struct intercept_config {
 	char *name;
 	int *written; /* as in struct config */
+	int **items;  /* as in struct config */
 	struct config_where where;
 	char *cgroup; /* its folder, or INTERCEPT_SELF or INTERCEPT_POD */
 	bool whole_host;
@@ -316,6 +318,9 @@ struct config {
 	/* The place where each option was last written, by enum option_id: negative where its value
 	 * was wrong, 0 for a default; NULL: nothing was read. */
 	int *written;
+	/* Of an option that is a list, by enum option_id: the place of each value; NULL: none was
+	 * read. */
+	int **items;
 	struct include_config *includes;
 	size_t n_includes;
 	struct config_warning *warnings; /* of the file's check, by line */
@@ -387,6 +392,10 @@ static inline void config_freep_(struct config **c)
  * host is known, and nothing in it is looked at, changed or counted.
  */
 bool listener_config_tunnels_h2(const struct listener_config *c);
+
+/* The place of value `bind` of the listener's `bind`, for config_where(); the section's, where none
+ * was read. */
+int listener_config_bind_place(const struct listener_config *c, size_t bind);
 
 /* Takes n new [intercept NAME] sections, in an array that is to be freed; the old ones are freed.
  */

@@ -22,21 +22,6 @@ static void dump_value(const struct option *o, const void *base, size_t i, FILE 
 	}
 }
 
-/* Of item i, as far as that is known. */
-static int place_of(const struct option *o, const void *base, const int *written, size_t i)
-{
-	switch (o->type) {
-	case OPTION_BINDS:
-		return ((const struct listener_config *)base)->bind_lines[i];
-	case OPTION_ROUTES:
-		return ((const struct listener_config *)base)->routes[i].where.line;
-	case OPTION_SERVERS:
-		return ((const struct pool_config *)base)->servers[i].where.line;
-	default:
-		return written[o - options];
-	}
-}
-
 /* Of a file alone nobody asks. */
 static void dump_place(const struct config *c, int place, FILE *out)
 {
@@ -51,15 +36,17 @@ static void dump_place(const struct config *c, int place, FILE *out)
  * back. Not writing `user` is not the same as writing its default: see the table.
  */
 static void dump_option(const struct config *c, const struct option *o, const void *base,
-			const int *written, FILE *out)
+			const int *written, int *const *items, FILE *out)
 {
 	bool implied = o == &options[OPTION_ID_SPLICED_user] && c->user_where.line == 0;
 	/* What included files say is in the dump. */
 	size_t n = o->type == OPTION_INCLUDES ? 0 : option_count(o, base);
 
 	for (size_t i = 0; i < n; i++) {
-		if (written)
-			dump_place(c, place_of(o, base, written, i), out);
+		if (items && items[o - options])
+			dump_place(c, items[o - options][i], out);
+		else if (written)
+			dump_place(c, written[o - options], out);
 		fprintf(out, "%s%s = ", implied ? "# " : "", o->key);
 		dump_value(o, base, i, out);
 		fputc('\n', out);
@@ -69,7 +56,7 @@ static void dump_option(const struct config *c, const struct option *o, const vo
 }
 
 static void dump_section(const struct config *c, enum section section, const char *name,
-			 const void *base, const int *written, FILE *out)
+			 const void *base, const int *written, int *const *items, FILE *out)
 {
 	if (name)
 		fprintf(out, "\n[%s %s]\n", sections[section].name, name);
@@ -77,19 +64,19 @@ static void dump_section(const struct config *c, enum section section, const cha
 		fprintf(out, "[%s]\n", sections[section].name);
 
 	for (const struct option *o = option_next(section, NULL); o; o = option_next(section, o))
-		dump_option(c, o, base, written, out);
+		dump_option(c, o, base, written, items, out);
 }
 
 void config_dump(const struct config *c, FILE *out)
 {
-	dump_section(c, SECTION_SPLICED, NULL, c, c->written, out);
+	dump_section(c, SECTION_SPLICED, NULL, c, c->written, c->items, out);
 	for (size_t i = 0; i < c->n_listeners; i++)
 		dump_section(c, SECTION_LISTENER, c->listeners[i].name, &c->listeners[i],
-			     c->listeners[i].written, out);
+			     c->listeners[i].written, c->listeners[i].items, out);
 	for (size_t i = 0; i < c->n_pools; i++)
 		dump_section(c, SECTION_POOL, c->pools[i].name, &c->pools[i], c->pools[i].written,
-			     out);
+			     c->pools[i].items, out);
 	for (size_t i = 0; i < c->n_intercepts; i++)
 		dump_section(c, SECTION_INTERCEPT, c->intercepts[i].name, &c->intercepts[i],
-			     c->intercepts[i].written, out);
+			     c->intercepts[i].written, c->intercepts[i].items, out);
 }

@@ -17,6 +17,7 @@ struct config_file {
 	int line; /* the place that is being read, or was read last */
 	/* `written` of the section that is being read; after the last one, of [spliced]. */
 	int *lines;
+	int **items;              /* the same of its `items` */
 	char *const *environment; /* for ${NAME}; NULL: none */
 	struct config *config;    /* the result */
 };

@@ -13,6 +13,14 @@
 #include "server.h"
 #include "value.h"
 
+static void places_clear(int *written, int **items)
+{
+	for (size_t i = 0; items && i < _OPTION_ID_MAX; i++)
+		free(items[i]);
+	free(items);
+	free(written);
+}
+
 static void pool_clear(struct pool_config *p)
 {
 	for (size_t i = 0; i < p->n_servers; i++)
@@ -21,15 +29,14 @@ static void pool_clear(struct pool_config *p)
 	free(p->health_path);
 	free(p->health_host);
 	free(p->name);
-	free(p->written);
+	places_clear(p->written, p->items);
 }
 
 static void listener_clear(struct listener_config *l)
 {
 	free(l->name);
-	free(l->written);
+	places_clear(l->written, l->items);
 	free(l->binds);
-	free(l->bind_lines);
 	free(l->pool);
 	free(l->allow);
 	free(l->deny);
@@ -46,7 +53,7 @@ static void listener_clear(struct listener_config *l)
 static void intercept_clear(struct intercept_config *i)
 {
 	free(i->name);
-	free(i->written);
+	places_clear(i->written, i->items);
 	free(i->cgroup);
 	free(i->outbound);
 	free(i->except);
@@ -90,7 +97,7 @@ void config_free(struct config *c)
 		free(c->includes[i].pattern);
 	free(c->includes);
 	sources_free(c);
-	free(c->written);
+	places_clear(c->written, c->items);
 	free(c->listeners);
 	free(c->pools);
 	free(c->nameservers);
@@ -115,8 +122,10 @@ static struct config *new_of(const char *path, FILE *errors)
 	if (c) {
 		c->path = strdup(path);
 		c->written = calloc(_OPTION_ID_MAX, sizeof(*c->written));
+		c->items = calloc(_OPTION_ID_MAX, sizeof(*c->items));
 	}
-	if (c && c->path && c->written && (!*path || source_add(c, SOURCE_FILE, path) == 0))
+	if (c && c->path && c->written && c->items &&
+	    (!*path || source_add(c, SOURCE_FILE, path) == 0))
 		return TAKE_PTR(c);
 	fprintf(errors, "%s: %s\n", path, strerror(ENOMEM));
 	return NULL;
@@ -151,6 +160,7 @@ int config_load_stream(const char *path, FILE *stream, struct config **ret, FILE
 	if (!f.config)
 		return -ENOMEM;
 	f.lines = f.config->written;
+	f.items = f.config->items;
 	parse_file(&f, stream);
 	return finish(&f, ret);
 }
@@ -173,13 +183,17 @@ int config_load(const struct config_input *in, struct config **ret, FILE *errors
 
 	f.config->input = in;
 	f.lines = f.config->written;
+	f.items = f.config->items;
 	if (stream) {
 		parse_file(&f, stream);
 		(void)fclose(stream);
-		include_files(&f);
 	}
-	override_environment(&f);
-	override_settings(&f, in->settings, in->n_settings);
+	/* Files first, wherever they are named: the rest weighs more than what they say. */
+	override_environment(&f, true);
+	override_settings(&f, in->settings, in->n_settings, true);
+	include_files(&f);
+	override_environment(&f, false);
+	override_settings(&f, in->settings, in->n_settings, false);
 	if (!stream && !f.config->mixed) {
 		fprintf(errors, "%s: cannot open: %s\n", in->path, strerror(err));
 		config_free(f.config);

@@ -140,7 +140,7 @@ OPTION(SPLICED, numa_node, numa_node, UINT, "any", RESTART,
        .min = 0, .max = 1023, .word = "any", .word_value = UINT64_MAX)
 OPTION_LIST(SPLICED, include, includes, INCLUDES, "", RELOAD,
        "More files, or patterns like conf.d/*.conf, in the order of their names; a relative one is "
-       "looked for beside the file that names it. Each has sections of its own, may have a [spliced], "
+       "looked for beside the file that names it, or from where spliced was started if no file does. Each has sections of its own, may have a [spliced], "
        "and may name more. A pattern that nothing matches is no mistake.",
        .may_be_empty = true)
 

@@ -10,7 +10,8 @@
 #include "names.h"
 #include "section.h"
 
-#define PREFIX "SPLICED_"
+#define PREFIX  "SPLICED_"
+#define INCLUDE "spliced.include"
 #define ALLOWED                                                               \
 	"spliced.KEY=VALUE, listener.NAME.KEY=VALUE, pool.NAME.KEY=VALUE or " \
 	"intercept.NAME.KEY=VALUE"
@@ -44,6 +45,11 @@ static void set(struct config_file *f, enum section section, const char *name,
 		base = section_begin(f, section, name);
 	if (base && is_writable(f, o->key, value))
 		section_set(f, o, base, value + strspn(value, " \t"));
+}
+
+static bool is_include(const struct option *o)
+{
+	return o == &options[OPTION_ID_SPLICED_include];
 }
 
 /* ---- the environment -------------------------------------------------------------------- */
@@ -244,7 +250,7 @@ static void take(struct config_file *f, const struct variable *v)
 		set(f, v->section, name, v->option, v->value);
 }
 
-void override_environment(struct config_file *f)
+void override_environment(struct config_file *f, bool includes)
 {
 	_cleanup_free_ struct variable *all = NULL;
 	struct variable *v;
@@ -256,7 +262,7 @@ void override_environment(struct config_file *f)
 			f->no_memory = true;
 			return;
 		}
-		n += read_variable(*e, v);
+		n += read_variable(*e, v) && is_include(v->option) == includes;
 	}
 	if (!n)
 		return;
@@ -300,22 +306,27 @@ static void take_setting(struct config_file *f, char *name, const char *value)
 		section_unknown_key(f, section, key);
 }
 
-void override_settings(struct config_file *f, const char **settings, size_t n)
+static void override_setting(struct config_file *f, const char *setting)
+{
+	_cleanup_free_ char *name = strndup(setting, strcspn(setting, "="));
+	int place = name ? source_add_item(f->config, name) : -ENOMEM;
+
+	if (place < 0) {
+		f->no_memory = true;
+		return;
+	}
+	f->line = place;
+	if (setting[strlen(name)] != '=')
+		file_error(f, place, "no = and value behind it; allowed: " ALLOWED);
+	else
+		take_setting(f, name, setting + strlen(name) + 1);
+}
+
+void override_settings(struct config_file *f, const char **settings, size_t n, bool includes)
 {
 	if (n && source_add(f->config, SOURCE_ARGUMENT, "command line") < 0)
 		f->no_memory = true;
-	for (size_t i = 0; i < n && !f->no_memory; i++) {
-		_cleanup_free_ char *name = strndup(settings[i], strcspn(settings[i], "="));
-		int place = name ? source_add_item(f->config, name) : -ENOMEM;
-
-		if (place < 0) {
-			f->no_memory = true;
-			return;
-		}
-		f->line = place;
-		if (settings[i][strlen(name)] != '=')
-			file_error(f, place, "no = and value behind it; allowed: " ALLOWED);
-		else
-			take_setting(f, name, settings[i] + strlen(name) + 1);
-	}
+	for (size_t i = 0; i < n && !f->no_memory; i++)
+		if ((strncmp(settings[i], INCLUDE "=", strlen(INCLUDE "=")) == 0) == includes)
+			override_setting(f, settings[i]);
 }

@@ -14,6 +14,14 @@
 
 /* ---- beginning -------------------------------------------------------------------------- */
 
+/* Nothing is written in the section yet. */
+static bool places_new(struct config_file *f, int **written, int ***items)
+{
+	f->lines = *written = calloc(_OPTION_ID_MAX, sizeof(**written));
+	f->items = *items = calloc(_OPTION_ID_MAX, sizeof(**items));
+	return *written && *items;
+}
+
 static void *new_listener(struct config_file *f, const char *name)
 {
 	struct config *c = f->config;
@@ -25,8 +33,7 @@ static void *new_listener(struct config_file *f, const char *name)
 	l->where.line = f->line;
 	l->pool_index = SIZE_MAX;
 	l->name = strdup(name);
-	f->lines = l->written = calloc(_OPTION_ID_MAX, sizeof(*l->written));
-	return l->name && l->written ? l : NULL;
+	return places_new(f, &l->written, &l->items) && l->name ? l : NULL;
 }
 
 static void *new_pool(struct config_file *f, const char *name)
@@ -39,8 +46,7 @@ static void *new_pool(struct config_file *f, const char *name)
 	c->n_pools++;
 	pool->where.line = f->line;
 	pool->name = strdup(name);
-	f->lines = pool->written = calloc(_OPTION_ID_MAX, sizeof(*pool->written));
-	return pool->name && pool->written ? pool : NULL;
+	return places_new(f, &pool->written, &pool->items) && pool->name ? pool : NULL;
 }
 
 static void *new_intercept(struct config_file *f, const char *name)
@@ -53,8 +59,7 @@ static void *new_intercept(struct config_file *f, const char *name)
 	c->n_intercepts++;
 	i->where.line = f->line;
 	i->name = strdup(name);
-	f->lines = i->written = calloc(_OPTION_ID_MAX, sizeof(*i->written));
-	return i->name && i->written ? i : NULL;
+	return places_new(f, &i->written, &i->items) && i->name ? i : NULL;
 }
 
 void *section_begin(struct config_file *f, enum section section, const char *name)
@@ -73,29 +78,38 @@ void *section_begin(struct config_file *f, enum section section, const char *nam
 	return NULL;
 }
 
+/* Notes where the section keeps its places. */
+static void *resume(struct config_file *f, void *base, int *written, int **items)
+{
+	f->lines = written;
+	f->items = items;
+	return base;
+}
+
 void *section_resume(struct config_file *f, enum section section, const char *name)
 {
 	struct config *c = f->config;
 
-	if (section == SECTION_SPLICED) {
-		f->lines = c->written;
-		return c;
+	if (section == SECTION_SPLICED)
+		return resume(f, c, c->written, c->items);
+	for (size_t i = 0; section == SECTION_LISTENER && i < c->n_listeners; i++) {
+		struct listener_config *l = &c->listeners[i];
+
+		if (strcmp(l->name, name) == 0)
+			return resume(f, l, l->written, l->items);
 	}
-	for (size_t i = 0; section == SECTION_LISTENER && i < c->n_listeners; i++)
-		if (strcmp(c->listeners[i].name, name) == 0) {
-			f->lines = c->listeners[i].written;
-			return &c->listeners[i];
-		}
-	for (size_t i = 0; section == SECTION_POOL && i < c->n_pools; i++)
-		if (strcmp(c->pools[i].name, name) == 0) {
-			f->lines = c->pools[i].written;
-			return &c->pools[i];
-		}
-	for (size_t i = 0; section == SECTION_INTERCEPT && i < c->n_intercepts; i++)
-		if (strcmp(c->intercepts[i].name, name) == 0) {
-			f->lines = c->intercepts[i].written;
-			return &c->intercepts[i];
-		}
+	for (size_t i = 0; section == SECTION_POOL && i < c->n_pools; i++) {
+		struct pool_config *p = &c->pools[i];
+
+		if (strcmp(p->name, name) == 0)
+			return resume(f, p, p->written, p->items);
+	}
+	for (size_t i = 0; section == SECTION_INTERCEPT && i < c->n_intercepts; i++) {
+		struct intercept_config *x = &c->intercepts[i];
+
+		if (strcmp(x->name, name) == 0)
+			return resume(f, x, x->written, x->items);
+	}
 	return NULL;
 }
 
@@ -139,15 +153,14 @@ static int note_lines(struct config_file *f, const struct option *o, void *base,
 			((struct listener_config *)base)->routes[before].where = where;
 		if (o->type == OPTION_INCLUDES)
 			((struct config *)base)->includes[before].where = where;
-		if (o->type != OPTION_BINDS)
+		if (!o->count)
 			continue;
 
-		int *line = array_grow(&((struct listener_config *)base)->bind_lines, before,
-				       sizeof(*line));
+		int *place = array_grow(&f->items[o - options], before, sizeof(*place));
 
-		if (!line)
+		if (!place)
 			return -ENOMEM;
-		*line = where.line;
+		*place = where.line;
 	}
 	return 0;
 }
@@ -165,10 +178,8 @@ static void give_way(struct config_file *f, const struct option *o, void *base)
 	if (!o->count)
 		return;
 	list_clear(o, base);
-	if (o->type == OPTION_BINDS) {
-		free(((struct listener_config *)base)->bind_lines);
-		((struct listener_config *)base)->bind_lines = NULL;
-	}
+	free(f->items[o - options]);
+	f->items[o - options] = NULL;
 }
 
 /* "value # comment": only ; begins a comment within a line. */

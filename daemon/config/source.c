@@ -6,12 +6,13 @@
 
 #include "../util.h"
 #include "array.h"
+#include "table.h"
 
 int source_add(struct config *c, enum config_source_kind kind, const char *name)
 {
 	struct config_source *s;
 
-	if (c->n_sources == SOURCES_MAX)
+	if (kind == SOURCE_FILE && c->n_sources >= SOURCES_MAX)
 		return -E2BIG;
 	s = array_grow(&c->sources, c->n_sources, sizeof(*s));
 	if (!s)
@@ -73,4 +74,11 @@ const char *config_where(const struct config *c, int place, char buf[static CONF
 		(void)snprintf(buf, CONFIG_WHERE_MAX, "%s%s",
 			       s->kind == SOURCE_ARGUMENT ? "-o " : "", s->items[line - 1]);
 	return buf;
+}
+
+int listener_config_bind_place(const struct listener_config *c, size_t bind)
+{
+	const int *places = c->items ? c->items[OPTION_ID_LISTENER_bind] : NULL;
+
+	return places ? places[bind] : c->where.line;
 }

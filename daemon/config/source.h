@@ -12,7 +12,7 @@
 
 #define PLACE_LINE_BITS 22
 #define PLACE_LINE_MAX  ((1 << PLACE_LINE_BITS) - 1)
-#define SOURCES_MAX     500
+#define SOURCES_MAX     500 /* with files; few others come behind them: they have 9 bits */
 
 static inline int place_source(int place)
 {
@@ -24,7 +24,8 @@ static inline int place_line(int place)
 	return place & PLACE_LINE_MAX;
 }
 
-/* The place in front of a new source's first, or -ENOMEM, or -E2BIG beyond SOURCES_MAX. */
+/* The place in front of a new source's first, or -ENOMEM, or -E2BIG of a file beyond SOURCES_MAX.
+ */
 int source_add(struct config *c, enum config_source_kind kind, const char *name);
 /* The place of a new variable or option in the source that was added last; or -ENOMEM. */
 int source_add_item(struct config *c, const char *name);

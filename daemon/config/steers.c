@@ -31,7 +31,7 @@ static void check_mixed(struct config_file *f, const struct listener_config *l)
 		if (addr_is_steered(&l->binds[i]) == steered)
 			continue;
 		file_error(
-		    f, l->bind_lines[i],
+		    f, listener_config_bind_place(l, i),
 		    "bind: %s beside %s in [listener %s]; allowed: a listener of its own for "
 		    "what is steered",
 		    addr_format(&l->binds[i], text), addr_format(&l->binds[0], other), l->name);
@@ -75,7 +75,8 @@ static void check_listener(struct config_file *f, struct all_steered *all,
 			   const struct listener_config *l)
 {
 	for (size_t i = 0; i < l->n_binds; i++) {
-		struct steered s = {.listener = l, .addr = &l->binds[i], .line = l->bind_lines[i]};
+		struct steered s = {
+		    .listener = l, .addr = &l->binds[i], .line = listener_config_bind_place(l, i)};
 
 		if (!addr_is_steered(s.addr))
 			continue;

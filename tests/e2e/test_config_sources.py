@@ -102,6 +102,22 @@ def test_lists(env):
 
 
 @case(engines=())
+def test_each_value_of_a_list_has_its_place(env):
+    lists = "allow = 10.0.0.0/8\nallow = 192.0.2.0/24, ::1\nroute = path:/a -> app\n" \
+            "route = path:/b -> app\nprotocol = http\n"
+    write(env, "a.conf", FILE.replace("pool = app\n", "pool = app\n" + lists))
+    found = dump(env, "-c", "a.conf", SPLICED_LISTENER_WEB_DENY_1="10.1.0.0/16,10.2.0.0/16",
+                 SPLICED_LISTENER_WEB_DENY_2="10.3.0.0/16")
+    first, *rest = (int(place.rpartition(":")[2]) for name in ("allow", "route")
+                    for place, _ in values(found, "listener web", name))
+    assert rest == [first + 1, first + 1, first + 2, first + 3], found
+    assert values(found, "listener web", "deny") == [
+        ("SPLICED_LISTENER_WEB_DENY_1", "10.1.0.0/16"),
+        ("SPLICED_LISTENER_WEB_DENY_1", "10.2.0.0/16"),
+        ("SPLICED_LISTENER_WEB_DENY_2", "10.3.0.0/16")]
+
+
+@case(engines=())
 def test_names_in_variables(env):
     """Letters, digits and '_' are all that a variable's name has."""
     write(env, "a.conf", FILE + "[pool Back-End.v2]\nserver = a 10.0.0.1:80\n")
@@ -130,6 +146,36 @@ def test_includes(env):
     assert values(found, "spliced", "engine") == [("etc/more.conf:2", "copy")]
     assert list(found) == ["spliced", "listener web", "pool app", "pool a", "pool b", "pool deep"]
     assert values(found, "pool deep", "server")[0][0] == "etc/conf.d/deep/x:2"
+
+
+@case(engines=())
+def test_includes_from_outside_of_files(env):
+    """They are files: what a variable or an option says weighs more than what is in them."""
+    write(env, "main.conf", FILE.replace("workers = 2", "include = first.conf"))
+    write(env, "first.conf", "[spliced]\nworkers = 3\n")
+    write(env, "second/x.conf", "[spliced]\nworkers = 4\nlog_level = error\ninclude = y.conf\n"
+                                "[pool back]\nserver = a 10.0.0.1:80\nretries = 1\n")
+    write(env, "second/y.conf", "[pool deep]\nserver = a 10.0.0.1:80\n")
+    write(env, "third.conf", "[spliced]\nworkers = 5\n")
+    base = ("-c", "main.conf")
+    assert values(dump(env, *base), "spliced", "workers") == [("first.conf:2", "3")]
+    found = dump(env, *base, SPLICED_INCLUDE="second/x.conf", SPLICED_LOG_LEVEL="debug",
+                 SPLICED_POOL_BACK_RETRIES="7")
+    assert values(found, "spliced", "workers") == [("second/x.conf:2", "4")]
+    assert values(found, "spliced", "log_level") == [("SPLICED_LOG_LEVEL", "debug")]
+    assert values(found, "pool back", "retries") == [("SPLICED_POOL_BACK_RETRIES", "7")]
+    assert values(found, "pool deep", "server")[0][0] == "second/y.conf:2"
+    options = ("-o", "spliced.include=third.conf", "-o", "spliced.include=second/x.conf",
+               "-o", "spliced.workers=6")
+    found = dump(env, *base, *options[2:], SPLICED_INCLUDE="third.conf")
+    assert values(found, "spliced", "workers") == [("-o spliced.workers", "6")]
+    assert "pool back" in found
+    assert refused(env, *base, *options[:4]) == [
+        "second/x.conf:2: workers is already at third.conf:2; allowed: once in a section"]
+    assert refused(env, *base, SPLICED_INCLUDE="none.conf") == [
+        "SPLICED_INCLUDE: include: none.conf: cannot open: No such file or directory"]
+    assert refused(env, *base, "-o", "spliced.include=none.conf") == [
+        "-o spliced.include: include: none.conf: cannot open: No such file or directory"]
 
 
 @case(engines=())
