@@ -140,12 +140,15 @@ static __always_inline int assign(struct bpf_sk_lookup *ctx, __u32 listener)
 	long err;
 
 	if (!sk) {
-		__sync_fetch_and_add(&counts.missed, 1);
+		if (ctx->remote_port)
+			__sync_fetch_and_add(&counts.missed, 1);
 		return SK_PASS;
 	}
 	err = bpf_sk_assign(ctx, sk, trial ? BPF_SK_LOOKUP_F_REPLACE : 0);
 	bpf_sk_release(sk);
-	__sync_fetch_and_add(err ? &counts.missed : &counts.steered, 1);
+	/* Who looks a socket up (bpf_sk_lookup_tcp(), as interception does) names no source. */
+	if (ctx->remote_port)
+		__sync_fetch_and_add(err ? &counts.missed : &counts.steered, 1);
 	return SK_PASS;
 }
 

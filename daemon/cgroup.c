@@ -5,9 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -55,7 +57,7 @@ static int find_mounts(struct mounts *ret)
 
 	ret->n = 0;
 	if (!f)
-		return -errno;
+		return errno == ENOENT ? -ESRCH : -errno;
 	while (ret->n < MOUNTS_MAX && fgets(line, sizeof(line), f)) {
 		struct mount *m = &ret->items[ret->n];
 
@@ -67,17 +69,17 @@ static int find_mounts(struct mounts *ret)
 		ret->n++;
 	}
 	(void)fclose(f);
-	return ret->n ? 0 : -ENOENT;
+	return ret->n ? 0 : -ENODEV;
 }
 
 static int find_own(char *buf, size_t size)
 {
 	FILE *f = fopen("/proc/self/cgroup", "re");
 	char line[LINE_BYTES];
-	int err = -ENOENT;
+	int err = -ENODEV;
 
 	if (!f)
-		return -errno;
+		return errno == ENOENT ? -ESRCH : -errno;
 	while (fgets(line, sizeof(line), f)) {
 		if (strncmp(line, "0::", 3) != 0)
 			continue;
@@ -301,14 +303,27 @@ int cgroup_pod_path(char *buf, size_t size)
 const char *cgroup_strerror(int err)
 {
 	switch (err) {
-	case -ENOENT:
+	case -ENODEV:
 		return "no cgroup2 is mounted";
+	case -ESRCH:
+		return "/proc is not mounted";
+	case -ENOTTY:
+		return "no cgroup: it is not of a cgroup2 mount";
 	case -EXDEV:
 		return "no mount of cgroup2 shows it: mount the host's /sys/fs/cgroup into the "
 		       "container, read-only, and not in the place of the container's own";
 	default:
 		return strerror(-err);
 	}
+}
+
+int cgroup_is(const char *path)
+{
+	struct statfs fs;
+
+	if (statfs(path, &fs) < 0)
+		return -errno;
+	return fs.f_type == CGROUP2_SUPER_MAGIC ? 0 : -ENOTTY;
 }
 
 bool cgroup_is_root(const char *path)

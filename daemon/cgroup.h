@@ -8,8 +8,8 @@
  * The directory of the process's own cgroup in the unified hierarchy: the "0::" line of
  * /proc/self/cgroup, below a cgroup2 mount of /proc/self/mountinfo that shows that part. Where none
  * does, the first mount, and rather one that shows nothing above the process's own namespace: what
- * is attached there sees the process if that is a cgroup above its own. 0, -ENOENT without a mount,
- * or another negative errno.
+ * is attached there sees the process if that is a cgroup above its own. 0, -ENODEV without a mount,
+ * -ESRCH without /proc, or another negative errno.
  */
 int cgroup_own_path(char *buf, size_t size);
 /* The same for what concerns that cgroup and no other: -EXDEV where no mount shows it. */
@@ -24,6 +24,9 @@ int cgroup_top_path(char *buf, size_t size);
  * hierarchy, anywhere. 0, -EXDEV where there is none, or none shows the own one, or as above.
  */
 int cgroup_pod_path(char *buf, size_t size);
+/* Whether the path is a cgroup's folder: 0, -ENOTTY where it is something else, or another negative
+ * errno. */
+int cgroup_is(const char *path);
 /* What such an error says in words. */
 const char *cgroup_strerror(int err);
 /* Whether the folder is the root of all cgroups: the one that has no type. */

@@ -67,12 +67,14 @@ static int find_cgroup(struct intercept *i, const struct intercept_config *c, ch
 		err = cgroup_pod_path(i->cgroup, sizeof(i->cgroup));
 	else if (snprintf(i->cgroup, sizeof(i->cgroup), "%s", c->cgroup) >= (int)sizeof(i->cgroup))
 		err = -ENAMETOOLONG;
+	else
+		err = cgroup_is(i->cgroup);
 	if (err) {
-		(void)snprintf(why, 256, "finding %s: %s",
+		(void)snprintf(why, 256, "finding %s%.150s: %s",
 			       self  ? "the daemon's cgroup"
 			       : pod ? "the pod's cgroup"
-				     : "the cgroup",
-			       cgroup_strerror(err));
+				     : "the cgroup ",
+			       self || pod ? "" : c->cgroup, cgroup_strerror(err));
 	} else if ((self || pod) && !c->whole_host && cgroup_is_root(i->cgroup)) {
 		err = -EPERM;
 		(void)snprintf(why, 256,
@@ -143,12 +145,17 @@ static int open_one(struct interception *all, struct intercept *i, const struct 
 }
 
 /* True: the daemon is not to be without. */
-static bool tell(const struct intercept_config *c, const char *why)
+static bool tell(const struct config *c, const struct intercept_config *i, const char *why)
 {
-	bool required = c->intercept == INTERCEPT_REQUIRE;
+	bool required = i->intercept == INTERCEPT_REQUIRE;
+	char where[CONFIG_WHERE_MAX];
 
-	log_write_all(required ? LOG_LVL_ERROR : LOG_LVL_WARNING,
-		      "intercept %s: nothing is intercepted: %s", c->name, why);
+	if (required)
+		log_write_all(LOG_LVL_ERROR, "%s: intercept %s: nothing is intercepted: %s",
+			      config_where(c, i->where.line, where), i->name, why);
+	else
+		log_write_all(LOG_LVL_WARNING, "intercept %s: nothing is intercepted: %s", i->name,
+			      why);
 	return required;
 }
 
@@ -180,7 +187,7 @@ int interception_open(const struct config *c, struct link *link, struct intercep
 		i->listener = strdup(ic->listener);
 		if (i->name && i->listener)
 			err = open_one(all, i, ic, why);
-		if (err && tell(ic, why))
+		if (err && tell(c, ic, why))
 			failed = err;
 	}
 	return failed;
@@ -191,7 +198,7 @@ int interception_refuse(const struct config *c, const char *why)
 	int err = 0;
 
 	for (size_t i = 0; i < c->n_intercepts; i++)
-		if (tell(&c->intercepts[i], why))
+		if (tell(c, &c->intercepts[i], why))
 			err = -ENOTSUP;
 	return err;
 }

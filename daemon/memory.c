@@ -70,6 +70,8 @@ static uint64_t power_of_two(uint64_t n)
 
 void memory_init(struct memory *m, const struct config *c)
 {
+	static atomic_bool told;
+
 	m->max = c->memory_max ? c->memory_max : default_max();
 	m->least = MAX(SHARE_LEAST, MIN(SHARE_MIN, power_of_two(m->max / MIN_PARTS)));
 	m->most = SHARE_MAX;
@@ -77,7 +79,8 @@ void memory_init(struct memory *m, const struct config *c)
 	if (c->memory_max)
 		m->most = MAX(m->least, MIN(SHARE_MAX, power_of_two(m->max / MAX_PARTS)));
 	m->fd = open("/proc/net/sockstat", O_RDONLY | O_CLOEXEC);
-	if (m->fd < 0)
+	/* Trials of the kernel have a memory of their own. */
+	if (m->fd < 0 && !atomic_exchange(&told, true))
 		log_warn("/proc/net/sockstat: %s: sessions are always measured for memory_max",
 			 strerror(errno));
 }

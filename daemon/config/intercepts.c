@@ -61,9 +61,10 @@ static void check_listener(struct config_file *f, const struct intercept_config 
 			   i->listener);
 	else if (!ipv4 || !ipv6)
 		file_warning(f, i->listener_where.line,
-			     "listener: %s binds no address of %s: connects by %s are not "
-			     "intercepted",
-			     i->listener, ipv4 ? "IPv6" : "IPv4", ipv4 ? "IPv6" : "IPv4");
+			     "listener: %s binds no address of %s: connects by %s are %s",
+			     i->listener, ipv4 ? "IPv6" : "IPv4", ipv4 ? "IPv6" : "IPv4",
+			     i->intercept == INTERCEPT_REQUIRE ? "refused (intercept = require)"
+							       : "not intercepted");
 }
 
 static void check_number(struct config_file *f, const struct intercept_config *i, enum option_id id,
@@ -76,7 +77,7 @@ static void check_number(struct config_file *f, const struct intercept_config *i
 
 static void check_cgroup(struct config_file *f, const struct intercept_config *i)
 {
-	int line = i->written[OPTION_ID_INTERCEPT_cgroup];
+	int line = i->written[OPTION_ID_INTERCEPT_cgroup], err = cgroup_is(i->cgroup);
 
 	if (strcmp(i->cgroup, INTERCEPT_SELF) == 0 || strcmp(i->cgroup, INTERCEPT_POD) == 0)
 		return;
@@ -85,9 +86,10 @@ static void check_cgroup(struct config_file *f, const struct intercept_config *i
 			   "cgroup: %s is the root, with every program of this host; allowed: one "
 			   "below it, or whole_host = yes, too",
 			   i->cgroup);
-	else if (access(i->cgroup, F_OK) < 0)
-		file_warning(f, line, "cgroup: %s: %s: nothing will be intercepted", i->cgroup,
-			     strerror(errno));
+	else if (err)
+		file_warning(f, line, "cgroup: %s: %s: %s", i->cgroup, cgroup_strerror(err),
+			     i->intercept == INTERCEPT_REQUIRE ? "spliced will not start"
+							       : "nothing will be intercepted");
 }
 
 void check_intercepts(struct config_file *f)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../cgroup.h"
 #include "file.h"
 #include "table.h"
 #include "text.h"
@@ -196,7 +197,7 @@ static void warn_of_status(struct config_file *f)
 static void warn_of_bypass(struct config_file *f)
 {
 	const struct config *c = f->config;
-	int line = f->lines[OPTION_ID_SPLICED_bypass_cgroup];
+	int line = f->lines[OPTION_ID_SPLICED_bypass_cgroup], err;
 	bool named = c->bypass_cgroup && *c->bypass_cgroup, wanted = false;
 
 	for (size_t i = 0; i < c->n_listeners; i++) {
@@ -213,9 +214,9 @@ static void warn_of_bypass(struct config_file *f)
 		return;
 	if (!wanted)
 		file_warning(f, line, "bypass_cgroup does nothing: no listener has local_bypass");
-	else if (access(c->bypass_cgroup, F_OK) < 0)
+	else if ((err = cgroup_is(c->bypass_cgroup)) < 0)
 		file_warning(f, line, "bypass_cgroup: %s: %s: there will be no bypass",
-			     c->bypass_cgroup, strerror(errno));
+			     c->bypass_cgroup, cgroup_strerror(err));
 }
 
 void warn_of_whole(struct config_file *f)

@@ -160,8 +160,11 @@ int intercept_check_run(char why[256])
 	}
 	o.cgroup = o.own = own;
 	err = programs_open(&p, &o, &maps, why);
-	if (!err)
+	if (!err) {
 		err = try_all(&p, &maps, why);
+		if (err)
+			blame_mounts(why);
+	}
 	programs_close(&p);
 	closep_(&maps.flows_fd);
 	closep_(&maps.origins_fd);

@@ -160,9 +160,12 @@ int steer_check_run(char why[256])
 		errno = -give_orders(&t);
 		err = errno ? failed(why, "giving orders to the programs") : 0;
 	}
-	for (int i = 0; !err && i < 2; i++)
+	for (int i = 0; !err && i < 2; i++) {
 		if (t.bound[i] >= 0)
 			err = try_one(&t, &t.there[i], why);
+		if (err)
+			blame_mounts(why);
+	}
 	lookup_close(&t.lookup);
 	closep_(&t.listener);
 	closep_(&t.bound[0]);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../cgroup.h"
+
 /* A call has, with errno; 0: it gave what it should not. The negative errno. */
 static inline int failed(char why[256], const char *what)
 {
@@ -20,4 +22,15 @@ static inline int wrong(char why[256], const char *what)
 {
 	(void)snprintf(why, 256, "%s", what);
 	return -EPROTO;
+}
+
+/* Of a trial that has failed: where no mount shows the daemon's cgroup, its programs were attached
+ * to another, and that is why. */
+static inline void blame_mounts(char why[256])
+{
+	char own[512];
+
+	if (cgroup_self_path(own, sizeof(own)) == -EXDEV)
+		(void)snprintf(why, 256, "finding the daemon's cgroup: %s",
+			       cgroup_strerror(-EXDEV));
 }

@@ -44,9 +44,9 @@ static inline bool fault_may_be_clients(const struct sender *from, int err)
 }
 
 /*
- * A line in the log, if the server's last one is a second ago: one that is down fails many dials,
- * and one line says so as well. `client`: from whose address it was made; NULL: this host's own.
- * `now`: ns of the loop.
+ * A line in the log, if the last one of the server (of the destination, where that is `original:`)
+ * is a second ago: one that is down fails many dials, and one line says so as well. `client`: from
+ * whose address it was made; NULL: this host's own. `now`: ns of the loop.
  */
 void fault_report(const char *pool, struct server *s, const struct addr *where,
 		  const struct addr *client, int err, uint64_t now);

@@ -10,6 +10,7 @@ import time
 from lib import case, grpc, h2, pattern, programs, proxyheader, tcp, tls, wait_until
 from lib.bypassed import Place, echo_server
 from lib.http import Reader, request, wait_requests
+from lib.intercepted import connect, intercepting, original, peer, port_of
 from lib.pattern import MIB
 
 AT_DEBUG = False
@@ -78,6 +79,21 @@ def test_proxy_header(env):
     with echoed(env, {"send_proxy": "v1"}) as (daemon, sock, exchange):
         exchange(b"head", proxyheader.v1(sock.getsockname(), sock.getpeername()) + b"head")
         until_direct(daemon, lambda: exchange(b"data"))
+
+
+@case(engines=("kernel",))
+def test_an_intercepted_client(env):
+    """A program that asks for the server itself is joined to it, and sees the server."""
+    cgroup = env.cgroup()
+    address, _ = echo_server(env, cgroup)
+    daemon = intercepting(env, cgroup, port_of(address), listener={"local_bypass": "both"},
+                          spliced={"bypass_cgroup": cgroup.path})
+    with connect(cgroup, address) as sock:
+        exchange = exchanger(sock)
+        until_direct(daemon, lambda: exchange(b"data"))
+        assert peer(sock) == original(sock) == address, (peer(sock), original(sock))
+    line = daemon.wait_access(1)[-1]
+    assert (line["bypass"], line["end"], line["original"]) == ("yes", "done", address), line
 
 
 @case(engines=("kernel",))

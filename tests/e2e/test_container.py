@@ -193,7 +193,7 @@ def test_what_is_missing_is_named(env):
             assert "libbpf" not in spliced.log(), spliced.log()
     with pod(env, without_hosts_cgroups, alone=True) as (spliced, _):
         assert spliced.process.wait(20) == 1, spliced.log()
-        assert " error intercept outbound: nothing is intercepted: " in spliced.log(), spliced.log()
+        assert ": intercept outbound: nothing is intercepted: " in spliced.log(), spliced.log()
 
 
 # ---- what is written -----------------------------------------------------------------------------

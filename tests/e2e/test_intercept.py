@@ -259,8 +259,26 @@ def test_an_unreachable_host(env):
             sock.recv(1)
         line = daemon.wait_access(number)[-1]
         assert line["end"] == "connect_failed", line
-    # Of the next one too soon nothing is said.
-    assert "224.0.0.99:80: Network is unreachable" in "\n".join(daemon.log()), daemon.log_tail()
+    log = "\n".join(daemon.log())
+    assert "224.0.0.99:80: Network is unreachable" in log and "[ff05::99]:80: Network is unreachable" in log, log
+
+
+def test_each_destination_has_a_line(env):
+    """One that fails all the time does not hide why others do."""
+    cgroup = env.cgroup()
+    closed = []
+    for _ in range(4):
+        address, holder = tcp.free_port()
+        env.keep(holder)
+        closed.append(address)
+    daemon = intercepting(env, cgroup, [port_of(address) for address in closed])
+    for address in (*closed, *closed):
+        with contextlib.suppress(ConnectionError), connect(cgroup, address) as sock:
+            sock.recv(1)
+    daemon.wait_access(8)
+    log = "\n".join(daemon.log())
+    told = [log.count(f"pool main: server any: connecting to {address}: Connection refused") for address in closed]
+    assert all(told) and sum(told) < 8, (told, log)
 
 
 def test_an_answer_that_says_so(env):
@@ -461,6 +479,36 @@ def test_required(env):
     daemon.wait_exit(10)
 
 
+def test_required_without_an_address_of_the_family(env):
+    """What is wanted and cannot be had is refused, as the check says; with while_ready it goes where it was to go."""
+    cgroup = env.cgroup()
+    four, six = env.backend(), env.backend(address="[::1]:0")
+    outbound = [port_of(four.address), port_of(six.address)]
+
+    def bound_to_a_device():
+        with cgroup.inside():
+            sock = env.keep(socket.socket())
+        sock.settimeout(10)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        sock.connect(("127.0.0.1", port_of(four.address)))
+        return sock
+    for mode, words in (("require", "connects by IPv6 are refused (intercept = require)"),
+                        ("while_ready", "connects by IPv6 are not intercepted")):
+        daemon = intercepting(env, cgroup, outbound, intercept={"intercept": mode}, listener={"bind": "127.0.0.1:0"})
+        assert words in "\n".join(daemon.log()), daemon.log_tail()
+        with connect(cgroup, four.address) as sock:
+            exchange(sock)
+            assert redirected(daemon) == 1, daemon.status()["intercepts"]
+        for direct in (lambda: connect(cgroup, six.address), bound_to_a_device):
+            try:
+                exchange(direct())
+                assert mode == "while_ready", "it was not refused"
+            except ConnectionRefusedError:
+                assert mode == "require"
+        assert redirected(daemon) == 1, daemon.status()["intercepts"]
+        daemon.stop()
+
+
 POD = "pod01234567_89ab_cdef_0123_456789abcdef"     # as Kubernetes names what has the containers of one
 SCOPE = f"libpod-{'0123456789abcdef' * 4}.scope"    # as podman names a container, in which crun makes one more
 
@@ -506,9 +554,9 @@ def test_a_cgroup_that_no_mount_shows(env):
             daemon = env.spliced(env.backend().address, prefix=[*own.prefix(), *only(mount, *shown)], more={
                 "intercept out": {"cgroup": cgroup, "outbound": 9, "listener": "web"}})
             assert not any(about["active"] for about in daemon.status()["intercepts"]), daemon.log_tail()
-            if shown[-1] == shared:     # else a trial has shown more than that
-                assert f"finding the {'daemon' if cgroup == 'self' else cgroup}'s cgroup: no mount of cgroup2 shows it" \
-                    in daemon.log_tail(), daemon.log_tail()
+            # Where the mount does not show what is above it, either, the trial says so before.
+            whose = "daemon" if cgroup == "self" or shown[-1] != shared else cgroup
+            assert f"finding the {whose}'s cgroup: no mount of cgroup2 shows it" in daemon.log_tail(), daemon.log_tail()
             daemon.stop()
 
 
@@ -705,13 +753,47 @@ def test_what_is_missing_is_named(env):
     cgroup = env.cgroup()
     missing = cgroup.path / "nowhere"
     daemon = intercepting(env, missing, "80")
-    assert any("intercept out: nothing is intercepted: opening the cgroup" in line
-               for line in daemon.log()), daemon.log_tail()
+    words = f"intercept out: nothing is intercepted: finding the cgroup {missing}: No such file or directory"
+    assert any(f" warning {words}" in line for line in daemon.log()), daemon.log_tail()
     assert daemon.status()["intercepts"][0]["active"] is False
     refused = intercepting(env, missing, "80", intercept={"intercept": "require"}, start=False)
     done = run(refused.binary, "-c", refused.config_path, check=False)
     env.daemons.remove(refused)
-    assert done.returncode == 1 and "opening the cgroup" in done.stderr, done
+    line = refused.config_path.read_text(encoding="utf-8").splitlines().index("[intercept out]") + 1
+    assert done.returncode == 1 and f"{refused.config_path}:{line}: {words}" in done.stderr, done
+    # A folder that is none of a cgroup.
+    elsewhere = intercepting(env, env.tmp, "80", start=False)
+    env.daemons.remove(elsewhere)
+    done = run(elsewhere.binary, "-c", elsewhere.config_path, "-t", check=False)
+    assert done.returncode == 0 and f"cgroup: {env.tmp}: no cgroup: it is not of a cgroup2 mount: nothing will " \
+        "be intercepted" in done.stderr + done.stdout, done
+
+
+@case(engines=("kernel",))
+def test_the_root_of_all_is_asked_for(env):
+    """Every program of the host: refused by its path, and where the daemon's own cgroup is that."""
+    root = next(line.split()[1] for line in open("/proc/mounts", encoding="utf-8") if " cgroup2 " in line)
+    refused = intercepting(env, root, "80", start=False)
+    env.daemons.remove(refused)
+    done = run(refused.binary, "-c", refused.config_path, "-t", check=False)
+    assert done.returncode == 2 and f"cgroup: {root} is the root, with every program of this host" in done.stderr, done
+    to_root = ("sh", "-c", f'echo $$ > {root}/cgroup.procs; exec "$@"', "sh")
+    daemon = env.spliced(env.backend().address, prefix=to_root, more={
+        "intercept out": {"cgroup": "self", "outbound": 9, "listener": "web"}})
+    assert "the daemon's cgroup is the root, with every program of this host: that needs whole_host = yes" \
+        in "\n".join(daemon.log()), daemon.log_tail()
+    assert not daemon.status()["intercepts"][0]["active"]
+
+
+@case(engines=("kernel",))
+def test_without_proc(env):
+    """What cannot be found for want of it says so, and what is measured by it says so once."""
+    hide = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
+    daemon = env.spliced(env.backend().address, prefix=hide, more={
+        "intercept out": {"cgroup": "self", "outbound": 9, "listener": "web"}})
+    log = "\n".join(daemon.log())
+    assert "intercept out: nothing is intercepted: finding the daemon's cgroup: /proc is not mounted" in log, log
+    assert log.count("/proc/net/sockstat: ") == 1, log
 
 
 def test_a_process_that_moves(env):

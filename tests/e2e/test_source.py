@@ -51,15 +51,17 @@ def ask(sock):
 
 
 def routed(env):
-    """client - proxy - backend, where what the servers send to clients ends at the proxy: as in
+    """client - proxy - backend, where what the servers send to clients ends at the proxy: by the rules of
     docs/operations.md."""
     network = env.network()
     backend, proxy = network.backend, network.proxy
     backend.ip("route", "add", "default", "via", "10.77.2.1")
     backend.ip("-6", "route", "add", "default", "via", "fd77:2::1")
-    proxy.ip("rule", "add", "iif", "net2", "from", "10.77.2.2", "lookup", "100")
+    proxy.ip("rule", "add", "iif", "net2", "from", "10.77.2.2", "ipproto", "tcp", "sport", "1024-65534",
+             "lookup", "100")
     proxy.ip("route", "add", "local", "default", "dev", "lo", "table", "100")
-    proxy.ip("-6", "rule", "add", "iif", "net2", "from", "fd77:2::2", "lookup", "100")
+    proxy.ip("-6", "rule", "add", "iif", "net2", "from", "fd77:2::2", "ipproto", "tcp", "sport", "1024-65534",
+             "lookup", "100")
     proxy.ip("-6", "route", "add", "local", "default", "dev", "lo", "table", "100")
     return network
 

@@ -254,6 +254,9 @@ def test_beside_interception(env):
             [(name, backend.address, backend.address) for _, backend, name in ways], lines
         assert len(lines) == generation * len(ways), lines
         if generation == 1:
+            # What interception looks up is no connection.
+            steering = daemon.status()["steering"]
+            assert (steering["steered"], steering["missed"]) == (3, 0), steering
             daemon.control("upgrade")
             wait_until(lambda: daemon.status()["generation"] == 2, 20, "another worker serves")
 
