@@ -53,8 +53,8 @@ static const char *const allowed_phrase[_OPTION_TYPE_MAX] = {
     [OPTION_TARGET] = "a path that starts with /, of at most 1024 printable bytes without blanks",
     [OPTION_AUTHORITY] = "HOST or HOST:PORT",
     [OPTION_STATUSES] = "codes and ranges from 100 to 599, like 200-299, 404",
-    [OPTION_BINDS] = "IPV4:PORT, [IPV6]:PORT, unix:/PATH, unix:@NAME, systemd:NAME or "
-		     "steer:[NETWORK:]PORTS [except [NETWORK:]PORTS...]",
+    [OPTION_BINDS] = ("IPV4:PORT, [IPV6]:PORT, unix:/PATH, unix:@NAME, systemd:NAME or "
+		      "steer:[NETWORK:]PORTS [except [NETWORK:]PORTS...]"),
     [OPTION_NAMESERVERS] = "IPV4, IPV4:PORT, IPV6 or [IPV6]:PORT",
     [OPTION_INCLUDES] = "paths of files, or patterns with *, ? or [...]",
     [OPTION_DESTINATIONS] = destination_allowed,
