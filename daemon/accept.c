@@ -402,10 +402,8 @@ void accept_rest(struct listen_socket *ls)
 }
 
 /* Connections still in the queue are reset, unless somebody else has it. */
-static void stop(struct worker *w, struct listen_socket *ls)
+static void stop_or_linger(struct worker *w, struct listen_socket *ls, bool lingers)
 {
-	bool lingers = w->started && lingering_may(ls);
-
 	if ((w->daemon->handing_over || lingers) && ls->event && ls->fd >= 0)
 		accept_rest(ls);
 	if (!lingers) {
@@ -415,6 +413,29 @@ static void stop(struct worker *w, struct listen_socket *ls)
 	ls = lingering_add(&w->lingering, ls);
 	if (ls)
 		on_retry(&ls->retry);
+}
+
+static void stop(struct worker *w, struct listen_socket *ls)
+{
+	stop_or_linger(w, ls, w->started && lingering_may(ls));
+}
+
+/* Other than passed ones, which their unit has, and those of files, it was hidden, unless another
+ * worker process of the daemon needs it: then what has come with this one's marks is accepted. */
+static void give_up(struct worker *w, struct listen_socket *ls)
+{
+	bool ours = ls->event && ls->fd >= 0 && ls->bound.sa.sa_family != AF_UNIX &&
+		    !addr_is_passed(&ls->binding->wanted);
+
+	if (ours && !lingering_may(ls))
+		(void)daemon_disown_socket(w->daemon, ls->fd);
+	stop_or_linger(w, ls, w->started && ours);
+}
+
+void accept_last(struct listen_socket *ls)
+{
+	(void)daemon_disown_socket(ls->worker->daemon, ls->fd);
+	accept_rest(ls);
 }
 
 /* Calls fn for each socket that the worker has of the binding. */
@@ -443,7 +464,7 @@ void accept_adopt(struct worker *w, struct setup *s, struct setup *was)
 
 		for (size_t j = 0; j < l->config->n_binds; j++)
 			if (!binding_is_current(l->bindings[j]))
-				each(w, l->bindings[j], stop);
+				each(w, l->bindings[j], give_up);
 	}
 }
 

@@ -25,6 +25,8 @@ void accept_stop(struct worker *w, struct setup *s);
  * else would take it. Where there is no room for more it stays there; what comes meanwhile need not
  * be ours. */
 void accept_rest(struct listen_socket *ls);
+/* The same of one that was given up, and may be another worker process's from now on. */
+void accept_last(struct listen_socket *ls);
 /* Begins a session with an accepted socket and a place that counts already, both of which are
  * taken; where there is no memory for it the client gets a reset. */
 void accept_session(struct worker *w, struct listener *l, int fd, uint32_t slot,

@@ -11,6 +11,7 @@
 #include "listener.h"
 #include "log.h"
 #include "opening.h"
+#include "parent/link.h"
 #include "setup.h"
 
 /* ---- from process to process ------------------------------------------------------------ */
@@ -69,8 +70,11 @@ static bool leaves(const struct binding *b, enum binding_leaves what)
 	return !binding_is_current(b) && !addr_is_passed(&b->wanted);
 }
 
-static void hide(const struct bypass_maps *bypass, const struct binding *b, const char *listener)
+static void hide(struct link *link, const struct bypass_maps *bypass, const struct binding *b,
+		 const char *listener)
 {
+	bool is_tcp = b->n_sockets && b->sockets[0].bound.sa.sa_family != AF_UNIX;
+	bool done = link && is_tcp && link_hide(link, b->name) == 0;
 	int err = 0;
 
 	for (unsigned int i = 0; i < b->n_sockets; i++) {
@@ -78,13 +82,14 @@ static void hide(const struct bypass_maps *bypass, const struct binding *b, cons
 			continue;
 		if (bypass)
 			bypass_forget_listener(bypass, b->sockets[i].fd);
-		err = MIN(err, bound_hide(b->sockets[i].fd));
+		if (!done)
+			err = MIN(err, bound_hide(b->sockets[i].fd));
 	}
 	if (err)
 		(void)log_errno(err, "listener %s: hiding what is closed", listener);
 }
 
-void bindings_hide(const struct bypass_maps *bypass, const struct setup *s,
+void bindings_hide(struct link *link, const struct bypass_maps *bypass, const struct setup *s,
 		   enum binding_leaves what)
 {
 	for (size_t i = 0; i < s->n_listeners; i++) {
@@ -92,7 +97,7 @@ void bindings_hide(const struct bypass_maps *bypass, const struct setup *s,
 
 		for (size_t j = 0; j < l->config->n_binds; j++)
 			if (leaves(l->bindings[j], what))
-				hide(bypass, l->bindings[j], l->config->name);
+				hide(link, bypass, l->bindings[j], l->config->name);
 	}
 }
 

@@ -99,8 +99,10 @@ enum binding_leaves {
 };
 
 /* These of the setup's are given up: nobody new comes there (bound_hide()), and who has begun his
- * handshake is for the workers, who are told next. What fails is logged. */
-void bindings_hide(const struct bypass_maps *bypass, const struct setup *s,
+ * handshake is for the workers, who are told next. Where the daemon goes on it is the parent (link;
+ * NULL: there is none) who hides them, unless another worker process needs them: then they stay,
+ * with their queues, for that one. What fails is logged. */
+void bindings_hide(struct link *link, const struct bypass_maps *bypass, const struct setup *s,
 		   enum binding_leaves what);
 /* Whether somebody else has some of the setup's sockets, too. */
 bool bindings_outlive(const struct setup *s);

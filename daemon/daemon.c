@@ -68,7 +68,7 @@ int daemon_init(struct daemon *d, struct config *config, unsigned int n_workers)
 	return 0;
 }
 
-static bool disown_socket(struct daemon *d, int fd)
+bool daemon_disown_socket(struct daemon *d, int fd)
 {
 	return d->maps && maps_disown(d->maps, fd) == 0;
 }
@@ -80,7 +80,7 @@ static struct binder binder_of(struct daemon *d, FILE *errors)
 			       .n_workers = d->n_workers,
 			       .serving = atomic_load(&d->serving),
 			       .own = daemon_own,
-			       .disown = disown_socket,
+			       .disown = daemon_disown_socket,
 			       .bypass = d->bypass,
 			       .errors = errors};
 }

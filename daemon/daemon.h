@@ -93,6 +93,8 @@ int daemon_serve(struct daemon *d);
  * connect from now on are another process's. Whether any had such a mark.
  */
 bool daemon_disown(struct daemon *d);
+/* The same of one listening socket. Any thread. */
+bool daemon_disown_socket(struct daemon *d, int fd);
 /* It was told to end or to make way, whether it drains already or will. Main thread only. */
 bool daemon_is_ending(const struct daemon *d);
 /* How long it takes at most from there on, in ns, with this configuration. */

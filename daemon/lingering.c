@@ -90,7 +90,7 @@ static bool is_over(const struct lingering *l, const struct lingering_socket *s)
 	uint64_t age = l->loop->now - MIN(s->since, l->loop->now);
 	bool steered = s->socket.listener->steered;
 
-	if (age >= LINGERING_NS)
+	if (age >= LINGERING_NS || !bound_is_hidden(s->socket.fd))
 		return true;
 	if (steered && atomic_load(l->still))
 		return false;
@@ -135,6 +135,21 @@ static void on_look(struct timer *t)
 	}
 	l->wait_ns = MIN(2 * l->wait_ns, LOOK_MAX_NS);
 	loop_timer_set(l->loop, t, l->loop->now + l->wait_ns);
+}
+
+void lingering_leave(struct lingering *l)
+{
+	struct lingering_socket *s, *next;
+
+	for (s = LIST_FIRST(&l->all); s; s = next) {
+		next = LIST_NEXT(s, link);
+		if (bound_is_hidden(s->socket.fd))
+			continue;
+		l->rest(&s->socket);
+		end(l, s);
+	}
+	if (!lingering_any(l))
+		tell_over(l);
 }
 
 /* ---- who comes to it -------------------------------------------------------------------- */

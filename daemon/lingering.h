@@ -2,7 +2,8 @@
 /*
  * Listening sockets that a worker has given up, and still accepts at: they are hidden
  * (bound_hide()), so nobody new comes, and who is in the middle of his handshake there has a moment
- * for it. Closing one resets him. The worker's thread has all of this.
+ * for it. Closing one resets him. One that is seen, or is again, another worker process has, to
+ * which all is left 10 ms later. The worker's thread has all of this.
  */
 #pragma once
 
@@ -29,7 +30,7 @@ struct lingering {
 	void (*over)(struct lingering *l); /* called once when none is left; NULL: nobody waits */
 };
 
-/* `rest` is called for one that is to be closed. */
+/* `rest` is called for one that is to be closed: nobody has its marks after that. */
 void lingering_init(struct lingering *l, struct loop *loop, const atomic_bool *still,
 		    void (*rest)(struct listen_socket *s));
 /* Closes a listening socket and what it has of the loop: who is in its queue is reset, unless
@@ -46,5 +47,7 @@ static inline bool lingering_any(const struct lingering *l)
 }
 /* Has over() called when there is none: at once, or in a turn of the loop. One at a time. */
 void lingering_when_over(struct lingering *l, void (*over)(struct lingering *l));
+/* Another process is to accept: those that are seen are its own now. */
+void lingering_leave(struct lingering *l);
 /* They are closed now. */
 void lingering_end(struct lingering *l);

@@ -143,7 +143,7 @@ static void stop_accepting(struct run *r)
 {
 	/* Before nobody listens where connects are sent to. */
 	interception_end(r->daemon.interception);
-	bindings_hide(r->daemon.bypass, r->daemon.setup, BINDING_ALL);
+	bindings_hide(NULL, r->daemon.bypass, r->daemon.setup, BINDING_ALL);
 	if (!bindings_outlive(r->daemon.setup) || !hand_over(r))
 		begin_drain(r);
 }

@@ -179,7 +179,7 @@ static void commit(struct reload *r, struct setup *s)
 	d->config = c;
 	interception_aim(d->interception, s);
 	steering_commit(d->steering);
-	bindings_hide(d->bypass, d->retiring, BINDING_LEFT);
+	bindings_hide(d->link, d->bypass, d->retiring, BINDING_LEFT);
 	addresses_retire(r->addresses);
 	/* Who is not checked for want of memory is told there, and used all the same. */
 	if (d->checks)

@@ -143,8 +143,10 @@ void worker_drain(struct worker *w, enum drain drain)
 		return;
 	w->loop.now = now_ns();
 	w->home.drain = drain;
-	if (accepts && drain >= DRAIN_RELIEVED)
+	if (accepts && drain >= DRAIN_RELIEVED) {
 		accept_stop(w, w->home.setup);
+		lingering_leave(&w->lingering);
+	}
 	TAILQ_FOREACH (s, &w->home.live, link)
 		if (s->protocol->drain)
 			s->protocol->drain(s);
@@ -323,7 +325,7 @@ int worker_init(struct worker *w, struct daemon *d, unsigned int index)
 	TAILQ_INIT(&w->home.live);
 	TAILQ_INIT(&w->home.ended);
 	TAILQ_INIT(&w->home.sniffing);
-	lingering_init(&w->lingering, &w->loop, &d->steers_still, accept_rest);
+	lingering_init(&w->lingering, &w->loop, &d->steers_still, accept_last);
 	idle_init(&w->idle, &w->loop, index);
 
 	err = alloc_home(&w->home);

@@ -2,6 +2,7 @@
 #include "handover.h"
 
 #include "../log.h"
+#include "hiding.h"
 
 /* A worker that does not stop accepting is not waited for: nobody accepts meanwhile. */
 #define RETIRE_NS (1500 * NSEC_PER_MSEC)
@@ -38,7 +39,7 @@ void handover_yielded(struct child *c, struct holder *h, unsigned int next)
 		return;
 	/* What it accepts last are those who have begun their handshakes. */
 	if (next)
-		holder_hide(h, next);
+		hiding_others(h, next);
 	retire(c);
 }
 

@@ -324,20 +324,6 @@ static void close_unused(struct holder *h)
 	}
 }
 
-void holder_hide(struct holder *h, unsigned int generation)
-{
-	for (size_t i = 0; i < h->n; i++) {
-		struct held *item = &h->items[i];
-		int err = 0;
-
-		if (item->tcp && !item->passed && item->wanted[0] != generation &&
-		    item->wanted[1] != generation)
-			err = bound_hide(item->bound.fd);
-		if (err)
-			log_warn("%s: hiding the socket: %s", item->name, strerror(-err));
-	}
-}
-
 void holder_keep(struct holder *h, unsigned int generation)
 {
 	h->serving = generation;

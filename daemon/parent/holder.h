@@ -31,9 +31,6 @@ int holder_change(struct holder *h, const struct bind_request *r, unsigned int g
  */
 int holder_add_passed(struct holder *h, const char *name, int fd);
 int holder_add_stored(struct holder *h, const char *name, int fd);
-/* A generation is about to serve: who connects from now on reaches nothing that it does not want,
- * and what is in the queues there is for whoever accepts before. */
-void holder_hide(struct holder *h, unsigned int generation);
 /* A generation serves: what only earlier ones wanted is closed. */
 void holder_keep(struct holder *h, unsigned int generation);
 /* A generation came to nothing: what no other one wants is closed. */

@@ -239,16 +239,26 @@ int link_change(struct link *l, const struct bind_request *r)
 	return err ? err : l->held.error;
 }
 
-void link_release(struct link *l, const char *name)
+static int ask_about(struct link *l, enum message_kind kind, const char *name)
 {
-	struct message m = {.kind = MESSAGE_RELEASE};
+	struct message m = {.kind = kind};
 	int fd = -1, err;
 
-	if (!l)
-		return;
 	(void)snprintf(m.release, sizeof(m.release), "%s", name);
 	err = ask(l, &m, &fd);
 	closep_(&fd); /* none is expected */
+	return err;
+}
+
+int link_hide(struct link *l, const char *name)
+{
+	return l ? ask_about(l, MESSAGE_HIDE, name) : -ENOTCONN;
+}
+
+void link_release(struct link *l, const char *name)
+{
+	int err = l ? ask_about(l, MESSAGE_RELEASE, name) : 0;
+
 	if (err && err != -EPIPE)
 		(void)log_errno(err, "having the parent close %s", name);
 }

@@ -44,6 +44,10 @@ int link_change(struct link *l, const struct bind_request *r);
 /* Nobody here has the sockets of that name any more, and when this returns the parent has closed
  * its own. `l` may be NULL. What fails is logged: then they are open until the next upgrade. */
 void link_release(struct link *l, const char *name);
+/* The sockets of that name, which it holds, are given up, and when this returns the parent has
+ * hidden them, unless another worker needs them to be seen. 0, or a negative errno: `l` is NULL, or
+ * it has not answered. */
+int link_hide(struct link *l, const char *name);
 /* What an earlier worker has left under that name, the caller's from now on. -1: there is none, or
  * no parent (`l` may be NULL). */
 int link_fetch(struct link *l, const char *name);

@@ -37,6 +37,8 @@ enum message_kind {
 	MESSAGE_FETCH,   /* one that an earlier worker has left: answered by MESSAGE_HELD */
 	MESSAGE_ACCESS,  /* whose the file of a unix socket should be: answered so, too */
 	MESSAGE_YIELDED, /* no connect comes to it any more by what it intercepts itself */
+	MESSAGE_HIDE,    /* the sockets of a name are given up: answered by MESSAGE_HELD, when they
+			  * are hidden, or are not to be. MESSAGE_RELEASE is to come */
 	/* from the parent */
 	MESSAGE_HELD = 101, /* with the socket, if there was no error */
 	MESSAGE_FACTS,      /* what it should know of its family */
@@ -95,7 +97,7 @@ struct message {
 	uint32_t kind;
 	union {
 		struct bind_request hold;
-		char release[BIND_NAME_MAX];
+		char release[BIND_NAME_MAX]; /* of MESSAGE_HIDE, too */
 		char deposit[BIND_NAME_MAX];
 		struct message_held held;
 		struct message_ready ready;

@@ -9,6 +9,7 @@
 #include "../log.h"
 #include "handover.h"
 #include "heritage.h"
+#include "hiding.h"
 #include "parent.h"
 
 /* For one that is told to serve to say that it does: it has some system calls to make. */
@@ -126,6 +127,8 @@ static void ready(struct parent *p, struct child *c, const struct message_ready 
 	}
 	child_become(c, CHILD_READY);
 	child_set_deadline(c, 0);
+	/* Who serves may have given up meanwhile where connects are sent to from now on. */
+	hiding_ends(&p->holder, c->generation);
 	c->drain_ns = r->drain_ns;
 	c->delay_ns = p->delay_ns = r->delay_ns;
 	p->failures = 0;
@@ -167,6 +170,27 @@ static void release(struct parent *p, struct child *c, const char name[BIND_NAME
 
 	if (memchr(name, '\0', BIND_NAME_MAX))
 		holder_release(&p->holder, name, c->generation);
+	child_tell(c, &m, -1);
+}
+
+/* The worker beside this one to whose addresses connects are sent, or will be; 0: there is none.
+ * One that was told to stop, for it has yielded, is none any more. */
+static unsigned int needs_addresses(const struct parent *p, const struct child *c)
+{
+	const struct child *other = c == p->serving ? p->next : p->serving;
+	bool needs = other && other != c &&
+		     (other->state == CHILD_READY || other->state == CHILD_SERVING ||
+		      (other->state == CHILD_RETIRING && other->yields));
+
+	return needs ? other->generation : 0;
+}
+
+static void hide(struct parent *p, struct child *c, const char name[BIND_NAME_MAX])
+{
+	struct message m = {.kind = MESSAGE_HELD};
+
+	if (memchr(name, '\0', BIND_NAME_MAX))
+		hiding_given_up(&p->holder, name, c->generation, needs_addresses(p, c));
 	child_tell(c, &m, -1);
 }
 
@@ -243,6 +267,9 @@ static void on_message(struct child *c, const struct message *m, int *fd)
 		break;
 	case MESSAGE_RELEASE:
 		release(p, c, m->release);
+		break;
+	case MESSAGE_HIDE:
+		hide(p, c, m->release);
 		break;
 	case MESSAGE_ACCESS:
 		change(p, c, &m->hold);

@@ -5,32 +5,12 @@ import os
 import signal
 
 from lib import case, process, tcp
-from lib.intercepted import connect, connecting, intercepting, more_of, named, peer, port_of
+from lib.intercepted import check, connect, connecting, intercepting, more_of, moved, named, peer, port_of
 from lib.reloads import reload, text_of
+from lib.upgrades import begin_upgrade
 from lib.wait import wait_until
 
 AT_DEBUG = False
-
-
-def check(results):
-    """Whoever was asked has answered."""
-    wrong = [result for result in results if result[0] != result[1]]
-    assert not wrong, (len(results), len(wrong), wrong[:5])
-
-
-def begin_upgrade(daemon, stopped):
-    """Another worker is ready, and the one that serves has not heard of it yet, for it is stopped: the new one."""
-    def ready():
-        return sum(" ready: " in line for line in daemon.log())
-    before, workers = ready(), set(daemon.worker_pids())
-    process.stop(stopped)
-    daemon.signal(signal.SIGUSR2)
-    wait_until(lambda: ready() > before, 30, "another worker is ready")
-    new, = set(daemon.worker_pids()) - workers
-    # It has told its parent, who has read that.
-    for pid in (new, daemon.pid):
-        wait_until(lambda pid=pid: process.stat_fields(pid)[0] == "S", 10, "it waits")
-    return new
 
 
 @case(timeout=90)
@@ -85,11 +65,6 @@ def free_address():
     address, holder = tcp.free_port()
     holder.close()
     return address
-
-
-def moved(daemon):
-    """Its file, with other addresses for the listener: whose old ones are given up."""
-    return text_of(daemon).replace("127.0.0.1:0", "127.0.0.2:0")
 
 
 @case(timeout=90)

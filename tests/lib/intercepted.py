@@ -7,6 +7,7 @@ import struct
 import threading
 
 from . import tcp
+from .reloads import text_of
 from .wait import wait_until
 
 SO_ORIGINAL_DST = 80
@@ -113,3 +114,14 @@ def more_of(results, number=20):
 
 def named(env, names="ab"):
     return [(env.backend(tcp.serve_name(name)), name) for name in names]
+
+
+def check(results):
+    """Whoever was asked has answered."""
+    wrong = [result for result in results if result[0] != result[1]]
+    assert not wrong, (len(results), len(wrong), wrong[:5])
+
+
+def moved(daemon):
+    """Its file, with other addresses for the listener: whose old ones are given up."""
+    return text_of(daemon).replace("127.0.0.1:0", "127.0.0.2:0")
