@@ -72,7 +72,8 @@ static void tell_over(struct reload *r, const struct reload_result *res)
 /* What is still as it was is told, so that nobody believes it has taken effect. */
 static void say_done(const struct reload_result *res)
 {
-	const char *path = *res->config->path ? res->config->path : "the environment";
+	const char *path =
+	    *res->config->path ? res->config->path : "the configuration without a file";
 
 	if (*res->restart)
 		log_warn("reload: %s is valid, and in effect but for what waits for a restart: %s",
@@ -259,13 +260,29 @@ static int keep(struct reload *r, struct config *fresh)
 	return fclose(f) == 0 ? err : -ENOMEM;
 }
 
+/* A file that need not be there has been, and what it said is in effect: nobody means to lose that
+ * with the file. */
+static int read_again(const struct config *was, struct config **ret, FILE *errors)
+{
+	int err = config_load(was->input, ret, errors);
+
+	if (err || !*was->path || *(*ret)->path)
+		return err;
+	(void)fprintf(errors,
+		      "%s: cannot open: %s; what is in effect was read from it; allowed: a file, "
+		      "which may be empty\n",
+		      was->path, strerror(ENOENT));
+	config_free(*ret);
+	return -ENOENT;
+}
+
 /* 0: it is on its way. */
 static int load(struct reload *r, FILE *errors)
 {
 	struct daemon *d = r->daemon;
 	struct config *fresh = NULL;
 	struct setup *s;
-	int err = config_load(d->config->input, &fresh, errors);
+	int err = read_again(d->config, &fresh, errors);
 
 	if (err < 0)
 		return err;

@@ -331,13 +331,15 @@ bool print_has_failed(const json_t *answer)
 int print_reload(const json_t *answer)
 {
 	const json_t *restart = json_object_get(answer, "restart");
+	const char *path = json_string_value(json_object_get(answer, "config"));
 
 	if (print_has_failed(answer)) {
 		put_lines(json_object_get(answer, "messages"), stderr, "");
 		(void)fputs("splicectl: not reloaded: nothing is changed\n", stderr);
 		return -EREMOTEIO;
 	}
-	(void)printf("%s is in effect\n", text_of(answer, "config"));
+	(void)printf("%s is in effect\n", path && !*path ? "the configuration without a file"
+							 : text_of(answer, "config"));
 	put_lines(json_object_get(answer, "warnings"), stdout, "warning: ");
 	if (json_array_size(restart))
 		(void)puts("at a restart:");
