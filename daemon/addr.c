@@ -31,6 +31,8 @@ static int parse_unix(const char *name, struct addr *ret, const char **why)
 		return invalid(why, "unix: needs an absolute path or @name");
 	if (name[0] == '@' && len == 1)
 		return invalid(why, "unix:@ needs a name");
+	if (name[0] == '/' && name[len - 1] == '/')
+		return invalid(why, "unix: a path that ends with / is a folder's");
 	if (len >= UNIX_PATH_MAX)
 		return invalid(why, "unix path is longer than 107 bytes");
 
@@ -63,6 +65,8 @@ int addr_parse_passed(const char *text, struct addr *ret, const char **why)
 
 	if (!len)
 		return invalid(why, "systemd: needs the FileDescriptorName= of a socket");
+	if (name[0] == '/' && name[len - 1] == '/')
+		return invalid(why, "unix: a path that ends with / is a folder's");
 	if (len >= UNIX_PATH_MAX)
 		return invalid(why, "the name of a passed socket is longer than 107 bytes");
 	for (const char *c = name; *c; c++)

@@ -78,7 +78,7 @@ static int usage(const char *fmt, const char *what)
 /* Whether what was printed has arrived; the exit code. */
 static int written(void)
 {
-	if (fflush(stdout) == 0)
+	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_OK;
 	(void)fprintf(stderr, "spliced: cannot write: %s\n", strerror(errno));
 	return EXIT_RUNTIME;
@@ -215,7 +215,7 @@ static bool try_engine(bool json)
 		doctor_print(answer, stdout);
 	if (json)
 		(void)putchar('\n');
-	works = d.kernel && answer && fflush(stdout) == 0;
+	works = d.kernel && answer;
 	json_decref(answer);
 	doctor_end(&d);
 	return works;
@@ -224,10 +224,12 @@ static bool try_engine(bool json)
 static int doctor(int argc, char **argv)
 {
 	bool json = argc == 3 && strcmp(argv[2], "--json") == 0;
+	int code;
 
 	if (argc > 2 && !json)
 		return usage("doctor takes --json and nothing else, not '%s'", argv[2]);
-	return try_engine(json) ? EXIT_OK : EXIT_RUNTIME;
+	code = try_engine(json) ? EXIT_OK : EXIT_RUNTIME;
+	return written() == EXIT_OK ? code : EXIT_RUNTIME;
 }
 
 static int parse(int argc, char **argv, struct arguments *args)
@@ -277,10 +279,10 @@ static int parse(int argc, char **argv, struct arguments *args)
 			break;
 		case OPT_VERSION:
 			(void)printf("spliced %s\n", SPLICED_VERSION);
-			return EXIT_OK;
+			return written();
 		case 'h':
 			print_help(stdout);
-			return EXIT_OK;
+			return written();
 		default:
 			(void)fprintf(stderr, "Try 'spliced --help'.\n");
 			return EXIT_USAGE;
@@ -362,6 +364,7 @@ int main(int argc, char **argv)
 		return parent_or_worker(&args, argv);
 	case MODE_CHECK:
 	case MODE_DUMP:
+		args.input.once = true;
 		break;
 	}
 	return run(&args, NULL);

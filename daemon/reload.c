@@ -9,6 +9,7 @@
 #include "addresses.h"
 #include "binding.h"
 #include "config/config.h"
+#include "config/table.h"
 #include "daemon.h"
 #include "engine.h"
 #include "health/checks.h"
@@ -194,6 +195,7 @@ static int prepare(struct reload *r, struct setup *s, FILE *errors)
 {
 	struct daemon *d = r->daemon;
 	const struct config *c = s->config;
+	char where[CONFIG_WHERE_MAX];
 	int err = d->sends_for_clients ? 0 : sending_check(c, true, errors);
 
 	if (!err)
@@ -211,8 +213,10 @@ static int prepare(struct reload *r, struct setup *s, FILE *errors)
 	if (!err) {
 		err = log_access_setup(c->access_log, c->access_log_format, (uid_t)-1, (gid_t)-1);
 		if (err)
-			(void)fprintf(errors, "%s: access_log = %s: %s\n", c->path,
-				      c->access_log ? c->access_log : "no", strerror(-err));
+			(void)fprintf(
+			    errors, "%s: access_log = %s: %s\n",
+			    config_where(c, c->written[OPTION_ID_SPLICED_access_log], where),
+			    c->access_log ? c->access_log : "no", strerror(-err));
 	}
 	if (!err)
 		return 0;

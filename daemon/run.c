@@ -10,6 +10,7 @@
 #include "binding.h"
 #include "bypass/maps.h"
 #include "config/config.h"
+#include "config/table.h"
 #include "conn.h"
 #include "engine.h"
 #include "health/checks.h"
@@ -109,6 +110,7 @@ static int open_access_log(struct run *r, bool dropped)
 	const struct config *c = r->daemon.config;
 	const struct identity *who = &r->identity;
 	bool give = who->change && !dropped;
+	char where[CONFIG_WHERE_MAX];
 	int err = log_access_setup(c->access_log, c->access_log_format, give ? who->uid : (uid_t)-1,
 				   give ? who->gid : (gid_t)-1);
 
@@ -117,7 +119,10 @@ static int open_access_log(struct run *r, bool dropped)
 		return 0;
 	}
 	r->log_later = false;
-	return err ? log_errno(err, "access_log = %s", c->access_log) : 0;
+	return err ? log_errno(err, "%s: access_log = %s",
+			       config_where(c, c->written[OPTION_ID_SPLICED_access_log], where),
+			       c->access_log)
+		   : 0;
 }
 
 /* A kernel without filters is no reason not to run; and tests have forgotten calls kill. */
@@ -177,7 +182,7 @@ static int drop_privileges(struct run *r)
 static int open_control(struct run *r)
 {
 	const struct config *c = r->daemon.config;
-	char path[CONTROL_PATH_MAX];
+	char path[CONTROL_PATH_MAX], from[CONFIG_WHERE_MAX];
 	const char *where = c->control;
 
 	if (!c->control_where.line && !control_path_is_usable(c->control)) {
@@ -205,6 +210,9 @@ static int open_control(struct run *r)
 
 	if (!err)
 		oneshot_wait(control_server(r->commands.control));
+	else if (c->control_where.line)
+		log_error("%s: control = %s: it cannot be had",
+			  config_where(c, c->control_where.line, from), c->control);
 	return err;
 }
 
@@ -368,7 +376,10 @@ static void tear_down(struct run *r)
 
 static void on_libevent_message(int severity, const char *text)
 {
-	if (severity >= EVENT_LOG_WARN)
+	/* After an error it ends the process. */
+	if (severity >= EVENT_LOG_ERR)
+		log_error("libevent: %s", text);
+	else if (severity >= EVENT_LOG_WARN)
 		log_warn("libevent: %s", text);
 	else
 		log_debug("libevent: %s", text);

@@ -151,16 +151,21 @@ static int ask_and_show(const struct command *cmd, const struct request *request
 	return r;
 }
 
+/* Whether what was printed has arrived; the exit code. */
+static int written(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_OK;
+	(void)fprintf(stderr, "splicectl: cannot write: %s\n", strerror(errno));
+	return EXIT_FAILED;
+}
+
 static int run(const struct command *cmd, const struct request *request, const struct live *l,
 	       enum form form)
 {
 	int r = cmd->live ? cmd->live(l) : ask_and_show(cmd, request, l, form);
 
-	if (r == 0 && (fflush(stdout) == EOF || ferror(stdout))) {
-		(void)fprintf(stderr, "splicectl: cannot write: %s\n", strerror(errno));
-		return EXIT_FAILED;
-	}
-	return r < 0 ? EXIT_FAILED : EXIT_OK;
+	return r < 0 ? EXIT_FAILED : written();
 }
 
 /* ---- command line ---- */
@@ -312,6 +317,8 @@ static int check_options(const struct command *cmd, const struct line *l)
 	    {OPTION_INTERVAL, "--interval and --count are for top and watch, not for "},
 	};
 
+	if ((l->options & OPTION_PROMETHEUS) && (l->options & OPTION_JSON))
+		return usage_error("one of --json and --prometheus", "");
 	for (size_t i = 0; i < ARRAY_SIZE(of_some); i++)
 		if (l->options & ~cmd->options & of_some[i].bit)
 			return usage_error(of_some[i].text, cmd->name);
@@ -379,11 +386,11 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "s:jhVf:i:c:", options, NULL)) >= 0) {
 		if (c == 'h') {
 			usage(stdout);
-			return EXIT_OK;
+			return written();
 		}
 		if (c == 'V') {
 			(void)puts("splicectl " SPLICED_VERSION);
-			return EXIT_OK;
+			return written();
 		}
 		err = set_option(&l, c, optarg);
 		if (err)

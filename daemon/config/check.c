@@ -244,6 +244,17 @@ static void check_control(struct config_file *f, const struct bound *b)
 			   control);
 }
 
+/* It would be bound as "in use". */
+static void check_control_path(struct config_file *f)
+{
+	const char *control = f->config->control;
+	size_t len = control ? strlen(control) : 0;
+
+	if (len && control[len - 1] == '/')
+		file_error(f, f->config->control_where.line,
+			   "control: %s is a folder; allowed: the path of a socket", control);
+}
+
 /* And so is the address of `status`. */
 static void check_status(struct config_file *f, const struct bound *b)
 {
@@ -387,6 +398,7 @@ void check_file(struct config_file *f)
 	check_pools(f);
 	warn_of_whole(f);
 	check_binds(f);
+	check_control_path(f);
 	check_steering(f);
 	check_order(f, OPTION_ID_SPLICED_splice_low, OPTION_ID_SPLICED_splice_high, marks);
 	check_order(f, OPTION_ID_SPLICED_splice_high, OPTION_ID_SPLICED_splice_hard, marks);

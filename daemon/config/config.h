@@ -303,6 +303,7 @@ struct intercept_config {
 struct config_input {
 	const char *path;
 	bool optional; /* the file need not be there, if anything else is set */
+	bool once;     /* it is read this one time: it may be a pipe */
 	char *const
 	    *environment;      /* "NAME=VALUE", a NULL behind the last; NULL: none is looked at */
 	const char **settings; /* "SECTION.KEY=VALUE" of the command line */

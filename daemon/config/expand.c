@@ -57,7 +57,7 @@ static const char *replace(struct config_file *f, const char *key, const char *t
 
 static bool is_writable(struct config_file *f, const char *key, const char *value)
 {
-	if (!file_is_line(f, key, value))
+	if (!file_is_value(f, key, value))
 		return false;
 	if (strlen(value) <= VALUE_MAX)
 		return true;
@@ -89,8 +89,11 @@ char *expand(struct config_file *f, const char *key, const char *value)
 		f->no_memory = true;
 		value = NULL;
 	}
-	if (value && is_writable(f, key, text))
-		return text;
+	if (value && is_writable(f, key, text)) {
+		char *rest = file_trim(text);
+
+		return memmove(text, rest, strlen(rest) + 1);
+	}
 	free(text);
 	return NULL;
 }

@@ -70,15 +70,36 @@ void file_warning(struct config_file *f, int line, const char *fmt, ...)
 	c->n_warnings++;
 }
 
-bool file_is_line(struct config_file *f, const char *key, const char *value)
+bool file_is_value(struct config_file *f, const char *key, const char *value)
 {
-	for (; *value; value++) {
-		if ((unsigned char)*value >= ' ' || *value == '\t')
-			continue;
-		file_error(f, f->line, "%s: a control byte in the value; allowed: one line", key);
-		return false;
+	char before = ' ';
+
+	for (; *value; before = *value++) {
+		if ((unsigned char)*value < ' ' && *value != '\t') {
+			file_error(f, f->line, "%s: a control byte in the value; allowed: one line",
+				   key);
+			return false;
+		}
+		if (*value == ';' && (before == ' ' || before == '\t')) {
+			file_error(f, f->line,
+				   "%s: a ; at the beginning or behind a space; allowed: values as "
+				   "in a file, where it begins a comment",
+				   key);
+			return false;
+		}
 	}
 	return true;
+}
+
+char *file_trim(char *value)
+{
+	size_t len;
+
+	value += strspn(value, " \t");
+	len = strlen(value);
+	while (len > 0 && strchr(" \t", value[len - 1]))
+		value[--len] = '\0';
+	return value;
 }
 
 const char *file_ref(const struct config_file *f, int from, int to, char buf[static FILE_REF_MAX])

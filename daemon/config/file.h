@@ -29,8 +29,12 @@ void file_error(struct config_file *f, int line, const char *fmt, ...) _printf_(
  * no line has. */
 void file_warning(struct config_file *f, int line, const char *fmt, ...) _printf_(3, 4);
 
-/* Whether a value from elsewhere could stand in a file: in one line. If not, it is blamed. */
-bool file_is_line(struct config_file *f, const char *key, const char *value);
+/* Whether a value from elsewhere could stand in a file: in one line, and no part of it a comment.
+ * If not, it is blamed. */
+bool file_is_value(struct config_file *f, const char *key, const char *value);
+
+/* Cuts blanks off both ends, in place, as the file's reader does. Returns where the rest begins. */
+char *file_trim(char *value);
 
 /* How a message about one place names another: "on line 3" of the same file, or "at FILE:3".
  * Written to buf, and returned. */

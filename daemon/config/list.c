@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "array.h"
+#include "file.h"
 #include "matchers.h"
 #include "server.h"
 #include "steer.h"
@@ -133,18 +134,6 @@ static int append(const struct option *o, const char *text, void *base, struct t
 	return 0;
 }
 
-/* Cuts white space off both ends, in place. */
-static char *trim(char *s)
-{
-	size_t len;
-
-	s += strspn(s, " \t");
-	len = strlen(s);
-	while (len > 0 && strchr(" \t", s[len - 1]))
-		s[--len] = '\0';
-	return s;
-}
-
 int list_parse(const struct option *o, const char *text, void *base, struct text *why)
 {
 	_cleanup_free_ char *copy = NULL;
@@ -167,7 +156,7 @@ int list_parse(const struct option *o, const char *text, void *base, struct text
 	while ((word = strsep(&rest, ","))) {
 		int r;
 
-		word = trim(word);
+		word = file_trim(word);
 		if (!*word) {
 			text_add(why, "a value is missing beside a comma");
 			return -EINVAL;

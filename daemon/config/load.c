@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From a file's name to a struct config, and the life of one. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "file.h"
@@ -165,17 +168,43 @@ int config_load_stream(const char *path, FILE *stream, struct config **ret, FILE
 	return finish(&f, ret);
 }
 
+/* Opening it does not wait, nor does reading it, in a daemon that serves: it would, for who writes
+ * into a pipe. The stream, or NULL with *err. */
+static FILE *open_file(const struct config_input *in, int *err)
+{
+	int fd = open(in->path, O_RDONLY | O_CLOEXEC | (in->once ? 0 : O_NONBLOCK));
+	FILE *stream = NULL;
+	struct stat st;
+
+	*err = 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		*err = errno;
+	else if (!in->once && !S_ISREG(st.st_mode))
+		*err = S_ISDIR(st.st_mode) ? EISDIR : ENOTBLK;
+	else if (!(stream = fdopen(fd, "r")))
+		*err = errno;
+	if (fd >= 0 && !stream)
+		(void)close(fd);
+	return stream;
+}
+
+static const char *open_problem(int err)
+{
+	return err == ENOTBLK ? "not a regular file: it is read again with each reload"
+			      : strerror(err);
+}
+
 int config_load(const struct config_input *in, struct config **ret, FILE *errors)
 {
-	FILE *stream = fopen(in->path, "re");
-	int err = stream ? 0 : errno;
+	int err;
+	FILE *stream = open_file(in, &err);
 	struct config_file f = {.errors = errors, .environment = in->environment};
 
 	if (!err || (err == ENOENT && in->optional))
 		f.config = new_of(stream ? in->path : "", errors);
 	if (!f.config) {
 		if (err)
-			fprintf(errors, "%s: cannot open: %s\n", in->path, strerror(err));
+			fprintf(errors, "%s: cannot open: %s\n", in->path, open_problem(err));
 		if (stream)
 			(void)fclose(stream);
 		return err ? -err : -ENOMEM;
@@ -195,7 +224,7 @@ int config_load(const struct config_input *in, struct config **ret, FILE *errors
 	override_environment(&f, false);
 	override_settings(&f, in->settings, in->n_settings, false);
 	if (!stream && !f.config->mixed) {
-		fprintf(errors, "%s: cannot open: %s\n", in->path, strerror(err));
+		fprintf(errors, "%s: cannot open: %s\n", in->path, open_problem(err));
 		config_free(f.config);
 		return -err;
 	}

@@ -18,24 +18,6 @@
 
 /* ---- both ------------------------------------------------------------------------------- */
 
-/* A value that could not be written into a file would be another one in the next dump. */
-static bool is_writable(struct config_file *f, const char *key, const char *value)
-{
-	const char *comment = strchr(value, ';');
-
-	if (!file_is_line(f, key, value))
-		return false;
-	while (comment && comment > value && !strchr(" \t", comment[-1]))
-		comment = strchr(comment + 1, ';');
-	if (!comment)
-		return true;
-	file_error(f, f->line,
-		   "%s: a ; at the beginning or behind a space; allowed: values as in "
-		   "a file, where it begins a comment",
-		   key);
-	return false;
-}
-
 static void set(struct config_file *f, enum section section, const char *name,
 		const struct option *o, const char *value)
 {
@@ -43,8 +25,11 @@ static void set(struct config_file *f, enum section section, const char *name,
 
 	if (!base)
 		base = section_begin(f, section, name);
-	if (base && is_writable(f, o->key, value))
-		section_set(f, o, base, value + strspn(value, " \t"));
+	_cleanup_free_ char *own = strdup(value);
+
+	f->no_memory |= !own;
+	if (base && own && file_is_value(f, o->key, value))
+		section_set(f, o, base, file_trim(own));
 }
 
 static bool is_include(const struct option *o)

@@ -326,13 +326,13 @@ void commands_upgraded(struct commands *c, const struct message_upgraded *u)
 }
 
 static const struct control_command commands[] = {
-    {"status", cmd_status},   {"sessions", cmd_sessions},
-    {"pools", cmd_pools},     {"stats", cmd_stats},
-    {"doctor", cmd_doctor},   {"reload", cmd_reload},
-    {"upgrade", cmd_upgrade}, {"drain", cmd_drain},
-    {"maint", cmd_maint},     {"ready", cmd_ready},
-    {"enable", cmd_ready},    {"weight", cmd_weight},
-    {"kill", cmd_kill},       {NULL, NULL},
+    {"status", 0, cmd_status},   {"sessions", 0, cmd_sessions},
+    {"pools", 0, cmd_pools},     {"stats", 1, cmd_stats},
+    {"doctor", 0, cmd_doctor},   {"reload", 0, cmd_reload},
+    {"upgrade", 0, cmd_upgrade}, {"drain", 1, cmd_drain},
+    {"maint", 1, cmd_maint},     {"ready", 1, cmd_ready},
+    {"enable", 1, cmd_ready},    {"weight", 2, cmd_weight},
+    {"kill", 1, cmd_kill},       {NULL, 0, NULL},
 };
 
 /* ---- the socket ------------------------------------------------------------------------- */

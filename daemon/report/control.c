@@ -82,10 +82,14 @@ static void run_line(struct control *c, struct control_request *req, char *line)
 		return;
 	}
 	for (cmd = c->commands; cmd->name; cmd++) {
-		if (strcmp(cmd->name, argv[0]) == 0) {
+		if (strcmp(cmd->name, argv[0]) != 0)
+			continue;
+		if (argc - 1 > cmd->most)
+			control_reply_error(req, "%s: too many arguments: \"%s\"", cmd->name,
+					    argv[cmd->most + 1]);
+		else
 			cmd->run(req, argc, argv, c->arg);
-			return;
-		}
+		return;
 	}
 	control_reply_error(req, "unknown command \"%s\"", argv[0]);
 }

@@ -17,6 +17,7 @@ struct control_request;
 
 struct control_command {
 	const char *name;
+	int most; /* words behind the name; with more it is not run */
 	/* argv[0] is the name. Must lead to exactly one control_reply(), now or later. */
 	void (*run)(struct control_request *req, int argc, char **argv, void *arg);
 };

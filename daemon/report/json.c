@@ -133,6 +133,17 @@ static json_t *json_of_listener(const struct listener_snapshot *l)
 			 (json_int_t)l->sessions_total);
 }
 
+/* What a file says may be of any bytes; JSON is UTF-8 and nothing else. */
+static json_t *plain(const char *text, size_t len)
+{
+	_cleanup_free_ char *copy = strndup(text, len);
+
+	for (char *p = copy; p && *p; p++)
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	return copy ? json_string(copy) : NULL;
+}
+
 static json_t *json_of_intercepts(const struct interception *all)
 {
 	json_t *array = json_array();
@@ -142,11 +153,12 @@ static json_t *json_of_intercepts(const struct interception *all)
 
 		interception_figures(all, i, &f);
 		(void)json_array_append_new(
-		    array, json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "name", f.name,
-				     "cgroup", f.cgroup, "listener", f.listener, "active",
-				     (int)f.active, "redirected", (json_int_t)f.redirected,
-				     "unready", (json_int_t)f.unready, "unkept",
-				     (json_int_t)f.unkept, "unfound", (json_int_t)f.unfound));
+		    array,
+		    json_pack("{s:s, s:o, s:s, s:b, s:I, s:I, s:I, s:I}", "name", f.name, "cgroup",
+			      plain(f.cgroup, strlen(f.cgroup)), "listener", f.listener, "active",
+			      (int)f.active, "redirected", (json_int_t)f.redirected, "unready",
+			      (json_int_t)f.unready, "unkept", (json_int_t)f.unkept, "unfound",
+			      (json_int_t)f.unfound));
 	}
 	return array;
 }
@@ -185,33 +197,22 @@ json_t *json_of_status(const struct status_snapshot *s)
 	for (size_t i = 0; i < s->n_listeners; i++)
 		(void)json_array_append_new(listeners, json_of_listener(&s->listeners[i]));
 	return json_pack(
-	    "{s:s, s:i, s:I, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:s, s:i, "
+	    "{s:s, s:i, s:I, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:o, s:b, s:o, s:o, s:s, s:i, "
 	    "s:i, s:i, s:I, s:o, s:I, s:o, s:o}",
 	    "version", SPLICED_VERSION, "pid", s->pid, "uptime_ms", (json_int_t)s->uptime_ms,
 	    "engine", s->engine, "engine_reason", s->engine_reason, "canary", s->canary, "workers",
 	    (int)s->workers, "sessions_active", (int)s->sessions_active, "max_sessions",
 	    (json_int_t)s->max_sessions, "memory_used", (json_int_t)s->memory_used, "memory_max",
-	    (json_int_t)s->memory_max, "config", s->config, "draining", (int)s->draining,
-	    "listeners", listeners, "pools", json_of_pools(&s->pools), "status_address",
-	    s->status ? addr_format(s->status, where) : "", "setups", (int)s->setups, "worker_pid",
-	    s->worker_pid, "generation", (int)s->generation, "worker_deaths",
-	    (json_int_t)s->worker_deaths, "intercepts", json_of_intercepts(s->interception),
-	    "drain_in_ms", (json_int_t)s->drain_in_ms, "steering", json_of_steering(s->steering),
-	    "spread", json_of_spreading(s));
+	    (json_int_t)s->memory_max, "config", plain(s->config, strlen(s->config)), "draining",
+	    (int)s->draining, "listeners", listeners, "pools", json_of_pools(&s->pools),
+	    "status_address", s->status ? addr_format(s->status, where) : "", "setups",
+	    (int)s->setups, "worker_pid", s->worker_pid, "generation", (int)s->generation,
+	    "worker_deaths", (json_int_t)s->worker_deaths, "intercepts",
+	    json_of_intercepts(s->interception), "drain_in_ms", (json_int_t)s->drain_in_ms,
+	    "steering", json_of_steering(s->steering), "spread", json_of_spreading(s));
 }
 
 /* ---- reload ----------------------------------------------------------------------------- */
-
-/* What a file says may be of any bytes; JSON is UTF-8 and nothing else. */
-static json_t *plain(const char *text, size_t len)
-{
-	_cleanup_free_ char *copy = strndup(text, len);
-
-	for (char *p = copy; p && *p; p++)
-		if ((unsigned char)*p >= 0x80)
-			*p = '?';
-	return copy ? json_string(copy) : NULL;
-}
 
 /* What is between the separators. */
 static json_t *split(const char *text, const char *separator)

@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import threading
 
 from lib import case, process, wait_until
 from lib.tcp import connect, read_all
@@ -226,6 +227,67 @@ def test_variables_in_values(env):
     assert refused(env, "-c", "b.conf") == [
         "b.conf:3: workers: \"${2}\" names no variable; allowed: ${NAME}, ${NAME:-TEXT}, or $${ "
         "for the characters themselves"]
+
+
+@case(engines=())
+def test_a_dump_is_read_back_as_it_is(env):
+    """What a file could not say is no value of a variable, either."""
+    write(env, "a.conf", FILE.replace("workers = 2", "access_log = /tmp/${NAME}"))
+    assert refused(env, "-c", "a.conf", NAME="x ;y") == [
+        "a.conf:3: access_log: a ; at the beginning or behind a space; allowed: values as in a file, where it begins "
+        "a comment"]
+    found = dump(env, "-c", "a.conf", NAME="x;y \t ", SPLICED_LOG_LEVEL=" debug ")
+    assert values(found, "spliced", "access_log")[0][1] == "/tmp/x;y"
+    done = spliced(env, "-c", "a.conf", "--dump-config", NAME="x;y \t ")
+    assert "\naccess_log = /tmp/x;y\n" in done.stdout, done.stdout
+
+
+@case(engines=())
+def test_a_pipe_is_read_once(env):
+    """By a check; a daemon reads its file again with each reload, and must not wait for who writes into it."""
+    os.mkfifo(env.tmp / "pipe")
+    writer = threading.Thread(target=write, args=(env, "pipe", FILE))
+    writer.start()
+    done = spliced(env, "-c", "pipe", "-t")
+    writer.join(10)
+    assert done.returncode == 0 and not writer.is_alive(), done
+    done = spliced(env, "-c", "pipe")
+    assert done.returncode == 2, done
+    assert done.stderr == "pipe: cannot open: not a regular file: it is read again with each reload\n", done
+    # One that is there by the time of a reload changes nothing.
+    daemon = env.spliced(env.backend().address)
+    daemon.config_path.unlink()
+    os.mkfifo(daemon.config_path)
+    done = process.run(daemon.control_tool, "-s", daemon.control_path, "reload", check=False)
+    assert done.returncode == 1 and f"{daemon.config_path}: cannot open: not a regular file" in \
+        done.stdout + done.stderr, done
+    with connect(daemon.address()) as sock:
+        sock.sendall(b"still there")
+        assert sock.recv(100)
+    daemon.config_path.unlink()
+
+
+@case(engines=())
+def test_a_path_of_any_bytes(env):
+    """A file's name need not be UTF-8; JSON is."""
+    daemon = env.spliced(env.backend().address, start=False)
+    path = os.fsencode(daemon.config_path.parent) + b"/\xff.conf"
+    os.rename(daemon.config_path, path)
+    daemon.config_path = os.fsdecode(path)
+    daemon.start()
+    assert daemon.status()["config"].endswith("/?.conf"), daemon.status()["config"]
+
+
+@case(engines=())
+def test_a_socket_that_cannot_be_had(env):
+    """The error names where it is written; a path that ends with / is a folder's."""
+    for line in (f"control = {env.tmp}/", f"control = {env.tmp}/none/there/ctl"):
+        write(env, "a.conf", FILE.replace("control = none", line))
+        done = spliced(env, "-c", "a.conf")
+        assert done.returncode in (1, 2) and "a.conf:2: control" in done.stderr.splitlines()[-1], done
+    write(env, "a.conf", FILE.replace("bind = 127.0.0.1:0", f"bind = unix:{env.tmp}/"))
+    said, = refused(env, "-c", "a.conf")
+    assert said.startswith("a.conf:5: bind: ") and "a path that ends with / is a folder's" in said, said
 
 
 @case(engines=())

@@ -9,7 +9,7 @@ import signal
 import socket
 import tempfile
 
-from lib import case, connect, read_exactly, wait_until
+from lib import case, connect, process, read_exactly, wait_until
 from lib.http import Client, Origin
 from lib.http import proxy as http_proxy
 from lib.wait import stays
@@ -187,8 +187,23 @@ def test_file_that_cannot_be_opened(env):
             daemon.start()
             raise RuntimeError("it started")
         except AssertionError as error:
-            assert "exit 1" in str(error) and f"access_log = {path}: " in str(error), error
+            line = daemon.config_path.read_text(encoding="utf-8").splitlines().index(f"access_log = {path}") + 1
+            assert "exit 1" in str(error) and f"{daemon.config_path}:{line}: access_log = {path}: " in str(error), error
         daemon.process = None
+
+
+@case(engines=())
+def test_file_of_an_included_one_that_cannot_be_opened(env):
+    """At a reload: the message names where it was written."""
+    more = env.tmp / "more.conf"
+    daemon = env.spliced(env.backend().address, spliced={"access_log": None, "include": more}, start=False)
+    more.write_text("")
+    daemon.start()
+    path = env.tmp / "none/access.log"
+    more.write_text(f"[spliced]\naccess_log = {path}\n")
+    done = process.run(daemon.control_tool, "-s", daemon.control_path, "reload", check=False)
+    assert done.returncode == 1, done
+    assert f"{more}:2: access_log = {path}: No such file or directory" in done.stdout + done.stderr, done
 
 
 def test_link_in_a_strangers_folder(env):

@@ -94,6 +94,7 @@ def test_mistakes_in_the_command_line(env):
                 (("watch", "-c", "x"), "--count is a number, not x"),
                 (("top", "--json"), "--json is not for top"),
                 (("watch", "--prometheus"), "--prometheus is for stats, not for watch"),
+                (("stats", "--json", "--prometheus"), "one of --json and --prometheus"),
                 (("sessions", "1"), "too many arguments: 1"), ((), "which command?"),
                 (("tops",), "unknown command: tops")):
             done = control(*words, check=False)

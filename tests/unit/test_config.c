@@ -41,16 +41,21 @@ static void write_file(const void *text, size_t len)
 }
 
 /* Loads PATH; *messages is what went to the errors. */
-static int load_path(const char *path, struct config **ret, char **messages)
+static int load_input(const struct config_input *in, struct config **ret, char **messages)
 {
 	size_t size;
 	FILE *f = open_memstream(messages, &size);
 	int r;
 
 	assert_non_null(f);
-	r = config_load(&(struct config_input){.path = path}, ret, f);
+	r = config_load(in, ret, f);
 	assert_int_equal(fclose(f), 0);
 	return r;
+}
+
+static int load_path(const char *path, struct config **ret, char **messages)
+{
+	return load_input(&(struct config_input){.path = path}, ret, messages);
 }
 
 static struct config *loaded_bytes(const void *text, size_t len)
@@ -1157,14 +1162,18 @@ static void control_bytes_in_messages(void **state _unused_)
 
 static void files_that_cannot_be_read(void **state _unused_)
 {
-	_cleanup_free_ char *missing = NULL, *directory = NULL, *endless = NULL;
+	_cleanup_free_ char *missing = NULL, *directory = NULL, *device = NULL, *endless = NULL;
 	struct config *c = NULL;
 
 	assert_int_equal(load_path("/nonexistent/x", &c, &missing), -ENOENT);
 	assert_string_equal(missing, "/nonexistent/x: cannot open: No such file or directory\n");
 	assert_true(load_path("/tmp", &c, &directory) < 0);
-	assert_string_equal(directory, "/tmp:1: cannot read: Is a directory\n");
-	assert_true(load_path("/dev/zero", &c, &endless) < 0);
+	assert_string_equal(directory, "/tmp: cannot open: Is a directory\n");
+	assert_true(load_path("/dev/zero", &c, &device) < 0);
+	assert_string_equal(device, "/dev/zero: cannot open: not a regular file: it is read again "
+				    "with each reload\n");
+	assert_true(load_input(&(struct config_input){.path = "/dev/zero", .once = true}, &c,
+			       &endless) < 0);
 	assert_non_null(strstr(endless, "file is too large; allowed: 16 MiB\n"));
 	assert_null(c);
 }

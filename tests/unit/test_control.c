@@ -70,7 +70,8 @@ static void run_fail(struct control_request *req, int argc _unused_, char **argv
 }
 
 static const struct control_command commands[] = {
-    {"args", run_args}, {"later", run_later}, {"big", run_big}, {"fail", run_fail}, {NULL, NULL},
+    {"args", 8, run_args}, {"later", 0, run_later}, {"big", 0, run_big},
+    {"fail", 0, run_fail}, {NULL, 0, NULL},
 };
 
 static int set_up(void **state)
@@ -181,6 +182,7 @@ static void test_requests(void **state)
 	assert_ask(f, "args one\nargs two\n", "[\"args\",\"one\"]\n");
 	assert_ask(f, "fail\n", "{\"error\":\"this is \\\"?\\\" wrong\"}\n");
 	assert_ask(f, "nothing\n", "{\"error\":\"unknown command \\\"nothing\\\"\"}\n");
+	assert_ask(f, "fail now\n", "{\"error\":\"fail: too many arguments: \\\"now\\\"\"}\n");
 }
 
 static void test_bad_lines(void **state)
