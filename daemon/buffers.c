@@ -43,6 +43,15 @@ static uint64_t least_for_segments(const struct conn *c)
 	return MIN(4 * (uint64_t)info.tcpi_advmss, SEGMENTS_MOST);
 }
 
+uint64_t buffers_usual(struct conn *c, uint64_t window)
+{
+	if (window >= SEGMENTS_MOST / 2)
+		return window;
+	if (!c->segments)
+		c->segments = (uint32_t)(least_for_segments(c) / 2);
+	return MAX(window, (uint64_t)c->segments);
+}
+
 /*
  * What its peer was promised may still come: a smaller receive buffer would drop it, and its sender
  * repeat it with ever longer waits. So the window is made smaller first, and the buffer leaves room
@@ -99,8 +108,8 @@ void buffers_set(struct conn *c, uint64_t share, uint64_t window, bool hard)
 	if (!c || c->fd < 0 || !c->tcp)
 		return;
 	if (!share && c->share)
-		restore(c, window);
+		restore(c, buffers_usual(c, window));
 	else if (share && (!c->share || share < c->share || share >= 4 * (uint64_t)c->share ||
 			   (hard && !c->tight)))
-		shrink(c, share, window, hard);
+		shrink(c, share, buffers_usual(c, window), hard);
 }

@@ -24,6 +24,12 @@ struct conn;
  * engine (STREAM_SERVING).
  */
 void buffers_set(struct conn *c, uint64_t share, uint64_t window, bool hard);
+/*
+ * The usual receive window of a spliced socket: `window`, but two of the largest segments at the
+ * least. The kernel tells a sender of more room when there is twice as much as that knows of, and a
+ * sender whose next segment does not fit into what it knows of would wait for a timer, 200 ms.
+ */
+uint64_t buffers_usual(struct conn *c, uint64_t window);
 /* `most` bytes of a mark on what waits for this socket, or of its receive window; less where memory
  * is scarce. */
 uint64_t buffers_mark(const struct conn *c, uint64_t most);

@@ -50,6 +50,7 @@ struct conn {
 	struct sender from; /* whose address a server sees */
 	uint32_t share;     /* bytes of its buffers, where memory is scarce; 0: the usual ones */
 	uint32_t window;    /* ... and of its receive window: see buffers.h */
+	uint32_t segments;  /* the least that its usual receive window is; 0: not known */
 	uint64_t cookie;
 	uint64_t sent;     /* bytes the daemon wrote */
 	uint64_t received; /* bytes the daemon read */

@@ -103,7 +103,8 @@ OPTION(SPLICED, splice_hard, splice_hard, SIZE, "16M", RESTART,
        .min = 64 << 10, .max = 1 << 30)
 OPTION(SPLICED, splice_window, splice_window, SIZE, "2M", RESTART,
        "The receive window a spliced socket offers to its sender, and what a paused sender may "
-       "still have sent. A long path needs its bandwidth times its round-trip time.",
+       "still have sent; two of its largest segments at the least, which over loopback are 128K. A long path "
+       "needs its bandwidth times its round-trip time.",
        .min = 64 << 10, .max = 16 << 20)
 OPTION(SPLICED, bypass_cgroup, bypass_cgroup, FOLDER, "", RESTART,
        "The folder of a cgroup (v2). Applications in it that are clients or servers of listeners with "

@@ -10,6 +10,7 @@
 #include "../tcpstate.h"
 #include "../util.h"
 #include "byhand.h"
+#include "lane.h"
 #include "maps.h"
 #include "take-back.h"
 
@@ -30,7 +31,7 @@
  */
 static void fix_window(const struct stream *s, bool first)
 {
-	int window = (int)buffers_window(s->source, s->splice->settings->window), quick = 1;
+	int window = (int)buffers_window(s->source, kernel_window(s)), quick = 1;
 	/* A send buffer that was made small stays so. */
 	int lock = SOCK_RCVBUF_LOCK | (s->source->share ? SOCK_SNDBUF_LOCK : 0);
 

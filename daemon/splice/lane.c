@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "../buffers.h"
 #include "../log.h"
 #include "../tcpstate.h"
 #include "../util.h"
@@ -40,6 +41,11 @@ int kernel_accounted(const struct stream *s, bool *ret)
 	if (!*ret && state.closed && state.received == s->source->received + stream_redirected(s))
 		return -ECONNRESET;
 	return 0;
+}
+
+uint64_t kernel_window(const struct stream *s)
+{
+	return buffers_usual(s->source, s->splice->settings->window);
 }
 
 uint64_t kernel_passed(const struct stream *s)

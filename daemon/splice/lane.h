@@ -45,6 +45,8 @@ int kernel_backlog(const struct stream *s, uint64_t redirected, uint64_t *backlo
 /* Whether everything the source sent before its FIN is accounted for. 0 or a negative errno. */
 int kernel_accounted(const struct stream *s, bool *ret);
 
+/* The usual receive window of its source: splice_window, where that is not too small. */
+uint64_t kernel_window(const struct stream *s);
 /* Bytes handed up so far. */
 uint64_t kernel_passed(const struct stream *s);
 /* Bytes that TCP received are neither read nor redirected yet. Waits for them, but not for ever:

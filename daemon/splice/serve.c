@@ -42,7 +42,7 @@ void kernel_start_serving(struct stream *s)
 static ssize_t take_up(struct stream *s, bool *left)
 {
 	size_t all = kernel_passed(s) - s->taken;
-	size_t want = MIN(all, TAKEN_MOST * (size_t)s->splice->settings->window);
+	size_t want = MIN(all, TAKEN_MOST * (size_t)kernel_window(s));
 	struct iovec iov = {.iov_len = want == all ? want + LOOP_BUFFER : want};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
@@ -103,7 +103,7 @@ static void taken_up(struct stream *s)
  */
 static bool too_much(const struct stream *s)
 {
-	return s->pending_len > (s->source->share ? 0 : 2 * s->splice->settings->window);
+	return s->pending_len > (s->source->share ? 0 : 2 * kernel_window(s));
 }
 
 /* No more comes in than has, whatever the sender does: see gate.h. */

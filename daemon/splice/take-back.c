@@ -16,7 +16,7 @@
 
 void kernel_hold(const struct stream *s)
 {
-	int bytes = (int)s->splice->settings->window * 3;
+	int bytes = (int)kernel_window(s) * 3;
 
 	if (!(s->splice->by->maps->debug & SPLICE_DEBUG_NO_RCVLOWAT))
 		(void)setsockopt(s->source->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
@@ -46,7 +46,7 @@ static bool window_is_open(const struct stream *s)
 	if (tcp_state_read(s->source->fd, &state) < 0)
 		return true; /* the delete will tell */
 	/* A small buffer is filled by a few segments whose memory is more than their bytes. */
-	far = s->source->window ? s->source->window / 32 : s->splice->settings->window / 4;
+	far = s->source->window ? s->source->window / 32 : kernel_window(s) / 4;
 	/* A FIN runs one too; its EPOLLRDHUP leads to the end of the stream. */
 	return state.open && state.received < consumed + far;
 }

@@ -112,6 +112,28 @@ static void test_small_buffers(void **state _unused_)
 	end(&t);
 }
 
+/* A window has room for two segments: see buffers_usual(). */
+static void test_a_small_window(void **state _unused_)
+{
+	static const struct {
+		uint32_t window, segments, want;
+	} cases[] = {{64 << 10, 0, 2 * 65483},
+		     {64 << 10, 2 * 1460, 64 << 10},
+		     {256 << 10, 0, 256 << 10},
+		     {64 << 10, 128 << 10, 128 << 10}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		begin(&t);
+		t.settings.window = cases[i].window;
+		t.server.segments = cases[i].segments;
+		splice_open(&t.sp);
+		assert_int_equal(down->state, STREAM_ENGAGED);
+		assert_int_equal(option_of(&t.server, IPPROTO_TCP, TCP_WINDOW_CLAMP),
+				 cases[i].want);
+		end(&t);
+	}
+}
+
 /* What the daemon wrote before is not the kernel's, and stands for the base. */
 static void test_after_bytes_by_hand(void **state _unused_)
 {
@@ -492,6 +514,7 @@ int main(void)
 	    cmocka_unit_test(test_the_sockets),
 	    cmocka_unit_test(test_scarce_memory),
 	    cmocka_unit_test(test_small_buffers),
+	    cmocka_unit_test(test_a_small_window),
 	    cmocka_unit_test(test_after_bytes_by_hand),
 	    cmocka_unit_test(test_pending_bytes_go_first),
 	    cmocka_unit_test(test_gates),

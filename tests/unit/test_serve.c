@@ -244,6 +244,7 @@ static void test_pending_bytes_go_first(void **state _unused_)
 	begin_engaged(&t);
 	fake.on_mss = sockops_leaves;
 	t.settings.window = 1000;
+	t.server.segments = 1000; /* that small */
 	hand_up(3000);
 	stream_pump(down);
 	at_once();
@@ -454,6 +455,7 @@ static void begin_beyond_budget(void)
 		t.streams[i].why_copy = COPY_NONE;
 	}
 	t.settings.window = 64 * 1024;
+	t.server.segments = 64 * 1024;
 	refills = 30;
 	settled = 0;
 	assert_int_equal(budget_engage(down, 1000), 0);
