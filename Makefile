@@ -101,7 +101,7 @@ check-deps:
 
 BPF_ARCH := $(shell uname -m)-linux-gnu
 
-$(BUILD)/splice.bpf.o: bpf/gate.h bpf/lane-math.h bpf/splice-api.h
+$(BUILD)/splice.bpf.o: bpf/gate.h bpf/lane-math.h bpf/leave.h bpf/splice-api.h
 $(BUILD)/bypass.bpf.o: $(wildcard bpf/bypass-*.h)
 $(BUILD)/intercept.bpf.o $(BUILD)/mark.bpf.o $(BUILD)/steer.bpf.o: bpf/intercept-api.h
 $(BUILD)/intercept.bpf.o $(BUILD)/steer.bpf.o: bpf/places.h

@@ -10,6 +10,20 @@
  */
 #pragma once
 
+/* Whether sockops is called for its source, which can leave then: see leave.h. */
+static __always_inline int is_heard(struct __sk_buff *skb)
+{
+	struct tcp_sock *tp = skb->sk ? bpf_skc_to_tcp_sock(skb->sk) : 0;
+
+	return tp && tp->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
+}
+
+/* Whether it leaves on its own when too much waits for its target. */
+static __always_inline int may_stop(struct __sk_buff *skb)
+{
+	return !(debug_flags & SPLICE_DEBUG_NO_STOP) && is_heard(skb);
+}
+
 /* The flags that a socket's sk_user_data carries in its lowest bits. */
 #define USER_DATA_FLAGS 7UL
 
@@ -65,15 +79,20 @@ static __always_inline int is_engaged(struct sk_psock *psock)
 /* So long after the last of what the gate is for, no segment is looked at any more. */
 #define ALERT_NS 8000000000ULL
 
-/* When bytes were last handed up, or redirected, in a way that may need the gate; or it refused
- * some, or the daemon could not read some of them (monotonic ns). Not stored more often than it
- * must be: every processor reads it. */
+/* When bytes were last handed up, or redirected, in a way that may need the gate or makes sources
+ * leave; or it refused some, or the daemon could not read some of them (monotonic ns). Not stored
+ * more often than it must be: every processor reads it. */
 volatile __u64 alert_ns = 0;
 
 static __always_inline void alert(__u64 now)
 {
 	if ((__s64)(now - alert_ns) > (__s64)(ALERT_NS / 8))
 		alert_ns = now;
+}
+
+static __always_inline int is_alert(__u64 now)
+{
+	return (__s64)(now - alert_ns) <= (__s64)ALERT_NS;
 }
 
 /* The unit of `let_in`, 67 ms; and how long the gate refuses all, 4 s. Then one segment comes in,
@@ -91,15 +110,16 @@ static __always_inline __u16 let_in_at(__u64 now)
 /*
  * While its own backlog stands, the gate is shut when bytes of the source wait in user space, so
  * that more of them would be handed up and stand behind that: until the daemon has read those that
- * wait. Or when more was redirected than splice_hard: until the daemon has paused it. Or, whatever
- * stands, when the daemon says so, until the source has left the map.
+ * wait. Or when more was redirected than splice_hard, and the source does not leave on its own:
+ * until the daemon has paused it. Or, whatever stands, when the daemon says so, until the source
+ * has left the map.
  */
 static __always_inline int is_shut(struct __sk_buff *skb, struct lane *lane)
 {
 	struct sk_psock *psock;
 
 	if (lane->passed == lane->forwarded &&
-	    (!lane->beyond || lane->pause_wanted == lane->pause_seen))
+	    (!lane->beyond || lane->pause_wanted == lane->pause_seen || may_stop(skb)))
 		return 0;
 	psock = psock_of(skb);
 	return (lane->shut || stands(psock)) && is_engaged(psock);
@@ -137,7 +157,7 @@ int gate(struct __sk_buff *skb)
 	__u16 waited;
 	__u32 index;
 
-	if (debug_flags & SPLICE_DEBUG_NO_GATE || (__s64)(now - alert_ns) > (__s64)ALERT_NS)
+	if (debug_flags & SPLICE_DEBUG_NO_GATE || !is_alert(now))
 		return ALL_OF_IT;
 	if (bpf_skb_load_bytes(skb, DATA_OFFSET, header, sizeof(header)) ||
 	    skb->len <= (header[0] >> 4) * 4U)

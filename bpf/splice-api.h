@@ -14,7 +14,8 @@
  *   verdicts per-CPU array of counters, indexed by enum verdict_why.
  *   leaving  (a variable) how many threads of the daemon want a source out of `engaged` right now.
  *            sockops is called for every segment that is sent; while this is 0 it looks no further.
- *   alert_ns (a variable) when anything last happened that the gate is for: see gate.h.
+ *   alert_ns (a variable) when anything last happened that the gate is for, or that sources leave
+ *            on their own for: see gate.h and leave.h.
  *   unheard  (a variable) raised by the verdict program: a source was engaged for which sockops is
  *            not called, because another program has taken the callback away.
  *   daemon   (a variable) the daemon's process id in the initial namespace; set by `introduce`,
@@ -47,10 +48,18 @@ enum verdict_why {
 	VERDICT_EVENT_LOST,     /* an event did not fit its ring buffer */
 	VERDICT_SOCKET_ADDED,   /* sockops: a socket was put into `sockets` */
 	VERDICT_SOCKET_REFUSED, /* sockops: it could not be */
+	VERDICT_STOPPED,        /* sockops: a source beyond `hard` was taken out of `engaged` */
 	VERDICT_LEFT,           /* sockops: a source was taken out of `engaged` */
 	VERDICT_NOT_LEFT,       /* sockops: not now: bytes wait in user space, or it has ended */
 	VERDICT_UNHEARD,        /* a source was engaged for which sockops is not called */
 	_VERDICT_MAX,
+};
+
+/* How much waits for a target. */
+enum lane_beyond {
+	LANE_WITHIN,  /* less than `hard`; set by the daemon before it engages the source */
+	LANE_BEYOND,  /* the last segment was redirected beyond it */
+	LANE_STOPPED, /* and so its source is out of `engaged` */
 };
 
 /*
@@ -71,7 +80,8 @@ enum verdict_why {
  * room.
  */
 struct lane {
-	/* -- written by the verdict program; `let_in` by the gate, too -- */
+	/* -- written by the verdict program; `let_in` by the gate, too, `beyond` and `left` by
+	 * sockops, and `beyond` by the daemon while the source is not engaged -- */
 	__u64 redirected; /* bytes given to the target's queue */
 	__u64 passed;     /* bytes handed up to the daemon */
 	__u64 trimmed;    /* bytes cut off because they had been seen */
@@ -80,7 +90,7 @@ struct lane {
 	__u32 seq_epoch;
 	__u32 base;
 	__u8 based;         /* 1: base is valid */
-	__u8 beyond;        /* 1: the last segment was redirected beyond `hard` */
+	__u8 beyond;        /* enum lane_beyond */
 	__u16 left;         /* the last `leave` that was done: the source is out of `engaged` */
 	__u16 pause_wanted; /* raised by one with each pause event */
 	__u16 let_in;       /* when payload was last let in that the gate may have to refuse */
@@ -145,6 +155,7 @@ enum splice_debug {
 	SPLICE_DEBUG_NO_CANARY = 1 << 4, /* daemon: no canary */
 	SPLICE_DEBUG_PASS_FIN = 1 << 5,  /* bpf: an empty FIN segment is passed, not dropped */
 	SPLICE_DEBUG_NO_GATE = 1 << 7,   /* the gate lets everything in */
+	SPLICE_DEBUG_NO_STOP = 1 << 8,   /* no source leaves on its own: see leave.h */
 	/* The other way round: one more protection. Daemon: see ledger.h. */
 	SPLICE_DEBUG_CHECK_BYTES = 1 << 6,
 };

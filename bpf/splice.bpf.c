@@ -18,7 +18,7 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile __u32 debug_flags = 0;
 const volatile __u32 collecting = 0; /* sockets marked in `owned` go into `sockets` at once */
 
-/* How many of the daemon's threads want a source out of `engaged` right now: see leave(). */
+/* How many of the daemon's threads want a source out of `engaged` right now: see leave.h. */
 volatile __u32 leaving = 0;
 
 volatile __u32 unheard = 0;
@@ -91,6 +91,29 @@ static __always_inline void count(enum verdict_why why)
 		*n += 1;
 }
 
+static __always_inline int post(const struct lane *lane, __u32 index, enum lane_event_kind kind,
+				enum verdict_why why)
+{
+	struct lane_event event = {
+	    .lane = index,
+	    .generation = lane->generation,
+	    .kind = kind,
+	    .why = why,
+	};
+	__u32 worker = lane->worker;
+	void *ring = bpf_map_lookup_elem(&events, &worker);
+
+	/* The daemon looks at all of a worker's lanes when this counter has moved. */
+	if (!ring || bpf_ringbuf_output(ring, &event, sizeof(event), 0)) {
+		count(VERDICT_EVENT_LOST);
+		return -1;
+	}
+	return 0;
+}
+
+#include "gate.h"
+#include "leave.h"
+
 /* ---- sockops ---------------------------------------------------------------------------- */
 
 /* Run by the daemon itself. In a namespace of its own it does not know the id that counts here. */
@@ -104,7 +127,7 @@ int introduce(void *context __attribute__((unused)))
 /*
  * A process of the cgroup connects a socket, or listens on one: its own thread is running. From now
  * on the program is called under the lock of the daemon's socket, and of all that a listener
- * accepts, whenever the MSS is computed: see leave().
+ * accepts, whenever the MSS is computed: see leave.h.
  */
 static __always_inline void begin(struct bpf_sock_ops *ops)
 {
@@ -131,58 +154,6 @@ static __always_inline void established(struct bpf_sock_ops *ops)
 		count(VERDICT_SOCKET_ADDED);
 }
 
-/* Everything that was received was read, or redirected. */
-static __always_inline int is_all_read(struct bpf_sock_ops *ops)
-{
-	struct bpf_sock *sk = ops->sk;
-	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : 0;
-
-	return tp && tp->copied_seq == tp->rcv_nxt;
-}
-
-/*
- * Takes a source out of `engaged` at the daemon's request. Deleted by a system call it could meet a
- * verdict that runs at that moment on another processor, which then finds no program and drops its
- * segment. Here the socket's lock is held. No verdict runs, and `passed` stands still.
- *
- * Either the daemon has sent zero bytes, so that tcp_sendmsg() computes the MSS. Or it is reading
- * what was handed up (tcp_bpf_recvmsg_parser()): then this is the acknowledgement that opens the
- * receive window, and a sender on this host would have filled it again before the read returns.
- *
- * A source that has bytes in user space, or whose FIN has come, stays: those bytes can be read only
- * in the map, and it could not be put back.
- */
-static __always_inline void leave(struct bpf_sock_ops *ops)
-{
-	int in_send = ops->args[0] == BPF_WRITE_HDR_TCP_CURRENT_MSS, ready;
-	__u64 cookie = bpf_get_socket_cookie(ops), taken;
-	struct lane_ref *ref = bpf_map_lookup_elem(&lane_of, &cookie);
-	struct lane *lane;
-	__u16 wanted;
-	__u32 index;
-
-	if (!ref)
-		return;
-	index = ref->lane;
-	lane = bpf_map_lookup_elem(&lanes, &index);
-	if (!lane)
-		return;
-	/* Once: the daemon may withdraw it at this moment, and must find that it was done. */
-	wanted = *(volatile __u16 *)&lane->leave;
-	if (wanted == lane->left)
-		return;
-	taken = lane->taken;
-	if (taken != LANE_ALL_READ && !in_send)
-		return;
-	ready = taken == LANE_ALL_READ ? is_all_read(ops) : lane->passed == taken;
-	if (ops->state != BPF_TCP_ESTABLISHED || !ready || bpf_map_delete_elem(&engaged, &cookie)) {
-		count(VERDICT_NOT_LEFT);
-		return;
-	}
-	lane->left = wanted;
-	count(VERDICT_LEFT);
-}
-
 /*
  * The program sees every TCP connection of its cgroup; only the daemon's are touched, so no other
  * program's socket gets a sockmap's behaviour.
@@ -201,7 +172,7 @@ int collect(struct bpf_sock_ops *ops)
 			established(ops);
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
-		if (leaving)
+		if (leaving || is_alert(bpf_ktime_get_coarse_ns()))
 			leave(ops);
 		break;
 	default:
@@ -210,31 +181,7 @@ int collect(struct bpf_sock_ops *ops)
 	return 1;
 }
 
-/* ---- gate ------------------------------------------------------------------------------- */
-
-#include "gate.h"
-
 /* ---- verdict ---------------------------------------------------------------------------- */
-
-static __always_inline int post(const struct lane *lane, __u32 index, enum lane_event_kind kind,
-				enum verdict_why why)
-{
-	struct lane_event event = {
-	    .lane = index,
-	    .generation = lane->generation,
-	    .kind = kind,
-	    .why = why,
-	};
-	__u32 worker = lane->worker;
-	void *ring = bpf_map_lookup_elem(&events, &worker);
-
-	/* The daemon looks at all of a worker's lanes when this counter has moved. */
-	if (!ring || bpf_ringbuf_output(ring, &event, sizeof(event), 0)) {
-		count(VERDICT_EVENT_LOST);
-		return -1;
-	}
-	return 0;
-}
 
 /*
  * Hands the skb up. The store of `passed` and the second load of `forwarded` are the mirror image
@@ -329,7 +276,7 @@ static __always_inline enum trim trim(struct __sk_buff *skb, struct lane *lane)
 			return TRIM_GAP;
 		lane->next_seq = tp->copied_seq;
 		lane->seq_epoch = lane->epoch;
-		if (!(tp->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)) {
+		if (!is_heard(skb)) {
 			count(VERDICT_UNHEARD);
 			if (!unheard)
 				unheard = 1;
@@ -371,6 +318,7 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 	__u64 target = ref->target;
 	struct tcp_sock *tp;
 	struct bpf_sock *sk;
+	int hard;
 
 	sk = bpf_map_lookup_elem(&sockets, &target);
 	if (!sk)
@@ -391,19 +339,20 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 	backlog = lane_backlog(lane, queued, write_seq);
 	memory = lane_memory(lane, queued, backlog);
 	if (!(debug_flags & SPLICE_DEBUG_NO_MARKS)) {
-		if (lane_above_high(lane, lane_unsent(lane, queued, snd_nxt), memory))
+		hard = lane_above_hard(lane, backlog, memory);
+		if (hard || lane_above_high(lane, lane_unsent(lane, queued, snd_nxt), memory))
 			want_pause(lane, index);
-		if (lane_above_hard(lane, backlog, memory)) {
-			/* Behind the source's own backlog it would stand until the source reads,
-			 * and would fill no window: the gate shuts instead. */
-			if (!has_backlog(skb))
-				return pass(skb, lane, index, VERDICT_HARD);
+		/* Behind the source's own backlog it would stand until the source reads, and would
+		 * fill no window. */
+		if (hard && !may_stop(skb) && !has_backlog(skb))
+			return pass(skb, lane, index, VERDICT_HARD);
+		if (hard) {
 			count(VERDICT_BEYOND);
-			lane->beyond = 1;
+			lane->beyond = LANE_BEYOND;
 			lane->let_in = let_in_at(lane->active_ns);
 			alert(lane->active_ns);
 		} else if (lane->beyond) {
-			lane->beyond = 0;
+			lane->beyond = LANE_WITHIN;
 		}
 	}
 

@@ -91,10 +91,11 @@ static int parse_debug(const char *text, uint32_t *ret)
 		const char *name;
 		uint32_t flag;
 	} names[] = {
-	    {"no-trim", SPLICE_DEBUG_NO_TRIM},     {"no-rcvlowat", SPLICE_DEBUG_NO_RCVLOWAT},
-	    {"no-marks", SPLICE_DEBUG_NO_MARKS},   {"no-proof", SPLICE_DEBUG_NO_PROOF},
-	    {"no-canary", SPLICE_DEBUG_NO_CANARY}, {"pass-fin", SPLICE_DEBUG_PASS_FIN},
-	    {"no-gate", SPLICE_DEBUG_NO_GATE},     {"check-bytes", SPLICE_DEBUG_CHECK_BYTES},
+	    {"no-trim", SPLICE_DEBUG_NO_TRIM},         {"no-rcvlowat", SPLICE_DEBUG_NO_RCVLOWAT},
+	    {"no-marks", SPLICE_DEBUG_NO_MARKS},       {"no-proof", SPLICE_DEBUG_NO_PROOF},
+	    {"no-canary", SPLICE_DEBUG_NO_CANARY},     {"pass-fin", SPLICE_DEBUG_PASS_FIN},
+	    {"no-gate", SPLICE_DEBUG_NO_GATE},         {"no-stop", SPLICE_DEBUG_NO_STOP},
+	    {"check-bytes", SPLICE_DEBUG_CHECK_BYTES},
 	};
 	_cleanup_free_ char *copy = strdup(text);
 	char *word, *rest;

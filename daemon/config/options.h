@@ -97,9 +97,8 @@ OPTION(SPLICED, splice_low, splice_low, SIZE, "512K", RESTART,
        "A paused sender goes on when no more than this still waits.",
        .min = 64 << 10, .max = 1 << 30)
 OPTION(SPLICED, splice_hard, splice_hard, SIZE, "16M", RESTART,
-       "From this many waiting bytes on, the kernel hands what still comes in back to the daemon: "
-       "the bound of a session's memory when the daemon is too busy to pause its sender in time. "
-       "Must be more than splice_high.",
+       "From this many waiting bytes on, the kernel pauses the sender on its own: the bound of a session's "
+       "memory when the daemon is too busy to do it in time. Must be more than splice_high.",
        .min = 64 << 10, .max = 1 << 30)
 OPTION(SPLICED, splice_window, splice_window, SIZE, "2M", RESTART,
        "The receive window a spliced socket offers to its sender, and what a paused sender may "

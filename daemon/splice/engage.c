@@ -73,6 +73,7 @@ int kernel_engage(struct stream *s)
 		lane->copied = s->copied - lane->forwarded;
 		lane->pause_seen = lane->pause_wanted;
 		lane->shut = 0;
+		__atomic_store_n(&lane->beyond, LANE_WITHIN, __ATOMIC_RELEASE);
 		__atomic_store_n(&lane->epoch, lane->epoch + 1, __ATOMIC_RELEASE);
 		s->drained = false;
 		kernel_hold(s);

@@ -48,6 +48,11 @@ uint64_t kernel_window(const struct stream *s)
 	return buffers_usual(s->source, s->splice->settings->window);
 }
 
+bool kernel_stopped(const struct stream *s)
+{
+	return __atomic_load_n(&s->lane->beyond, __ATOMIC_ACQUIRE) == LANE_STOPPED;
+}
+
 uint64_t kernel_passed(const struct stream *s)
 {
 	return __atomic_load_n(&s->lane->passed, __ATOMIC_SEQ_CST);

@@ -47,6 +47,8 @@ int kernel_accounted(const struct stream *s, bool *ret);
 
 /* The usual receive window of its source: splice_window, where that is not too small. */
 uint64_t kernel_window(const struct stream *s);
+/* Whether its source has left `engaged` on its own: see leave.h. Until it is engaged again. */
+bool kernel_stopped(const struct stream *s);
 /* Bytes handed up so far. */
 uint64_t kernel_passed(const struct stream *s);
 /* Bytes that TCP received are neither read nor redirected yet. Waits for them, but not for ever:

@@ -35,6 +35,7 @@ const char *const verdict_why_str[_VERDICT_MAX] = {
     [VERDICT_EVENT_LOST] = "event_lost",
     [VERDICT_SOCKET_ADDED] = "socket_added",
     [VERDICT_SOCKET_REFUSED] = "socket_refused",
+    [VERDICT_STOPPED] = "stopped",
     [VERDICT_LEFT] = "left",
     [VERDICT_NOT_LEFT] = "not_left",
     [VERDICT_UNHEARD] = "unheard",

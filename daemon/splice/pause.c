@@ -39,7 +39,8 @@ void kernel_consider_pause(struct stream *s)
 		low = MIN(low, unsent / 2);
 	__atomic_store_n(&lane->pause_seen, __atomic_load_n(&lane->pause_wanted, __ATOMIC_ACQUIRE),
 			 __ATOMIC_RELEASE);
-	if (unsent <= low)
+	/* One that was stopped is out, needed or not. */
+	if (unsent <= low && !kernel_stopped(s))
 		return;
 
 	err = kernel_take_back(s);

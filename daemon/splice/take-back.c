@@ -60,6 +60,8 @@ static int delete_unlocked(struct stream *s)
 	if (!window_is_open(s))
 		return -EBUSY;
 	err = maps_disengage(s->splice->by->maps, s->source->cookie);
+	if (err == -ENOENT && kernel_stopped(s))
+		return 0;
 	if (err == -ENOENT)
 		return -ECONNRESET; /* taken out by the kernel: its TCP is there no more */
 	if (err)
@@ -166,7 +168,11 @@ int kernel_take_back(struct stream *s)
 	int err;
 
 	kernel_hold(s);
-	err = is_asked(s) ? delete_locked(s) : delete_unlocked(s);
+	/* If it leaves on its own only now, sockops says so in its answer. */
+	if (kernel_stopped(s))
+		err = 0;
+	else
+		err = is_asked(s) ? delete_locked(s) : delete_unlocked(s);
 	if (err == -EAGAIN || err == -EBUSY)
 		return err;
 	kernel_kick(s);

@@ -330,8 +330,8 @@ static inline bool is_all_read(const struct conn *c)
 	return recv(c->fd, &byte, 1, MSG_PEEK) < 0;
 }
 
-/* sockops takes the source out, as leave() in splice.bpf.c does: if nothing more was handed up, or
- * if nothing is unread. */
+/* sockops takes the source out, as leave_as_asked() in leave.h does: if nothing more was handed up,
+ * or if nothing is unread. */
 static inline void sockops_leaves(struct splice_test *t)
 {
 	for (int i = 0; i < 2; i++) {
@@ -347,6 +347,17 @@ static inline void sockops_leaves(struct splice_test *t)
 		*place = 0;
 		lane->left = lane->leave;
 	}
+}
+
+/* As stop() in leave.h: the stream's source leaves, since too much waits for its target. */
+static inline void sockops_stops(struct stream *s)
+{
+	uint64_t *place = entry(ENGAGED_FD, s->source->cookie);
+
+	assert_true(place);
+	*place = 0;
+	s->lane->beyond = LANE_STOPPED;
+	s->lane->pause_wanted++;
 }
 
 /* ---- bytes and sockets ------------------------------------------------------------------ */

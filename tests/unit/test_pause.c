@@ -234,6 +234,51 @@ static void test_not_alone_or_not_fast(void **state _unused_)
 	end(&t);
 }
 
+/* Its source left before the daemon came to look. Needed or not, it is out. */
+static void test_stopped_on_its_own(void **state _unused_)
+{
+	for (int needed = 0; needed < 2; needed++) {
+		begin_engaged(&t);
+		if (needed)
+			fill_target();
+		sockops_stops(down);
+		stream_pump(down);
+		assert_int_equal(down->state, STREAM_PAUSED);
+		assert_int_equal(fake.mss, 0);
+		assert_int_equal(fake.removes[ENGAGED_FD - SOCKETS_FD], 0);
+		assert_int_equal(lane->pause_seen, lane->pause_wanted);
+		assert_int_equal(t.stats.pauses, 1);
+		assert_false(is_held(&t.server));
+		if (needed) {
+			pass(&t, NSEC_PER_MSEC);
+			assert_int_equal(down->state, STREAM_PAUSED);
+			drain_target();
+		}
+		pass(&t, NSEC_PER_SEC);
+		assert_int_equal(down->state, STREAM_ENGAGED);
+		assert_true(is_in(ENGAGED_FD, &t.server));
+		assert_int_equal(lane->beyond, LANE_WITHIN);
+		end(&t);
+	}
+}
+
+/* ... and then the end has come, so that it cannot be put back: what waits is copied. */
+static void test_stopped_and_ended(void **state _unused_)
+{
+	begin_engaged(&t);
+	sockops_stops(down);
+	say(t.server_end, &t.server, 0, 1000);
+	t.server.fin_seen = true;
+	stream_pump(down);
+	assert_int_equal(down->state, STREAM_PAUSED);
+	pass(&t, 100 * NSEC_PER_USEC);
+	assert_int_equal(down->state, STREAM_COPY);
+	assert_int_equal(down->why_copy, COPY_HALF_CLOSED);
+	expect(t.client_end, 0, 1000);
+	assert_int_equal(t.n_failed + t.n_corrupt, 0);
+	end(&t);
+}
+
 static void test_the_source_has_ended_meanwhile(void **state _unused_)
 {
 	begin_paused();
@@ -282,6 +327,8 @@ int main(void)
 	    cmocka_unit_test(test_a_target_that_takes_nothing),
 	    cmocka_unit_test(test_a_lone_stream_is_copied),
 	    cmocka_unit_test(test_not_alone_or_not_fast),
+	    cmocka_unit_test(test_stopped_on_its_own),
+	    cmocka_unit_test(test_stopped_and_ended),
 	    cmocka_unit_test(test_the_source_has_ended_meanwhile),
 	    cmocka_unit_test(test_cannot_be_engaged_again),
 	};

@@ -46,6 +46,40 @@ static void test_stays_for_what_was_handed_up(void **state _unused_)
 	end(&t);
 }
 
+/* Too much waits for its target: it has left on its own, or does between the look and the call. */
+static void test_left_on_its_own(void **state _unused_)
+{
+	for (int collected = 0; collected < 2; collected++) {
+		begin_engaged(&t);
+		t.maps.collected = collected;
+		sockops_stops(down);
+		assert_int_equal(kernel_take_back(down), 0);
+		assert_int_equal(fake.mss, 0);
+		assert_int_equal(t.stats.unlocked_deletes, 0);
+		assert_false(is_held(&t.server));
+		end(&t);
+	}
+}
+
+static void stops_in_between(struct splice_test *test)
+{
+	struct stream *s = &test->streams[DOWN];
+
+	sockops_stops(s);
+	s->lane->left = s->lane->leave;
+}
+
+static void test_leaves_on_its_own_meanwhile(void **state _unused_)
+{
+	begin_engaged(&t);
+	fake.on_mss = stops_in_between;
+	assert_int_equal(kernel_take_back(down), 0);
+	assert_int_equal(fake.mss, 1);
+	assert_int_equal(fake.removes[ENGAGED_FD - SOCKETS_FD], 0);
+	assert_false(is_held(&t.server));
+	end(&t);
+}
+
 /* sockops does not know the socket: then by system call, which is safe as long as it is held. */
 static void test_deleted_where_sockops_is_silent(void **state _unused_)
 {
@@ -188,6 +222,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_leaves_under_its_lock),
 	    cmocka_unit_test(test_stays_for_what_was_handed_up),
+	    cmocka_unit_test(test_left_on_its_own),
+	    cmocka_unit_test(test_leaves_on_its_own_meanwhile),
 	    cmocka_unit_test(test_deleted_where_sockops_is_silent),
 	    cmocka_unit_test(test_what_a_send_of_nothing_says),
 	    cmocka_unit_test(test_not_while_the_window_fills),
