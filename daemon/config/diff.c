@@ -76,47 +76,12 @@ static bool keeps(struct diff *d, const struct option *o, const void *old, void 
 	return true;
 }
 
-static void keep_section(struct diff *d, enum section section, const void *old, void *fresh,
-			 const char *of)
+static void keep_daemon(struct diff *d, const struct config *old, struct config *fresh)
 {
-	const char *word = sections[section].name;
-
-	for (const struct option *o = option_next(section, NULL); o; o = option_next(section, o)) {
-		if (o->reload == RELOAD || !keeps(d, o, old, fresh))
-			continue;
-		if (of)
-			name(d, "%s of [%s %s]", o->key, word, of);
-		else
+	for (const struct option *o = option_next(SECTION_SPLICED, NULL); o;
+	     o = option_next(SECTION_SPLICED, o))
+		if (o->reload != RELOAD && keeps(d, o, old, fresh))
 			name(d, "%s", o->key);
-	}
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp((*(const struct listener_config *const *)a)->name,
-		      (*(const struct listener_config *const *)b)->name);
-}
-
-static void keep_listeners(struct diff *d, const struct config *old, struct config *fresh)
-{
-	size_t n = old->n_listeners;
-	const struct listener_config **all = calloc(n + 1, sizeof(*all));
-
-	if (!all) {
-		d->err = -ENOMEM;
-		return;
-	}
-	for (size_t i = 0; i < n; i++)
-		all[i] = &old->listeners[i];
-	qsort(all, n, sizeof(*all), by_name);
-	for (size_t i = 0; i < fresh->n_listeners; i++) {
-		const struct listener_config *l = &fresh->listeners[i], *const * was;
-
-		was = bsearch(&l, all, n, sizeof(*all), by_name);
-		if (was)
-			keep_section(d, SECTION_LISTENER, *was, &fresh->listeners[i], l->name);
-	}
-	free(all);
 }
 
 /* Whether it says what it said before. */
@@ -180,8 +145,7 @@ int config_keep(const struct config *old, struct config *fresh, FILE *out)
 	fresh->engine_forced = old->engine_forced;
 	if (old->engine_forced)
 		fresh->engine = old->engine;
-	keep_section(&d, SECTION_SPLICED, old, fresh, NULL);
-	keep_listeners(&d, old, fresh);
+	keep_daemon(&d, old, fresh);
 	keep_intercepts(&d, old, fresh);
 	return d.err;
 }

@@ -194,7 +194,7 @@ OPTION(LISTENER, max_sessions, max_sessions, UINT, "0", RELOAD,
 OPTION(LISTENER, backlog, backlog, UINT, "4096", RELOAD,
        "Connections that may wait to be accepted. The kernel caps it at net.core.somaxconn.",
        .min = 1, .max = 65535, .unit = "connections")
-OPTION(LISTENER, ipv6_only, ipv6_only, BOOL, "yes", RESTART,
+OPTION(LISTENER, ipv6_only, ipv6_only, BOOL, "yes", RELOAD,
        "Whether [::]:PORT is for clients of IPv6 alone. no: it also takes those of IPv4, who are known by "
        "their IPv4 addresses; 0.0.0.0 with the same port cannot be bound beside it.",
        .only = ONLY_IPV6)

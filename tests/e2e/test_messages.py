@@ -289,9 +289,10 @@ def test_reload_names_what_waits_for_a_restart(env):
     assert "all of it is in effect" in reload(text.replace("[spliced]",
                                                            "[spliced]\nlog_level = debug"))
     line = reload(text.replace("workers = 2", "workers = 1").replace(
+        "[spliced]", "[spliced]\nseccomp = no").replace(
         "bind = 127.0.0.1:0", "bind = 127.0.0.1:0\nbacklog = 7\nipv6_only = no")
         + "\n[pool fresh]\nserver = a 127.0.0.1:9\n")
-    assert line.endswith("waits for a restart: workers, ipv6_only of [listener web]"), line
+    assert line.endswith("waits for a restart: workers, seccomp"), line
     assert "all of it is in effect" in reload(
         text.replace("pool main", "pool other").replace("pool = main", "pool = other"))
 

@@ -3,7 +3,7 @@
 
 import shutil
 
-from lib import case, connect, process, read_exactly
+from lib import case, connect, process, read_exactly, wait_until
 from lib.reloads import refused, reload
 
 COPY = ("copy",)    # the engines have nothing to do with it
@@ -66,7 +66,8 @@ def test_without_a_default_file(env):
     daemon = with_default_file(env, None)
     said = said_of_reload(daemon)
     assert said.returncode == 0 and said.stdout == "the configuration without a file is in effect\n", said
-    assert "reload: the configuration without a file is valid, and all of it is in effect" in "\n".join(daemon.log())
+    wait_until(lambda: "reload: the configuration without a file is valid, and all of it is in effect"
+               in "\n".join(daemon.log()), 5, "the log has it")
     answer = reload(daemon, "[listener web]\nbind = 127.0.0.1:0\npool = hello\n")
     assert answer["config"] == "/etc/spliced/spliced.conf", answer
     assert sorted(entry["name"] for entry in daemon.status()["listeners"]) == ["own", "web"]

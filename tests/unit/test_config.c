@@ -480,6 +480,14 @@ static void sample_shows_the_defaults(void **state _unused_)
 	assert_default_listener(&c->listeners[0]);
 }
 
+/* config_keep() knows nothing of these sections. */
+static void sections_take_effect_at_a_reload(void **state _unused_)
+{
+	for (const struct option *o = options; o < options + _OPTION_ID_MAX; o++)
+		if (o->section != SECTION_SPLICED && o->section != SECTION_INTERCEPT)
+			assert_int_equal(o->reload, RELOAD);
+}
+
 static void man_names_every_option(void **state _unused_)
 {
 	_cleanup_free_ char *text = NULL;
@@ -1189,6 +1197,7 @@ int main(void)
 	    cmocka_unit_test(dump_of_a_long_list),
 	    cmocka_unit_test(sample_is_valid),
 	    cmocka_unit_test(sample_shows_the_defaults),
+	    cmocka_unit_test(sections_take_effect_at_a_reload),
 	    cmocka_unit_test(man_names_every_option),
 	    cmocka_unit_test(table_is_complete),
 	    cmocka_unit_test(bad_bool),
