@@ -58,10 +58,12 @@ def application(folder, config, netns):
 
 
 @contextlib.contextmanager
-def pod(env, change=lambda config: None, conf=CONF, alone=False):
-    """spliced's container, and the application's unless it is alone."""
-    config, netns = needed(), f"spl{os.getpid()}pod{len(env.cgroups)}"
-    network(env, netns)
+def pod(env, change=lambda config: None, conf=CONF, alone=False, netns=None):
+    """spliced's container, and the application's unless it is alone; in a network of their own, or that one."""
+    config = needed()
+    if not netns:
+        netns = f"spl{os.getpid()}pod{len(env.cgroups)}"
+        network(env, netns)
     folder = env.tmp / netns
     for part in (env.tmp, folder):
         part.mkdir(exist_ok=True)
@@ -88,8 +90,8 @@ def status_of(pid):
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def fetch(app):
-    done = app.exec("/bin/busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:8080/", check=False)
+def fetch(app, host="127.0.0.1:8080"):
+    done = app.exec("/bin/busybox", "wget", "-q", "-O", "-", f"http://{host}/", check=False)
     return done.stdout if done.returncode == 0 else None
 
 
@@ -123,6 +125,52 @@ def test_sidecar(env):
         assert spliced.process.wait(20) == 0, spliced.log()
         warnings = [line for line in spliced.log().splitlines() if " warning " in line]
         assert len(warnings) == 1 and "no address of IPv6" in warnings[0], spliced.log()
+
+
+# As docs/container.md has it, beside what sidecar.conf has.
+INBOUND = """
+[listener inbound]
+bind = steer:*:1-65535 except 127.0.0.0/8 [::1]
+protocol = auto
+pool = app
+
+[pool app]
+server = any original:
+"""
+
+
+def answer_elsewhere(sock):
+    while b"\r\n\r\n" not in sock.recv(65536):
+        pass
+    sock.sendall(b"HTTP/1.0 200 OK\r\n\r\nfrom another host\n")
+
+
+@case(engines=("kernel",), vm=False, timeout=120)
+def test_as_it_is_shipped(env):
+    """sidecar.conf, with what docs/container.md adds for what comes in: both ways past other hosts, and drain_delay."""
+    conf = (ROOT / "conf/container/sidecar.conf").read_text(encoding="utf-8") + INBOUND
+    hosts = env.network()
+    elsewhere = hosts.backend.call(env.backend, answer_elsewhere, f"{hosts.backend_address()}:0")
+    with pod(env, conf=conf, netns=hosts.proxy.name) as (spliced, app):
+        status = spliced.wait_control("status")
+        assert status["intercepts"][0]["active"] and status["steering"], (status, spliced.log())
+        assert wait_until(lambda: fetch(app, elsewhere.address), 20, "it is answered") == "from another host\n"
+        from_client = hosts.client.command("curl", "-s", f"http://{hosts.proxy_address()}:8080/")
+        wait_until(lambda: process.run(*from_client, check=False).stdout == PAGE, 20, "the application answers")
+        status = spliced.control("status")
+        assert status["intercepts"][0]["redirected"] >= 1 and status["steering"]["steered"] >= 1, status
+        by_name = {one["name"]: one["sessions_total"] for one in status["listeners"]}
+        assert by_name["outbound"] >= 1 and by_name["inbound"] >= 1, by_name
+        spliced.signal("TERM")
+        wait_until(lambda: spliced.control("status")["drain_in_ms"], 5, "it is going to drain")
+        redirected = spliced.control("status")["intercepts"][0]["redirected"]
+        assert fetch(app, elsewhere.address) == "from another host\n"
+        assert process.run(*from_client).stdout == PAGE
+        assert (spliced.control("status") or status)["intercepts"][0]["redirected"] > redirected
+        assert spliced.process.wait(40) == 0, spliced.log()
+        # Without it, what comes and goes is as it was.
+        assert fetch(app, elsewhere.address) == "from another host\n"
+        assert process.run(*from_client).stdout == PAGE
 
 
 def strict_as_docker(config):
