@@ -143,6 +143,9 @@ static void stop_accepting(struct run *r)
 {
 	/* Before nobody listens where connects are sent to. */
 	interception_end(r->daemon.interception);
+	/* It has yielded to one that will not come. */
+	if (r->yielded)
+		interception_abandon(r->daemon.interception);
 	bindings_hide(NULL, r->daemon.bypass, r->daemon.setup, BINDING_ALL);
 	if (!bindings_outlive(r->daemon.setup) || !hand_over(r))
 		begin_drain(r);
@@ -250,6 +253,8 @@ static void end_in(struct run *r, uint64_t ns)
 	if (r->retiring) {
 		interception_abandon(r->daemon.interception);
 		end_steering(r);
+		if (!atomic_load(&r->daemon.draining))
+			bindings_hide(NULL, r->daemon.bypass, r->daemon.setup, BINDING_ALL);
 	}
 	(void)event_del(r->delay); /* takes no memory */
 	obey_delay(-1, 0, r);
@@ -298,6 +303,7 @@ static void yield(struct run *r)
 
 	if (!atomic_load(&r->daemon.draining))
 		interception_retire(r->daemon.interception);
+	r->yielded = true;
 	link_tell(r->link, &m);
 }
 

@@ -49,6 +49,7 @@ struct run {
 	bool serves;               /* it was told to, and does or did */
 	bool failed;               /* it was told to serve, and cannot */
 	bool hurried;              /* sessions were told to end at once */
+	bool yielded;              /* it intercepts no more, for another process is ready */
 	bool retiring;             /* draining because another process serves */
 	bool told;                 /* ... and then to end */
 	bool log_later;            /* the access log is opened after privileges were dropped */

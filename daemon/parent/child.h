@@ -36,12 +36,14 @@ struct child {
 	enum child_state state;
 	pid_t pid;
 	unsigned int generation;
-	bool from_disk;       /* it was started for an upgrade */
-	bool abandoned;       /* nobody waits for it any more */
-	bool killed;          /* by us: what it may have said before is not obeyed */
-	bool accepts;         /* it has said that it does */
-	bool told_again;      /* to serve */
-	bool yields;          /* it was told to, and not to retire yet */
+	bool from_disk;  /* it was started for an upgrade */
+	bool abandoned;  /* nobody waits for it any more */
+	bool killed;     /* by us: what it may have said before is not obeyed */
+	bool accepts;    /* it has said that it does */
+	bool told_again; /* to serve */
+	bool yields;     /* it was told to, and not to retire yet */
+	int signals[2];  /* meanwhile, which it is told then: more say no more */
+	unsigned int n_signals;
 	bool unkillable;      /* the kernel refuses, which was logged */
 	uint64_t asked_ns;    /* since when it has not said that it is alive; 0: it is not asked */
 	unsigned int missed;  /* how often it was due to be asked anew since */

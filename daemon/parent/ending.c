@@ -24,15 +24,17 @@ void ending_tell(const struct parent *p, struct child *c)
 	child_tell(c, &m, -1);
 }
 
-/* One that was not told to drain yet, by `m`; one that starts has no sessions. One that has made
- * way is to know that nobody serves any more: it may outlast who does. */
+/* One that was not told to drain yet, by `m`, and if it is about to make way there is nobody for
+ * whom; one that starts has no sessions. One that has made way is to know that nobody serves any
+ * more: it may outlast who does. */
 static void end_worker(struct child *c, struct message *m)
 {
 	struct message over = {.kind = MESSAGE_ENDING};
 
 	if (c->state == CHILD_STARTING || c->state == CHILD_READY) {
 		child_end(c);
-	} else if (c->state == CHILD_SERVING) {
+	} else if (c->state == CHILD_SERVING || c->yields) {
+		c->yields = false;
 		child_tell(c, m, -1);
 		child_drain(c);
 	} else if (c->state == CHILD_RETIRING || c->state == CHILD_DRAINING) {
@@ -43,12 +45,10 @@ static void end_worker(struct child *c, struct message *m)
 /* Those that have made way for another one, or are about to. */
 static void tell_retired(struct parent *p, int sig)
 {
-	struct message m = {.kind = MESSAGE_SIGNAL, .signal = sig};
-
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
 		if (p->children[i].state == CHILD_RETIRING ||
 		    p->children[i].state == CHILD_DRAINING)
-			child_tell(&p->children[i], &m, -1);
+			handover_signal(&p->children[i], sig);
 }
 
 /* From here on nobody is started. `m` is for who serves. */
@@ -109,10 +109,7 @@ void ending_signal(struct parent *p, int sig)
 
 	if (first)
 		manager_stopping();
-	/* Those that drain since an upgrade are told of each: they end at the second. One that is
-	 * to is told that first. */
-	if (p->serving)
-		handover_hurry(p->serving);
+	/* Those that drain since an upgrade are told of each: they end at the second. */
 	tell_retired(p, sig);
 	if (first && delay(p, sig))
 		return;

@@ -16,11 +16,21 @@ static void tell_to_retire(struct child *c, bool served)
 	child_tell(c, &m, -1);
 }
 
+static void tell_signal(struct child *c, int sig)
+{
+	struct message m = {.kind = MESSAGE_SIGNAL, .signal = sig};
+
+	child_tell(c, &m, -1);
+}
+
 static void retire(struct child *c)
 {
 	c->yields = false;
 	child_set_deadline(c, RETIRE_NS);
 	tell_to_retire(c, false);
+	for (unsigned int i = 0; i < c->n_signals; i++)
+		tell_signal(c, c->signals[i]);
+	c->n_signals = 0;
 }
 
 void handover_begin(struct child *c)
@@ -28,6 +38,7 @@ void handover_begin(struct child *c)
 	struct message m = {.kind = MESSAGE_YIELD};
 
 	c->yields = true;
+	c->n_signals = 0;
 	child_become(c, CHILD_RETIRING);
 	child_set_deadline(c, YIELD_NS);
 	child_tell(c, &m, -1);
@@ -43,10 +54,12 @@ void handover_yielded(struct child *c, struct holder *h, unsigned int next)
 	retire(c);
 }
 
-void handover_hurry(struct child *c)
+void handover_signal(struct child *c, int sig)
 {
-	if (c->yields)
-		retire(c);
+	if (!c->yields)
+		tell_signal(c, sig);
+	else if (c->n_signals < ARRAY_SIZE(c->signals))
+		c->signals[c->n_signals++] = sig;
 }
 
 bool handover_late(struct child *c)

@@ -14,8 +14,9 @@ void handover_begin(struct child *c);
 /* It has said that it has yielded: what the next one, of this generation, does not want is hidden,
  * and it is to stop. 0: there is none any more. */
 void handover_yielded(struct child *c, struct holder *h, unsigned int next);
-/* Should it be about to yield, it is told to stop at once. */
-void handover_hurry(struct child *c);
+/* It is told of a signal: what it makes of that depends on whether it was told to stop, which comes
+ * first where it is to yield. */
+void handover_signal(struct child *c, int sig);
 /* It does not say that it has yielded, or stopped. True: it is not waited for any more. */
 bool handover_late(struct child *c);
 /* The next one accepts: it hears of that if it has made way. */

@@ -87,3 +87,58 @@ def test_a_reload_that_the_new_worker_hears_of_first(env):
         more_of(results)
     check(results)
     assert daemon.address().startswith("127.0.0.2:"), daemon.status()["listeners"]
+
+
+# ---- the end, while the old worker has not said that it intercepts no more --------------------------
+
+def served_or_refused(address):
+    """Who comes is served or refused, and nobody is reset or left to wait. Whether it was served."""
+    try:
+        sock = tcp.connect(address)
+    except ConnectionRefusedError:
+        return False
+    with sock:
+        assert tcp.read_exactly(sock, 2) == b"a\n"
+        return True
+
+
+def begin_move(env, **options):
+    """An upgrade whose new worker is ready elsewhere, and of which the one that serves has not heard: the daemon, that
+    one, and where it is."""
+    (backend, _), = named(env, "a")
+    daemon = env.spliced(backend.address, **options)
+    old, at = daemon.worker_pid, daemon.address()
+    daemon.write_config(moved(daemon))
+    begin_upgrade(daemon, old)
+    return daemon, old, at
+
+
+@case(timeout=90)
+def test_the_end_in_a_while(env):
+    """Within drain_delay the new worker takes over all the same, and the old one gives up where it was in good
+    order."""
+    daemon, old, at = begin_move(env, spliced={"drain_delay": "20s"})
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: any("signal 15: clients are accepted" in line for line in daemon.log()), 10, "it was heard",
+               poll=0.005)
+    process.stop(daemon.pid)
+    os.kill(old, signal.SIGCONT)
+    for _ in range(50):
+        assert served_or_refused(at), "nothing has been given up yet"
+    os.kill(daemon.pid, signal.SIGCONT)
+    wait_until(lambda: not served_or_refused(at), 10, "it is given up", poll=0)
+    wait_until(lambda: daemon.address() != at, 10, "the next serves")
+    assert served_or_refused(daemon.address())
+
+
+@case(timeout=90)
+def test_the_end_at_once(env):
+    """It is the old worker that drains."""
+    daemon, old, at = begin_move(env)
+    process.stop(daemon.pid)
+    daemon.process.send_signal(signal.SIGTERM)
+    os.kill(daemon.pid, signal.SIGCONT)
+    os.kill(old, signal.SIGCONT)
+    wait_until(lambda: not served_or_refused(at), 10, "it is given up", poll=0)
+    assert daemon.wait_exit(10) == 0
+    assert any("signal 15: draining" in line for line in daemon.log())

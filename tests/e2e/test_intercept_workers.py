@@ -145,7 +145,7 @@ def test_the_end_while_an_upgrade_hands_over(env):
     daemon.signal(signal.SIGTERM)
     wait_until(lambda: process.is_gone(new), 10, "the new worker is gone")
     os.kill(old, signal.SIGCONT)
-    wait_until(lambda: any("another worker is ready: draining" in line for line in daemon.log()), 10, "it drains")
+    wait_until(lambda: any("signal 15: draining" in line for line in daemon.log()), 10, "it drains")
     check_end(daemon, cgroup, backend, stays)
 
 
