@@ -6,6 +6,9 @@
  *
  *     A --TCP-- P1 (daemon) P2 --TCP-- B        A's sk_msg program: into B's queue, directly
  *
+ * Where A alone is an application of this host, what it sends is put into P2's TCP (`outlet`); what
+ * comes for it is copied.
+ *
  * Sockets are known by their cookies, and those of a connection find each other by the two sequence
  * numbers it begins with: addresses mean something in one network namespace alone, and may be
  * translated on the way.
@@ -20,6 +23,8 @@
  *             when it is established. The programs' own.
  *   joined    sockhash, cookie -> socket: the applications' and the daemon's. Carries the sk_msg
  *             program, and is where it redirects to.
+ *   outlet    sockhash, cookie -> socket: the daemon's, of sessions of which one application alone
+ *             is joined: what that sends goes into this one's TCP. Carries no program.
  *   bypass_of hash, cookie -> struct bypass_ref: what the programs do with a socket in `joined`.
  *   ways      mmap-able array of struct way.
  *   aims      array beside it: where a way's target is, and what `admit` finds it by. The programs'
@@ -41,6 +46,9 @@
 #define BYPASS_TOKEN 16384
 /* Ways that one run of `peek` looks at. */
 #define BYPASS_LOOKS 64
+/* What an outlet's TCP holds unsent, in bytes: the source is stopped; it may go on. */
+#define OUTLET_HIGH 65536
+#define OUTLET_LOW  32768
 
 /* A connection's first sequence numbers behind the SYNs, as one of its ends sees them. */
 struct handshake {
@@ -84,6 +92,7 @@ enum way_why {
 	WAY_SEGMENTS,    /* a token is more than one segment of the source's TCP */
 	WAY_BUFFER,      /* the receive buffer of the daemon's socket is too large for tokens */
 	WAY_CORRUPT,     /* what is in the source's TCP are not the tokens that were put there */
+	WAY_FULL,        /* the outlet has no room for what the source sends */
 	_WAY_WHY_MAX,
 };
 
@@ -110,8 +119,9 @@ struct way {
 	__u32 discarded; /* sockops: the source was closed with unread bytes in its queue */
 	__u32 lates;     /* sockops: of the last tokens: those that were sent late */
 	__u64 token_ns;  /* coarse monotonic clock at one that could be sent at once; 0: none */
-	__u64 reserved1;
-	__u32 reserved2;
+	__u32 most;      /* outlet: bytes of its messages, of the larger ones of late */
+	__u32 reserved1;
+	__u32 need; /* outlet: memory that its write queue must have before the source goes on */
 	/* Programs that have found the way, and may write to it: it belongs to nobody else until
 	 * there are none. Those of earlier sources count, too. */
 	__u32 inside;
@@ -123,13 +133,14 @@ struct way {
 	__u32 messages;  /* the most messages in it */
 	__u32 forwarded; /* CARRIES: the position up to which the daemon has put them there */
 	__u32 leave;     /* enum way_why: the program is to leave the way with the next send */
-	__u32 reserved3;
-	__u64 nonce; /* nobody else knows it */
-	__u64 reserved4;
+	__u32 outlet;    /* the target is the daemon's, in `outlet` */
+	__u64 nonce;     /* nobody else knows it */
+	__u32 trusts;    /* ... and the source may block */
+	__u32 reserved4;
 	/* -- written by `peek`, which the daemon runs: the target's socket -- */
 	__u32 there;    /* it is the target, and alive */
-	__s32 queued;   /* memory of what it has not read */
-	__u32 unread;   /* bytes of it that came by TCP */
+	__s32 queued;   /* memory of what it has not read; outlet: bytes that are unsent */
+	__u32 unread;   /* bytes of it that came by TCP; outlet: it has less room than is needed */
 	__u32 received; /* TCP: sequence number of the next byte to come */
 	__u32 written;  /* ... and of the next one to be sent */
 	__u32 state;    /* of TCP */
@@ -155,12 +166,16 @@ struct find_args {
 
 /*
  * `admit` is run with a packet, which a program that may put sockets into a map wants. It returns
- * how many of the targets of these ways, one after the other, are in `joined`.
+ * how many of the targets of these ways, one after the other, are in `joined`; or, of the second
+ * one where an outlet is named, whether that is there, and is the way's target now.
  */
 struct admit_packet {
 	__u8 ethernet[16];
-	__u32 ways[2];
-	__u8 padding[40]; /* the kernel takes none that is shorter than a header */
+	struct admit_args {
+		__u32 ways[2];
+		__u64 outlet; /* cookie; 0: none */
+	} args;
+	__u8 padding[32]; /* the kernel takes none that is shorter than a header */
 };
 
 _Static_assert(sizeof(struct way) == 256, "struct way is ABI between bpf/ and daemon/");

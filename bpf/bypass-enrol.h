@@ -206,7 +206,8 @@ static __always_inline void enrolled_state(struct bpf_sock_ops *ops)
 	if (!tp || !is_closed((struct sock *)tp) || !has_unread(tp))
 		return;
 	way = way_from(cookie);
-	if (!way)
+	/* Where the other one is elsewhere, all that comes comes by TCP. */
+	if (!way || way->outlet)
 		return;
 	if (come_in(way, cookie))
 		way->discarded = 1;

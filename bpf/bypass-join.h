@@ -52,18 +52,43 @@ static __always_inline int admit_target(struct __sk_buff *skb, __u32 index)
 	return !err;
 }
 
+/* A socket of the daemon's, in `outlet`, becomes the target of the way. */
+static __always_inline int aim_at_outlet(__u32 index, __u64 cookie)
+{
+	struct place *aim = bpf_map_lookup_elem(&aims, &index);
+	struct tcp_sock *tp;
+	struct bpf_sock *sk;
+	int found = 0;
+
+	if (!aim)
+		return 0;
+	sk = bpf_map_lookup_elem(&outlet, &cookie);
+	if (!sk)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp) {
+		aim->addr = (__u64)tp;
+		aim->size = 0;
+		aim->cookie = cookie;
+		found = 1;
+	}
+	bpf_sk_release(sk);
+	return found;
+}
+
 /* Run by the daemon, with a struct admit_packet. */
 SEC("tc")
 int admit(struct __sk_buff *skb)
 {
-	__u32 ways[2];
-	int n;
+	struct admit_args args;
 
-	if (bpf_skb_load_bytes(skb, __builtin_offsetof(struct admit_packet, ways), ways,
-			       sizeof(ways)))
+	if (bpf_skb_load_bytes(skb, __builtin_offsetof(struct admit_packet, args), &args,
+			       sizeof(args)))
 		return 0;
-	n = admit_target(skb, ways[0]);
-	return n ? n + admit_target(skb, ways[1]) : 0;
+	if (!admit_target(skb, args.ways[0]))
+		return 0;
+	return 1 + (args.outlet ? aim_at_outlet(args.ways[1], args.outlet)
+				: admit_target(skb, args.ways[1]));
 }
 
 #endif

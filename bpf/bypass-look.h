@@ -5,6 +5,28 @@
 
 #include "bypass-way.h"
 
+/* Of a socket of the daemon's. There is no more room to be had than when most of its queue is free.
+ */
+static __always_inline void look_at_outlet(struct way *way, __u64 target)
+{
+	int wmem = 0, sndbuf = 0;
+	unsigned char state = 0;
+	__u64 cookie = 0;
+	__u32 next = 0;
+
+	(void)READ(state, target, struct sock, __sk_common.skc_state);
+	(void)READ(wmem, target, struct sock, sk_wmem_queued);
+	(void)READ(sndbuf, target, struct sock, sk_sndbuf);
+	(void)READ(next, target, struct tcp_sock, snd_nxt);
+	(void)READ(way->written, target, struct tcp_sock, write_seq);
+	way->queued = (__s32)(way->written - next);
+	way->unread = sndbuf - wmem < (__s32)way->need && wmem > sndbuf >> 2;
+	way->state = state;
+	way->deaf = 0;
+	(void)READ(cookie, target, struct sock, __sk_common.skc_cookie);
+	way->there = cookie == way->target;
+}
+
 static __always_inline void look(struct way *way, __u64 target)
 {
 	__u64 cookie = 0, ulp = 0;
@@ -51,10 +73,12 @@ static long peek_step(__u32 i, __u32 *first)
 	if (!way)
 		return 0;
 	target = aim_at(way, n);
-	if (target)
-		look(way, target);
-	else
+	if (!target)
 		way->there = 0;
+	else if (way->outlet)
+		look_at_outlet(way, target);
+	else
+		look(way, target);
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 #define IPPROTO_TCP       6
 #define AF_INET6          10
 #define RCV_SHUTDOWN      1
+#define SEND_SHUTDOWN     2
 #define SHUTDOWN_BOTH     3
 #define PSOCK_FLAGS       7ULL /* in the pointer to it */
 #define O_NONBLOCK        04000
@@ -69,6 +70,13 @@ struct {
 	__type(key, __u64);
 	__type(value, __u64);
 } joined SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u64);
+} outlet SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The sk_msg program: what an application sends goes into the other one's queue. */
+/* What an application sends goes into the other one's queue. */
 #ifndef BYPASS_SEND_H
 #define BYPASS_SEND_H
 
@@ -31,14 +31,11 @@ static __always_inline int leave(struct way *way, __u32 at, enum way_why why)
 	return SK_PASS;
 }
 
-/* Why the way cannot be gone any longer; 0: it can. */
-static __always_inline enum way_why obstacle(const struct way *way, struct tcp_sock *tp,
-					     __u64 target)
+/* Why the source can go the way no longer; 0: it can. */
+static __always_inline enum way_why obstacle_of(const struct way *way, struct tcp_sock *tp)
 {
 	struct inet_connection_sock *icsk = (void *)tp;
 	struct sock *sk = (void *)tp;
-	__u64 cookie = 0, psock = 0, ulp = 0;
-	unsigned char shut = 0;
 
 	if (way->leave)
 		return way->leave;
@@ -46,6 +43,19 @@ static __always_inline enum way_why obstacle(const struct way *way, struct tcp_s
 		return WAY_TLS;
 	if (sk->__sk_common.skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY) & 1)
 		return WAY_ZEROCOPY;
+	return WAY_NOT_LEFT;
+}
+
+/* Why the way cannot be gone any longer; 0: it can. */
+static __always_inline enum way_why obstacle(const struct way *way, struct tcp_sock *tp,
+					     __u64 target)
+{
+	enum way_why why = obstacle_of(way, tp);
+	__u64 cookie = 0, psock = 0, ulp = 0;
+	unsigned char shut = 0;
+
+	if (why)
+		return why;
 	if (!target)
 		return WAY_TARGET_GONE;
 	(void)READ(cookie, target, struct sock, __sk_common.skc_cookie);
@@ -203,6 +213,19 @@ static __always_inline enum held hold(struct sk_msg_md *msg, struct way *way, st
 	return HOLD_TOKEN;
 }
 
+/* Why a way that is direct cannot stop its source; 0: it can. */
+static __always_inline enum way_why obstacle_of_tokens(const struct way *way, struct tcp_sock *tp,
+						       __u32 at, int over)
+{
+	/* Some of a token was not taken, and data was instead: see is_one_segment(). */
+	if (at - way->tokens_from != way->held * BYPASS_TOKEN)
+		return WAY_CORRUPT;
+	if (over && (!is_one_segment(tp) || is_corked(tp) || way->lates >= LATES_MAX))
+		return WAY_SEGMENTS;
+	/* Undone by the application. */
+	return tp->notsent_lowat ? WAY_NOT_LEFT : WAY_OWN_LOWAT;
+}
+
 static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u32 index,
 				     __u32 size)
 {
@@ -233,14 +256,9 @@ static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u
 		way->tokens_from = at;
 		enter(way, WAY_DIRECT);
 	}
-	/* Some of a token was not taken, and data was instead: see is_one_segment(). */
-	if (at - way->tokens_from != way->held * BYPASS_TOKEN)
-		return leave(way, at, WAY_CORRUPT);
-	if (over && (!is_one_segment(tp) || is_corked(tp) || way->lates >= LATES_MAX))
-		return leave(way, at, WAY_SEGMENTS);
-	/* Undone by the application. */
-	if (!tp->notsent_lowat)
-		return leave(way, at, WAY_OWN_LOWAT);
+	why = obstacle_of_tokens(way, tp, at, over);
+	if (why)
+		return leave(way, at, why);
 	if (over) {
 		enum held held = hold(msg, way, tp, queued);
 
@@ -256,48 +274,6 @@ static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u
 	way->direct_messages++;
 	way->active_ns = bpf_ktime_get_coarse_ns();
 	return SK_PASS;
-}
-
-SEC("sk_msg")
-int forward(struct sk_msg_md *msg)
-{
-	struct bypass_ref *ref;
-	struct bpf_sock *sk;
-	struct tcp_sock *tp;
-	struct way *way;
-	__u64 cookie, key;
-	__u32 size, index;
-	int verdict = SK_PASS;
-
-	/* Read once, in a form that the verifier takes: clang would merge this load with others. */
-	size = msg->size;
-	asm volatile("" : "+r"(size));
-	sk = msg->sk;
-	tp = sk ? bpf_skc_to_tcp_sock(sk) : 0;
-	if (!tp)
-		return SK_PASS;
-	/* apply_bytes sticks to the rest of a message: it counts anew each time. */
-	bpf_msg_apply_bytes(msg, 0);
-	cookie = (__u64)((struct sock *)tp)->__sk_common.skc_cookie.counter;
-	ref = bpf_map_lookup_elem(&bypass_of, &cookie);
-	if (!ref || ref->role == BYPASS_ROLE_NONE)
-		return SK_PASS;
-	if (ref->role == BYPASS_ROLE_INJECT) {
-		key = ref->target;
-		/* An entry that was deleted meanwhile may be another session's by now; this socket
-		 * is no longer found by its cookie then. */
-		if (bpf_map_lookup_elem(&bypass_of, &cookie) != ref)
-			return SK_PASS;
-		return bpf_msg_redirect_hash(msg, &joined, &key, BPF_F_INGRESS);
-	}
-	index = ref->way;
-	way = bpf_map_lookup_elem(&ways, &index);
-	if (!way)
-		return SK_PASS;
-	if (come_in(way, cookie) && way->phase != WAY_LEFT)
-		verdict = go_direct(msg, way, index, size);
-	go_out(way);
-	return verdict;
 }
 
 #endif

@@ -323,13 +323,13 @@ static int change_mark(const struct binder *by, int fd, bool marked)
 static void follow(const struct binder *by, const struct binding *b, const struct listener *l)
 {
 	const struct listener *was = b->newest;
-	bool marked = listener_bypasses(l);
+	bool marked = listener_marks_clients(l);
 	char at[ADDR_STR_MAX];
 	int err = 0;
 
 	if (b->wanted.sa.sa_family == AF_UNIX && has_other_access(was->config, l->config))
 		err = binding_change_access(by->link, b, l);
-	if (by->bypass && !b->foreign && marked != listener_bypasses(was))
+	if (by->bypass && !b->foreign && marked != listener_marks_clients(was))
 		for (unsigned int i = 0; !err && i < b->n_sockets; i++)
 			if (b->sockets[i].bound.sa.sa_family != AF_UNIX)
 				err = change_mark(by, b->sockets[i].fd, marked);

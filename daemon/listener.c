@@ -148,3 +148,13 @@ bool listener_bypasses(const struct listener *l)
 {
 	return l->config->local_bypass != LOCAL_BYPASS_NO && !l->foreign;
 }
+
+bool listener_marks_clients(const struct listener *l)
+{
+	return listener_bypasses(l) && l->config->local_bypass != LOCAL_BYPASS_SERVER;
+}
+
+bool listener_marks_servers(const struct listener *l)
+{
+	return listener_bypasses(l) && l->config->local_bypass != LOCAL_BYPASS_CLIENT;
+}

@@ -72,8 +72,12 @@ bool listener_allows(const struct listener *l, const struct addr *client);
 struct pool *listener_route(const struct listener *l, const struct route_query *query);
 /* Whether a client that cannot be served is told so, when its request has come. */
 bool listener_tells(const struct listener *l);
-/* Whether its clients and their servers may be joined, where both are applications of this host. */
+/* Whether its clients, or their servers, may be joined, where they are applications of this host.
+ */
 bool listener_bypasses(const struct listener *l);
+/* Whether the bypass is to know its clients; and the connections that are made to its servers. */
+bool listener_marks_clients(const struct listener *l);
+bool listener_marks_servers(const struct listener *l);
 /*
  * A place for a session that may come, within its max_sessions. Where none comes it is given back;
  * where one does, it counts from its begin, and its end frees the place. Any thread.

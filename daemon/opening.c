@@ -61,7 +61,7 @@ static int set_options(const struct opening *o, const struct listen_socket *s)
 	if (o->binding->foreign)
 		return 0;
 	o->binder->own(o->binder->daemon, fd);
-	if (o->binder->bypass && listener_bypasses(l)) {
+	if (o->binder->bypass && listener_marks_clients(l)) {
 		errno = -bypass_mark_listener(o->binder->bypass, fd);
 		if (errno)
 			return fail(o, "marking it for the bypass");

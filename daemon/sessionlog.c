@@ -158,7 +158,7 @@ void session_count(struct session *s)
 
 		if (s->opened_ns && stream->why_copy == COPY_YOUNG)
 			stat_inc(&st->copy_reasons[COPY_YOUNG]);
-		if (bypass_is_open(&s->splice))
+		if (bypass_is_open(&s->splice) && bypass_why(stream))
 			stat_inc(&st->bypass_left[bypass_why(stream)]);
 		if (!stream->way && stream->why_copy == COPY_HALF_CLOSED &&
 		    stream->copied > stream->released_at)

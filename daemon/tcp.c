@@ -78,7 +78,7 @@ void tcp_dial(struct session *s, struct pool *pool)
 {
 	struct dial_plan plan = {.pool = pool,
 				 .silence = s->listener->silence,
-				 .bypass = listener_bypasses(s->listener),
+				 .bypass = listener_marks_servers(s->listener),
 				 .original = s->original};
 
 	s->pool = pool;
@@ -247,5 +247,6 @@ void tcp_forward(struct session *s, const struct protocol *as)
 	else
 		begin_silence(s);
 	s->splice.wants_bypass = listener_bypasses(s->listener);
+	s->splice.local = s->listener->config->local_bypass;
 	splice_open(&s->splice);
 }

@@ -45,21 +45,35 @@ static int buffer_of(const struct conn *c)
 	return getsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &size, &len) < 0 ? INT_MAX : size;
 }
 
+/* Whether a direction's source is an application that may be joined. */
+static bool may_join(const struct splice *sp, enum direction d)
+{
+	return sp->local == LOCAL_BYPASS_BOTH ||
+	       sp->local == (d == UP ? LOCAL_BYPASS_CLIENT : LOCAL_BYPASS_SERVER);
+}
+
 bool bypass_expect(struct splice *sp)
 {
-	if (!sp->by->bypass || !sp->streams[UP].source->tcp || !sp->streams[UP].target->tcp)
+	const struct bypass_maps *m = sp->by->bypass;
+
+	if (!m || !sp->streams[UP].source->tcp || !sp->streams[UP].target->tcp ||
+	    (sp->local != LOCAL_BYPASS_BOTH && !m->has_outlets))
 		return false;
 	for (int d = UP; d <= DOWN; d++) {
 		struct conn *c = sp->streams[d].source;
 
+		if (!may_join(sp, d))
+			continue;
 		bypass_buffer(c, c->received > BUFFER ? buffer_of(c) / 2 : BUFFER);
 	}
 	return true;
 }
 
-static bool is_too_large(const struct conn *c)
+static bool is_too_large(const struct splice *sp, enum direction d)
 {
-	return c->received > BUFFER && buffer_of(c) > BUFFER_MAX;
+	const struct conn *c = sp->streams[d].source;
+
+	return may_join(sp, d) && c->received > BUFFER && buffer_of(c) > BUFFER_MAX;
 }
 
 bool bypass_begin(struct splice *sp)
@@ -69,11 +83,13 @@ bool bypass_begin(struct splice *sp)
 	if (!b)
 		return false;
 	b->splice = sp;
+	b->alone = sp->local != LOCAL_BYPASS_BOTH;
+	b->from = sp->local == LOCAL_BYPASS_SERVER ? DOWN : UP;
 	sp->bypass = b;
 	begin_side(b, UP);
 	begin_side(b, DOWN);
 	/* They are joined with the next movement: a session that only ends does not pay for it. */
-	if (is_too_large(sp->streams[UP].source) || is_too_large(sp->streams[DOWN].source))
+	if (is_too_large(sp, UP) || is_too_large(sp, DOWN))
 		bypass_refuse(b, WAY_BUFFER);
 	else if (!bypass_know(b))
 		bypass_refuse(b, b->why);
@@ -100,7 +116,7 @@ static bool has_unread(struct bypass_stream *side)
 	    side->stream->state == STREAM_DONE)
 		return false;
 	(void)bypass_look(side);
-	return bypass_queued(side) > 0;
+	return bypass_unread(side) > 0;
 }
 
 bool bypass_is_unread(struct splice *sp)
@@ -147,8 +163,8 @@ static int clear_refs(const struct bypass *b)
 	int err = 0;
 
 	for (int d = UP; d <= DOWN; d++) {
-		const uint64_t cookies[] = {b->sides[d].app,
-					    b->joined ? sp->streams[d].target->cookie : 0};
+		const uint64_t cookies[] = {
+		    b->sides[d].app, b->joined && !b->alone ? sp->streams[d].target->cookie : 0};
 
 		for (int i = 0; i < 2; i++) {
 			int r = cookies[i] ? bypass_ref_clear(sp->by->bypass, cookies[i]) : 0;
@@ -192,6 +208,8 @@ enum way_why bypass_why(const struct stream *s)
 {
 	const struct bypass *b = s->splice->bypass;
 
+	if (!may_join(s->splice, stream_direction(s)))
+		return WAY_NOT_LEFT;
 	if (bypass_is_open(s->splice))
 		return b && b->blocks ? WAY_BLOCKING : WAY_YOUNG;
 	if (b && b->why)

@@ -2,7 +2,8 @@
 /*
  * The bypass, as a splice has it: two applications of this host that talk through the daemon are
  * joined, so that what one sends is in the other's queue at once (see bypass-api.h). The daemon's
- * sockets carry what was sent before, the ends, and tokens.
+ * sockets carry what was sent before, the ends, and tokens. Of one alone what it sends is in the
+ * TCP of the daemon's other socket at once, and what it gets is copied.
  */
 #pragma once
 

@@ -7,6 +7,7 @@
 
 #include "../buffers.h"
 #include "../splice/copy.h"
+#include "../splice/drain.h"
 #include "../splice/ending.h"
 #include "../splice/lane.h"
 #include "../splice/wait.h"
@@ -14,6 +15,7 @@
 #include "../util.h"
 #include "look.h"
 #include "maps.h"
+#include "outlet.h"
 #include "side.h"
 
 /* Reads of one stream in one turn. */
@@ -104,6 +106,8 @@ static bool must_wait(const struct stream *s)
 	const struct way *way = b->way;
 	int64_t queued = bypass_queued(b);
 
+	if (way->outlet)
+		return outlet_must_wait(s);
 	switch (b->state) {
 	case BYPASS_CARRYING:
 		if (!s->pending_len && !s->source->readable)
@@ -133,6 +137,8 @@ static void wait_for_target(struct stream *s)
 		stat_inc(&s->splice->by->stats->pauses);
 	}
 	b->over = true;
+	if (b->way->outlet)
+		outlet_ask(s);
 	bypass_wait(b);
 }
 
@@ -171,8 +177,15 @@ static void tell_forwarded(const struct stream *s)
 static int inject(struct stream *s)
 {
 	struct bypass_stream *b = s->bypass;
-	ssize_t n = send(s->target->fd, s->pending + s->pending_at, s->pending_len, MSG_NOSIGNAL);
+	ssize_t n;
 
+	if (b->way->outlet) {
+		int err = outlet_carry(s);
+
+		tell_forwarded(s);
+		return err;
+	}
+	n = send(s->target->fd, s->pending + s->pending_at, s->pending_len, MSG_NOSIGNAL);
 	if (n < 0) {
 		switch (errno) {
 		case EINTR:
@@ -238,7 +251,8 @@ static int take(struct stream *s)
 	uint32_t holds = __atomic_load_n(&b->way->held, __ATOMIC_ACQUIRE);
 	char *data = s->splice->by->loop->buffer;
 	size_t tokens;
-	ssize_t n = recv(s->source->fd, data, STREAM_READ, 0);
+	size_t size = b->way->outlet ? outlet_read_size(s) : STREAM_READ;
+	ssize_t n = recv(s->source->fd, data, size, 0);
 
 	if (n == 0)
 		return -ENODATA;
@@ -281,6 +295,10 @@ static void let_go(const struct stream *s)
 {
 	const struct bypass_stream *there = stream_opposite(s)->bypass;
 
+	if (s->bypass->way->outlet) {
+		(void)bypass_part_socket(s->splice->by->bypass, s->bypass->app);
+		return;
+	}
 	if (there->state != BYPASS_OVER) {
 		if (s->bypass->why == WAY_MEMORY) {
 			bypass_ask_to_leave(there, WAY_MEMORY);
@@ -301,10 +319,14 @@ static void hand_over(struct stream *s)
 {
 	struct bypass_stream *b = s->bypass;
 
-	/* There is one, and without it the program would find no target. Out of the map, for the
-	 * same reason as the applications' below. */
-	(void)bypass_ref_clear(s->splice->by->bypass, s->target->cookie);
-	(void)bypass_part_socket(s->splice->by->bypass, s->target->cookie);
+	if (b->way->outlet) {
+		outlet_undo(s);
+	} else {
+		/* There is one, and without it the program would find no target. Out of the map,
+		 * for the same reason as the applications' above. */
+		(void)bypass_ref_clear(s->splice->by->bypass, s->target->cookie);
+		(void)bypass_part_socket(s->splice->by->bypass, s->target->cookie);
+	}
 	bypass_unwait(b);
 	bypass_buffer(s->source, 0);
 	bypass_enter(b, BYPASS_OVER);
@@ -323,12 +345,15 @@ static void deliver(struct stream *s)
 {
 	struct bypass_stream *b = s->bypass;
 
-	if (bypass_queued(b) > 0) {
+	if (bypass_unread(b) > 0) {
 		bypass_wait(b);
 		return;
 	}
 	if (s->source->failed) {
-		s->splice->owner->delivered(s->splice);
+		if (b->way->outlet)
+			stream_farewell(s);
+		else
+			s->splice->owner->delivered(s->splice);
 		return;
 	}
 	if (b->way->discarded) {
@@ -356,7 +381,7 @@ static void source_ended(struct stream *s)
 	/* The copy engine finds the end again. */
 	if (b->state == BYPASS_LEAVING) {
 		b->dropped = b->way->tokens_bytes;
-		if (bypass_queued(b) > 0)
+		if (bypass_unread(b) > 0)
 			bypass_wait(b);
 		else
 			hand_over(s);
@@ -377,8 +402,10 @@ static bool step(struct stream *s)
 	struct bypass_stream *b = s->bypass;
 
 	observe(s);
-	if (s->splice->ended)
+	if (s->splice->ended || outlet_has_failed(s))
 		return false;
+	if (b->way->outlet)
+		outlet_look(s);
 	if (must_wait(s)) {
 		wait_for_target(s);
 		return false;

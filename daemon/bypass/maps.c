@@ -29,6 +29,7 @@ static int set_sizes(struct bypass_bpf *skel, const struct bypass_maps_options *
 		uint32_t n;
 	} sizes[] = {
 	    {skel->maps.joined, 2 * ways + HEADROOM},
+	    {skel->maps.outlet, ways},
 	    {skel->maps.bypass_of, 2 * ways},
 	    {skel->maps.ways, ways},
 	    {skel->maps.aims, ways},
@@ -142,6 +143,7 @@ static int load(struct bypass_maps *m, const struct bypass_maps_options *o, char
 		m->joining_fd = bpf_map__fd(m->skeleton->maps.joining);
 		m->listening_fd = bpf_map__fd(m->skeleton->maps.listening);
 		m->joined_fd = bpf_map__fd(m->skeleton->maps.joined);
+		m->outlet_fd = bpf_map__fd(m->skeleton->maps.outlet);
 		m->bypass_of_fd = bpf_map__fd(m->skeleton->maps.bypass_of);
 		m->skeleton->bss->proving = 1;
 		step = "mapping the ways";
@@ -204,6 +206,7 @@ int bypass_maps_open(const struct bypass_maps_options *o, struct bypass_maps **r
 	}
 	m->n_ways = o->max_sessions * 2;
 	m->n_workers = o->workers;
+	m->has_outlets = true;
 	m->peek_fd = m->find_fd = m->admit_fd = -1;
 	err = load(m, o, why);
 	if (!err) {
@@ -303,14 +306,37 @@ int bypass_find(const struct bypass_maps *m, const struct handshake *ours, uint3
 	return *cookie ? 0 : -ENOENT;
 }
 
-int bypass_admit(const struct bypass_maps *m, const uint32_t ways[2])
+static int admit(const struct bypass_maps *m, const struct admit_args *args)
 {
-	const struct admit_packet packet = {.ways = {ways[0], ways[1]}};
+	const struct admit_packet packet = {.args = *args};
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = &packet, .data_size_in = sizeof(packet));
 
 	if (bpf_prog_test_run_opts(m->admit_fd, &run) < 0)
 		return -errno;
 	return run.retval == 2 ? 0 : -ENOENT;
+}
+
+int bypass_admit(const struct bypass_maps *m, const uint32_t ways[2])
+{
+	const struct admit_args args = {.ways = {ways[0], ways[1]}};
+
+	return admit(m, &args);
+}
+
+int bypass_admit_alone(const struct bypass_maps *m, uint32_t target_of, uint32_t way,
+		       uint64_t cookie, int fd)
+{
+	const struct admit_args args = {.ways = {target_of, way}, .outlet = cookie};
+	uint64_t value = (uint64_t)fd;
+
+	if (bpf_map_update_elem(m->outlet_fd, &cookie, &value, BPF_ANY) < 0)
+		return -errno;
+	return admit(m, &args);
+}
+
+int bypass_part_outlet(const struct bypass_maps *m, uint64_t cookie)
+{
+	return bpf_map_delete_elem(m->outlet_fd, &cookie) < 0 ? -errno : 0;
 }
 
 int bypass_join_socket(const struct bypass_maps *m, uint64_t cookie, int fd)

@@ -14,7 +14,8 @@
 struct bypass_maps {
 	struct bypass_bpf *skeleton;
 	struct bpf_link *own; /* see bypass_maps_proved(); NULL: no more */
-	int joining_fd, listening_fd, joined_fd, bypass_of_fd;
+	int joining_fd, listening_fd, joined_fd, outlet_fd, bypass_of_fd;
+	bool has_outlets; /* one application alone may be joined: the canary has seen it */
 	int peek_fd, find_fd, admit_fd;
 	struct way *ways; /* n_ways of them, shared with the kernel: two for each slot */
 	uint32_t n_ways;
@@ -59,6 +60,12 @@ int bypass_find(const struct bypass_maps *m, const struct handshake *ours, uint3
 /* Puts the targets of two ways into `joined`, each of which has been found. -ENOENT: one of them is
  * no more, or has ended. */
 int bypass_admit(const struct bypass_maps *m, const uint32_t ways[2]);
+/* Puts the target of `target_of`, which has been found, into `joined`; and a socket of the daemon's
+ * into `outlet`, where it becomes the target of `way`. The same; -EOPNOTSUPP: that has ended. */
+int bypass_admit_alone(const struct bypass_maps *m, uint32_t target_of, uint32_t way,
+		       uint64_t cookie, int fd);
+/* Takes it out again. */
+int bypass_part_outlet(const struct bypass_maps *m, uint64_t cookie);
 /* Puts a socket of the daemon's into `joined`: -EOPNOTSUPP where it has ended. */
 int bypass_join_socket(const struct bypass_maps *m, uint64_t cookie, int fd);
 /* Takes any out. */

@@ -13,6 +13,7 @@
 #include "../util.h"
 #include "direct.h"
 #include "maps.h"
+#include "outlet.h"
 
 /* Nothing is copied for so long, so that the applications can read what they have. */
 #define HOLD_NS      (3 * NSEC_PER_MSEC) /* doubled with each try */
@@ -45,7 +46,7 @@ static enum chance find_app(struct bypass *b, enum direction d)
 	const struct stream *s = side->stream;
 	const struct bypass_maps *m = b->splice->by->bypass;
 	/* It is the target of the other direction. */
-	uint32_t way = b->sides[d == UP ? DOWN : UP].index;
+	uint32_t way = b->sides[d == UP ? DOWN : UP].index; /* see find_one(), too */
 
 	if (side->app)
 		return CHANCE_NOW;
@@ -59,6 +60,38 @@ static enum chance find_app(struct bypass *b, enum direction d)
 	if (d == UP || s->source->received || b->laters >= UNKNOWN_MAX)
 		return never(b, WAY_NOT_LOCAL);
 	return CHANCE_LATER;
+}
+
+static enum direction other(enum direction d)
+{
+	return d == UP ? DOWN : UP;
+}
+
+/* The daemon's own socket at the other side is the target of its way. It is that of the other way,
+ * by which it is looked at. */
+static enum chance find_one(struct bypass *b)
+{
+	struct bypass_stream *side = &b->sides[b->from];
+	struct conn *out = b->splice->streams[b->from].target;
+	socklen_t len = sizeof(out->cookie);
+	enum chance c = find_app(b, b->from);
+	uint64_t nonce;
+
+	if (c != CHANCE_NOW || side->way->target)
+		return c;
+	if (getrandom(&nonce, sizeof(nonce), 0) != (ssize_t)sizeof(nonce) ||
+	    getsockopt(out->fd, SOL_SOCKET, SO_COOKIE, &out->cookie, &len) < 0)
+		return never(b, WAY_REFUSED);
+	bypass_way_set(side->way, &(const struct way){
+				      .source = side->app,
+				      .target = out->cookie,
+				      .base = b->ours[b->from].received,
+				      .outlet = 1,
+				      .trusts = b->splice->settings->bypass_trusts_all,
+				      .nonce = nonce,
+				  });
+	bypass_way_set(b->sides[other(b->from)].way, &(const struct way){.target = side->app});
+	return CHANCE_NOW;
 }
 
 static enum chance find_both(struct bypass *b)
@@ -86,9 +119,14 @@ static enum chance find_both(struct bypass *b)
 	return CHANCE_NOW;
 }
 
+static enum chance find(struct bypass *b)
+{
+	return b->alone ? find_one(b) : find_both(b);
+}
+
 bool bypass_know(struct bypass *b)
 {
-	return find_both(b) != CHANCE_NEVER;
+	return find(b) != CHANCE_NEVER;
 }
 
 /* ---- whether they can be joined now -------------------------------------------------------- */
@@ -114,6 +152,9 @@ static enum chance judge(struct bypass *b, enum direction d)
 		 * after a connect() that should not block. */
 		return way->file == 1 && active ? CHANCE_BLOCKS : CHANCE_LATER;
 	}
+	/* What comes for one that is alone comes by TCP for ever. */
+	if (b->alone)
+		return CHANCE_NOW;
 	if (way->unread || way->received != ours->sent + (uint32_t)s->target->sent)
 		return CHANCE_HOLD;
 	return CHANCE_NOW;
@@ -134,6 +175,16 @@ static enum chance look_at_both(struct bypass *b)
 	return MAX(up, down);
 }
 
+static enum chance look_at_one(struct bypass *b)
+{
+	const struct splicer *by = b->splice->by;
+	enum direction to = other(b->from);
+
+	if (bypass_peek(by->bypass, by->index, &b->sides[to].index, 1) < 0)
+		return CHANCE_LATER;
+	return judge(b, to);
+}
+
 static enum chance chance_of(struct bypass *b)
 {
 	const struct stream *streams = b->splice->streams;
@@ -145,8 +196,10 @@ static enum chance chance_of(struct bypass *b)
 			return never(b, b->blocks ? WAY_BLOCKING : WAY_HALF_CLOSED);
 	if (splicer_is_short(b->splice->by))
 		return never(b, WAY_MEMORY);
-	c = find_both(b);
-	return c == CHANCE_NOW ? look_at_both(b) : c;
+	c = find(b);
+	if (c != CHANCE_NOW)
+		return c;
+	return b->alone ? look_at_one(b) : look_at_both(b);
 }
 
 /* ---- joining ------------------------------------------------------------------------------- */
@@ -176,8 +229,8 @@ static int open_way(const struct bypass *b, const struct bypass_stream *side)
 	const struct bypass_ref ref = {.way = side->index, .role = BYPASS_ROLE_SOURCE};
 	struct way *way = side->way;
 
-	way->high = (uint32_t)c->bypass_high;
-	way->low = (uint32_t)c->bypass_low;
+	way->high = way->outlet ? OUTLET_HIGH : (uint32_t)c->bypass_high;
+	way->low = way->outlet ? OUTLET_LOW : (uint32_t)c->bypass_low;
 	way->messages = c->bypass_messages;
 	way->forwarded = (uint32_t)(s->source->received - s->pending_len);
 	return bypass_ref_set(b->splice->by->bypass, side->app, &ref);
@@ -185,7 +238,7 @@ static int open_way(const struct bypass *b, const struct bypass_stream *side)
 
 /* The daemon's own sockets before the ways: from then on what it sends does not go over TCP. The
  * ways are turned on when nothing can fail any more: an application sends at any moment. */
-static int join(struct bypass *b)
+static int join_both(struct bypass *b)
 {
 	const uint32_t ways[2] = {b->sides[UP].index, b->sides[DOWN].index};
 	struct splice *sp = b->splice;
@@ -200,11 +253,41 @@ static int join(struct bypass *b)
 	return err;
 }
 
+static int join_one(struct bypass *b)
+{
+	struct bypass_stream *side = &b->sides[b->from];
+	const struct bypass_maps *m = b->splice->by->bypass;
+	const struct conn *out = b->splice->streams[b->from].target;
+	int most = INT32_MAX, err;
+
+	/* Whatever the system's is: what the program puts there is taken as long as there is room.
+	 */
+	if (setsockopt(out->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof(most)) < 0)
+		return -errno;
+	err = bypass_admit_alone(m, b->sides[other(b->from)].index, side->index, out->cookie,
+				 out->fd);
+	if (!err)
+		err = open_way(b, side);
+	if (!err)
+		__atomic_store_n(&side->way->on, 1, __ATOMIC_RELEASE);
+	return err;
+}
+
+static int join(struct bypass *b)
+{
+	return b->alone ? join_one(b) : join_both(b);
+}
+
 /* Takes back what join() has done: no way was on. */
 static void unjoin(struct bypass *b)
 {
 	const struct bypass_maps *m = b->splice->by->bypass;
 
+	if (b->alone) {
+		outlet_undo(&b->splice->streams[b->from]);
+		(void)bypass_part_outlet(m, b->splice->streams[b->from].target->cookie);
+		return;
+	}
 	for (int d = UP; d <= DOWN; d++) {
 		struct conn *c = b->splice->streams[d].target;
 
@@ -222,12 +305,21 @@ static void joined(struct bypass *b)
 	b->joined = true;
 	stat_inc(&sp->by->stats->sessions_bypass);
 	for (int d = UP; d <= DOWN; d++) {
-		sp->streams[d].bypass = &b->sides[d];
-		sp->streams[d].way = b->sides[d].way;
-		sp->streams[d].why_copy = COPY_NONE;
-		sp->streams[d].hand = &engine_bypass;
+		struct stream *s = &sp->streams[d];
+
+		s->why_copy = COPY_NONE;
+		stream_again(s);
+		if (b->alone && (enum direction)d != b->from) {
+			/* The application's send may be told of a reset in the daemon's stead. */
+			s->doubted = true;
+			s->hand = &engine_copy;
+			bypass_enter(&b->sides[d], BYPASS_OVER);
+			continue;
+		}
+		s->bypass = &b->sides[d];
+		s->way = b->sides[d].way;
+		s->hand = &engine_bypass;
 		bypass_enter(&b->sides[d], BYPASS_CARRYING);
-		stream_again(&sp->streams[d]);
 	}
 }
 
@@ -242,8 +334,11 @@ void bypass_refuse(struct bypass *b, enum way_why why)
 	for (int d = UP; d <= DOWN; d++) {
 		struct bypass_stream *side = &b->sides[d];
 
-		stat_inc(&sp->by->stats->bypass_left[why]);
+		sp->streams[d].hand = &engine_copy;
 		bypass_enter(side, BYPASS_OVER);
+		if (b->alone && (enum direction)d != b->from)
+			continue;
+		stat_inc(&sp->by->stats->bypass_left[why]);
 		/* The application's socket is one like any other again. What fails here leaves one
 		 * that is in a map without an effect. */
 		if (side->app) {
@@ -251,7 +346,6 @@ void bypass_refuse(struct bypass *b, enum way_why why)
 			(void)bypass_part_socket(sp->by->bypass, side->app);
 		}
 		bypass_buffer(sp->streams[d].source, 0);
-		sp->streams[d].hand = &engine_copy;
 	}
 	splice_choose_engine(sp);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Two applications that are to be joined, or are: what a splice has of the bypass. */
+/* Two applications that are to be joined, or are, or one: what a splice has of the bypass. */
 #pragma once
 
 #include "../splice/stream.h"
@@ -17,7 +17,9 @@ struct bypass {
 	unsigned int blocks; /* looks that found an application's socket without O_NONBLOCK */
 	struct timer timer;
 	uint64_t stopped_at; /* it has ended; 0: it has not */
+	enum direction from; /* alone */
 	enum way_why why;    /* its applications will not be joined */
+	bool alone;          /* one application: at the source of streams[from] */
 	bool joined;         /* they were */
 	bool forgotten;      /* nothing of it is in the maps */
 };

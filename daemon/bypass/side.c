@@ -23,7 +23,7 @@ const char *const way_why_str[_WAY_WHY_MAX] = {
     [WAY_BUSY] = "busy",           [WAY_HALF_CLOSED] = "half_closed",
     [WAY_MEMORY] = "memory",       [WAY_YOUNG] = "young",
     [WAY_SEGMENTS] = "segments",   [WAY_BUFFER] = "buffer",
-    [WAY_CORRUPT] = "corrupt",
+    [WAY_CORRUPT] = "corrupt",     [WAY_FULL] = "full",
 };
 
 #define TO(state) (1u << BYPASS_##state)

@@ -42,6 +42,7 @@ struct bypass_stream {
 	uint32_t index;     /* of the way */
 	uint32_t dropped;   /* tokens that were thrown away (mod 2^32) */
 	uint32_t holds;     /* how often the source had been stopped when it was let go on last */
+	uint32_t seen;      /* outlet: the same when that was looked at last */
 	uint32_t injected;  /* messages put into the target's queue since it was last seen empty */
 	int32_t queued;     /* what was in it at the last look */
 	uint64_t read;      /* what the target had read of the stream by then */
@@ -67,8 +68,14 @@ void bypass_way_set(struct way *way, const struct way *to);
 /* Whether `next` may follow `from`: the table, for tests. */
 bool bypass_may_enter(enum bypass_state from, enum bypass_state next);
 
-/* Memory of what the target has not read, as it was seen last; 0 where it never will. */
+/* Memory of what the target has not read, as it was seen last; 0 where it never will. What an
+ * outlet has not sent. */
 static inline int32_t bypass_queued(const struct bypass_stream *b)
 {
 	return b->way->there && !b->way->deaf ? b->way->queued : 0;
+}
+/* Of an application: an outlet's TCP keeps what it has, and its order. */
+static inline int32_t bypass_unread(const struct bypass_stream *b)
+{
+	return b->way->outlet ? 0 : bypass_queued(b);
 }

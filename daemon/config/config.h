@@ -33,7 +33,13 @@ enum bypass_trust { BYPASS_TRUST_NONBLOCKING, BYPASS_TRUST_ALL, _BYPASS_TRUST_MA
 extern const char *const bypass_trust_str[_BYPASS_TRUST_MAX];
 
 /* Which of a listener's peers are applications of this host that may be joined. */
-enum local_bypass { LOCAL_BYPASS_NO, LOCAL_BYPASS_BOTH, _LOCAL_BYPASS_MAX };
+enum local_bypass {
+	LOCAL_BYPASS_NO,
+	LOCAL_BYPASS_BOTH,   /* client and server, to each other */
+	LOCAL_BYPASS_CLIENT, /* that one alone, to the daemon's socket at the other side */
+	LOCAL_BYPASS_SERVER,
+	_LOCAL_BYPASS_MAX
+};
 extern const char *const local_bypass_str[_LOCAL_BYPASS_MAX];
 
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_SESSIONS, _BALANCE_MAX };

@@ -25,6 +25,8 @@ const char *const bypass_trust_str[_BYPASS_TRUST_MAX] = {
 const char *const local_bypass_str[_LOCAL_BYPASS_MAX] = {
     [LOCAL_BYPASS_NO] = "no",
     [LOCAL_BYPASS_BOTH] = "both",
+    [LOCAL_BYPASS_CLIENT] = "client",
+    [LOCAL_BYPASS_SERVER] = "server",
 };
 const char *const balance_str[_BALANCE_MAX] = {
     [BALANCE_ROUND_ROBIN] = "round_robin",

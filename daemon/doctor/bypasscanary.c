@@ -19,12 +19,15 @@ const char *const bypass_check_name[_BYPASS_CHECK_MAX] = {
     [BYPASS_CHECK_ACCOUNT] = "bypass_account",
     [BYPASS_CHECK_TOKENS] = "bypass_tokens",
     [BYPASS_CHECK_END] = "bypass_end",
+    [BYPASS_CHECK_OUTLET] = "bypass_outlet",
 };
 
 const char *const bypass_check_fact[_BYPASS_CHECK_MAX] = {
     [BYPASS_CHECK_ACCOUNT] = "bytes sent directly count as the receiver's memory until it reads",
     [BYPASS_CHECK_TOKENS] = "a sender whose receiver is late waits, and loses nothing",
     [BYPASS_CHECK_END] = "a FIN does not overtake or discard what waits unread",
+    [BYPASS_CHECK_OUTLET] = "what is sent into the TCP of the daemon's other socket is stopped, "
+			    "loses nothing, and ends",
 };
 
 /* A few bytes there and back. */
@@ -36,6 +39,11 @@ static int exchange(struct canary_stage *st)
 	return canary_flow_run(st, &up) < 0 ? -1 : canary_flow_run(st, &down);
 }
 
+static bool is_direct(const struct way *way)
+{
+	return __atomic_load_n(&way->phase, __ATOMIC_ACQUIRE) == WAY_DIRECT;
+}
+
 static int await_direct(struct canary_stage *st)
 {
 	const struct way *ways = st->bypass->ways;
@@ -43,12 +51,12 @@ static int await_direct(struct canary_stage *st)
 	for (int i = 0; i < EXCHANGES; i++) {
 		if (exchange(st) < 0)
 			return -1;
-		if (__atomic_load_n(&ways[0].phase, __ATOMIC_ACQUIRE) == WAY_DIRECT &&
-		    __atomic_load_n(&ways[1].phase, __ATOMIC_ACQUIRE) == WAY_DIRECT)
+		if (is_direct(&ways[0]) &&
+		    (st->local == LOCAL_BYPASS_CLIENT || is_direct(&ways[1])))
 			return 0;
 		(void)poll(NULL, 0, 1);
 	}
-	return canary_fail(st, "the two sockets were not joined");
+	return canary_fail(st, "the sockets were not joined");
 }
 
 /* Memory that waits in a socket, or -1. */
@@ -108,10 +116,26 @@ static int check_end(struct canary_stage *st)
 	return canary_flow_run(st, &up) < 0 ? -1 : canary_flow_run(st, &down);
 }
 
+/* More than its TCP and the receiver's take: the end is sent while the sender's TCP has tokens. */
+static int check_outlet(struct canary_stage *st)
+{
+	struct canary_flow up = {
+	    .from = st->client, .to = st->backend, .total = 4 << 20, .shut = true, .late = true};
+	struct canary_flow down = {
+	    .from = st->backend, .to = st->client, .total = 200000, .shut = true, .late = true};
+
+	if (canary_flow_run(st, &up) < 0 || canary_flow_run(st, &down) < 0)
+		return -1;
+	if (!st->bypass->ways[0].held)
+		return canary_fail(st, "the sender was not stopped");
+	return 0;
+}
+
 static int (*const checks[_BYPASS_CHECK_MAX])(struct canary_stage *) = {
     [BYPASS_CHECK_ACCOUNT] = check_account,
     [BYPASS_CHECK_TOKENS] = check_tokens,
     [BYPASS_CHECK_END] = check_end,
+    [BYPASS_CHECK_OUTLET] = check_outlet,
 };
 
 /* The bytes were right; but did they go directly, and without an alarm? */
@@ -134,7 +158,13 @@ static void run_once(struct bypass_maps *maps, enum bypass_check check, struct c
 {
 	uint64_t began = now_ns();
 	struct canary_stage st = {
-	    .bypass = maps, .client = -1, .backend = -1, .result = ret, .time = time};
+	    .bypass = maps,
+	    .local = check == BYPASS_CHECK_OUTLET ? LOCAL_BYPASS_CLIENT : LOCAL_BYPASS_BOTH,
+	    .client = -1,
+	    .backend = -1,
+	    .result = ret,
+	    .time = time,
+	};
 
 	*ret = (struct canary_result){0};
 	ret->ok = canary_stage_open(&st) == 0 && await_direct(&st) == 0 &&

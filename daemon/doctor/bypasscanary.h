@@ -9,6 +9,7 @@ enum bypass_check {
 	BYPASS_CHECK_ACCOUNT, /* bytes that are sent directly count as memory of the receiver */
 	BYPASS_CHECK_TOKENS,  /* a sender whose receiver is late waits, and goes on */
 	BYPASS_CHECK_END,     /* an end does not overtake what waits unread */
+	BYPASS_CHECK_OUTLET,  /* the same of a client that is joined alone */
 	_BYPASS_CHECK_MAX,
 };
 

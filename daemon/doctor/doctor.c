@@ -117,6 +117,7 @@ bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps)
 {
 	struct canary_time time = CANARY_TIME;
 	struct canary_result result = {.ok = true};
+	bool works = true;
 
 	for (int i = 0; i < _BYPASS_CHECK_MAX; i++) {
 		if (!result.ok) {
@@ -127,9 +128,16 @@ bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps)
 		add(d, bypass_check_name[i], result.ok ? "yes" : "no", result.why,
 		    bypass_check_fact[i]);
 		if (!result.ok)
-			log_warn("there is no bypass: %s: %s", bypass_check_name[i], result.why);
+			log_warn("there is no bypass%s: %s: %s",
+				 i == BYPASS_CHECK_OUTLET ? " of one application alone" : "",
+				 bypass_check_name[i], result.why);
+		/* The last one, which the others do without. */
+		if (i == BYPASS_CHECK_OUTLET)
+			maps->has_outlets = result.ok;
+		else
+			works = result.ok;
 	}
-	return result.ok;
+	return works;
 }
 
 bool doctor_try_interception(struct doctor *d, char why[256])

@@ -93,7 +93,7 @@ static struct config *make_config(const struct canary_stage *st, const struct ad
 	c->bypass_high = 256 * 1024;
 	if (fill_config(c, backend) == 0) {
 		if (st->bypass)
-			c->listeners[0].local_bypass = LOCAL_BYPASS_BOTH;
+			c->listeners[0].local_bypass = st->local;
 		return c;
 	}
 	config_free(c);

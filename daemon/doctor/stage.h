@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../config/config.h"
 #include "../daemon.h"
 #include "../util.h"
 
@@ -35,6 +36,7 @@ struct canary_stage {
 	/* Set before it is opened. */
 	struct maps *maps;          /* NULL: no kernel engine */
 	struct bypass_maps *bypass; /* NULL: no bypass */
+	enum local_bypass local;    /* ... and who is joined */
 	uint64_t engage_after;
 	size_t read_size; /* what the daemon reads by hand at first; 0: as usual */
 	uint64_t budget;  /* of a lane; 0: none */

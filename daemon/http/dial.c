@@ -44,7 +44,8 @@ static bool may_be_joined(const struct session *s)
 {
 	const struct http_request *r = s->http->request;
 
-	return listener_bypasses(s->listener) && (r->upgrade || r->method_id == METHOD_CONNECT);
+	return listener_marks_servers(s->listener) &&
+	       (r->upgrade || r->method_id == METHOD_CONNECT);
 }
 
 static bool is_from_client(const struct session *s)

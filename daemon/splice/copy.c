@@ -141,7 +141,7 @@ static void source_ended(struct stream *s)
 		stream_farewell(s);
 		return;
 	}
-	if (s->lane)
+	if (s->lane || s->doubted)
 		err = kernel_accounted(s, &complete);
 	if (err) {
 		stream_failed(s, s->source, -err);

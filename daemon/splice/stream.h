@@ -134,6 +134,7 @@ struct stream {
 	bool lowat;   /* the target's TCP_NOTSENT_LOWAT is set for that */
 	bool plenty;  /* the last read by hand gave as much as one usually takes */
 	bool closed;  /* its sockets are: `redirected_end` is the kernel's share */
+	bool doubted; /* another one may be told of its source's reset: its end is to be proved */
 };
 
 /* What a splice tells its owner, who may end it (see splice_stop()) with each of these calls. */
@@ -184,6 +185,7 @@ struct splice {
 	uint32_t slot;            /* its lanes are those of this slot */
 	uint32_t generation;      /* and carry this; 0: it has had none */
 	struct bypass *bypass;    /* NULL: not bypassed, and never was */
+	enum local_bypass local;  /* ... and who may be joined */
 	bool wants_bypass;        /* its listener allows it; when it is open: its sockets, too */
 	bool copied_only;         /* counted as one that the kernel engine is never for */
 	bool adopted;             /* was given to the kernel at least once */

@@ -808,7 +808,7 @@ def test_the_canary_proves_it(env):
     daemon = env.spliced("127.0.0.1:1", spliced={"bypass_cgroup": cgroup.path},
                          listener={"local_bypass": "both"})
     checks = checks_of(daemon)
-    for name in ("bypass", "bypass_account", "bypass_tokens", "bypass_end"):
+    for name in ("bypass", "bypass_account", "bypass_tokens", "bypass_end", "bypass_outlet"):
         assert checks[name] == "yes", checks
 
 

@@ -54,40 +54,50 @@ def plain():
 
 class Joined:
     """Two sockets of this process that talk through a daemon, and are joined: a's is the client. Or
-    would be, once they have been used: `direct`."""
+    would be, once they have been used: `direct`. With a `side` but "both" that one's alone, in the
+    cgroup, which is a."""
 
     def __init__(self, env, blocking=False, connecting=None, accepting=None, direct=True,
-                 **options):
-        self.env, self.cgroup = env, env.cgroup()
-        with self.cgroup.inside():
-            listener = socket.create_server(("127.0.0.1", 0))
-        host, port = listener.getsockname()
-        self.daemon = env.spliced(f"{host}:{port}", listener={"local_bypass": "both"}, spliced={
-            "bypass_cgroup": self.cgroup.path, **({"bypass_trust": "all"} if blocking else {}),
-            **options})
-        with self.cgroup.inside():
-            with connecting or contextlib.nullcontext():
-                self.a = tcp.connect(self.daemon.address())
-            with accepting or contextlib.nullcontext():
-                self.b, _ = listener.accept()
-        listener.close()
+                 side="both", host="127.0.0.1", listener=None, **options):
+        self.env, self.cgroup, self.side = env, env.cgroup(), side
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        named = f"[{host}]" if ":" in host else host
+        with self._inside("server"):
+            server = socket.create_server((host, 0), family=family)
+        self.daemon = env.spliced(
+            f"{named}:{server.getsockname()[1]}",
+            listener={"local_bypass": side, "bind": f"{named}:0", **(listener or {})},
+            spliced={"bypass_cgroup": self.cgroup.path,
+                     **({"bypass_trust": "all"} if blocking else {}), **options})
+        with self._inside("client"), connecting or contextlib.nullcontext():
+            self.a = tcp.connect(self.daemon.address())
+        with self._inside("server"), accepting or contextlib.nullcontext():
+            self.b, _ = server.accept()
+        server.close()
+        if side == "server":
+            self.a, self.b = self.b, self.a
         self.a.setblocking(blocking)
         self.b.setblocking(blocking)
         if direct:
             self.until_direct()
+
+    def _inside(self, side):
+        return self.cgroup.inside() if self.side in ("both", side) else contextlib.nullcontext()
 
     def exchange(self, size=100):
         for source, target in ((self.a, self.b), (self.b, self.a)):
             assert source.send(b"e" * size) == size
             assert receive(target, size) == b"e" * size
 
+    def is_direct(self):
+        """Whether what is exchanged goes directly, or one half of it."""
+        before = self.daemon.stats()["bytes_bypassed"]
+        self.exchange()
+        moved = self.daemon.stats()["bytes_bypassed"] - before
+        return moved == (200 if self.side == "both" else 100)
+
     def until_direct(self):
-        def is_direct():
-            before = self.daemon.stats()
-            self.exchange()
-            after = self.daemon.stats()
-            return after["bytes_bypassed"] - before["bytes_bypassed"] == 200
-        wait_until(is_direct, 10, "bytes go directly")
+        wait_until(self.is_direct, 10, "bytes go directly")
 
     def fill(self):
         """Sends until a has to wait; the number of bytes."""
@@ -104,9 +114,7 @@ class Joined:
 
     def check_direct(self):
         """Both ways are as they were."""
-        before = self.daemon.stats()["bytes_bypassed"]
-        self.exchange()
-        assert self.daemon.stats()["bytes_bypassed"] - before == 200, self.left()
+        assert self.is_direct(), self.left()
 
     def close(self):
         self.a.close()

@@ -13,7 +13,7 @@ from .wait import wait_until
 
 SANITIZER = re.compile(r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|: runtime error: ")
 
-SESSION_MAPS = (("sockets", "engaged", "lane_of"), ("joined", "bypass_of"))
+SESSION_MAPS = (("sockets", "engaged", "lane_of"), ("joined", "outlet", "bypass_of"))
 
 
 def config_text(sections):

@@ -82,6 +82,12 @@ static void test_queued(void **state _unused_)
 	assert_int_equal(bypass_queued(&b), 0);
 	way = (struct way){.queued = 5};
 	assert_int_equal(bypass_queued(&b), 0);
+	/* Nor does anybody wait for what an outlet's TCP has. */
+	way = (struct way){.there = 1, .queued = 5};
+	assert_int_equal(bypass_unread(&b), 5);
+	way.outlet = 1;
+	assert_int_equal(bypass_queued(&b), 5);
+	assert_int_equal(bypass_unread(&b), 0);
 }
 
 static int receive_buffer(int fd)
