@@ -352,6 +352,11 @@ SplicedKernel = spliced("spliced-kernel", engine="kernel",
 SplicedCopy = spliced("spliced-copy", engine="copy")
 SplicedBypass = spliced("spliced-bypass", engine="kernel", groups=LOCAL,
                         options="bypass_cgroup = {cgroup}", listener="local_bypass = both")
+# One of the two alone, though both are of this host.
+SplicedBypassClient = spliced("spliced-bypass-client", engine="kernel", groups=LOCAL,
+                              options="bypass_cgroup = {cgroup}", listener="local_bypass = client")
+SplicedBypassServer = spliced("spliced-bypass-server", engine="kernel", groups=LOCAL,
+                              options="bypass_cgroup = {cgroup}", listener="local_bypass = server")
 
 # Whose workers get clients by the kernel's hash.
 SplicedHash = spliced("spliced-hash", engine="kernel", groups=OBSERVE, options="spread = hash")
