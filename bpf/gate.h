@@ -18,10 +18,31 @@ static __always_inline int is_heard(struct __sk_buff *skb)
 	return tp && tp->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
 }
 
+/*
+ * Whether a source may be deleted with the acknowledgement that is sent within its verdict. The
+ * kernel calls saved_data_ready() after that, which is a null pointer then; it looks since 6.8, and
+ * since these stable ones.
+ */
+static __always_inline int may_leave_in_verdict(void)
+{
+	__u32 version = kernel_version, patch = version & 0xff;
+
+	switch (version >> 8) {
+	case 0x0601:
+		return patch >= 80;
+	case 0x0606:
+		return patch >= 19;
+	case 0x0607:
+		return patch >= 7;
+	default:
+		return version >= 0x060800;
+	}
+}
+
 /* Whether it leaves on its own when too much waits for its target. */
 static __always_inline int may_stop(struct __sk_buff *skb)
 {
-	return !(debug_flags & SPLICE_DEBUG_NO_STOP) && is_heard(skb);
+	return may_leave_in_verdict() && !(debug_flags & SPLICE_DEBUG_NO_STOP) && is_heard(skb);
 }
 
 /* The flags that a socket's sk_user_data carries in its lowest bits. */

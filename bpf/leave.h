@@ -31,7 +31,7 @@ static __always_inline void leave_as_asked(struct bpf_sock_ops *ops, struct lane
 	int in_send = ops->args[0] == BPF_WRITE_HDR_TCP_CURRENT_MSS, ready;
 	__u64 taken = lane->taken;
 
-	if (taken != LANE_ALL_READ && !in_send)
+	if (!in_send && (taken != LANE_ALL_READ || !may_leave_in_verdict()))
 		return;
 	ready = taken == LANE_ALL_READ ? is_all_read(ops) : lane->passed == taken;
 	if (lane->beyond != LANE_STOPPED && (ops->state != BPF_TCP_ESTABLISHED || !ready ||
@@ -79,6 +79,7 @@ static __always_inline void leave(struct bpf_sock_ops *ops)
 	wanted = *(volatile __u16 *)&lane->leave;
 	if (wanted != lane->left)
 		leave_as_asked(ops, lane, cookie, wanted);
-	else if (lane->beyond == LANE_BEYOND && !(debug_flags & SPLICE_DEBUG_NO_STOP))
+	else if (lane->beyond == LANE_BEYOND && may_leave_in_verdict() &&
+		 !(debug_flags & SPLICE_DEBUG_NO_STOP))
 		stop(ops, lane, cookie, index);
 }

@@ -16,7 +16,8 @@ char LICENSE[] SEC("license") = "GPL";
 
 /* Fixed before load, so that switched-off branches cost nothing. */
 const volatile __u32 debug_flags = 0;
-const volatile __u32 collecting = 0; /* sockets marked in `owned` go into `sockets` at once */
+const volatile __u32 kernel_version = 0; /* as LINUX_VERSION_CODE */
+const volatile __u32 collecting = 0;     /* sockets marked in `owned` go into `sockets` at once */
 
 /* How many of the daemon's threads want a source out of `engaged` right now: see leave.h. */
 volatile __u32 leaving = 0;

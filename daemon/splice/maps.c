@@ -14,6 +14,7 @@
 
 #include "../btf/subset.h"
 #include "../cgroup.h"
+#include "../kernelversion.h"
 #include "../log.h"
 #include "obstacle.h"
 #include "splice.skel.h"
@@ -188,6 +189,7 @@ static int load(struct maps *m, const struct maps_options *o, char why[256])
 	if (!err) {
 		m->skeleton->rodata->debug_flags = o->debug;
 		m->skeleton->rodata->collecting = o->collecting;
+		m->skeleton->rodata->kernel_version = kernel_version();
 		step = "loading the programs";
 		err = splice_bpf__load(m->skeleton);
 	}
