@@ -144,7 +144,7 @@ def test_a_mistake_changes_nothing(env):
     said = refused(daemon, text + "\n[listener second]\nbind = 127.0.0.1:0\npool = nowhere\n")
     line = text.count("\n") + 4
     assert f"{daemon.config_path}:{line}: " in said and "nowhere" in said, said
-    assert any(f"{daemon.config_path}:{line}: " in entry for entry in daemon.log())
+    wait_until(lambda: any(f"{daemon.config_path}:{line}: " in entry for entry in daemon.log()), 5, "the log says it")
     done = process.run(daemon.control_tool, "-s", daemon.control_path, "--json", "reload",
                        check=False, timeout=15)
     assert done.returncode == 1 and '"reloaded": false' in done.stdout, done

@@ -19,6 +19,34 @@ def unified():
     return None
 
 
+def remove(path):
+    """With what is below it; its programs are killed."""
+    for below in path.iterdir():
+        if below.is_dir():
+            remove(below)
+    deadline = time.monotonic() + 10
+    while path.exists():
+        try:
+            path.rmdir()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        try:
+            (path / "cgroup.kill").write_text("1", encoding="ascii")
+        except OSError:
+            pass    # before Linux 5.14: they end by themselves
+        time.sleep(0.01)
+
+
+def remove_of(pid):
+    """Those that a test has made, whose process that was."""
+    root = unified()
+    for path in list(root.glob(f"spliced-test-{pid}-*")) if root else []:
+        with contextlib.suppress(OSError):
+            remove(path)
+
+
 class Cgroup:
     """Made with a name of its own; its programs are killed when it is closed."""
 
@@ -53,19 +81,8 @@ class Cgroup:
         (path / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
 
     def close(self):
-        deadline = time.monotonic() + 10
-        while self.path.exists():
-            try:
-                self.path.rmdir()
-                return
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-            try:
-                (self.path / "cgroup.kill").write_text("1", encoding="ascii")
-            except OSError:
-                pass    # before Linux 5.14: they end by themselves
-            time.sleep(0.01)
+        if self.path.exists():
+            remove(self.path)
 
 
 class TcpLimit:

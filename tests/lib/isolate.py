@@ -11,7 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
-from . import netns, process, turn, wait
+from . import cgroup, netns, process, turn, wait
 from .case import Skip
 from .env import Env
 
@@ -167,6 +167,7 @@ class Running:
             fields = process.stat_fields(pid) if pid.isdigit() else None
             if fields and int(fields[3]) == self.pid and fields[0] != "Z":
                 os.kill(int(pid), signal.SIGKILL)
+        cgroup.remove_of(self.pid)
         names = self.tmp / "netns"
         if names.exists():
             for name in names.read_text(encoding="ascii").split():
