@@ -62,7 +62,7 @@ static void forget(struct check *c)
 
 	LIST_REMOVE(c, link);
 	w->busy &= ~(UINT64_C(1) << c->turn.slot);
-	w->all->running--;
+	w->all->running[c->turn.hope]--;
 	check_free(c);
 }
 
@@ -86,7 +86,32 @@ static void begin(struct watched *w, const struct check_turn *turn)
 		return; /* no memory: as if it had found nothing out */
 	LIST_INSERT_HEAD(&w->running, c, link);
 	w->busy |= UINT64_C(1) << turn->slot;
-	w->all->running++;
+	w->all->running[turn->hope]++;
+}
+
+static bool has_room(const struct checks *all, enum check_hope hope)
+{
+	unsigned int failing = all->running[CHECK_FAILS];
+	unsigned int unsure = failing + all->running[CHECK_UNKNOWN];
+
+	if (unsure + all->running[CHECK_ANSWERS] >= CHECKS_MAX)
+		return false;
+	if (hope != CHECK_ANSWERS && unsure >= CHECKS_UNSURE_MAX)
+		return false;
+	return hope != CHECK_FAILS || failing < CHECKS_FAILING_MAX;
+}
+
+/* The server's other addresses are as punctual as ever: one that fails loses its turn. */
+static void wait_for_room(struct watched *w, const struct check_turn *turn)
+{
+	struct checks *all = w->all;
+
+	if (turn->hope == CHECK_FAILS && turn->n_addrs > 1) {
+		w->last = turn->slot;
+		set_timer(w, about(all, w->config->health_interval / turn->n_addrs));
+		return;
+	}
+	set_timer(w, CROWDED_NS / 2 + below(all, CROWDED_NS));
 }
 
 static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg)
@@ -95,14 +120,14 @@ static void on_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg
 	struct checks *all = w->all;
 	struct check_turn turn;
 
-	if (all->running >= CHECKS_MAX) {
-		set_timer(w, CROWDED_NS / 2 + below(all, CROWDED_NS));
-		return;
-	}
 	if (!server_next_check(w->server, w->busy, w->last, &turn)) {
 		/* If the one before is why, its end begins the next. */
 		w->late = w->busy;
 		set_timer(w, about(all, w->config->health_interval));
+		return;
+	}
+	if (!has_room(all, turn.hope)) {
+		wait_for_room(w, &turn);
 		return;
 	}
 	w->last = turn.slot;

@@ -9,19 +9,24 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "../upstream/server.h"
+
 struct daemon;
 struct event_base;
-struct server;
 struct watched;
 
-/* That many are under way at most: the others wait their turn. */
-#define CHECKS_MAX 256
+/* That many are under way at most: the others wait their turn. Of those that are not known to
+ * answer there are fewer, so that who answers does not wait for their timeouts; and of those that
+ * did not the last time fewer still. */
+#define CHECKS_MAX         256
+#define CHECKS_UNSURE_MAX  192
+#define CHECKS_FAILING_MAX 128
 
 struct checks {
 	struct daemon *daemon; /* NULL: it was not begun */
 	struct event_base *base;
 	LIST_HEAD(, watched) servers;
-	unsigned int running;
+	unsigned int running[_CHECK_HOPE_MAX];
 	uint64_t random; /* for the time between two checks */
 };
 

@@ -404,6 +404,15 @@ static unsigned int first_from(uint64_t slots, unsigned int slot)
 	return (unsigned int)__builtin_ctzll(ahead ? ahead : slots);
 }
 
+static enum check_hope hope_of(const struct health *h)
+{
+	enum health_state state = health_state_of(h);
+
+	if (state == HEALTH_UNCHECKED)
+		return CHECK_UNKNOWN;
+	return state == HEALTH_UP || state == HEALTH_RISING ? CHECK_ANSWERS : CHECK_FAILS;
+}
+
 bool server_next_check(struct server *s, uint64_t busy, unsigned int last, struct check_turn *ret)
 {
 	uint64_t fresh = 0, all;
@@ -419,6 +428,7 @@ bool server_next_check(struct server *s, uint64_t busy, unsigned int last, struc
 	if (all) {
 		ret->slot = first_from(fresh ? fresh : all, last + 1);
 		ret->where = s->targets[ret->slot].addr;
+		ret->hope = hope_of(&s->targets[ret->slot].health);
 		ret->n_addrs = s->n_addrs;
 		ret->more = fresh & ~(UINT64_C(1) << ret->slot);
 	}

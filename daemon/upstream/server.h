@@ -176,11 +176,15 @@ void server_begin_slowly(struct server *s, struct target *t, uint64_t now);
 /* ---- checks: see health/ */
 
 /* Whose turn it is. */
+/* How likely an address is to answer a check: one that does not takes the whole health_timeout. */
+enum check_hope { CHECK_ANSWERS, CHECK_UNKNOWN, CHECK_FAILS, _CHECK_HOPE_MAX };
+
 struct check_turn {
 	unsigned int slot; /* of that address */
 	struct addr where;
 	unsigned int n_addrs; /* that are to be checked in one health_interval */
-	bool more;            /* there are others that were never checked */
+	enum check_hope hope;
+	bool more; /* there are others that were never checked */
 };
 /*
  * The next address to be checked: one that never was, or else the one whose turn it is after that

@@ -45,10 +45,10 @@ class Patient(Origin):
             return
 
 
-def proxy(env, servers, listener=None, **pool):
+def proxy(env, servers, listener=None, spliced=None, **pool):
     """HTTP, with checks of /health."""
     return env.spliced([f"{s.name} {s.address}" if isinstance(s, Patient) else s for s in servers],
-                       listener={"protocol": "http", **(listener or {})},
+                       spliced=spliced, listener={"protocol": "http", **(listener or {})},
                        pool={"health_check": "http", "health_path": "/health", **FAST, **pool})
 
 
@@ -364,6 +364,19 @@ def test_name(env):
 
 
 # -- how often
+
+@case(engines=COPY, timeout=90)
+def test_many_that_do_not_answer(env):
+    """Who does is checked as often as ever, though more checks than there are places wait for those."""
+    well, dead = Patient(env, "well"), env.deaf()
+    daemon = proxy(env, [well, *(f"dead{n} {dead}" for n in range(600))],
+                   spliced={"log_level": "error"}, health_interval="200ms", health_timeout="1s", health_fall=1)
+    wait_until(lambda: sum(s["state"] == "down" for p in daemon.status()["pools"] for s in p["servers"]) == 600, 60,
+               "all of these are known")
+    number, began = len(well.times), time.monotonic()
+    wait_until(lambda: len(well.times) >= number + 10, 30, lambda: f"{len(well.times) - number} of ten checks")
+    assert time.monotonic() - began < 10 * 3 * 0.2
+
 
 @case(engines=COPY)
 def test_interval(env):
