@@ -162,8 +162,12 @@ static void take(struct setup *s, const struct choice *c)
 		for (size_t j = 0; j < l->config->n_binds; j++) {
 			if (!l->bindings[j])
 				l->bindings[j] = find(c, l, &l->config->binds[j]);
-			if (l->bindings[j])
-				l->bindings[j]->taken = true;
+			if (!l->bindings[j])
+				continue;
+			l->bindings[j]->taken = true;
+			/* Who was sent there before is in the queue. */
+			if (l->bindings[j]->newest && l->bindings[j]->newest->intercepts)
+				l->intercepts = true;
 		}
 	}
 }
@@ -322,11 +326,14 @@ static int change_mark(const struct binder *by, int fd, bool marked)
 /* What the sockets of an address are for its listener, where they were something else before. */
 static void follow(const struct binder *by, const struct binding *b, const struct listener *l)
 {
-	const struct listener *was = b->newest;
+	struct listener *was = b->newest;
 	bool marked = listener_marks_clients(l);
 	char at[ADDR_STR_MAX];
 	int err = 0;
 
+	/* Those that come before its worker knows the newest. */
+	if (l->intercepts)
+		was->intercepts = true;
 	if (b->wanted.sa.sa_family == AF_UNIX && has_other_access(was->config, l->config))
 		err = binding_change_access(by->link, b, l);
 	if (by->bypass && !b->foreign && marked != listener_marks_clients(was))

@@ -55,10 +55,10 @@ struct binding {
 	bool old;      /* another process has accepted here: it is made ready by bindings_serve() */
 	bool outlives; /* its sockets go on listening when the daemon ends: others have them, too */
 	bool foreign;  /* some were made in another cgroup, so the listener's clients are copied */
-	atomic_bool by_sessions;       /* a program chooses among its sockets; workers may look */
-	uint32_t group;                /* what that calls it; 0: it does not know it */
-	bool taken;                    /* by the setup that is being made */
-	const struct listener *newest; /* of the newest setup, that has it; NULL: none */
+	atomic_bool by_sessions; /* a program chooses among its sockets; workers may look */
+	uint32_t group;          /* what that calls it; 0: it does not know it */
+	bool taken;              /* by the setup that is being made */
+	struct listener *newest; /* of the newest setup, that has it; NULL: none */
 	unsigned int n_sockets;
 	struct listen_socket sockets[]; /* the nth is of the worker n modulo their number */
 };

@@ -33,7 +33,8 @@ static const char link_name[] = "intercept link";
 
 /* One [intercept NAME]. */
 struct intercept {
-	char *name, *listener;
+	char *name;
+	const char *listener; /* of the newest setup's file */
 	char cgroup[512];
 	struct programs programs;
 	bool open;
@@ -184,8 +185,8 @@ int interception_open(const struct config *c, struct link *link, struct intercep
 		int err = -ENOMEM;
 
 		i->name = strdup(ic->name);
-		i->listener = strdup(ic->listener);
-		if (i->name && i->listener)
+		i->listener = ic->listener;
+		if (i->name)
 			err = open_one(all, i, ic, why);
 		if (err && tell(c, ic, why))
 			failed = err;
@@ -208,7 +209,6 @@ static void close_one(struct intercept *i)
 	if (i->open)
 		programs_close(&i->programs);
 	free(i->name);
-	free(i->listener);
 }
 
 void interception_close(struct interception *i)
@@ -319,6 +319,14 @@ static void say_aim(const struct intercept *i, const struct listener *l, const s
 			 ipv4 && ipv6 ? ", " : "", ipv6 ? addr_format(ipv6, text6) : "");
 }
 
+/* A reload may have it lead to another listener, or to one that has another name now. */
+static void follow(struct intercept *i, const struct config *c)
+{
+	for (size_t n = 0; n < c->n_intercepts; n++)
+		if (strcmp(c->intercepts[n].name, i->name) == 0)
+			i->listener = c->intercepts[n].listener;
+}
+
 /* Whether it leads elsewhere than before. */
 static bool aim_one(struct interception *all, struct intercept *i, const struct setup *s)
 {
@@ -345,9 +353,11 @@ void interception_aim(struct interception *i, const struct setup *s)
 
 	if (i && i->serves)
 		claims_write(&i->maps, s);
-	for (unsigned int n = 0; i && n < i->n; n++)
+	for (unsigned int n = 0; i && n < i->n; n++) {
+		follow(&i->items[n], s->config);
 		if (i->items[n].open)
 			moved |= aim_one(i, &i->items[n], s);
+	}
 	if (moved && i->ready)
 		settle();
 }

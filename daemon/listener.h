@@ -49,7 +49,8 @@ struct listener {
 	bool tunnels_h2;           /* HTTP/2 is forwarded, not refused */
 	bool asks_destination;     /* some route looks at where clients wanted to go */
 	bool foreign;              /* some of its sockets are another's; set with the bindings */
-	bool intercepts;           /* connects of other programs come here; set by the setup */
+	atomic_bool intercepts;    /* connects of other programs come here, have before, or will by
+				      the file that comes next; workers look */
 	bool steered;              /* what is steered comes here, and nothing else; the same */
 	struct binding **bindings; /* n_binds: where its clients connect to; binding.h fills them
 				      in, and they may be gone when the setup is not the newest */

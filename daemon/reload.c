@@ -247,7 +247,7 @@ static void keep_spread(const struct daemon *d, struct config *fresh, FILE *f)
 }
 
 /* What does not change while the daemon runs is as it was in `fresh`, and named. */
-static int keep(struct reload *r, struct config *fresh)
+static int keep(struct reload *r, struct config *fresh, FILE *errors)
 {
 	const struct daemon *d = r->daemon;
 	size_t size = 0;
@@ -256,7 +256,7 @@ static int keep(struct reload *r, struct config *fresh)
 
 	if (!f)
 		return -ENOMEM;
-	err = config_keep(d->config, fresh, f);
+	err = config_keep(d->config, fresh, f, errors);
 	if (!err) {
 		keep_bypass(d, fresh, f);
 		keep_spread(d, fresh, f);
@@ -290,7 +290,7 @@ static int load(struct reload *r, FILE *errors)
 
 	if (err < 0)
 		return err;
-	err = keep(r, fresh);
+	err = keep(r, fresh, errors);
 	if (err) {
 		config_free(fresh);
 	} else {

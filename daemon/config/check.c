@@ -233,6 +233,8 @@ static void check_bound(struct config_file *f, const struct bound *all, size_t i
 	}
 }
 
+static const char until_restart[] = " until a restart or an upgrade";
+
 /* The control socket is bound like a listener's. */
 static void check_control(struct config_file *f, const struct bound *b)
 {
@@ -240,8 +242,8 @@ static void check_control(struct config_file *f, const struct bound *b)
 
 	if (control && b->addr->sa.sa_family == AF_UNIX &&
 	    strcmp(control, b->addr->un.sun_path) == 0)
-		file_error(f, b->line, "bind: %s is the control socket; allowed: another path",
-			   control);
+		file_error(f, b->line, "bind: %s is the control socket%s; allowed: another path",
+			   control, f->kept ? until_restart : "");
 }
 
 /* It would be bound as "in use". */
@@ -262,14 +264,14 @@ static void check_status(struct config_file *f, const struct bound *b)
 	const struct bound status = {.addr = &c->status};
 	char text[ADDR_STR_MAX], other[ADDR_STR_MAX], ref[FILE_REF_MAX];
 
-	if (!c->status.len || !addr_port(&c->status))
+	if (!c->status.len || !addr_port(&c->status) ||
+	    (!addr_equal(b->addr, &c->status) && !overlaps(b, &status) && !overlaps(&status, b)))
 		return;
-	if (addr_equal(b->addr, &c->status) || overlaps(b, &status) || overlaps(&status, b))
-		file_error(f, b->line,
-			   "bind: %s cannot be bound beside status = %s %s; allowed: "
-			   "another port",
-			   addr_format(b->addr, text), addr_format(&c->status, other),
-			   file_ref(f, b->line, c->status_where.line, ref));
+	(void)file_ref(f, b->line, c->status_where.line, ref);
+	file_error(f, b->line,
+		   "bind: %s cannot be bound beside status = %s%s%s; allowed: another port",
+		   addr_format(b->addr, text), addr_format(&c->status, other), f->kept ? "" : " ",
+		   f->kept ? until_restart : ref);
 }
 
 static void check_binds(struct config_file *f)
@@ -411,4 +413,10 @@ void check_file(struct config_file *f)
 	/* A listener whose section was not understood has been blamed. */
 	if (!f->config->n_listeners && !f->n_errors)
 		blame_for_no_listener(f);
+}
+
+void check_kept(struct config_file *f)
+{
+	check_binds(f);
+	check_kept_intercepts(f);
 }

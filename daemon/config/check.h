@@ -5,3 +5,5 @@ struct config_file;
 
 /* What only the whole shows: names that are used, used twice or missing, limits that cross. */
 void check_file(struct config_file *f);
+/* The same of a file that was right by itself, beside what is kept (f->kept). */
+void check_kept(struct config_file *f);

@@ -411,8 +411,10 @@ void intercepts_replace(struct config *c, struct intercept_config *all, size_t n
 bool config_intercepts_to(const struct config *c, const char *listener);
 
 /* The options that differ and take effect at a restart only are in `fresh` what they are in `old`
- * afterwards: it is what is in effect. Writes their names, with commas between. 0 or -ENOMEM. */
-int config_keep(const struct config *old, struct config *fresh, FILE *out);
+ * afterwards: it is what is in effect. Writes their names to `out`, with commas between. 0,
+ * -ENOMEM, or -EINVAL where what stays cannot be beside what the file says: each mistake is a line
+ * in `errors`, as of config_load(). */
+int config_keep(const struct config *old, struct config *fresh, FILE *out, FILE *errors);
 /* Writes where a place is into buf: "FILE:LINE", a variable's name, or "-o SECTION.KEY"; of place 0
  * "default". Returns buf. */
 #define CONFIG_WHERE_MAX 4200

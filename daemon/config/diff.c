@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
+#include "file.h"
 #include "list.h"
 #include "option.h"
 #include "value.h"
@@ -84,11 +86,11 @@ static void keep_daemon(struct diff *d, const struct config *old, struct config 
 			name(d, "%s", o->key);
 }
 
-/* Whether it says what it said before. */
+/* Whether it says what it said before, but for what takes effect. */
 static bool is_kept(struct diff *d, const struct intercept_config *old,
 		    const struct intercept_config *fresh)
 {
-	bool same = strcmp(old->name, fresh->name) == 0;
+	bool same = fresh;
 
 	for (const struct option *o = option_next(SECTION_INTERCEPT, NULL); same && o;
 	     o = option_next(SECTION_INTERCEPT, o)) {
@@ -96,12 +98,22 @@ static bool is_kept(struct diff *d, const struct intercept_config *old,
 
 		if (!a || !b)
 			d->err = -ENOMEM;
-		same = a && b && strcmp(a, b) == 0;
+		same = o->reload == RELOAD || (a && b && strcmp(a, b) == 0);
 	}
 	return same;
 }
 
-static int copy_intercept(const struct intercept_config *old, struct intercept_config *to)
+static const struct intercept_config *find(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_intercepts; i++)
+		if (strcmp(c->intercepts[i].name, name) == 0)
+			return &c->intercepts[i];
+	return NULL;
+}
+
+/* What takes effect is of `fresh`, if the section is there (or else NULL). */
+static int copy_intercept(const struct intercept_config *old, const struct intercept_config *fresh,
+			  struct intercept_config *to)
 {
 	int err = value_set_defaults(SECTION_INTERCEPT, to);
 
@@ -109,16 +121,20 @@ static int copy_intercept(const struct intercept_config *old, struct intercept_c
 	to->written = calloc(_OPTION_ID_MAX, sizeof(*to->written));
 	if (!err && (!to->name || !to->written))
 		err = -ENOMEM;
+	if (fresh)
+		to->listener_where = fresh->listener_where;
 	for (const struct option *o = option_next(SECTION_INTERCEPT, NULL); !err && o;
 	     o = option_next(SECTION_INTERCEPT, o)) {
-		_cleanup_free_ char *values = values_of(o, old);
+		_cleanup_free_ char *values =
+		    values_of(o, fresh && o->reload == RELOAD ? fresh : old);
 
 		err = values ? set_values(o, to, values) : -ENOMEM;
 	}
 	return err;
 }
 
-/* If anything of these sections has changed, they are as they were before. */
+/* If anything of these sections has changed, they are as they were before; but each leads where the
+ * file says. */
 static void keep_intercepts(struct diff *d, const struct config *old, struct config *fresh)
 {
 	struct intercept_config *all;
@@ -126,7 +142,7 @@ static void keep_intercepts(struct diff *d, const struct config *old, struct con
 	bool same = n == fresh->n_intercepts;
 
 	for (size_t i = 0; same && i < n; i++)
-		same = is_kept(d, &old->intercepts[i], &fresh->intercepts[i]);
+		same = is_kept(d, &old->intercepts[i], find(fresh, old->intercepts[i].name));
 	if (same || d->err)
 		return;
 	name(d, "[intercept NAME]");
@@ -134,11 +150,24 @@ static void keep_intercepts(struct diff *d, const struct config *old, struct con
 	if (!all)
 		d->err = -ENOMEM;
 	for (size_t i = 0; !d->err && i < n; i++)
-		d->err = copy_intercept(&old->intercepts[i], &all[i]);
+		d->err = copy_intercept(&old->intercepts[i], find(fresh, old->intercepts[i].name),
+					&all[i]);
 	intercepts_replace(fresh, all, n);
 }
 
-int config_keep(const struct config *old, struct config *fresh, FILE *out)
+/* The file is right, and so was what is kept; not so, perhaps, the one beside the other. */
+static int check(struct config *c, FILE *errors)
+{
+	struct config_file f = {
+	    .errors = errors, .config = c, .lines = c->written, .items = c->items, .kept = true};
+
+	check_kept(&f);
+	if (f.no_memory)
+		return -ENOMEM;
+	return f.n_errors ? -EINVAL : 0;
+}
+
+int config_keep(const struct config *old, struct config *fresh, FILE *out, FILE *errors)
 {
 	struct diff d = {.out = out};
 
@@ -147,5 +176,5 @@ int config_keep(const struct config *old, struct config *fresh, FILE *out)
 		fresh->engine = old->engine;
 	keep_daemon(&d, old, fresh);
 	keep_intercepts(&d, old, fresh);
-	return d.err;
+	return d.err ? d.err : check(fresh, errors);
 }

@@ -28,7 +28,11 @@ void file_error(struct config_file *f, int line, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	make_printable(text);
-	(void)config_where(f->config, line, where);
+	if (f->kept && !line)
+		(void)snprintf(where, sizeof(where), "%s",
+			       *f->config->path ? f->config->path : "configuration");
+	else
+		(void)config_where(f->config, line, where);
 	make_printable(where);
 
 	fprintf(f->errors, "%s: %s\n", where, text);

@@ -15,6 +15,8 @@ struct config_file {
 	unsigned int n_errors;
 	bool no_memory;
 	int line; /* the place that is being read, or was read last */
+	/* What waits for a restart is as it was before, and has no place in this file. */
+	bool kept;
 	/* `written` of the section that is being read; after the last one, of [spliced]. */
 	int *lines;
 	int **items;              /* the same of its `items` */

@@ -108,6 +108,23 @@ void check_intercepts(struct config_file *f)
 	}
 }
 
+void check_kept_intercepts(struct config_file *f)
+{
+	const struct config *c = f->config;
+
+	for (size_t n = 0; n < c->n_intercepts; n++) {
+		const struct intercept_config *i = &c->intercepts[n];
+		const struct listener_config *l = find_listener(c, i->listener);
+
+		if (l && (binds(l, AF_INET) || binds(l, AF_INET6)))
+			continue;
+		file_error(f, i->listener_where.line,
+			   "[intercept %s] stays until a restart or an upgrade, and its listener "
+			   "%s %s; allowed: this listener, or another one in that section",
+			   i->name, i->listener, l ? "binds no IP address" : "is gone");
+	}
+}
+
 bool config_intercepts_to(const struct config *c, const char *listener)
 {
 	for (size_t i = 0; i < c->n_intercepts; i++)

@@ -411,7 +411,7 @@ OPTION_LIST(INTERCEPT, outbound, outbound, DESTINATIONS, NULL, RESTART,
 OPTION_LIST(INTERCEPT, except, except, DESTINATIONS, "", RESTART,
        "Which are not, even so.",
        .may_be_empty = true)
-OPTION(INTERCEPT, listener, listener, LISTENER, NULL, RESTART,
+OPTION(INTERCEPT, listener, listener, LISTENER, NULL, RELOAD,
        "Where they go: a listener with an address of IPv4 for connects by IPv4, and one of IPv6 for those "
        "by IPv6. server = NAME original: is where they were to go.",
        .example = "web", .where = offsetof(struct intercept_config, listener_where))

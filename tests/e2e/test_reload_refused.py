@@ -4,7 +4,10 @@
 import shutil
 
 from lib import case, connect, process, read_exactly, wait_until
-from lib.reloads import refused, reload
+from lib.intercepted import connect as connect_in
+from lib.intercepted import exchange, intercepting, port_of, redirected
+from lib.reloads import refused, reload, text_of
+from lib.tcp import free_port
 
 COPY = ("copy",)    # the engines have nothing to do with it
 
@@ -71,3 +74,58 @@ def test_without_a_default_file(env):
     answer = reload(daemon, "[listener web]\nbind = 127.0.0.1:0\npool = hello\n")
     assert answer["config"] == "/etc/spliced/spliced.conf", answer
     assert sorted(entry["name"] for entry in daemon.status()["listeners"]) == ["own", "web"]
+
+
+# ---- what stays as it is -----------------------------------------------------------------------
+
+@case(engines=COPY)
+def test_the_control_socket_that_stays_until_a_restart(env):
+    """The file is right, but its listener is where the control socket is now."""
+    daemon = env.spliced(env.backend().address)
+    text = text_of(daemon)
+    line = text.splitlines().index("bind = 127.0.0.1:0") + 1
+    said = refused(daemon, text.replace(f"control = {daemon.control_path}", f"control = {env.tmp}/other.sock")
+                   .replace("bind = 127.0.0.1:0", f"bind = unix:{daemon.control_path}"))
+    assert said.startswith(f"{daemon.config_path}:{line}: bind: {daemon.control_path} is the control socket until a "
+                           "restart or an upgrade; allowed: another path\n"), said
+    assert daemon.address().startswith("127.0.0.1:") and echo(daemon.address())
+
+
+@case(engines=COPY)
+def test_the_status_address_that_stays_until_a_restart(env):
+    status, holder = free_port()
+    holder.close()
+    daemon = env.spliced(env.backend().address, spliced={"status": status})
+    text = text_of(daemon)
+    line = text.splitlines().index("bind = 127.0.0.1:0") + 1
+    said = refused(daemon, text.replace(f"status = {status}", "status = none").replace(
+        "bind = 127.0.0.1:0", f"bind = {status}"))
+    assert said.startswith(f"{daemon.config_path}:{line}: bind: {status} cannot be bound beside status = {status} until a "
+                           "restart or an upgrade; allowed: another port\n"), said
+    assert daemon.address() != status and echo(daemon.address())
+
+
+@case(engines=("kernel",))
+def test_an_interception_that_leads_nowhere(env):
+    """A section that goes with its listener stays until a restart, and would have none; and so does one that the file
+    calls something else."""
+    cgroup = env.cgroup()
+    backend = env.backend()
+    daemon = intercepting(env, cgroup, port_of(backend.address), intercept={"intercept": "require"})
+    text = text_of(daemon)
+    begin = text.index("[intercept out]")
+    section = text[begin:text.find("\n\n", begin)]
+    renamed = text.replace("[listener web]", "[listener egress]")
+    for changed in (renamed.replace(section, ""), renamed.replace(section, section.replace(
+            "[intercept out]", "[intercept other]").replace("listener = web", "listener = egress"))):
+        said = refused(daemon, changed)
+        assert said.startswith(f"{daemon.config_path}: [intercept out] stays until a restart or an upgrade, and its "
+                               "listener web is gone; allowed: "), said
+        with connect_in(cgroup, backend.address) as sock:
+            exchange(sock)
+    assert redirected(daemon) == 2
+    # Beside its listener it stays.
+    assert reload(daemon, text.replace(section, ""))["restart"] == ["[intercept NAME]"]
+    with connect_in(cgroup, backend.address) as sock:
+        exchange(sock)
+    assert redirected(daemon) == 3

@@ -195,7 +195,7 @@ static char *kept(const char *old_text, const char *new_text, struct config **re
 	FILE *f = open_memstream(&names, &size);
 
 	*ret = loaded(new_text);
-	assert_int_equal(config_keep(old, *ret, f), 0);
+	assert_int_equal(config_keep(old, *ret, f, stderr), 0);
 	(void)fclose(f);
 	return names;
 }
