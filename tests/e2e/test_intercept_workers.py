@@ -236,7 +236,7 @@ def test_an_upgrade_that_intercepts_more(env):
         "listener other": {"bind": "127.0.0.1:0", "pool": "main"}})
 
 
-@case(timeout=90)
+@case(core=True, timeout=90)
 def test_an_upgrade_that_renames_the_listener(env):
     """Where it was: it is still one that connects are sent to, and they are, all the time."""
     cgroup = env.cgroup()
