@@ -296,6 +296,38 @@ const char *addr_write(const struct addr *a, char buf[ADDR_STR_MAX])
 	return buf;
 }
 
+static int order_bytes(const void *a, size_t len_a, const void *b, size_t len_b)
+{
+	int order = memcmp(a, b, MIN(len_a, len_b));
+
+	return order ? order : (len_a > len_b) - (len_a < len_b);
+}
+
+int addr_order(const struct addr *a, const struct addr *b)
+{
+	int order = a->sa.sa_family - b->sa.sa_family;
+
+	if (order || addr_equal(a, b))
+		return order;
+	switch (a->sa.sa_family) {
+	case AF_INET:
+		order = memcmp(&a->in4.sin_addr, &b->in4.sin_addr, sizeof(a->in4.sin_addr));
+		return order ? order : addr_port(a) - addr_port(b);
+	case AF_INET6:
+		order = memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr));
+		if (!order)
+			order = addr_port(a) - addr_port(b);
+		return order ? order
+			     : (a->in6.sin6_scope_id > b->in6.sin6_scope_id) -
+				   (a->in6.sin6_scope_id < b->in6.sin6_scope_id);
+	case AF_UNIX:
+		return order_bytes(a->un.sun_path, unix_name_len(a), b->un.sun_path,
+				   unix_name_len(b));
+	default:
+		return strcmp(a->un.sun_path, b->un.sun_path);
+	}
+}
+
 bool addr_equal(const struct addr *a, const struct addr *b)
 {
 	size_t len;

@@ -60,6 +60,8 @@ bool addr_is_steered(const struct addr *a);
 const char *addr_steered_text(const struct addr *a);
 
 bool addr_equal(const struct addr *a, const struct addr *b);
+/* An order for sorting, in which only equal addresses are equal. */
+int addr_order(const struct addr *a, const struct addr *b);
 /* An IPv4 client of an IPv6 socket (::ffff:192.0.2.1) becomes one of IPv4; others stay as they are.
  */
 void addr_unmap(struct addr *a);

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../cgroup.h"
+#include "binds.h"
 #include "check.h"
 #include "file.h"
 #include "intercepts.h"
@@ -23,6 +25,12 @@ struct named {
 	size_t where; /* the offset of their struct config_where */
 };
 
+/* One of them, in the order of the names. */
+struct ranked {
+	const char *name;
+	size_t at;
+};
+
 static const char *name_of(const struct named *all, size_t i)
 {
 	return *(char *const *)((const char *)all->array + i * all->size);
@@ -35,22 +43,47 @@ static int line_of(const struct named *all, size_t i)
 	return ((const struct config_where *)(item + all->where))->line;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+	int order = strcmp(x->name, y->name);
+
+	return order ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* By their names, of equal ones the first first. NULL: no memory. */
+static struct ranked *rank(const struct named *all)
+{
+	struct ranked *ret = calloc(all->n + 1, sizeof(*ret));
+
+	for (size_t i = 0; ret && i < all->n; i++)
+		ret[i] = (struct ranked){name_of(all, i), i};
+	if (ret)
+		qsort(ret, all->n, sizeof(*ret), by_name);
+	return ret;
+}
+
 /* Blames every name that an earlier one is equal to. */
 static void check_unique(struct config_file *f, const struct named *all)
 {
+	_cleanup_free_ struct ranked *ranked = rank(all);
+	_cleanup_free_ size_t *first = calloc(all->n + 1, sizeof(*first));
 	char ref[FILE_REF_MAX];
 
+	f->no_memory |= !ranked || !first;
+	if (f->no_memory)
+		return;
 	for (size_t i = 0; i < all->n; i++) {
-		for (size_t j = 0; j < i; j++) {
-			if (strcmp(name_of(all, i), name_of(all, j)) != 0)
-				continue;
+		const struct ranked *r = &ranked[i];
+
+		first[r->at] = i && strcmp(r[-1].name, r->name) == 0 ? first[r[-1].at] : r->at;
+	}
+	for (size_t i = 0; i < all->n; i++)
+		if (first[i] != i)
 			file_error(f, line_of(all, i),
 				   "%s %s is already %s; allowed: each name once", all->what,
 				   name_of(all, i),
-				   file_ref(f, line_of(all, i), line_of(all, j), ref));
-			break;
-		}
-	}
+				   file_ref(f, line_of(all, i), line_of(all, first[i]), ref));
 }
 
 static void check_names(struct config_file *f)
@@ -83,21 +116,26 @@ static void unknown_pool(struct config_file *f, const char *key, const char *nam
 	file_error(f, line, "%s: there is no [pool %s]; allowed: %s", key, name, pools.s);
 }
 
-static size_t find_pool(const struct config *c, const char *name)
+static int compare_name(const void *key, const void *item)
 {
-	for (size_t i = 0; i < c->n_pools; i++)
-		if (strcmp(c->pools[i].name, name) == 0)
-			return i;
-	return SIZE_MAX;
+	return strcmp(key, ((const struct ranked *)item)->name);
 }
 
-static void check_routes(struct config_file *f, struct listener_config *l)
+static size_t find_pool(const struct config *c, const struct ranked *pools, const char *name)
+{
+	const struct ranked *r = bsearch(name, pools, c->n_pools, sizeof(*pools), compare_name);
+
+	return r ? r->at : SIZE_MAX;
+}
+
+static void check_routes(struct config_file *f, const struct ranked *pools,
+			 struct listener_config *l)
 {
 	for (size_t i = 0; i < l->n_routes; i++) {
 		struct route_config *r = &l->routes[i];
 		const struct route_match *m = route_unseen(r, l->protocol);
 
-		r->pool_index = find_pool(f->config, r->pool);
+		r->pool_index = find_pool(f->config, pools, r->pool);
 		if (r->pool_index == SIZE_MAX)
 			unknown_pool(f, "route", r->pool, r->where.line);
 		if (m)
@@ -162,88 +200,22 @@ static void check_last_route(struct config_file *f, const struct listener_config
 static void check_pools(struct config_file *f)
 {
 	struct config *c = f->config;
+	_cleanup_free_ struct ranked *pools =
+	    rank(&(struct named){.array = c->pools, .n = c->n_pools, .size = sizeof(*c->pools)});
 
-	for (size_t i = 0; i < c->n_listeners; i++) {
+	f->no_memory |= !pools;
+	for (size_t i = 0; pools && i < c->n_listeners; i++) {
 		struct listener_config *l = &c->listeners[i];
 
-		check_routes(f, l);
+		check_routes(f, pools, l);
 		check_repeated_routes(f, l);
 		check_last_route(f, l);
 		if (!l->pool)
 			continue;
-		l->pool_index = find_pool(c, l->pool);
+		l->pool_index = find_pool(c, pools, l->pool);
 		if (l->pool_index == SIZE_MAX)
 			unknown_pool(f, "pool", l->pool, l->pool_where.line);
 	}
-}
-
-/* One address of a `bind`, and what a message about it needs. */
-struct bound {
-	const struct addr *addr;
-	const char *listener;
-	int line;
-	bool ipv6_only;
-};
-
-static bool is_any(const struct addr *a)
-{
-	return a->sa.sa_family == AF_INET ? a->in4.sin_addr.s_addr == htonl(INADDR_ANY)
-					  : IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
-}
-
-/* Whether the first stands for every address, the second's among them. */
-static bool overlaps(const struct bound *any, const struct bound *one)
-{
-	const struct addr *a = any->addr, *b = one->addr;
-
-	if (a->sa.sa_family == AF_UNIX || b->sa.sa_family == AF_UNIX || addr_is_passed(a) ||
-	    addr_is_passed(b) || addr_port(a) != addr_port(b) || !is_any(a))
-		return false;
-	if (a->sa.sa_family == b->sa.sa_family)
-		return true;
-	return a->sa.sa_family == AF_INET6 && !any->ipv6_only;
-}
-
-/* The kernel chooses a new port for every port 0; any other address can be bound once. */
-static void check_bound(struct config_file *f, const struct bound *all, size_t i)
-{
-	const struct addr *a = all[i].addr;
-	char text[ADDR_STR_MAX], other[ADDR_STR_MAX], ref[FILE_REF_MAX];
-
-	if (a->sa.sa_family != AF_UNIX && !addr_is_passed(a) && addr_port(a) == 0)
-		return;
-
-	for (size_t j = 0; j < i; j++) {
-		if (addr_equal(a, all[j].addr)) {
-			file_error(f, all[i].line,
-				   "bind: %s is already bound by listener %s %s; allowed: "
-				   "each address once",
-				   addr_format(a, text), all[j].listener,
-				   file_ref(f, all[i].line, all[j].line, ref));
-			return;
-		}
-		if (!overlaps(&all[i], &all[j]) && !overlaps(&all[j], &all[i]))
-			continue;
-		file_error(f, all[i].line,
-			   "bind: %s cannot be bound beside %s of listener %s %s; allowed: "
-			   "a port for every address, or for single ones",
-			   addr_format(a, text), addr_format(all[j].addr, other), all[j].listener,
-			   file_ref(f, all[i].line, all[j].line, ref));
-		return;
-	}
-}
-
-static const char until_restart[] = " until a restart or an upgrade";
-
-/* The control socket is bound like a listener's. */
-static void check_control(struct config_file *f, const struct bound *b)
-{
-	const char *control = f->config->control;
-
-	if (control && b->addr->sa.sa_family == AF_UNIX &&
-	    strcmp(control, b->addr->un.sun_path) == 0)
-		file_error(f, b->line, "bind: %s is the control socket%s; allowed: another path",
-			   control, f->kept ? until_restart : "");
 }
 
 /* It would be bound as "in use". */
@@ -255,52 +227,6 @@ static void check_control_path(struct config_file *f)
 	if (len && control[len - 1] == '/')
 		file_error(f, f->config->control_where.line,
 			   "control: %s is a folder; allowed: the path of a socket", control);
-}
-
-/* And so is the address of `status`. */
-static void check_status(struct config_file *f, const struct bound *b)
-{
-	const struct config *c = f->config;
-	const struct bound status = {.addr = &c->status};
-	char text[ADDR_STR_MAX], other[ADDR_STR_MAX], ref[FILE_REF_MAX];
-
-	if (!c->status.len || !addr_port(&c->status) ||
-	    (!addr_equal(b->addr, &c->status) && !overlaps(b, &status) && !overlaps(&status, b)))
-		return;
-	(void)file_ref(f, b->line, c->status_where.line, ref);
-	file_error(f, b->line,
-		   "bind: %s cannot be bound beside status = %s%s%s; allowed: another port",
-		   addr_format(b->addr, text), addr_format(&c->status, other), f->kept ? "" : " ",
-		   f->kept ? until_restart : ref);
-}
-
-static void check_binds(struct config_file *f)
-{
-	const struct config *c = f->config;
-	_cleanup_free_ struct bound *all = NULL;
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->n_listeners; i++)
-		n += c->listeners[i].n_binds;
-	all = calloc(n + 1, sizeof(*all));
-	n = 0;
-	if (!all) {
-		f->no_memory = true;
-		return;
-	}
-
-	for (size_t i = 0; i < c->n_listeners; i++) {
-		const struct listener_config *l = &c->listeners[i];
-
-		for (size_t j = 0; j < l->n_binds; j++) {
-			all[n] = (struct bound){&l->binds[j], l->name,
-						listener_config_bind_place(l, j), l->ipv6_only};
-			check_control(f, &all[n]);
-			check_status(f, &all[n]);
-			check_bound(f, all, n);
-			n++;
-		}
-	}
 }
 
 static void check_order(struct config_file *f, enum option_id low, enum option_id high,

@@ -2,6 +2,7 @@
 """The command line and the configuration file."""
 
 import re
+import resource
 from pathlib import Path
 
 from lib import case
@@ -304,3 +305,61 @@ def test_what_others_are_called_here(env):
                     continue
                 checked += 1
     assert checked > 60, checked
+
+
+# ---- long files --------------------------------------------------------------------------------
+
+def cpu_of_check(env, text):
+    """Seconds of a processor that it takes to find this valid."""
+    path = env.tmp / "long.conf"
+    path.write_text(text, encoding="utf-8")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run(env.binary("spliced"), "-t", "-c", path, check=False, timeout=60)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr[:2000]
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def servers(number):
+    return "[listener web]\nbind = 127.0.0.1:0\npool = main\n[pool main]\n" + "".join(
+        f"server = s{i} 10.0.{i >> 8}.{i & 255}:80\n" for i in range(number))
+
+
+def binds(number):
+    return "[pool main]\nserver = a 127.0.0.1:9\n[listener web]\npool = main\n" + "".join(
+        f"bind = 127.1.{i >> 8}.{i & 255}:80\n" for i in range(number))
+
+
+def pools(number):
+    return "[listener web]\nbind = 127.0.0.1:0\n" + "".join(
+        f"route = dst:10.0.{i >> 8}.{i & 255}/32 -> p{i}\n" for i in range(number)) + "".join(
+        f"[pool p{i}]\nserver = a 127.0.0.1:9\n" for i in range(number))
+
+
+@case(engines=())
+def test_long_lists(env):
+    """Four times as long takes about four times as long to check: a reload does it while others wait."""
+    for make in (servers, binds, pools):
+        short, long = (cpu_of_check(env, make(number)) for number in (7500, 30000))
+        assert long < 9 * max(short, 0.1), (make.__name__, short, long)
+
+
+@case(engines=())
+def test_repeated_in_a_long_list(env):
+    """Whatever is in the way is the first one, wherever it stands."""
+    port = "127.0.0.1:80"
+    text = "[pool main]\nserver = a 127.0.0.1:9\nserver = b 127.0.0.1:9\nserver = a 127.0.0.1:9\nserver = b 127.0.0.1:9\n" \
+        "server = a 127.0.0.1:9\n[listener web]\npool = main\n" + \
+        "".join(f"bind = {bind}\n" for bind in (port, "[::1]:80", "0.0.0.0:80", port, "[::]:80", "[::]:81", "0.0.0.0:81",
+                                                "unix:/a", "unix:/b", "unix:/a", "127.0.0.1:0", "127.0.0.1:0"))
+    path = env.tmp / "repeated.conf"
+    path.write_text(text, encoding="utf-8")
+    done = run(env.binary("spliced"), "-t", "-c", path, check=False, timeout=10)
+    assert done.returncode == 2, done
+    found = [line.removeprefix(f"{path}:").partition("; allowed")[0] for line in done.stderr.splitlines()]
+    assert found == [
+        "4: server a is already on line 2", "5: server b is already on line 3", "6: server a is already on line 2",
+        f"11: bind: 0.0.0.0:80 cannot be bound beside {port} of listener web on line 9",
+        f"12: bind: {port} is already bound by listener web on line 9",
+        "13: bind: [::]:80 cannot be bound beside [::1]:80 of listener web on line 10",
+        "18: bind: unix:/a is already bound by listener web on line 16"], found

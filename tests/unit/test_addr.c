@@ -220,6 +220,8 @@ static void equality(void **state _unused_)
 			struct addr b = parsed(different[j]);
 
 			assert_int_equal(addr_equal(&a, &b), i == j);
+			assert_int_equal(addr_order(&a, &b) == 0, i == j);
+			assert_int_equal(addr_order(&a, &b) < 0, addr_order(&b, &a) > 0);
 		}
 	}
 }
