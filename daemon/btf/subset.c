@@ -354,7 +354,7 @@ static int copy_names(struct subset *s)
 		if (!n || s->names.list[i] != s->names.list[n - 1])
 			s->names.list[n++] = s->names.list[i];
 	s->names.n = n;
-	s->our_names = calloc(n, sizeof(*s->our_names));
+	s->our_names = calloc(n + 1, sizeof(*s->our_names));
 	if (!s->our_names)
 		return -ENOMEM;
 	for (size_t i = 0; !err && i < n; i++) {
