@@ -228,6 +228,9 @@ def test_a_bypass_that_does_nothing(env):
     status, found = checked(env, {}, spliced={"bypass_cgroup": env.tmp})
     assert status == 0 and "does nothing" in found[f"bypass_cgroup = {env.tmp}"][0], found
     status, found = checked(env, {}, spliced={"bypass_cgroup": env.tmp}, **both)
+    [message] = found[f"bypass_cgroup = {env.tmp}"]
+    assert status == 0 and "no bypass" in message and "not of a cgroup2 mount" in message, found
+    status, found = checked(env, {}, spliced={"bypass_cgroup": env.cgroup().path}, **both)
     assert status == 0 and not set(found) - {"[spliced]"}, found
 
 
