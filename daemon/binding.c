@@ -193,6 +193,51 @@ static int open_new(const struct binder *by, struct setup *s, bool passed)
 	return err;
 }
 
+static bool has_other_access(const struct listener_config *a, const struct listener_config *b)
+{
+	return a->unix_mode != b->unix_mode || strcmp(a->unix_user, b->unix_user) != 0 ||
+	       strcmp(a->unix_group, b->unix_group) != 0;
+}
+
+/* Files of sockets that stay go to whom the new options say: while it may fail. */
+static int give(const struct binder *by, const struct listener *l)
+{
+	int err = 0;
+
+	for (size_t j = 0; !err && j < l->config->n_binds; j++) {
+		struct binding *b = l->bindings[j];
+		struct opening o = {.binder = by, .listener = l, .bind = j, .binding = b};
+
+		if (b->wanted.sa.sa_family != AF_UNIX || !b->newest ||
+		    !has_other_access(b->newest->config, l->config))
+			continue;
+		err = binding_give(&o);
+		b->given = !err;
+	}
+	return err;
+}
+
+/* The setup will not be: they are as they were. */
+static void take_back(struct link *link, const struct setup *s)
+{
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		const struct listener *l = &s->listeners[i];
+
+		for (size_t j = 0; j < l->config->n_binds; j++) {
+			struct binding *b = l->bindings[j];
+			int err = 0;
+
+			if (!b || !b->given)
+				continue;
+			b->given = false;
+			err = binding_take_back(link, b, b->newest);
+			if (err)
+				(void)log_errno(err, "listener %s: giving %s back", l->config->name,
+						b->wanted.un.sun_path);
+		}
+	}
+}
+
 static void forget_taken(const struct setup *was)
 {
 	for (size_t i = 0; was && i < was->n_listeners; i++)
@@ -210,6 +255,8 @@ int bindings_open(const struct binder *by, struct setup *s, const struct setup *
 	/* A listener whose clients are copied does not mark its own sockets for the bypass. */
 	err = open_new(by, s, true);
 	err = MIN(err, open_new(by, s, false));
+	for (size_t i = 0; !err && i < s->n_listeners; i++)
+		err = give(by, &s->listeners[i]);
 	if (err)
 		bindings_undo(by->link, by->bypass, s);
 	return err;
@@ -306,13 +353,8 @@ static void disown(struct setup *s)
 
 void bindings_undo(struct link *link, const struct bypass_maps *bypass, struct setup *s)
 {
+	take_back(link, s);
 	free_unowned(link, bypass, s);
-}
-
-static bool has_other_access(const struct listener_config *a, const struct listener_config *b)
-{
-	return a->unix_mode != b->unix_mode || strcmp(a->unix_user, b->unix_user) != 0 ||
-	       strcmp(a->unix_group, b->unix_group) != 0;
 }
 
 static int change_mark(const struct binder *by, int fd, bool marked)
@@ -334,8 +376,6 @@ static void follow(const struct binder *by, const struct binding *b, const struc
 	/* Those that come before its worker knows the newest. */
 	if (l->intercepts)
 		was->intercepts = true;
-	if (b->wanted.sa.sa_family == AF_UNIX && has_other_access(was->config, l->config))
-		err = binding_change_access(by->link, b, l);
 	if (by->bypass && !b->foreign && marked != listener_marks_clients(was))
 		for (unsigned int i = 0; !err && i < b->n_sockets; i++)
 			if (b->sockets[i].bound.sa.sa_family != AF_UNIX)
@@ -392,6 +432,7 @@ void bindings_commit(const struct binder *by, struct setup *s, struct setup *was
 		for (size_t j = 0; j < l->config->n_binds; j++) {
 			if (was)
 				update(l->bindings[j], l);
+			l->bindings[j]->given = false;
 			l->bindings[j]->newest = l;
 		}
 	}

@@ -58,6 +58,7 @@ struct binding {
 	atomic_bool by_sessions; /* a program chooses among its sockets; workers may look */
 	uint32_t group;          /* what that calls it; 0: it does not know it */
 	bool taken;              /* by the setup that is being made */
+	bool given;              /* to whom that says; it can be taken back */
 	struct listener *newest; /* of the newest setup, that has it; NULL: none */
 	unsigned int n_sockets;
 	struct listen_socket sockets[]; /* the nth is of the worker n modulo their number */

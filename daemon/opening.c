@@ -152,14 +152,28 @@ static int request_of(const struct binding *b, const struct listener *l, struct 
 					  : 0;
 }
 
-int binding_change_access(struct link *link, const struct binding *b, const struct listener *l)
+static int change_access(struct link *link, struct binding *b, const struct bind_request *r)
+{
+	return link ? link_change(link, r) : unix_file_change(&b->file, &r->access);
+}
+
+int binding_give(const struct opening *o)
+{
+	struct bind_request r;
+
+	errno = -request_of(o->binding, o->listener, &r);
+	if (!errno)
+		errno = -change_access(o->binder->link, o->binding, &r);
+	return errno ? fail(o, "changing its owner and mode") : 0;
+}
+
+int binding_take_back(struct link *link, struct binding *b, const struct listener *l)
 {
 	struct bind_request r;
 	int err = request_of(b, l, &r);
 
-	if (err)
-		return err;
-	return link ? link_change(link, &r) : unix_file_change(&b->file, &r.access);
+	r.access.mode |= UNIX_BEFORE;
+	return err ? err : change_access(link, b, &r);
 }
 
 static int fail_to_hold(const struct opening *o, const char *call)

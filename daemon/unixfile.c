@@ -151,23 +151,49 @@ int unix_file_chown(const struct unix_file *f, uid_t uid, gid_t gid)
 	return fchownat(f->pin, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-int unix_file_change(const struct unix_file *f, const struct unix_access *want)
+static int set_owner(const struct unix_file *f, const struct unix_access *to,
+		     const struct unix_access *was)
+{
+	return unix_file_chown(f, to->uid == was->uid ? (uid_t)-1 : to->uid,
+			       to->gid == was->gid ? (gid_t)-1 : to->gid);
+}
+
+static int set_mode(const struct unix_file *f, const struct unix_access *to,
+		    const struct unix_access *was)
 {
 	char path[sizeof(UNIX_FILE_PROC) + 12];
-	struct stat st;
 
-	if (!f->ours)
+	/* O_PATH descriptors know no fchmod(), and fchmodat() no AT_EMPTY_PATH before 6.6. */
+	(void)snprintf(path, sizeof(path), UNIX_FILE_PROC "%d", f->pin);
+	if (((to->mode ^ was->mode) & 0777) && chmod(path, to->mode & 0777) < 0)
+		return -errno;
+	return 0;
+}
+
+int unix_file_change(struct unix_file *f, const struct unix_access *want)
+{
+	bool back = want->mode & UNIX_BEFORE;
+	struct unix_access to = back ? f->before : *want, was;
+	struct stat st;
+	int err;
+
+	if (!f->ours || (back && !f->changed))
 		return 0;
 	if (fstat(f->pin, &st) < 0)
 		return -errno;
-	/* O_PATH descriptors know no fchmod(), and fchmodat() no AT_EMPTY_PATH before 6.6. */
-	(void)snprintf(path, sizeof(path), UNIX_FILE_PROC "%d", f->pin);
-	if ((st.st_mode & 0777) != (want->mode & 0777) && chmod(path, want->mode & 0777) < 0)
-		return -errno;
-	if ((want->uid == (uid_t)-1 || want->uid == st.st_uid) &&
-	    (want->gid == (gid_t)-1 || want->gid == st.st_gid))
-		return 0;
-	return unix_file_chown(f, want->uid, want->gid);
+	was = (struct unix_access){.mode = st.st_mode & 0777, .uid = st.st_uid, .gid = st.st_gid};
+	/* While it is our own the mode takes no privilege. */
+	err = back ? set_owner(f, &to, &was) : set_mode(f, &to, &was);
+	if (err)
+		return err;
+	err = back ? set_mode(f, &to, &was) : set_owner(f, &to, &was);
+	if (err) {
+		(void)(back ? set_owner(f, &was, &to) : set_mode(f, &was, &to));
+		return err;
+	}
+	f->before = was;
+	f->changed = true;
+	return 0;
 }
 
 int unix_file_bind(int fd, const struct addr *a, const struct unix_access *access,

@@ -14,19 +14,23 @@
 
 #define UNIX_FILE_PROC "/proc/self/fd/"
 
+/* Whom a new socket file belongs to, and who may connect. */
+struct unix_access {
+	mode_t mode;
+	uid_t uid; /* -1: who the process is */
+	gid_t gid;
+};
+/* In the mode, for a file that was changed: it is as it was before that. */
+#define UNIX_BEFORE 01000000
+
 struct unix_file {
 	bool ours;
 	dev_t dev;
 	ino_t ino;
 	int dir; /* O_PATH: where it is */
 	int pin; /* O_PATH: keeps the number from being given to another file while we compare it */
-};
-
-/* Whom a new socket file belongs to, and who may connect. */
-struct unix_access {
-	mode_t mode;
-	uid_t uid; /* -1: who the process is */
-	gid_t gid;
+	struct unix_access before; /* the last change */
+	bool changed;
 };
 
 /*
@@ -41,8 +45,9 @@ int unix_file_bind(int fd, const struct addr *a, const struct unix_access *acces
 		   struct unix_file *ret);
 /* 0 or a negative errno. Allowed on a file that is not ours, and does nothing then. */
 int unix_file_chown(const struct unix_file *f, uid_t uid, gid_t gid);
-/* Gives it the mode and owner, where they are others. 0 or a negative errno. */
-int unix_file_change(const struct unix_file *f, const struct unix_access *want);
+/* Gives it the mode and owner, where they are others. 0, or a negative errno and nothing is
+ * changed. */
+int unix_file_change(struct unix_file *f, const struct unix_access *want);
 /* Takes hold of the file of a socket that another process has bound, if it is that inode still. 0
  * or a negative errno. */
 int unix_file_take(const struct addr *a, dev_t dev, ino_t ino, struct unix_file *ret);

@@ -308,6 +308,7 @@ int holder_change(struct holder *h, const struct bind_request *r, unsigned int g
 	if (generation == h->serving)
 		return unix_file_change(&item->bound.file, &r->access);
 	item->access = r->access;
+	item->access.mode &= 0777;
 	item->access_by = generation;
 	return 0;
 }

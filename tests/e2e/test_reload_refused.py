@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a reload does not do by halves: it is refused, says why, and leaves everything as it was."""
 
+import grp
+import os
+import pwd
 import shutil
 
 from lib import case, connect, process, read_exactly, wait_until
@@ -129,3 +132,53 @@ def test_an_interception_that_leads_nowhere(env):
     with connect_in(cgroup, backend.address) as sock:
         exchange(sock)
     assert redirected(daemon) == 3
+
+
+# ---- files of unix sockets ---------------------------------------------------------------------
+
+def access_of(path):
+    status = os.stat(path)
+    return status.st_uid, status.st_gid, oct(status.st_mode & 0o777)
+
+
+def listener_at(name, path, *more):
+    return "\n".join((f"[listener {name}]", f"bind = unix:{path}", "pool = main", *more, "", ""))
+
+
+@case(engines=COPY)
+def test_an_owner_that_cannot_be_given(env):
+    """Without CAP_CHOWN: nothing of the files is changed, and the mistake has its line, each time."""
+    paths = [env.tmp / name for name in "ab"]
+    daemon = env.spliced(env.backend().address, prefix=("setpriv", "--bounding-set=-chown", "--inh-caps=-chown"))
+    text = text_of(daemon)
+    reload(daemon, text + "".join(listener_at(path.name, path) for path in paths))
+    before = [access_of(path) for path in paths]
+    # The first could be changed alone.
+    changed = text + listener_at("a", paths[0], "unix_mode = 0600") + listener_at(
+        "b", paths[1], "unix_mode = 0660", "unix_user = nobody")
+    line = changed.splitlines().index(f"bind = unix:{paths[1]}") + 1
+    for _ in range(2):
+        said = refused(daemon, changed)
+        assert said.startswith(f"{daemon.config_path}:{line}: listener b: unix:{paths[1]}: changing its owner and mode: "
+                               "Operation not permitted\n"), said
+        assert [access_of(path) for path in paths] == before
+    reload(daemon, text + listener_at("a", paths[0], "unix_mode = 0600") + listener_at("b", paths[1]))
+    assert access_of(paths[0]) == (*before[0][:2], "0o600")
+
+
+@case(engines=COPY)
+def test_an_owner_is_taken_back(env):
+    """When something else of the file cannot be."""
+    path, user = env.tmp / "a", pwd.getpwnam("nobody")
+    daemon = env.spliced(env.backend().address)
+    text = text_of(daemon)
+    plain = text + listener_at("a", path)
+    group = grp.getgrgid(user.pw_gid).gr_name
+    theirs = text + listener_at("a", path, "unix_mode = 0600", "unix_user = nobody", f"unix_group = {group}")
+    reload(daemon, plain)
+    before = access_of(path)
+    lines = [line for line in theirs.splitlines(True) if not line.startswith("access_log =")]
+    refused(daemon, "".join(lines).replace("[spliced]", f"[spliced]\naccess_log = {env.tmp}/none/access.log"))
+    assert access_of(path) == before
+    reload(daemon, theirs)
+    assert access_of(path) == (user.pw_uid, user.pw_gid, "0o600")
