@@ -103,14 +103,25 @@ static bool was_asked(struct session *s)
 	return b->kind == BODY_NONE || is_acknowledged(s->conns[SIDE_BACKEND]);
 }
 
-/* Bodies of these mean nothing (RFC 9110, 9.3.2, 9.3.8): there are servers that leave them unread,
- * libevent's among them, and take their bytes for the next request, which may be another client's.
+/*
+ * Bodies of these mean nothing (RFC 9110, 9.3): there are servers that leave them unread,
+ * libevent's and Python's among them, and take their bytes for the next request, which may be
+ * another client's.
  */
 static bool may_be_unread(const struct http *h)
 {
-	enum http_method method = h->request->method_id;
-
-	return h->body[UP].kind != BODY_NONE && (method == METHOD_HEAD || method == METHOD_TRACE);
+	if (h->body[UP].kind == BODY_NONE)
+		return false;
+	switch (h->request->method_id) {
+	case METHOD_GET:
+	case METHOD_HEAD:
+	case METHOD_DELETE:
+	case METHOD_OPTIONS:
+	case METHOD_TRACE:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static void begin_body(struct session *s, const struct http_head *head)

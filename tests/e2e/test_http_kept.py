@@ -567,14 +567,15 @@ SMUGGLED = b"GET /bytes/5 HTTP/1.1\r\nX: "
 
 
 def test_a_body_that_is_taken_for_a_request(env):
-    """HEAD and TRACE may have one, which servers need not read: nobody else's request comes behind it."""
+    """Of methods for which a body means nothing, and which servers need not read: nobody else's request comes
+    behind it."""
     def careless(connection):
         while asked := connection.reader.until(b"\r\n\r\n"):
             connection.send(reply(b"" if asked.startswith(b"HEAD") else asked.partition(b" HTTP")[0]))
 
     origin = Origin(env, serve=careless)
     daemon = proxy(env, origin.address, spliced=ONE_WORKER)
-    for method in ("HEAD", "TRACE"):
+    for method in ("HEAD", "TRACE", "GET", "DELETE", "OPTIONS"):
         for encoded in (f"Content-Length: {len(SMUGGLED)}", "Transfer-Encoding: chunked"):
             sent = SMUGGLED if encoded.startswith("Content") else chunked(SMUGGLED)
             with Client(daemon.address()) as attacker, Client(daemon.address()) as victim:
