@@ -39,7 +39,9 @@ static __always_inline int may_leave_in_verdict(void)
 	}
 }
 
-/* Whether it leaves on its own when too much waits for its target. */
+/* Whether it leaves on its own when too much waits for its target. It does not while three holes in
+ * what has come leave no room for an option in its acknowledgements (bpf_skops_hdr_opt_len()), nor
+ * where the flag is another program's and ours is not attached: LANE_RUNAWAY is for that. */
 static __always_inline int may_stop(struct __sk_buff *skb)
 {
 	return may_leave_in_verdict() && !(debug_flags & SPLICE_DEBUG_NO_STOP) && is_heard(skb);
@@ -140,7 +142,8 @@ static __always_inline int is_shut(struct __sk_buff *skb, struct lane *lane)
 	struct sk_psock *psock;
 
 	if (lane->passed == lane->forwarded &&
-	    (!lane->beyond || lane->pause_wanted == lane->pause_seen || may_stop(skb)))
+	    (!lane->beyond || lane->pause_wanted == lane->pause_seen ||
+	     (lane->beyond != LANE_RUNAWAY && may_stop(skb))))
 		return 0;
 	psock = psock_of(skb);
 	return (lane->shut || stands(psock)) && is_engaged(psock);

@@ -83,4 +83,15 @@ static __always_inline int lane_above_hard(const struct lane *lane, __u32 backlo
 	return backlog > lane->hard || memory > lane->mem_hard;
 }
 
+/* What one call may redirect beyond it: a whole receive queue, which may have grown to the maximum
+ * of tcp_rmem while the stream was copied, and a window more. */
+#define LANE_AT_ONCE (32U << 20)
+
+/* So far beyond it that what should have stopped the source has not. */
+static __always_inline int lane_is_runaway(const struct lane *lane, __u32 backlog, __u32 memory)
+{
+	return backlog > (__u64)lane->hard + LANE_AT_ONCE ||
+	       memory > (__u64)lane->mem_hard + 2ULL * LANE_AT_ONCE;
+}
+
 #endif

@@ -79,7 +79,7 @@ static __always_inline void leave(struct bpf_sock_ops *ops)
 	wanted = *(volatile __u16 *)&lane->leave;
 	if (wanted != lane->left)
 		leave_as_asked(ops, lane, cookie, wanted);
-	else if (lane->beyond == LANE_BEYOND && may_leave_in_verdict() &&
-		 !(debug_flags & SPLICE_DEBUG_NO_STOP))
+	else if ((lane->beyond == LANE_BEYOND || lane->beyond == LANE_RUNAWAY) &&
+		 may_leave_in_verdict() && !(debug_flags & SPLICE_DEBUG_NO_STOP))
 		stop(ops, lane, cookie, index);
 }

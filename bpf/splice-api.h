@@ -59,6 +59,8 @@ enum verdict_why {
 enum lane_beyond {
 	LANE_WITHIN,  /* less than `hard`; set by the daemon before it engages the source */
 	LANE_BEYOND,  /* the last segment was redirected beyond it */
+	LANE_RUNAWAY, /* ... by more than can come until the source leaves on its own: it does not
+		       */
 	LANE_STOPPED, /* and so its source is out of `engaged` */
 };
 

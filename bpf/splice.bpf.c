@@ -319,7 +319,7 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 	__u64 target = ref->target;
 	struct tcp_sock *tp;
 	struct bpf_sock *sk;
-	int hard;
+	int hard, runaway;
 
 	sk = bpf_map_lookup_elem(&sockets, &target);
 	if (!sk)
@@ -343,13 +343,14 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 		hard = lane_above_hard(lane, backlog, memory);
 		if (hard || lane_above_high(lane, lane_unsent(lane, queued, snd_nxt), memory))
 			want_pause(lane, index);
+		runaway = hard && lane_is_runaway(lane, backlog, memory);
 		/* Behind the source's own backlog it would stand until the source reads, and would
 		 * fill no window. */
-		if (hard && !may_stop(skb) && !has_backlog(skb))
+		if (hard && (runaway || !may_stop(skb)) && !has_backlog(skb))
 			return pass(skb, lane, index, VERDICT_HARD);
 		if (hard) {
 			count(VERDICT_BEYOND);
-			lane->beyond = LANE_BEYOND;
+			lane->beyond = runaway ? LANE_RUNAWAY : LANE_BEYOND;
 			lane->let_in = let_in_at(lane->active_ns);
 			alert(lane->active_ns);
 		} else if (lane->beyond) {

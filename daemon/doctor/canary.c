@@ -64,12 +64,12 @@ static int check_burst(struct canary_stage *st)
 				   .total = 6 << 20,
 				   .late = true,
 				   .left = maps->collected};
-	uint64_t left = maps_verdicts(maps, VERDICT_LEFT);
+	uint64_t left = canary_left(maps);
 
 	if (canary_flow_run(st, &down) < 0)
 		return -1;
 	/* The source was paused, and each pause takes it out of the verdict map. */
-	if (maps->collected && maps_verdicts(maps, VERDICT_LEFT) == left)
+	if (maps->collected && canary_left(maps) == left)
 		return canary_fail(
 		    st, "no source left under its lock: sockops does not see the daemon's "
 			"sockets");

@@ -272,18 +272,22 @@ static int flow_receive(struct canary_stage *st, struct canary_flow *f)
 	return 0;
 }
 
+uint64_t canary_left(const struct maps *maps)
+{
+	return maps_verdicts(maps, VERDICT_LEFT) + maps_verdicts(maps, VERDICT_STOPPED);
+}
+
 /* The writer is stopped. A source leaves the kernel when the daemon has noticed that it is to be
  * paused, or has read what was handed up. */
 static bool may_begin(const struct canary_stage *st, const struct canary_flow *f, uint64_t left,
 		      uint64_t began)
 {
-	return !f->left || maps_verdicts(st->maps, VERDICT_LEFT) != left ||
-	       now_ns() - began > LEAVE_NS;
+	return !f->left || canary_left(st->maps) != left || now_ns() - began > LEAVE_NS;
 }
 
 int canary_flow_run(struct canary_stage *st, struct canary_flow *f)
 {
-	uint64_t left = f->left ? maps_verdicts(st->maps, VERDICT_LEFT) : 0, began = now_ns();
+	uint64_t left = f->left ? canary_left(st->maps) : 0, began = now_ns();
 
 	while (f->received < f->total || (f->shut && !f->ended)) {
 		struct pollfd p[2] = {{.fd = f->sent < f->total ? f->from : -1, .events = POLLOUT},

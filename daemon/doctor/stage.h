@@ -69,5 +69,7 @@ void canary_stage_close(struct canary_stage *st);
 bool canary_is_over(const struct canary_stage *st);
 /* Waits until one descriptor is ready. False at the deadline. */
 bool canary_ready(const struct canary_stage *st, int fd, short events);
+/* How many sources have left the kernel under their lock, asked or on their own. */
+uint64_t canary_left(const struct maps *maps);
 /* Runs the flow until every byte has arrived, and the end too if it is sent. The same. */
 int canary_flow_run(struct canary_stage *st, struct canary_flow *f);

@@ -24,7 +24,9 @@ static void engaged(struct stream *s)
 		budget_revoke(s);
 		return;
 	}
-	if (__atomic_load_n(&lane->pause_wanted, __ATOMIC_ACQUIRE) != lane->pause_seen) {
+	/* What was stopped may be seen later than the pause that it asked for. */
+	if (__atomic_load_n(&lane->pause_wanted, __ATOMIC_ACQUIRE) != lane->pause_seen ||
+	    kernel_stopped(s)) {
 		kernel_consider_pause(s);
 		if (s->state != STREAM_ENGAGED || s->splice->ended)
 			return;

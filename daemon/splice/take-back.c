@@ -60,10 +60,12 @@ static int delete_unlocked(struct stream *s)
 	if (!window_is_open(s))
 		return -EBUSY;
 	err = maps_disengage(s->splice->by->maps, s->source->cookie);
-	if (err == -ENOENT && kernel_stopped(s))
-		return 0;
-	if (err == -ENOENT)
-		return -ECONNRESET; /* taken out by the kernel: its TCP is there no more */
+	if (err == -ENOENT) {
+		/* It has left on its own in this moment, or its TCP is there no more. The lock
+		 * waits for the call that is about to say the first. */
+		kernel_hold(s);
+		return kernel_stopped(s) ? 0 : -ECONNRESET;
+	}
 	if (err)
 		return -EBUSY; /* it is where it was */
 	stat_inc(&s->splice->by->stats->unlocked_deletes);

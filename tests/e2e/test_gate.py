@@ -9,9 +9,11 @@ import signal
 import socket
 import struct
 import termios
+import threading
 
 from lib import case, process, tcp
 from lib.pattern import MIB, Pattern
+from lib.tuntcp import TunHost
 from lib.wait import SCALE, stays, wait_until
 
 AT_DEBUG = False    # nothing is logged here that is not logged elsewhere
@@ -137,6 +139,53 @@ def test_a_source_leaves_on_its_own(env):
     verdicts = behind.verdicts()
     assert verdicts["stopped"] and verdicts["beyond"], verdicts
     assert verdicts["behind"] == verdicts["passed_hard"] == verdicts["refused"] == 0, verdicts
+
+
+@case(timeout=90, engines=("kernel",))
+def test_a_sender_that_keeps_holes(env):
+    """Three holes leave no room in an acknowledgement, so nobody is asked whether the source is to leave. What it
+    can have redirected is bounded all the same, and every byte arrives when the daemon goes on."""
+    tun, pattern, read = TunHost(env), Pattern(3), threading.Event()
+    content = b"".join(bytes(pattern.piece(at * 4096, 4096)) for at in range(96 * MIB // 4096))
+    got = []
+
+    def late(sock):
+        sock.settimeout(60)
+        assert read.wait(60)
+        while data := sock.recv(MIB):
+            pattern.check(sum(got), data)
+            got.append(len(data))
+    backend = tun.host.call(env.backend, late, f"{tun.ADDRESS}:0")
+    daemon = env.spliced(backend.address, listener={"bind": f"{tun.ADDRESS}:0"}, prefix=tun.host.command(),
+                         spliced={**MARKS, "splice_window": "256K"}, environment={"SPLICED_DEBUG": "no-canary"})
+    peer = tun.peer(daemon.address(), content, 1).connect(modern=True)
+    wait_until(lambda: daemon.map_entries()["engaged"] == 2, 5, "the kernel has both directions")
+    process.stop(daemon.pid)    # it would end a worker that does not answer
+    process.stop(daemon.worker_pid)
+
+    def push():
+        """What fills the last holes, behind three new ones; False: there is no room."""
+        start, size = peer.acked, 16 << 10
+        if start + 3 * size > len(content) or not peer.has_room(start + 2 * size):
+            return False
+        for number in range(3):
+            at = start + size + 8 + 2 * number
+            peer.send(at, at + 1)
+        peer.send(start, start + size)
+        return peer.has_acked(start + size)
+    while push():
+        pass
+    taken = peer.acked
+    assert taken < 64 * MIB, f"{taken} bytes were taken"
+    os.kill(daemon.worker_pid, signal.SIGCONT)
+    os.kill(daemon.pid, signal.SIGCONT)
+    read.set()
+    verdicts = daemon.stats()["verdicts"]
+    env.note(f"{taken} bytes were taken, {verdicts}")
+    for at in range(taken, len(content), 16384):
+        peer.send(at, min(at + 16384, len(content)))
+    peer.finish()
+    wait_until(lambda: sum(got) == len(content), 20, "every byte has arrived")
 
 
 @case(timeout=90, engines=("kernel",), core=True)

@@ -3,7 +3,8 @@
 
 It chooses where its segments begin and end, which no kernel lets a program do: so it can repeat
 bytes with other boundaries, fill holes late, and let sequence numbers wrap where it likes. It
-knows no options but the MSS, no congestion and no loss; the receiver's window it respects.
+knows no options but the MSS, and timestamps and selective acknowledgements when it is told to; no
+congestion and no loss; the receiver's window it respects.
 """
 
 import fcntl
@@ -22,7 +23,7 @@ IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 IP_HEADER = struct.Struct("!BBHHHBBH4s4s")
 TCP_HEADER = struct.Struct("!HHIIBBHHH")
-MSS_OPTION = 2
+MSS_OPTION, SACK_PERMITTED, TIMESTAMPS, NO_OPTION = 2, 4, 8, 1
 SEQ_MASK = 0xFFFFFFFF
 
 MTU = 65535
@@ -149,18 +150,26 @@ class Peer:
         self.ended = False              # their FIN came
         self.was_reset = False
         self.established = False
+        self.ticks = 0                  # of its timestamps; 0: it has none
 
     # -- out
 
     def _put(self, seq, flags, payload=b"", options=b""):
+        if self.ticks:
+            self.ticks += 1
+            options += struct.pack("!BBBBII", NO_OPTION, NO_OPTION, TIMESTAMPS, 10, self.ticks, 0)
         packet = tcp_packet(self.source, self.target, seq & SEQ_MASK, self.their_next, flags,
                             payload, options)
         written = self.tun.write(packet)    # never short: a TUN device has no send limit
         assert written == len(packet), f"{written} of {len(packet)} bytes written to the device"
 
-    def connect(self, mss=1460):
-        """The handshake."""
-        self._put(self.base - 1, SYN, options=struct.pack("!BBH", MSS_OPTION, 4, mss))
+    def connect(self, mss=1460, modern=False):
+        """The handshake. modern: with timestamps and selective acknowledgements."""
+        options = struct.pack("!BBH", MSS_OPTION, 4, mss)
+        if modern:
+            self.ticks = 1
+            options += struct.pack("!BBBB", NO_OPTION, NO_OPTION, SACK_PERMITTED, 2)
+        self._put(self.base - 1, SYN, options=options)
         self._wait(lambda: self.established, "SYN ACK")
         return self
 
@@ -238,6 +247,13 @@ class Peer:
         self._put(self.base + start, ACK | PSH, self.content[start:end])
         self.highest = max(self.highest, end)
         self._take()
+
+    def has_room(self, end, seconds=0.5):
+        """Whether the receiver's window reaches so far by then."""
+        return self._wait_quietly(lambda: end <= self.room, Deadline(seconds))
+
+    def has_acked(self, end, seconds=0.5):
+        return self._wait_quietly(lambda: end <= self.acked, Deadline(seconds))
 
     def flush(self, end=None):
         """Until everything up to `end` is acknowledged; holes and what is lost are sent again."""
