@@ -261,7 +261,9 @@ static int take(struct stream *s)
 			return 0;
 		if (errno == EAGAIN) {
 			s->source->readable = false;
-			b->holds = holds;
+			/* Beside an outlet no token is read that was not seen before it was looked
+			 * at. */
+			b->holds = b->way->outlet ? b->seen : holds;
 			return -EAGAIN;
 		}
 		if (s->source->failed)

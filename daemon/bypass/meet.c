@@ -9,6 +9,7 @@
 #include "../splice/adopt.h"
 #include "../splice/byhand.h"
 #include "../splice/copy.h"
+#include "../splice/drain.h"
 #include "../stats.h"
 #include "../util.h"
 #include "direct.h"
@@ -152,9 +153,10 @@ static enum chance judge(struct bypass *b, enum direction d)
 		 * after a connect() that should not block. */
 		return way->file == 1 && active ? CHANCE_BLOCKS : CHANCE_LATER;
 	}
-	/* What comes for one that is alone comes by TCP for ever. */
+	/* What comes for one that is alone comes by TCP for ever. What it sends goes into the
+	 * target's TCP, and nothing that the kernel still has for that may come behind it. */
 	if (b->alone)
-		return CHANCE_NOW;
+		return stream_is_drained(&b->splice->streams[b->from]) ? CHANCE_NOW : CHANCE_LATER;
 	if (way->unread || way->received != ours->sent + (uint32_t)s->target->sent)
 		return CHANCE_HOLD;
 	return CHANCE_NOW;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "../splice/flush.h"
+#include "../util.h"
 #include "look.h"
 #include "side.h"
 
@@ -45,7 +46,7 @@ size_t outlet_read_size(const struct stream *s)
 	if (!is_direct(s))
 		return STREAM_READ;
 	/* One byte lets nobody go on, and finds an end. */
-	return left && left <= STREAM_READ ? left : 1;
+	return (int32_t)left > 0 ? MIN(left, (uint32_t)STREAM_READ) : 1;
 }
 
 void outlet_ask(const struct stream *s)
