@@ -295,8 +295,8 @@ OPTION(LISTENER, via, via, TOKEN, "", RELOAD,
        "http: the name to add to Via in requests and responses. Empty: none.",
        .may_be_empty = true)
 OPTION(LISTENER, request_id, request_id, FIELD, "", RELOAD,
-       "http: the header field that is given a unique value in requests that have none, "
-       "X-Request-Id for example. Empty: none.",
+       "http: the header field that is given a unique value in requests that have none, or an empty one, "
+       "X-Request-Id for example. Of several the first goes on. Empty: none.",
        .may_be_empty = true)
 OPTION(LISTENER, traceparent, traceparent, ENUM, "pass", RELOAD,
        "http: the trace that a request is of (W3C Trace Context). pass: traceparent and tracestate go on "

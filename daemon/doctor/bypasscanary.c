@@ -26,8 +26,8 @@ const char *const bypass_check_fact[_BYPASS_CHECK_MAX] = {
     [BYPASS_CHECK_ACCOUNT] = "bytes sent directly count as the receiver's memory until it reads",
     [BYPASS_CHECK_TOKENS] = "a sender whose receiver is late waits, and loses nothing",
     [BYPASS_CHECK_END] = "a FIN does not overtake or discard what waits unread",
-    [BYPASS_CHECK_OUTLET] = "what is sent into the TCP of the daemon's other socket is stopped, "
-			    "loses nothing, and ends",
+    [BYPASS_CHECK_OUTLET] = ("what is sent into the TCP of the daemon's other socket is stopped, "
+			     "loses nothing, and ends"),
 };
 
 /* A few bytes there and back. */

@@ -44,12 +44,13 @@ static int length_field(struct head_parser *p, const struct http_field *f)
 }
 
 /*
- * A list of transfer codings that is not just `chunked`. One that names another coding would be
- * fine if that were known; but nothing may follow `chunked`, which ends the message.
+ * A list of transfer codings that is not just `chunked`, once. One that names another coding would
+ * be fine if that were known; but nothing may follow `chunked`, which ends the message.
  */
 static int other_codings(const char *buf, struct http_slice rest)
 {
 	struct http_slice coding;
+	bool known = true;
 	size_t n;
 
 	while (list_next(buf, &rest, &coding)) {
@@ -63,8 +64,9 @@ static int other_codings(const char *buf, struct http_slice rest)
 			n++;
 		if (n < coding.len && text[n] != ';')
 			return -HTTP_BAD_TRANSFER_ENCODING;
+		known = known && token_is(text, coding.len, "chunked");
 	}
-	return -HTTP_UNKNOWN_TRANSFER_ENCODING;
+	return known ? -HTTP_BAD_TRANSFER_ENCODING : -HTTP_UNKNOWN_TRANSFER_ENCODING;
 }
 
 static int encoding_field(struct head_parser *p, const struct http_field *f)

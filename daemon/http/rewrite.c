@@ -159,7 +159,7 @@ static bool is_dropped(const struct listener_config *c, const struct http_head *
 
 	if (f->id == FIELD_OTHER && f->name.len == strlen(id) &&
 	    names_alike(in + f->name.at, id, f->name.len))
-		return !is_named(in, f, id);
+		return !is_named(in, f, id) || !f->value.len;
 	return is_replaced(c, head, f) || (f->underscore && !c->underscores_in_headers) ||
 	       http_is_hop_by_hop(f);
 }
@@ -266,7 +266,7 @@ size_t rewrite_request(const struct session *s, const struct http_head *head,
 {
 	const struct listener_config *c = s->listener->config;
 	struct writer w = {.at = out, .end = out + size};
-	bool has_id = false;
+	bool has_id = false, is_id;
 
 	put_request_line(&w, head, in);
 	put_text(&w, "Host: ");
@@ -278,9 +278,10 @@ size_t rewrite_request(const struct session *s, const struct http_head *head,
 	for (unsigned int i = 0; i < head->n_fields; i++) {
 		const struct http_field *f = &head->fields[i];
 
-		if (is_dropped(c, head, trace, in, f))
+		is_id = f->name.len == strlen(c->request_id) && is_named(in, f, c->request_id);
+		if (is_dropped(c, head, trace, in, f) || (is_id && has_id))
 			continue;
-		has_id |= f->name.len == strlen(c->request_id) && is_named(in, f, c->request_id);
+		has_id |= is_id;
 		if (f->id == FIELD_CONTENT_LENGTH)
 			put_length(&w, in, f, head->content_length);
 		else

@@ -123,14 +123,14 @@ static void send_answer(struct oneshot_request *req, struct answer *a, bool head
 	oneshot_answer(req);
 }
 
-static void refuse(struct oneshot_request *req, const char *status, const char *fields,
-		   const char *text)
+static void refuse(struct oneshot_request *req, bool head_only, const char *status,
+		   const char *fields, const char *text)
 {
 	struct answer a = {.status = status, .type = TEXT_PLAIN};
 
 	(void)snprintf(a.fields, sizeof(a.fields), "%s", fields);
 	say(&a, "%s\n", text);
-	send_answer(req, &a, false);
+	send_answer(req, &a, head_only);
 }
 
 /* ---- pages ------------------------------------------------------------------------------ */
@@ -259,7 +259,7 @@ static void ask(const struct status *s, struct oneshot_request *req, const struc
 	}
 	q = calloc(1, sizeof(*q));
 	if (!q) {
-		refuse(req, "503 Service Unavailable", "", "out of memory");
+		refuse(req, head_only, "503 Service Unavailable", "", "out of memory");
 		return;
 	}
 	*q = (struct question){.wait.done = on_tallied,
@@ -290,9 +290,10 @@ static void on_request(struct oneshot_request *req, char *data, size_t len, void
 	struct http_head head;
 	const struct page *page;
 	int n = http_request_parse(data, len, &scan, &limits, fields, &head);
+	bool head_only = len > 5 && memcmp(data, "HEAD ", 5) == 0; /* whatever else is wrong */
 
 	if (n <= 0) {
-		refuse(req,
+		refuse(req, head_only,
 		       n == 0 || n == -HTTP_HEAD_TOO_LARGE ? "431 Request Header Fields Too Large"
 							   : "400 Bad Request",
 		       "", n < 0 ? http_error_str[-n] : "the head is too large");
@@ -300,12 +301,13 @@ static void on_request(struct oneshot_request *req, char *data, size_t len, void
 	}
 	page = find_page(data, head.path);
 	if (!page)
-		refuse(req, "404 Not Found", "",
+		refuse(req, head_only, "404 Not Found", "",
 		       "there is /, /status.json, /metrics, /healthz and /readyz");
 	else if (head.method_id != METHOD_GET && head.method_id != METHOD_HEAD)
-		refuse(req, "405 Method Not Allowed", "Allow: GET, HEAD\r\n", "GET or HEAD");
+		refuse(req, head_only, "405 Method Not Allowed", "Allow: GET, HEAD\r\n",
+		       "GET or HEAD");
 	else
-		ask(arg, req, page, head.method_id == METHOD_HEAD);
+		ask(arg, req, page, head_only);
 }
 
 /* It ends with an empty line, whichever line ends it has: the parser says what is wrong. */

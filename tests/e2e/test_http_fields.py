@@ -111,6 +111,15 @@ def test_request_id_with_an_underscore(env):
     assert values_of(asked, "X_My_Id") not in ([], ["evil"]), asked.raw
 
 
+def test_request_id_is_one(env):
+    """An empty one is none, and of several the first goes on."""
+    asked = see(env, {"request_id": "X-Request-Id"}, "X-Request-Id:", "X-Request-Id:  ")
+    made, = values_of(asked, "X-Request-Id")
+    assert made, asked.raw
+    asked = see(env, {"request_id": "X-Request-Id"}, "X-Request-Id:", "X-Request-Id: a", "x-request-id: b")
+    assert values_of(asked, "X-Request-Id") == ["a"], asked.raw
+
+
 def test_proxy(env):
     """HTTP_PROXY is what many programs take their own proxy from."""
     for name in ("Proxy", "PROXY", "proxy"):

@@ -118,6 +118,7 @@ CODINGS = {
     "identity_alone": Refused(post(b"Transfer-Encoding: identity\r\n", body=b""), None, END),
     "chunked_identity": Refused(post(b"Transfer-Encoding: chunked, identity\r\n", body=CHUNKS),
                                 None, END),
+    "comma": Refused(post(b"Transfer-Encoding: chunked,\r\n", body=CHUNKS), "bad_transfer_encoding"),
     "then_cow": Refused(post(CHUNKED, b"Transfer-encoding: cow\r\n", body=CHUNKS), None, END),
     "prefix": Refused(post(b"Transfer-Encoding: xchunked\r\n", body=CHUNKS), None, END),
     "suffix": Refused(post(b"Transfer-Encoding: chunkedx\r\n", body=CHUNKS), None, END),

@@ -405,6 +405,7 @@ def test_what_http_answers(env):
             ("/readyz?verbose", "GET", 200, b"ready\n"),
             ("/healthz", "HEAD", 200, b""),
             ("/metrics", "HEAD", 200, b""),
+            ("/nowhere", "HEAD", 404, b""),
             ("/page", "GET", 404, b"there is /, /status.json, /metrics, /healthz and /readyz\n"),
             ("/metrics/", "GET", 404, None), ("/METRICS", "GET", 404, None),
             ("/metrics", "POST", 405, b"GET or HEAD\n"),
