@@ -120,7 +120,7 @@ struct way {
 	__u32 lates;     /* sockops: of the last tokens: those that were sent late */
 	__u64 token_ns;  /* coarse monotonic clock at one that could be sent at once; 0: none */
 	__u32 most;      /* outlet: bytes of its messages, of the larger ones of late */
-	__u32 reserved1;
+	__u32 cramped;   /* outlet: CARRIES: sends for which its write queue is too small */
 	__u32 need; /* outlet: memory that its write queue must have before the source goes on */
 	/* Programs that have found the way, and may write to it: it belongs to nobody else until
 	 * there are none. Those of earlier sources count, too. */

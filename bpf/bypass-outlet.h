@@ -17,13 +17,18 @@
 #define GOAL_MIN       256
 /* By how much a message that is smaller lowers what is expected. */
 #define MOST_SHARE 16
+/* A way carries data until there is room for all that may come before its source stops. After so
+ * many sends for which the write queue would have none if it were empty (it grows with what its TCP
+ * has under way), it is left: without it, the session may go to the kernel. */
+#define CRAMPED_MOST 256
 /* Tokens that the window of the daemon's socket may take, all in all, and one. */
 #define TOKENS_MOST 6
 
 /* Of an outlet. */
 struct outlet_state {
 	__u32 unsent; /* bytes that its TCP has not sent yet */
-	__s32 room;   /* memory that its write queue may still take */
+	__s32 whole;  /* memory that its write queue may take */
+	__s32 room;   /* ... and still may */
 	__u32 goal;   /* bytes of a segment there, at least: see is_one_segment() */
 };
 
@@ -82,6 +87,7 @@ static __always_inline void read_outlet(__u64 target, struct outlet_state *o)
 	(void)READ(next, target, struct tcp_sock, snd_nxt);
 	(void)READ(written, target, struct tcp_sock, write_seq);
 	o->unsent = written - next;
+	o->whole = sndbuf;
 	o->room = sndbuf - wmem;
 	if (most > window / 2)
 		most = window / 2;
@@ -129,6 +135,8 @@ static __always_inline int go_outside(struct sk_msg_md *msg, struct way *way, __
 	most = need_of(&o, way->most);
 	all = need + most * messages_before_stop(tp);
 	if (way->phase == WAY_CARRIES) {
+		if (o.whole < all && way->cramped++ >= CRAMPED_MOST)
+			return leave(way, at, WAY_FULL);
 		/* However much is unsent: what the daemon has put there, it has. */
 		if (o.room < all || !has_caught_up(way, tp, at, 0) || !tp->notsent_lowat)
 			return SK_PASS;
