@@ -105,6 +105,7 @@ $(BUILD)/splice.bpf.o: bpf/gate.h bpf/lane-math.h bpf/leave.h bpf/splice-api.h
 $(BUILD)/bypass.bpf.o: $(wildcard bpf/bypass-*.h)
 $(BUILD)/intercept.bpf.o $(BUILD)/mark.bpf.o $(BUILD)/steer.bpf.o: bpf/intercept-api.h
 $(BUILD)/intercept.bpf.o $(BUILD)/steer.bpf.o: bpf/places.h
+$(BUILD)/intercept.bpf.o: bpf/intercept-answer.h
 $(BUILD)/steer.bpf.o: bpf/steer-api.h
 $(BUILD)/spread.bpf.o: bpf/spread-api.h
 

@@ -52,26 +52,6 @@ static __always_inline __s32 messages_before_stop(const struct tcp_sock *tp)
 	return room > 0 ? 1 + (__s32)((__u32)room / BYPASS_TOKEN) : 1;
 }
 
-static __always_inline enum way_why outlet_obstacle(const struct way *way, struct tcp_sock *tp,
-						    __u64 target)
-{
-	enum way_why why = obstacle_of(way, tp);
-	__u64 cookie = 0, psock = 0;
-	unsigned char shut = 0;
-
-	if (why)
-		return why;
-	if (!target)
-		return WAY_TARGET_GONE;
-	(void)READ(cookie, target, struct sock, __sk_common.skc_cookie);
-	(void)READ(psock, target, struct sock, sk_user_data);
-	(void)READ(shut, target, struct sock, sk_shutdown);
-	/* A reset sets both. */
-	if (cookie != way->target || !psock || shut & SEND_SHUTDOWN)
-		return WAY_TARGET_GONE;
-	return WAY_NOT_LEFT;
-}
-
 static __always_inline void read_outlet(__u64 target, struct outlet_state *o)
 {
 	__u32 next = 0, written = 0, mss = 0, window = 0, most = 0;
@@ -122,9 +102,12 @@ static __always_inline int go_outside(struct sk_msg_md *msg, struct way *way, __
 		return SK_PASS;
 	at = tp->write_seq - way->base;
 	target = aim_at(way, index);
-	why = outlet_obstacle(way, tp, target);
+	why = obstacle_of(way, tp);
 	if (why)
 		return leave(way, at, why);
+	/* A reset sets both. */
+	if (is_gone(way, target, SEND_SHUTDOWN))
+		return leave(way, at, WAY_TARGET_GONE);
 	read_outlet(target, &o);
 	if (is_short(tp, target, size, o.unsent))
 		return leave(way, at, WAY_MEMORY);

@@ -46,24 +46,32 @@ static __always_inline enum way_why obstacle_of(const struct way *way, struct tc
 	return WAY_NOT_LEFT;
 }
 
+/* Whether the target is another socket by now, in no map any more, or shut down in that way. */
+static __always_inline int is_gone(const struct way *way, __u64 target, unsigned char how)
+{
+	__u64 cookie = 0, psock = 0;
+	unsigned char shut = 0;
+
+	if (!target)
+		return 1;
+	(void)READ(cookie, target, struct sock, __sk_common.skc_cookie);
+	(void)READ(psock, target, struct sock, sk_user_data);
+	(void)READ(shut, target, struct sock, sk_shutdown);
+	return cookie != way->target || !psock || shut & how;
+}
+
 /* Why the way cannot be gone any longer; 0: it can. */
 static __always_inline enum way_why obstacle(const struct way *way, struct tcp_sock *tp,
 					     __u64 target)
 {
 	enum way_why why = obstacle_of(way, tp);
-	__u64 cookie = 0, psock = 0, ulp = 0;
-	unsigned char shut = 0;
+	__u64 ulp = 0;
 
 	if (why)
 		return why;
-	if (!target)
+	if (is_gone(way, target, RCV_SHUTDOWN))
 		return WAY_TARGET_GONE;
-	(void)READ(cookie, target, struct sock, __sk_common.skc_cookie);
-	(void)READ(psock, target, struct sock, sk_user_data);
-	(void)READ(shut, target, struct sock, sk_shutdown);
 	(void)READ(ulp, target, struct inet_connection_sock, icsk_ulp_ops);
-	if (cookie != way->target || !psock || shut & RCV_SHUTDOWN)
-		return WAY_TARGET_GONE;
 	return ulp ? WAY_TLS : WAY_NOT_LEFT;
 }
 

@@ -48,7 +48,7 @@ static void write_line(const struct session *s)
 	access_number(&e, "bytes_up", sent - MIN(sent, s->preamble));
 	access_number(&e, "bytes_down", stream_moved(down));
 	access_number(&e, "duration_ms", (now_ns() - s->began_ns) / NSEC_PER_MSEC);
-	access_text(&e, "engine", s->opened_ns ? session_engine(s) : NULL);
+	access_text(&e, "engine", s->served ? session_engine(s) : NULL);
 	access_number(&e, "pauses", up->pauses + down->pauses);
 	if (s->splice.wants_bypass)
 		access_text(&e, "bypass", bypass_word(&s->splice));

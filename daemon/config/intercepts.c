@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What only the whole file shows to be wrong with its [intercept NAME] sections. */
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../cgroup.h"
 #include "file.h"
@@ -77,10 +75,11 @@ static void check_number(struct config_file *f, const struct intercept_config *i
 
 static void check_cgroup(struct config_file *f, const struct intercept_config *i)
 {
-	int line = i->written[OPTION_ID_INTERCEPT_cgroup], err = cgroup_is(i->cgroup);
+	int line = i->written[OPTION_ID_INTERCEPT_cgroup], err;
 
 	if (strcmp(i->cgroup, INTERCEPT_SELF) == 0 || strcmp(i->cgroup, INTERCEPT_POD) == 0)
 		return;
+	err = cgroup_is(i->cgroup);
 	if (!i->whole_host && cgroup_is_root(i->cgroup))
 		file_error(f, line,
 			   "cgroup: %s is the root, with every program of this host; allowed: one "

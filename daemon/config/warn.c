@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a file says without effect: valid, and hardly meant. */
-#include <errno.h>
 #include <pwd.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../cgroup.h"
 #include "file.h"

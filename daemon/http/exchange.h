@@ -110,6 +110,12 @@ struct http_request {
 	char text[];
 };
 
+/* The head for the server: behind the texts. */
+static inline char *http_head_of(struct http_request *r)
+{
+	return r->text + r->method_len + r->host_len + r->path_len + 3;
+}
+
 struct http {
 	struct http_request *request;     /* NULL: between requests */
 	struct http_out out[2];           /* by enum side */

@@ -172,6 +172,35 @@ def test_a_server_of_another_network(env):
     assert daemon.wait_access()[-1]["bypass"] == "full", daemon.access_log()
 
 
+@case(engines=("kernel",), timeout=60)
+def test_a_socket_that_is_too_small(env):
+    """For as many messages as may come before their sender is stopped: the way is left before any goes directly."""
+    cgroup, network, data = env.cgroup(), env.network(), os.urandom(60_000)
+    network.proxy.run("sysctl", "-qw", "net.ipv4.tcp_wmem=4096 131072 131072")
+    server = network.backend.call(socket.create_server, (network.backend_address(), 0))
+    daemon = network.spliced(f"{network.backend_address()}:{server.getsockname()[1]}",
+                             spliced={"bypass_cgroup": cgroup.path},
+                             listener={"local_bypass": "client"})
+    with cgroup.inside():
+        a = network.proxy.call(tcp.connect, daemon.address())
+    with server, a, server.accept()[0] as b:
+        a.setblocking(False)
+        b.setblocking(False)
+        sent = 0
+        while not daemon.stats()["bypass_left"]["full"]:
+            assert sent < 400 * len(data), daemon.stats()
+            at = sent % len(data)
+            assert ready(a, select.POLLOUT)
+            n = a.send(data[at:])
+            assert receive(b, n) == data[at:at + n]
+            sent += n
+        assert daemon.stats()["bytes_bypassed"] == 0, daemon.stats()
+        a.close()
+        assert ending(b) == "eof"
+    line = daemon.wait_access()[-1]
+    assert line["bypass"] == "full" and line["bytes_up"] == str(sent), line
+
+
 def ipv6(env, side):
     with joined(env, side=side, host="::1") as both:
         both.check_direct()

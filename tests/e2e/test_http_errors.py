@@ -667,6 +667,16 @@ def test_log_cannot_be_forged(env):
         assert re.fullmatch(r"[ -~]*", text), text
 
 
+def test_a_session_without_a_server(env):
+    """Nobody has moved its bytes, which its line and the counters say alike."""
+    daemon = proxy(env, env.backend().address, listener={"head_timeout": "300ms"})
+    with Client(daemon.address()) as client:
+        client.send(b"GET / HT")
+        assert client.response().status == 408
+    line = daemon.wait_access(1)[-1]
+    assert (line["server"], line["engine"]) == ("-", "-"), line
+
+
 @case(timeout=60)
 def test_log_has_a_line_for_each(env):
     """Many clients at once, with good and bad requests: none is missing, none is there twice."""
