@@ -309,11 +309,16 @@ static void blame_for_no_listener(struct config_file *f)
 	static const char allowed[] = "allowed: at least one [listener NAME] section";
 	const struct config_input *in = f->config->input;
 
-	if (!in || *f->config->path) {
+	/* The end of the file; what was read behind it is not to blame. */
+	if (!place_source(f->line) && (!in || *f->config->path)) {
 		file_error(f, f->line, "no listener; %s", allowed);
 		return;
 	}
 	f->n_errors++;
+	if (*f->config->path) {
+		fprintf(f->errors, "%s: no listener; %s\n", f->config->path, allowed);
+		return;
+	}
 	fprintf(f->errors, "%s: cannot open: %s; and no listener is set without it; %s\n", in->path,
 		strerror(ENOENT), allowed);
 }

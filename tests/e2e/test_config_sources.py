@@ -321,6 +321,15 @@ def test_what_is_wrong_outside_of_files(env):
 
 
 @case(engines=())
+def test_a_file_without_a_listener(env):
+    """It is to blame, whatever was read behind it."""
+    write(env, "a.conf", "")
+    for variables in ({}, {"SPLICED_DEBUG": "check-bytes"}, {"SPLICED_WORKERS": "2"}):
+        said, = refused(env, "-c", "a.conf", **variables)
+        assert said.startswith("a.conf") and "no listener; allowed: at least one [listener NAME] section" in said, said
+
+
+@case(engines=())
 def test_variables_of_others(env):
     """What is nearly ours is told, and what Kubernetes writes there is not."""
     write(env, "a.conf", FILE)

@@ -46,7 +46,8 @@ def stopped(env, sessions, maximum, offered, more=None):
     env.note("; ".join(line for line in daemon.log() if " memory: " in line))
     assert most < 1.1 * maximum, f"{most} bytes held, memory_max is {maximum}"
     assert most > 0.3 * maximum, "the test would prove nothing"
-    assert any("sessions get smaller buffers" in line for line in daemon.log()), daemon.log_tail()
+    # Where it rises fast, this level is not met by itself.
+    assert any("smaller buffers" in line for line in daemon.log()), daemon.log_tail()
     return load, daemon, most
 
 

@@ -56,7 +56,10 @@ class Spliced:
         """Replaces the configuration file: for SIGHUP."""
         if isinstance(config, dict):
             config = config_text(config)
-        self.config_path.write_text(config, encoding="utf-8")
+        # Never half of it, whoever reads it meanwhile.
+        fresh = self.config_path.with_name(self.config_path.name + ".new")
+        fresh.write_text(config, encoding="utf-8")
+        fresh.replace(self.config_path)
 
     def start(self, seconds=20, output=None):
         """Starts it and waits until it answers. Its log goes to the descriptor `output`, where
