@@ -9,9 +9,10 @@
  * such a descriptor to nobody.
  *
  * A turn: what epoll reports of sockets; then the descriptor that was added; timers that are due;
- * tasks; and at last what the owner does at the end of each turn. One thread has it. Where a turn
- * is late, or too short for all that is ready, timers wait for what was there before them: what a
- * peer did in time counts, however late the thread is.
+ * tasks; and at last what the owner does at the end of each turn, and between two of these every
+ * few milliseconds while one lasts that long. One thread has it. Where a turn is late, or too short
+ * for all that is ready, timers wait for what was there before them: what a peer did in time
+ * counts, however late the thread is.
  */
 #pragma once
 
@@ -29,6 +30,7 @@ struct event_base;
 #define LOOP_BUFFER (512 * 1024)
 /* A wake-up serves all that is due within this time. */
 #define LOOP_SLACK_NS (20 * NSEC_PER_USEC)
+#define LOOP_LASTS_NS (5 * NSEC_PER_MSEC)
 
 /* Something to be done once, after the others have had their turn: part of what it works for. */
 struct task {
@@ -59,6 +61,10 @@ struct loop {
 	struct event *poll_event;
 	void (*added)(struct loop *l); /* there is something on added_fd */
 	void (*over)(struct loop *l);  /* the turn is over but for this */
+	void (*lasts)(
+	    struct loop *l); /* it has lasted for LOOP_LASTS_NS, and so on; NULL allowed */
+	uint64_t lasts_from; /* when it was last said, or the turn began */
+	uint32_t n_served;   /* events and tasks, for how often the clock is read */
 };
 
 /*

@@ -131,11 +131,14 @@ static void visit(struct worker *w, bool measuring)
 	}
 }
 
-static void look(struct worker *w)
+/* `total`: what all TCP holds now. */
+static void look_at(struct worker *w, uint64_t total)
 {
 	struct memory *m = &w->daemon->memory;
 	enum memory_level before = memory_level(m);
 
+	w->memory_round.total = total;
+	w->memory_round.looked_ns = w->loop.now;
 	visit(w, true);
 	memory_judge(m, w->loop.now);
 	/* Those that were measured first did not know yet. */
@@ -178,17 +181,13 @@ static void on_round(struct timer *t)
 			r->rest -= MIN(r->rest, BATCH);
 		if (!r->rest)
 			return;
-		r->total = total;
-		r->looked_ns = w->loop.now;
-		look(w);
+		look_at(w, total);
 	}
 	loop_timer_set(&w->loop, t, w->loop.now + until_next_look(w));
 }
 
-/* To the worker: there is reason to measure. */
-static void on_begin(void *owner, void *arg _unused_)
+static void begin(struct worker *w)
 {
-	struct worker *w = owner;
 	struct memory_round *r = &w->memory_round;
 
 	if (timer_is_set(&r->timer))
@@ -196,6 +195,12 @@ static void on_begin(void *owner, void *arg _unused_)
 	r->rest = w->home.n + 2 * BATCH;
 	r->looked_ns = 0;
 	loop_timer_set(&w->loop, &r->timer, w->loop.now);
+}
+
+/* To the worker: there is reason to measure. */
+static void on_begin(void *owner, void *arg _unused_)
+{
+	begin(owner);
 }
 
 void memory_round_init(struct worker *w)
@@ -271,19 +276,43 @@ static void on_tick(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 	set_tick(m, most_unseen(d, all_sessions(d)) >= mark ? m->rest_ns : NEVER_NS);
 }
 
-void memory_turn(struct worker *w)
+/* Whether a worker's sessions, and those of the others, which are about as many, can hold enough.
+ */
+static bool are_enough(const struct worker *w)
 {
 	struct daemon *d = w->daemon;
+
+	return d->memory_watch.mail &&
+	       most_of(d, (uint64_t)w->home.n * d->n_workers) >= memory_watch_mark(&d->memory);
+}
+
+void memory_turn(struct worker *w)
+{
+	struct memory_watch *watch = &w->daemon->memory_watch;
 	struct memory_round *r = &w->memory_round;
 
-	if (atomic_load_explicit(&d->memory_watch.awake, memory_order_relaxed) ||
-	    w->loop.now - r->asked_ns < TICK_PLENTY_NS)
+	if (atomic_load_explicit(&watch->awake, memory_order_relaxed) ||
+	    (r->enough && w->loop.now - r->asked_ns < TICK_PLENTY_NS))
 		return;
 	r->asked_ns = w->loop.now;
-	/* Workers have about equal numbers of sessions. */
-	if (d->memory_watch.mail &&
-	    most_of(d, (uint64_t)w->home.n * d->n_workers) >= memory_watch_mark(&d->memory))
-		wake_up(&d->memory_watch);
+	r->enough = are_enough(w);
+	if (r->enough)
+		wake_up(watch);
+}
+
+void memory_turn_lasts(struct worker *w)
+{
+	const struct memory *m = &w->daemon->memory;
+	uint64_t total;
+
+	if (!are_enough(w))
+		return;
+	total = memory_of_tcp(m);
+	if (total < memory_watch_mark(m) && memory_level(m) == MEMORY_PLENTY)
+		return;
+	begin(w);
+	if (!nothing_new(w, total))
+		look_at(w, total);
 }
 
 int memory_watch_init(struct memory_watch *m, struct daemon *d, struct event_base *base,

@@ -38,6 +38,7 @@ struct memory_round {
 	struct letter begin; /* to the worker */
 	uint32_t rest;       /* sessions still to be measured in this round */
 	uint64_t asked_ns;   /* when it was last seen to it that there are ticks */
+	bool enough;         /* there were sessions enough then */
 	uint64_t looked_ns;  /* when some last were */
 	uint64_t total;      /* bytes that all TCP held then */
 };
@@ -53,3 +54,5 @@ void memory_watch_fini(struct memory_watch *m);
 void memory_round_init(struct worker *w);
 /* At the end of each of its turns: something may have moved. */
 void memory_turn(struct worker *w);
+/* Within one that lasts: what its sessions hold can grow by a lot in it. */
+void memory_turn_lasts(struct worker *w);

@@ -126,6 +126,11 @@ static void on_turn_over(struct loop *l)
 	reap(w, false);
 }
 
+static void on_turn_lasts(struct loop *l)
+{
+	memory_turn_lasts(container_of(l, struct worker, loop));
+}
+
 void worker_serve(struct worker *w)
 {
 	w->loop.now = now_ns();
@@ -283,6 +288,7 @@ static int open_base(struct worker *w)
 	err = loop_init(&w->loop, w->base);
 	w->loop.added = on_ring;
 	w->loop.over = on_turn_over;
+	w->loop.lasts = on_turn_lasts;
 	return err ? err : mailbox_init(&w->mail, w->base, w);
 }
 
