@@ -18,7 +18,7 @@ bool http_upgrade_is_h2(const char *protocol, size_t len);
 /*
  * Is the field for this hop only? Connection, Keep-Alive, Proxy-Connection, TE, Upgrade,
  * HTTP2-Settings, those in another spelling, and what Connection names, except that it cannot take
- * away a field that this proxy gives a meaning to, such as Host or X-Forwarded-For.
- * Transfer-Encoding is the caller's.
+ * away a field that this proxy gives a meaning to, such as Host, nor what a proxy in front says:
+ * see http_mark_named(). Transfer-Encoding is the caller's.
  */
 bool http_is_hop_by_hop(const struct http_field *f);

@@ -54,6 +54,19 @@ static void add_names(struct names *names, const char *buf, struct http_slice li
 	}
 }
 
+static bool is_called(const char *name, size_t len, const char *whole)
+{
+	return strlen(whole) == len && names_alike(name, whole, len);
+}
+
+bool name_is_of_proxies(const char *name, size_t len)
+{
+	static const char prefix[] = "x-forwarded-";
+
+	return (len >= sizeof(prefix) - 1 && names_alike(name, prefix, sizeof(prefix) - 1)) ||
+	       is_called(name, len, "x-real-ip") || is_called(name, len, "x-request-id");
+}
+
 void http_mark_named(struct http_head *head, const char *buf)
 {
 	struct http_field *end = head->fields + head->n_fields;
@@ -64,5 +77,7 @@ void http_mark_named(struct http_head *head, const char *buf)
 		if (f->id == FIELD_CONNECTION)
 			add_names(&names, buf, f->value);
 	for (struct http_field *f = head->fields; f < end; f++)
-		f->named = find(&names, buf, f->name, &at);
+		f->named =
+		    find(&names, buf, f->name, &at) &&
+		    (head->is_response || !name_is_of_proxies(buf + f->name.at, f->name.len));
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "field.h"
+#include "named.h"
 #include "syntax.h"
 
 static const char *const credentials[] = {
@@ -21,9 +22,6 @@ static const char *const credentials[] = {
 
 /* Besides credentials, and those that http_field_parse() knows, all of which belong in a head. */
 static const char *const of_heads[] = {
-    /* where it comes from: what proxies write */
-    "x-real-ip",
-    "x-request-id",
     /* what is asked for */
     "cache-control",
     "pragma",
@@ -59,14 +57,6 @@ bool name_is_credential(const char *name, size_t len)
 	return is_among(name, len, credentials, sizeof(credentials) / sizeof(credentials[0]));
 }
 
-/* X-Forwarded-For and -Proto, which are known, and their likes. */
-static bool is_forwarding(const char *name, size_t len)
-{
-	static const char prefix[] = "x-forwarded-";
-
-	return len >= sizeof(prefix) - 1 && names_alike(name, prefix, sizeof(prefix) - 1);
-}
-
 static bool is_option(const struct trailer_rules *t, const char *name, size_t len)
 {
 	struct http_slice rest = {0, (uint32_t)t->options_len}, option;
@@ -85,7 +75,7 @@ bool trailer_may_pass(const struct trailer_rules *t, const char *line, size_t le
 	if (http_field_parse(line, len, &f) < 0)
 		return false;
 	n = f.name.len;
-	if (f.id != FIELD_OTHER || f.alias != FIELD_OTHER || is_forwarding(line, n) ||
+	if (f.id != FIELD_OTHER || f.alias != FIELD_OTHER || name_is_of_proxies(line, n) ||
 	    name_is_credential(line, n) ||
 	    is_among(line, n, of_heads, sizeof(of_heads) / sizeof(of_heads[0])))
 		return false;

@@ -87,6 +87,29 @@ def test_other_spellings_in_connection(env):
         assert message.get("X-Stays") == "1", message.raw
 
 
+def test_connection_cannot_remove_what_proxies_say(env):
+    """A proxy in front may pass a client's Connection on. Servers trust what that proxy says, which
+    naming it does not take away; what the listener says itself comes all the same."""
+    said = [("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-Host", "a.test"), ("X-Forwarded-Port", "443"), ("X-Real-IP", "192.0.2.1"),
+            ("X-Request-Id", "r1"), ("X-My-Id", "r2"), ("Forwarded", "for=192.0.2.1"),
+            ("Via", "1.1 front")]
+    fields = [f"{name}: {value}" for name, value in said]
+    named = [f"Connection: {', '.join(name.lower() for name, _ in said)}, X-Mine", "X-Mine: 1"]
+    for listener in ({"request_id": "X-My-Id"},
+                     {"request_id": "X-My-Id", "x_forwarded_for": "append", "forwarded": "append",
+                      "via": "here"}):
+        plain, asked = (see(env, listener, *more, *fields) for more in ((), named))
+        assert asked.fields == plain.fields, (asked.raw, plain.raw)
+        assert [field for field in asked.fields if field in said] == said, asked.raw
+    replaced = {**REWRITES, "forwarded": "replace"}
+    asked = see(env, replaced, *named, *fields)
+    for name in ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"):
+        value, = values_of(asked, name)
+        assert value != dict(said)[name], asked.raw
+    assert values_of(asked, "X-Request-Id") == ["r1"], asked.raw
+
+
 def test_underscores(env):
     """Other fields with one are dropped, as nginx does it, unless the option lets them pass;
     responses keep theirs."""

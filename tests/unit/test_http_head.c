@@ -515,9 +515,9 @@ static void hop_by_hop(void **state _unused_)
 	static const struct {
 		bool named, hop;
 	} expected[] = {
-	    {true, false},  {false, true},  {false, true},  {true, true},  {true, true},
-	    {false, false}, {false, false}, {true, false},  {true, false}, {false, true},
-	    {false, true},  {false, true},  {false, false}, {false, true}, {false, true},
+	    {true, false},  {false, true},  {false, true},  {true, true},   {true, true},
+	    {false, false}, {false, false}, {true, false},  {false, false}, {false, true},
+	    {false, true},  {false, true},  {false, false}, {false, true},  {false, true},
 	};
 	struct http_head h = parsed(http_request_parse, t);
 
