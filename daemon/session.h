@@ -33,7 +33,8 @@ struct session_about {
 	const char *protocol; /* "tls", "h2c", ...; a literal */
 	char sni[256], alpn[256];
 	uint16_t alpn_len; /* names as on the wire, each after its length */
-	struct addr dst;   /* of a PROXY header that came in */
+	struct addr dst;   /* of a PROXY header that came in, */
+	uint32_t header;   /* and its bytes; 0: none came */
 	uint8_t unique_id[128];
 	uint8_t unique_id_len;
 	bool checked;      /* that PROXY header had a checksum */

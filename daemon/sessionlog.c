@@ -65,8 +65,8 @@ static void write_line(const struct session *s)
 	access_write(&e);
 }
 
-/* log_empty = no: a client that connected, sent nothing and went, or was made to go. A failure of
- * ours or of a server is told all the same. */
+/* log_empty = no: a client that connected, sent nothing and went, or was made to go. A PROXY header
+ * is its sender's, not the client's. A failure of ours or of a server is told all the same. */
 static bool is_empty_probe(const struct session *s)
 {
 	static const bool ends[_SESSION_END_MAX] = {
@@ -79,7 +79,8 @@ static bool is_empty_probe(const struct session *s)
 	    [END_HALF_CLOSE_TIMEOUT] = true,
 	};
 
-	return ends[s->end] && !s->client_conn.received && !stream_moved_by_kernel(&s->streams[UP]);
+	return ends[s->end] && s->client_conn.received == (s->about ? s->about->header : 0) &&
+	       !stream_moved_by_kernel(&s->streams[UP]);
 }
 
 void session_log(const struct session *s)

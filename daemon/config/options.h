@@ -57,8 +57,8 @@ OPTION(SPLICED, access_log_format, access_log_format, ENUM, "text", RELOAD,
        "messages are JSON objects, too, where they go to the same place.",
        CHOICES(log_format_str))
 OPTION(SPLICED, log_empty, log_empty, BOOL, "yes", RELOAD,
-       "no: sessions whose client sent nothing at all and then left have no such line: port scans "
-       "and the probes of load balancers.")
+       "no: sessions whose client sent nothing at all, or no more than a PROXY header, and then left "
+       "have no such line: port scans and the probes of load balancers.")
 OPTION(SPLICED, max_sniffing, max_sniffing, UINT, "4096", RELOAD,
        "Sessions that may still be sending what they are routed by: the first bytes, or the first "
        "request head. Where there are more, the one that has taken longest is closed, so that slow "

@@ -115,6 +115,7 @@ enum step sniff_proxy(struct session *s)
 	step = believe(s, buf, &h);
 	if (step != STEP_ON)
 		return step;
+	s->about->header = (uint32_t)r;
 	sniff_consume(s, (size_t)r);
 	s->sniff->scanned = 0;
 	/* It may be that now the server speaks. */

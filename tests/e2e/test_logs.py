@@ -12,6 +12,7 @@ import tempfile
 from lib import case, connect, process, read_exactly, wait_until
 from lib.http import Client, Origin
 from lib.http import proxy as http_proxy
+from lib.proxyheader import LOCAL, UNSPEC, v1, v2, v2_raw
 from lib.wait import stays
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -391,6 +392,35 @@ def test_empty_probes(env):
     stays(lambda: len(daemon.access_log()) == 1, 0.3, "one line")
     assert daemon.access_log()[0]["bytes_up"] == "5"
     assert daemon.stats()["sessions_total"] == 7
+
+
+def test_probes_with_a_proxy_header(env):
+    """log_empty = no: a load balancer's probe may announce itself, or a client of its own; what is
+    no whole header, or has a byte behind it, has a line."""
+    listeners = {name: {"bind": "127.0.0.1:0", "protocol": name, "pool": "main",
+                        "accept_proxy": "any"} for name in ("tls", "http", "auto")}
+    daemon = env.spliced(env.backend().address, spliced={"log_empty": "no"},
+                         listener={"accept_proxy": "any"},
+                         more={f"listener {name}": keys for name, keys in listeners.items()})
+    names = ("web", *listeners)
+    headers = (v1(("192.0.2.1", 1), ("192.0.2.2", 2)), b"PROXY UNKNOWN\r\n",
+               v2_raw(LOCAL, UNSPEC, b""), v2(("192.0.2.1", 1), ("192.0.2.2", 2)))
+    for name in names:
+        for header in headers:
+            with connect(daemon.address(name)) as client:
+                client.sendall(header)
+                client.shutdown(socket.SHUT_WR)
+                assert client.recv(1) == b""
+    daemon.wait_sessions(0)
+    stays(lambda: daemon.access_log() == [], 0.3, "no line")
+    assert daemon.stats()["sessions_total"] == len(names) * len(headers)
+    for n, sent in enumerate((headers[0] + b"x", headers[0][:-1], b"PROXY nonsense\r\n"), 1):
+        with connect(daemon.address()) as client:
+            client.sendall(sent)
+            if n < 3:       # the last is refused, whoever ends first
+                client.shutdown(socket.SHUT_WR)
+            daemon.wait_access(n)
+    assert [line["bytes_up"] for line in daemon.access_log()] == ["1", "0", "0"]
 
 
 def test_empty_probes_are_logged_by_default(env):
