@@ -328,6 +328,22 @@ int addr_order(const struct addr *a, const struct addr *b)
 	}
 }
 
+bool addr_ipv6_host(const char *host, size_t len, char ret[ADDR_IPV6_HOST_MAX])
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr bytes;
+
+	if (len < 2 || len - 2 >= sizeof(text) || host[0] != '[' || host[len - 1] != ']')
+		return false;
+	memcpy(text, host + 1, len - 2);
+	text[len - 2] = '\0';
+	if (inet_pton(AF_INET6, text, &bytes) != 1 ||
+	    !inet_ntop(AF_INET6, &bytes, text, sizeof(text)))
+		return false;
+	(void)snprintf(ret, ADDR_IPV6_HOST_MAX, "[%s]", text);
+	return true;
+}
+
 bool addr_equal(const struct addr *a, const struct addr *b)
 {
 	size_t len;

@@ -59,6 +59,14 @@ bool addr_is_steered(const struct addr *a);
 /* TEXT; a->un's. */
 const char *addr_steered_text(const struct addr *a);
 
+/* "[", an address of IPv6, "]" and the NUL. */
+#define ADDR_IPV6_HOST_MAX 48
+/*
+ * The one spelling in which a host is compared that is an address of IPv6: "[2001:DB8:0::1]" is
+ * "[2001:db8::1]". False, and nothing in ret: it is no such thing.
+ */
+bool addr_ipv6_host(const char *host, size_t len, char ret[ADDR_IPV6_HOST_MAX]);
+
 bool addr_equal(const struct addr *a, const struct addr *b);
 /* An order for sorting, in which only equal addresses are equal. */
 int addr_order(const struct addr *a, const struct addr *b);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "matchers.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
@@ -81,26 +80,17 @@ static bool is_printable(const char *s)
 	return true;
 }
 
-static bool is_ipv6_literal(const char *value)
-{
-	char address[INET6_ADDRSTRLEN];
-	struct in6_addr bytes;
-	size_t len = strlen(value);
-
-	if (len < 4 || len - 2 >= sizeof(address) || value[0] != '[' || value[len - 1] != ']')
-		return false;
-	memcpy(address, value + 1, len - 2);
-	address[len - 2] = '\0';
-	return inet_pton(AF_INET6, address, &bytes) == 1;
-}
-
-/* A name, *.SUFFIX or *: the text is kept in lower case, without a trailing dot. */
+/* A name, *.SUFFIX or *: the text is kept in lower case, without a trailing dot; an address of IPv6
+ * in one spelling. */
 static int parse_host(char *value, struct route_match *m, struct text *why, const char *word)
 {
 	size_t len = strlen(value), skip = 0;
+	char ipv6[ADDR_IPV6_HOST_MAX];
 	bool numeric;
 
 	m->host = HOST_EXACT;
+	if (m->kind == MATCH_HOST && addr_ipv6_host(value, len, ipv6))
+		return keep(m, ipv6);
 	if (strcmp(value, "*") == 0) {
 		m->host = HOST_ANY;
 		return 0;
@@ -109,8 +99,7 @@ static int parse_host(char *value, struct route_match *m, struct text *why, cons
 		m->host = HOST_SUFFIX;
 		skip = 2;
 	}
-	if (!host_is_valid(value + skip, len - skip, &numeric) &&
-	    !(m->kind == MATCH_HOST && is_ipv6_literal(value)))
+	if (!host_is_valid(value + skip, len - skip, &numeric))
 		return wrong(why, word, "not a host name without a port, *.SUFFIX or *");
 
 	if (value[len - 1] == '.')

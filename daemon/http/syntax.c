@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "syntax.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
+#include <stdio.h>
 
+#include "../addr.h"
 #include "../util.h"
 
 #define T CHAR_TOKEN
@@ -74,18 +75,10 @@ bool token_is(const char *text, size_t len, const char *lower)
 static size_t take_ipv6(const char *text, size_t len)
 {
 	const char *end = memchr(text, ']', len);
-	char address[INET6_ADDRSTRLEN];
-	struct in6_addr in6;
-	size_t n;
+	char host[ADDR_IPV6_HOST_MAX];
+	size_t n = end ? (size_t)(end - text) + 1 : 0;
 
-	if (!end)
-		return 0;
-	n = (size_t)(end - text) - 1;
-	if (n >= sizeof(address))
-		return 0;
-	memcpy(address, text + 1, n);
-	address[n] = '\0';
-	return inet_pton(AF_INET6, address, &in6) == 1 ? n + 2 : 0;
+	return addr_ipv6_host(text, n, host) ? n : 0;
 }
 
 /* What a CGI program makes of a character of a name: all but letters and digits is one and the
@@ -198,10 +191,15 @@ bool list_next(const char *buf, struct http_slice *rest, struct http_slice *ret)
 
 void http_host_name(const char *authority, size_t len, char *ret, size_t size)
 {
-	size_t n;
+	char ipv6[ADDR_IPV6_HOST_MAX];
 	uint16_t port;
+	size_t n;
 
 	http_host_split(authority, len, &n, &port);
+	if (addr_ipv6_host(authority, n, ipv6)) {
+		(void)snprintf(ret, size, "%s", ipv6);
+		return;
+	}
 	if (n && authority[n - 1] == '.')
 		n--;
 	n = MIN(n, size - 1);

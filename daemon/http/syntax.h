@@ -86,5 +86,8 @@ bool list_next(const char *buf, struct http_slice *rest, struct http_slice *ret)
 /* Splits a host that a head was accepted with: "[::1]:80" is 5 bytes of name and port 80; 0: none.
  */
 void http_host_split(const char *host, size_t len, size_t *name_len, uint16_t *port);
-/* "WWW.Example:8080" -> "www.example": lower case, without port and trailing dot; cut to fit. */
+/*
+ * "WWW.Example.:8080" -> "www.example": lower case, without port and trailing dot; and an address
+ * of IPv6 as addr_ipv6_host() spells it. Cut to fit.
+ */
 void http_host_name(const char *authority, size_t len, char *ret, size_t size);

@@ -31,6 +31,7 @@ ROUTES = [
     "host:a.test -> a",
     "path:/deep/er -> deep",
     "host:query.test path:/?q -> deep",
+    "host:[2001:DB8:0000::0:1] -> deep",
 ]
 POOLS = ("post", "api", "wild", "late", "delete", "beta", "any", "src", "a", "deep")
 
@@ -67,7 +68,10 @@ ROUTED = {
     ("GET", "http://query.test?q=1", "query.test", ()): "deep",
     ("OPTIONS", "*", "b.test", ()): "default",
     ("GET", "/", "192.0.2.1", ()): "default",
-    ("GET", "/", "[2001:db8::1]:80", ()): "default",
+    ("GET", "/", "[2001:db8::2]:80", ()): "default",
+    ("GET", "/", "[2001:db8::1]:80", ()): "deep",
+    ("GET", "/", "[2001:0DB8:0:0:0::1]", ()): "deep",
+    ("GET", "http://[2001:db8:0::0:1]/x", "other.test", ()): "deep",
 }
 
 

@@ -660,6 +660,32 @@ static void hosts_are_split(void **state _unused_)
 	}
 }
 
+static void hosts_have_one_name(void **state _unused_)
+{
+	static const struct {
+		const char *authority, *name;
+	} all[] = {
+	    {"WWW.Example.:8080", "www.example"},
+	    {"a", "a"},
+	    {"10.0.0.1:80", "10.0.0.1"},
+	    {"[2001:DB8::1]", "[2001:db8::1]"},
+	    {"[2001:0db8:0:0:0:0:0:1]:80", "[2001:db8::1]"},
+	    {"[2001:db8:0:0::1]:", "[2001:db8::1]"},
+	    {"[0000:0000:0000:0000:0000:FFFF:255.255.255.255]:65535", "[::ffff:255.255.255.255]"},
+	    {"[::FFFF:c000:201]", "[::ffff:192.0.2.1]"},
+	};
+	char name[256], small[5];
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		http_host_name(all[i].authority, strlen(all[i].authority), name, sizeof(name));
+		assert_string_equal(name, all[i].name);
+	}
+	http_host_name("[2001:DB8:0::1]:80", 18, small, sizeof(small));
+	assert_string_equal(small, "[200");
+	http_host_name("WWW.Example", 11, small, sizeof(small));
+	assert_string_equal(small, "www.");
+}
+
 /* The limit counts every byte of the head, an empty line before it included. */
 static void limits_are_exact(void **state _unused_)
 {
@@ -769,6 +795,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(status_lines),
 	    cmocka_unit_test(bodies_of_responses),
 	    cmocka_unit_test(hosts_are_split),
+	    cmocka_unit_test(hosts_have_one_name),
 	    cmocka_unit_test(limits_are_exact),
 	    cmocka_unit_test(errors_have_names_and_statuses),
 	    cmocka_unit_test(trickling_is_linear),

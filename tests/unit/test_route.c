@@ -104,6 +104,20 @@ static size_t by_src(const struct fixture *f, const char *text)
 
 /* ---- matchers --------------------------------------------------------------------------- */
 
+/* Of one address there is one spelling in a route, whichever it was written in. */
+static void ipv6_hosts(void **state _unused_)
+{
+	_cleanup_fixture_ struct fixture f =
+	    WITH_ROUTES("host:[2001:DB8:0:0::1]", "host:[::FFFF:1:2]", "host:[0:0:0:0:0:0:0:1]",
+			"host:[2001:0db8:0000:0000:0000:0000:0000:0002]");
+
+	assert_int_equal(by_host(&f, "[2001:db8::1]"), 0);
+	assert_int_equal(by_host(&f, "[::ffff:0.1.0.2]"), 1);
+	assert_int_equal(by_host(&f, "[::1]"), 2);
+	assert_int_equal(by_host(&f, "[2001:db8::2]"), 3);
+	assert_int_equal(by_host(&f, "[2001:db8::3]"), NONE);
+}
+
 static void names(void **state _unused_)
 {
 	_cleanup_fixture_ struct fixture f =
@@ -630,15 +644,25 @@ static void many_paths(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(names),       cmocka_unit_test(any_name),
-	    cmocka_unit_test(long_names),  cmocka_unit_test(alpn),
-	    cmocka_unit_test(sources),     cmocka_unit_test(paths),
-	    cmocka_unit_test(methods),     cmocka_unit_test(connects),
-	    cmocka_unit_test(headers),     cmocka_unit_test(all_must_hold),
-	    cmocka_unit_test(first_wins),  cmocka_unit_test(sni_and_host),
-	    cmocka_unit_test(no_routes),   cmocka_unit_test(known_hosts),
-	    cmocka_unit_test(many_routes), cmocka_unit_test(many_routes_are_right),
-	    cmocka_unit_test(many_paths),  cmocka_unit_test(random_routes_are_right),
+	    cmocka_unit_test(names),
+	    cmocka_unit_test(ipv6_hosts),
+	    cmocka_unit_test(any_name),
+	    cmocka_unit_test(long_names),
+	    cmocka_unit_test(alpn),
+	    cmocka_unit_test(sources),
+	    cmocka_unit_test(paths),
+	    cmocka_unit_test(methods),
+	    cmocka_unit_test(connects),
+	    cmocka_unit_test(headers),
+	    cmocka_unit_test(all_must_hold),
+	    cmocka_unit_test(first_wins),
+	    cmocka_unit_test(sni_and_host),
+	    cmocka_unit_test(no_routes),
+	    cmocka_unit_test(known_hosts),
+	    cmocka_unit_test(many_routes),
+	    cmocka_unit_test(many_routes_are_right),
+	    cmocka_unit_test(many_paths),
+	    cmocka_unit_test(random_routes_are_right),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
