@@ -49,6 +49,7 @@ static void describe(const struct reload *r, struct message_reloaded *ret)
 	log_manner(&ret->manner);
 	(void)snprintf(ret->status, sizeof(ret->status), "engine %s%s", d->maps ? "kernel" : "copy",
 		       r->failure);
+	(void)snprintf(ret->file, sizeof(ret->file), "%s", config_optional_file(d->config));
 }
 
 void reload_state(const struct reload *r, struct message_reloaded *ret)
@@ -264,18 +265,14 @@ static int keep(struct reload *r, struct config *fresh, FILE *errors)
 	return fclose(f) == 0 ? err : -ENOMEM;
 }
 
-/* A file that need not be there has been, and what it said is in effect: nobody means to lose that
- * with the file. */
+/* Where a file is gone that need not be there nothing is changed. */
 static int read_again(const struct config *was, struct config **ret, FILE *errors)
 {
 	int err = config_load(was->input, ret, errors);
 
 	if (err || !*was->path || *(*ret)->path)
 		return err;
-	(void)fprintf(errors,
-		      "%s: cannot open: %s; what is in effect was read from it; allowed: a file, "
-		      "which may be empty\n",
-		      was->path, strerror(ENOENT));
+	(void)fprintf(errors, FILE_IS_GONE "\n", was->path, strerror(ENOENT));
 	config_free(*ret);
 	return -ENOENT;
 }

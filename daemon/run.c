@@ -331,6 +331,8 @@ static void tell_ready(struct run *r)
 	log_manner(&m.ready.manner);
 	(void)snprintf(m.ready.status, sizeof(m.ready.status), "engine %s",
 		       r->doctor.kernel ? "kernel" : "copy");
+	(void)snprintf(m.ready.file, sizeof(m.ready.file), "%s",
+		       config_optional_file(r->daemon.config));
 	link_tell(r->link, &m);
 }
 

@@ -384,6 +384,9 @@ int config_load(const struct config_input *in, struct config **ret, FILE *errors
 /* The same with nothing but what can be read from `stream`; `path` is the name for the messages.
  * Files that it includes are not read. */
 int config_load_stream(const char *path, FILE *stream, struct config **ret, FILE *errors);
+/* The file that need not have been there and was: nobody means to lose with it what it said. ""
+ * where there was none, or it had to be there. */
+const char *config_optional_file(const struct config *c);
 /* All defaults and no section: the base of tests and of the canary's private configuration. */
 struct config *config_new(void);
 void config_free(struct config *c);

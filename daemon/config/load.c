@@ -230,3 +230,8 @@ int config_load(const struct config_input *in, struct config **ret, FILE *errors
 	}
 	return finish(&f, ret);
 }
+
+const char *config_optional_file(const struct config *c)
+{
+	return c->input && c->input->optional ? c->path : "";
+}

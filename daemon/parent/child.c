@@ -221,10 +221,10 @@ int child_write(const struct child *c, FILE *f)
 {
 	return fprintf(f,
 		       "child pid=%d channel=%d generation=%u since=%llu drain=%llu state=%s "
-		       "delay=%llu\n",
+		       "delay=%llu file=%s\n",
 		       (int)c->pid, c->channel, c->generation, (unsigned long long)c->since_ns,
 		       (unsigned long long)c->drain_ns, child_state_str[c->state],
-		       (unsigned long long)c->delay_ns) < 0
+		       (unsigned long long)c->delay_ns, c->file) < 0
 		   ? -ENOMEM
 		   : 0;
 }
@@ -233,14 +233,16 @@ int child_read(struct child *c, const char *line)
 {
 	unsigned long long since, drain, delay = 0;
 	unsigned int generation;
-	char state[16];
+	char state[16], file[FILE_MAX] = "";
 	int pid, channel;
 
-	/* The last one was not there always: its worker delays by itself. */
+	static_assert(FILE_MAX == 128, "the width of file");
+	/* The last ones were not there always: its worker delays by itself, and what it has read is
+	 * not known. */
 	if (sscanf(line,
 		   "child pid=%d channel=%d generation=%u since=%llu drain=%llu state=%15s "
-		   "delay=%llu",
-		   &pid, &channel, &generation, &since, &drain, state, &delay) < 6)
+		   "delay=%llu file=%127s",
+		   &pid, &channel, &generation, &since, &drain, state, &delay, file) < 6)
 		return -EINVAL;
 	*c = (struct child){.pid = pid,
 			    .channel = channel,
@@ -249,6 +251,7 @@ int child_read(struct child *c, const char *line)
 			    .since_ns = since,
 			    .drain_ns = drain,
 			    .delay_ns = delay};
+	memcpy(c->file, file, sizeof(file));
 	for (int i = CHILD_SERVING; i < _CHILD_STATE_MAX; i++)
 		if (strcmp(state, child_state_str[i]) == 0)
 			c->state = (enum child_state)i;

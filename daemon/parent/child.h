@@ -54,6 +54,7 @@ struct child {
 	uint64_t since_ns;      /* of its state */
 	uint64_t drain_ns;      /* drain_delay and shutdown_grace, as it said */
 	uint64_t delay_ns;      /* the former */
+	char file[FILE_MAX];    /* that it has read, and need not have been there; "": none */
 	const struct child_events *events;
 	void *owner;
 	char failure[MESSAGE_TEXT_MAX]; /* why it will end, as it said */

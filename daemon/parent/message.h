@@ -19,6 +19,12 @@
 #define MESSAGE_TEXT_MAX 1024
 #define MESSAGE_CALL_MAX 256 /* with the names of passed sockets that there are */
 #define STATUS_MAX       256
+#define FILE_MAX         128 /* no longer one is a default */
+
+/* What is said of an optional file that is gone, with strerror(). */
+#define FILE_IS_GONE                                                                       \
+	"%s: cannot open: %s; what is in effect was read from it; allowed: a file, which " \
+	"may be empty"
 
 enum message_kind {
 	/* from the worker */
@@ -69,6 +75,7 @@ struct message_ready {
 	uint32_t heritage;       /* the HERITAGE_VERSION that this program understands */
 	uint64_t delay_ns;       /* of drain_ns: drain_delay, which is the parent's to wait for; 0:
 				  * none, or the worker does it by itself */
+	char file[FILE_MAX];     /* see config_optional_file() */
 };
 
 /* What is the parent's business of a file that was read again; where nothing was changed it is as
@@ -78,6 +85,7 @@ struct message_reloaded {
 	uint64_t drain_ns;
 	char status[STATUS_MAX]; /* "": nothing is told, a file is being read */
 	uint64_t delay_ns;
+	char file[FILE_MAX];
 };
 
 struct message_facts {

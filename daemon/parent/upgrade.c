@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "../log.h"
 #include "parent.h"
@@ -144,9 +145,25 @@ static const char *objection(const struct parent *p)
 	return NULL;
 }
 
+/*
+ * Whether the file is gone that who serves has read: a worker of the new program would go on
+ * without what it said, which nobody means to lose with it. What else is wrong with it the check
+ * tells.
+ */
+static bool is_file_gone(const struct parent *p, char why[MESSAGE_TEXT_MAX])
+{
+	const char *file = p->serving ? p->serving->file : "";
+
+	if (!*file || access(file, F_OK) == 0 || errno != ENOENT)
+		return false;
+	(void)snprintf(why, MESSAGE_TEXT_MAX, FILE_IS_GONE, file, strerror(ENOENT));
+	return true;
+}
+
 void upgrade_begin(struct parent *p, pid_t asker)
 {
 	const char *why = objection(p);
+	char gone[MESSAGE_TEXT_MAX];
 	int err;
 
 	if (why) {
@@ -157,6 +174,10 @@ void upgrade_begin(struct parent *p, pid_t asker)
 	log_info("upgrade: trying %s", p->program.path);
 	p->upgrade.state = UPGRADE_CHECKING;
 	p->upgrade.asker = asker;
+	if (is_file_gone(p, gone)) {
+		upgrade_failed(p, gone);
+		return;
+	}
 	err = start_check(p);
 	if (err)
 		upgrade_failed(p, strerror(-err));

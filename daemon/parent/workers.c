@@ -103,6 +103,12 @@ static void retired(struct parent *p, struct child *c)
 		workers_ensure(p); /* it has died meanwhile */
 }
 
+/* What was read from a file: see upgrade_begin(). */
+static void keep_file(struct child *c, const char file[FILE_MAX])
+{
+	(void)snprintf(c->file, sizeof(c->file), "%.*s", FILE_MAX - 1, file);
+}
+
 static void say_ready(struct parent *p, const char text[STATUS_MAX])
 {
 	char line[STATUS_MAX];
@@ -131,6 +137,7 @@ static void ready(struct parent *p, struct child *c, const struct message_ready 
 	hiding_ends(&p->holder, c->generation);
 	c->drain_ns = r->drain_ns;
 	c->delay_ns = p->delay_ns = r->delay_ns;
+	keep_file(c, r->file);
 	p->failures = 0;
 	p->served = true;
 	p->manner = r->manner;
@@ -223,6 +230,7 @@ static void reloaded(struct parent *p, struct child *c, const struct message_rel
 
 	c->drain_ns = r->drain_ns;
 	c->delay_ns = r->delay_ns;
+	keep_file(c, r->file);
 	if (c != p->serving || c->state != CHILD_SERVING)
 		return; /* one that makes way says nothing of the daemon any more */
 	p->delay_ns = r->delay_ns;

@@ -21,9 +21,13 @@ def echo(address):
         return read_exactly(client, 6) == b"there?"
 
 
-def said_of_reload(daemon):
+def said_of(daemon, command):
     """What splicectl says to a person."""
-    return process.run(daemon.control_tool, "-s", daemon.control_path, "reload", check=False, timeout=15)
+    return process.run(daemon.control_tool, "-s", daemon.control_path, command, check=False, timeout=60)
+
+
+def said_of_reload(daemon):
+    return said_of(daemon, "reload")
 
 
 # ---- the file ----------------------------------------------------------------------------------
@@ -63,6 +67,45 @@ def test_a_default_file_that_is_gone(env):
         assert sorted(entry["name"] for entry in daemon.status()["listeners"]) == ["own", "web"]
         assert daemon.address() == address and echo(address)
     reload(daemon, "")
+    assert [entry["name"] for entry in daemon.status()["listeners"]] == ["own"]
+
+
+@case(engines=COPY)
+def test_an_upgrade_without_the_default_file(env):
+    """The same mistake: also where the file has come with a reload, or was there before an upgrade. The new program's
+    worker would serve the rest of the configuration only."""
+    daemon = with_default_file(env, None)
+    text = f"[listener web]\nbind = 127.0.0.1:0\npool = main\n[pool main]\nserver = a {env.backend().address}\n"
+
+    def upgrade(generation):
+        said = said_of(daemon, "upgrade")
+        assert said.returncode == 0, said
+        wait_until(lambda: sum("upgraded: spliced " in line for line in daemon.log()) == generation - 1, 10,
+                   "the parent is the new program")
+
+    def refuse(generation):
+        address = daemon.address()
+        daemon.config_path.unlink()
+        for _ in range(2):
+            said = said_of(daemon, "upgrade")
+            assert said.returncode == 1 and (
+                "/etc/spliced/spliced.conf: cannot open: No such file or directory; what is in effect was read from it; "
+                "allowed: a file, which may be empty") in said.stderr, said
+            status = daemon.status()
+            assert (status["generation"], status["worker_deaths"]) == (generation, 0), status
+            assert sorted(entry["name"] for entry in status["listeners"]) == ["own", "web"], status
+            assert daemon.address() == address and echo(address)
+        wait_until(lambda: sum(line.endswith("upgrade: nothing is changed") for line in daemon.log())
+                   == 2 * (generation - 1), 5, "the log has it")
+
+    upgrade(2)              # there has been none
+    reload(daemon, text)
+    refuse(2)
+    daemon.write_config(text)
+    upgrade(3)
+    refuse(3)
+    daemon.write_config("")
+    upgrade(4)
     assert [entry["name"] for entry in daemon.status()["listeners"]] == ["own"]
 
 

@@ -27,6 +27,7 @@ static void test_child(void **state _unused_)
 				  .since_ns = 123456789012345,
 				  .drain_ns = 60 * NSEC_PER_SEC,
 				  .delay_ns = 20 * NSEC_PER_SEC,
+				  .file = "/etc/spliced/spliced.conf",
 				  .state = CHILD_DRAINING};
 	struct child is;
 	char *text = NULL;
@@ -45,7 +46,12 @@ static void test_child(void **state _unused_)
 	assert_int_equal(is.drain_ns, was.drain_ns);
 	assert_int_equal(is.delay_ns, was.delay_ns);
 	assert_int_equal(is.state, was.state);
-	/* As a parent that knew of no delay has written it. */
+	assert_string_equal(is.file, was.file);
+	/* As a parent has written it that knew of no file, nor of a delay. */
+	*strstr(text, " file=") = '\0';
+	assert_int_equal(child_read(&is, text), 0);
+	assert_int_equal(is.delay_ns, was.delay_ns);
+	assert_string_equal(is.file, "");
 	*strstr(text, " delay=") = '\0';
 	assert_int_equal(child_read(&is, text), 0);
 	assert_int_equal(is.drain_ns, was.drain_ns);
