@@ -86,7 +86,8 @@ struct lane {
 	 * sockops, and `beyond` by the daemon while the source is not engaged -- */
 	__u64 redirected; /* bytes given to the target's queue */
 	__u64 passed;     /* bytes handed up to the daemon */
-	__u64 trimmed;    /* bytes cut off because they had been seen */
+	__u32 trimmed;    /* bytes cut off because they had been seen; no more than it can hold */
+	__u32 segments;   /* given to the target's queue (mod 2^32) */
 	__u64 active_ns;  /* coarse monotonic clock at the last verdict with data */
 	__u32 next_seq;   /* TCP sequence number of the next byte, valid for seq_epoch */
 	__u32 seq_epoch;
@@ -122,6 +123,9 @@ struct lane {
  * segment is sent then. */
 #define LANE_ALL_READ 0xffffffffffffffffULL
 
+/* A power of two. */
+#define LANE_MANY 1024
+
 struct lane_ref {
 	__u64 target; /* cookie */
 	__u32 lane;   /* index into `lanes` */
@@ -133,6 +137,7 @@ enum lane_event_kind {
 	LANE_EVENT_PAUSE,  /* the backlog is above its high mark */
 	LANE_EVENT_GAP,    /* bytes are missing: abort the session */
 	LANE_EVENT_LIMIT,  /* the budget is used up, to the byte */
+	LANE_EVENT_MANY,   /* LANE_MANY segments more were moved */
 };
 
 struct lane_event {

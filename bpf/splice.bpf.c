@@ -292,7 +292,7 @@ static __always_inline enum trim trim(struct __sk_buff *skb, struct lane *lane)
 	if (cut > 0) {
 		if (trim_front(skb, (__u32)cut))
 			return TRIM_GAP;
-		lane->trimmed += (__u64)cut;
+		lane->trimmed += (__u32)cut < ~lane->trimmed ? (__u32)cut : ~lane->trimmed;
 		count(VERDICT_TRIMMED);
 		if (cut == len)
 			return TRIM_ALL_SEEN;
@@ -361,6 +361,8 @@ static __always_inline int forward(struct __sk_buff *skb, struct lane *lane,
 	size = skb_truesize(skb);
 	lane->mem_new += size;
 	lane->redirected += len;
+	if (!(++lane->segments % LANE_MANY))
+		(void)post(lane, index, LANE_EVENT_MANY, VERDICT_REDIRECTED);
 	if (lane->passed + lane->redirected == lane->limit)
 		(void)post(lane, index, LANE_EVENT_LIMIT, VERDICT_LIMIT);
 	count(VERDICT_REDIRECTED);

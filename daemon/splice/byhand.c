@@ -11,6 +11,8 @@
 
 /* How much is copied before the kernel has another try: it may be the better by then. */
 #define BY_HAND_MAX (UINT64_C(256) << 20)
+/* A source that had nothing for so long has ended its bulk. */
+#define BULK_GAP_NS (50 * NSEC_PER_MSEC)
 
 enum copy_reason kernel_reason(int err)
 {
@@ -73,8 +75,21 @@ void kernel_abandon(struct stream *s)
 	s->why_copy = COPY_HALF_CLOSED;
 }
 
+static bool is_bulk(const struct stream *s)
+{
+	return s->by_hand && s->by_hand == s->bulk.since;
+}
+
+bool stream_is_bulk_still(struct stream *s)
+{
+	uint64_t before = s->bulk.moved_ns;
+
+	s->bulk.moved_ns = stream_now(s);
+	return is_bulk(s) && stream_now(s) - before < BULK_GAP_NS;
+}
+
 bool stream_stays_by_hand(const struct stream *s)
 {
-	return s->by_hand && s->splice->by->company_ns <= s->by_hand &&
+	return s->by_hand && (is_bulk(s) || s->splice->by->company_ns <= s->by_hand) &&
 	       s->copied - s->hand_from < BY_HAND_MAX;
 }

@@ -24,3 +24,6 @@ void kernel_abandon(struct stream *s);
 /* Whether a stream that is copied though the kernel could have it (`by_hand`) goes on being copied.
  */
 bool stream_stays_by_hand(const struct stream *s);
+/* Whether it is copied because it is bulk in small segments (bulk.h), and that goes on: asked after
+ * each time that something was read, or nothing was there. */
+bool stream_is_bulk_still(struct stream *s);

@@ -34,10 +34,12 @@ static bool wants_kernel(const struct stream *s)
 
 /* A stream is copied by hand until its source has nothing more for now, which makes it the slower
  * side and the stream the kernel's work, or until another one of the splicer has to wait as well.
- */
-static bool stays_by_hand(const struct stream *s, enum copy_result r)
+ * Bulk in small segments is until nothing came for a while. */
+static bool stays_by_hand(struct stream *s, enum copy_result r)
 {
-	return r != COPY_IDLE && stream_stays_by_hand(s);
+	bool bulk = stream_is_bulk_still(s);
+
+	return (r != COPY_IDLE || bulk) && stream_stays_by_hand(s);
 }
 
 /* Writes len bytes, and keeps what the target does not take. */

@@ -126,6 +126,7 @@ static int share(struct stream *s, uint64_t limit)
 	    .worker = (uint16_t)s->splice->by->index,
 	};
 	s->lane = lane;
+	s->bulk = (struct stream_bulk){.ns = stream_now(s)};
 	s->wait_since = 0;
 	s->source->shared = true;
 	return maps_lane_set(s->splice->by->maps, s->source->cookie, &ref);

@@ -2,6 +2,7 @@
 #include "kernel.h"
 
 #include "budget.h"
+#include "bulk.h"
 #include "byhand.h"
 #include "ending.h"
 #include "lane.h"
@@ -28,6 +29,11 @@ static void engaged(struct stream *s)
 	if (__atomic_load_n(&lane->pause_wanted, __ATOMIC_ACQUIRE) != lane->pause_seen ||
 	    kernel_stopped(s)) {
 		kernel_consider_pause(s);
+		if (s->state != STREAM_ENGAGED || s->splice->ended)
+			return;
+	}
+	if (!budgeted) {
+		bulk_look(s);
 		if (s->state != STREAM_ENGAGED || s->splice->ended)
 			return;
 	}

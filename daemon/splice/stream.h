@@ -96,6 +96,18 @@ struct engine {
 
 enum direction { UP, DOWN }; /* client to backend, backend to client */
 
+/* What was seen at the last look whether it is bulk in small segments: see bulk.h. */
+struct stream_bulk {
+	uint64_t ns;    /* when; 0: it was copied since */
+	uint64_t bytes; /* moved by the kernel, and segments of these */
+	uint32_t segments;
+	uint32_t back_segments; /* the same of the other stream, but bytes by whoever */
+	uint64_t back_bytes;
+	uint64_t since;     /* it is copied for that, if this is `by_hand` */
+	uint64_t moved_ns;  /* ... and when it last had something, or was found to have nothing */
+	unsigned int looks; /* in a row that have found that it is */
+};
+
 struct stream {
 	struct splice *splice;
 	const struct engine *hand; /* moves the bytes in STREAM_COPY */
@@ -117,14 +129,15 @@ struct stream {
 	uint64_t released_at;    /* `copied` when the kernel had to give it up */
 	uint64_t by_hand;        /* COPY: since when, though the kernel could have it; 0: not so */
 	uint64_t hand_from;      /* `copied` at that time */
-	uint64_t paused_at;      /* PAUSED: since when */
-	uint64_t paused_unsent;  /* PAUSED: unsent bytes at that time */
-	uint64_t passed_seen;    /* SERVING: lane->passed when last looked at */
-	struct timer wait;       /* waiting: when to look again */
-	uint64_t wait_since;     /* waiting for a proof that does not come: since when; 0: not */
-	uint64_t awaited;        /* bytes waited for at the last look; 0: not waiting for bytes */
-	uint64_t backoff;        /* ns */
-	struct task again;       /* more to do at once */
+	struct stream_bulk bulk;
+	uint64_t paused_at;     /* PAUSED: since when */
+	uint64_t paused_unsent; /* PAUSED: unsent bytes at that time */
+	uint64_t passed_seen;   /* SERVING: lane->passed when last looked at */
+	struct timer wait;      /* waiting: when to look again */
+	uint64_t wait_since;    /* waiting for a proof that does not come: since when; 0: not */
+	uint64_t awaited;       /* bytes waited for at the last look; 0: not waiting for bytes */
+	uint64_t backoff;       /* ns */
+	struct task again;      /* more to do at once */
 	enum stream_state state : 4;
 	enum copy_reason why_copy : 4;
 	bool eof;     /* the source's end was read or proved */

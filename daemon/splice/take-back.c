@@ -149,7 +149,7 @@ static bool has_left(struct stream *s)
 	return true;
 }
 
-static int delete_locked(struct stream *s)
+static int delete_locked(struct stream *s, bool safely)
 {
 	int err;
 
@@ -162,10 +162,12 @@ static int delete_locked(struct stream *s)
 	/* An open source that did not leave is one for which sockops was not called: its flag is
 	 * gone, or its acknowledgements have no room for an option (bpf_skops_hdr_opt_len()), as
 	 * while three holes in what has come are reported. */
-	return kernel_passed(s) != s->taken ? -EAGAIN : delete_unlocked(s);
+	if (kernel_passed(s) != s->taken)
+		return -EAGAIN;
+	return safely ? -EBUSY : delete_unlocked(s);
 }
 
-int kernel_take_back(struct stream *s)
+static int take_back(struct stream *s, bool safely)
 {
 	int err;
 
@@ -174,11 +176,21 @@ int kernel_take_back(struct stream *s)
 	if (kernel_stopped(s))
 		err = 0;
 	else
-		err = is_asked(s) ? delete_locked(s) : delete_unlocked(s);
+		err = is_asked(s) ? delete_locked(s, safely) : delete_unlocked(s);
 	if (err == -EAGAIN || err == -EBUSY)
 		return err;
 	kernel_kick(s);
 	return err;
+}
+
+int kernel_take_back(struct stream *s)
+{
+	return take_back(s, false);
+}
+
+int kernel_take_back_safely(struct stream *s)
+{
+	return is_asked(s) ? take_back(s, true) : -EBUSY;
 }
 
 ssize_t kernel_read_and_leave(struct stream *s, struct msghdr *m, bool *left)

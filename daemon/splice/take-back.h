@@ -21,6 +21,8 @@ void kernel_kick(const struct stream *s);
  * but bytes that were handed up cannot be read any more. Other: an error of the connection.
  */
 int kernel_take_back(struct stream *s);
+/* The same for a source that need not leave: not at the risk of a segment, -EBUSY. */
+int kernel_take_back_safely(struct stream *s);
 /*
  * Reads what was handed up, in the map. If that is all that has come, and the read opens the
  * receive window, the source leaves before its sender hears of the room: *left. What comes from
