@@ -21,6 +21,22 @@ static int invalid(const char **why, const char *phrase)
 	return -EINVAL;
 }
 
+size_t addr_tidy_path(const char *path, char *ret, size_t size)
+{
+	size_t n = 0;
+
+	for (const char *c = path; *c; c++) {
+		while (c[0] == '/' && (c[1] == '/' || (c[1] == '.' && c[2] == '/')))
+			c += c[1] == '/' ? 1 : 2;
+		if (n < size)
+			ret[n] = *c;
+		n++;
+	}
+	if (size)
+		ret[MIN(n, size - 1)] = '\0';
+	return n;
+}
+
 /* The path may use all of sun_path but the last byte, so that every reader finds a NUL. */
 static int parse_unix(const char *name, struct addr *ret, const char **why)
 {
@@ -33,10 +49,13 @@ static int parse_unix(const char *name, struct addr *ret, const char **why)
 		return invalid(why, "unix:@ needs a name");
 	if (name[0] == '/' && name[len - 1] == '/')
 		return invalid(why, "unix: a path that ends with / is a folder's");
+	if (name[0] == '/')
+		len = addr_tidy_path(name, a.un.sun_path, UNIX_PATH_MAX);
 	if (len >= UNIX_PATH_MAX)
 		return invalid(why, "unix path is longer than 107 bytes");
 
-	memcpy(a.un.sun_path, name, len);
+	if (name[0] == '@')
+		memcpy(a.un.sun_path, name, len);
 	a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 	if (name[0] == '@')
 		a.un.sun_path[0] = '\0';

@@ -36,6 +36,13 @@ struct addr {
  */
 int addr_parse(const char *text, struct addr *ret, const char **why);
 
+/*
+ * The one spelling of an absolute path that does not depend on what is there: "/run//x/./a" is
+ * "/run/x/a". addr_parse() gives the paths of unix sockets that. Cut to fit; returns how long it
+ * is.
+ */
+size_t addr_tidy_path(const char *path, char *ret, size_t size);
+
 /* Writes the text form that addr_parse() reads, for people: bytes of a unix name that are not
  * printable ASCII are "?", and a peer with no unix path is "unix:". Returns buf. */
 const char *addr_format(const struct addr *a, char buf[ADDR_STR_MAX]);

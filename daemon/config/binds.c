@@ -143,9 +143,11 @@ static const char until_restart[] = " until a restart or an upgrade";
 /* The control socket is bound like a listener's. */
 static void check_control(struct config_file *f, const struct bound *b)
 {
-	const char *control = f->config->control;
+	char control[sizeof(b->addr->un.sun_path)] = "";
 
-	if (control && b->addr->sa.sa_family == AF_UNIX &&
+	if (f->config->control)
+		(void)addr_tidy_path(f->config->control, control, sizeof(control));
+	if (*control && b->addr->sa.sa_family == AF_UNIX &&
 	    strcmp(control, b->addr->un.sun_path) == 0)
 		file_error(f, b->line, "bind: %s is the control socket%s; allowed: another path",
 			   control, f->kept ? until_restart : "");

@@ -8,7 +8,7 @@ import stat
 import tempfile
 
 from lib import case, connect, process, read_exactly
-from lib.reloads import reload, text_of
+from lib.reloads import refused, reload, text_of
 from lib.spliced import config_text
 
 
@@ -85,6 +85,28 @@ def test_reload_changes_whose_it_is(env):
         client.close()
         daemon.stop()
         assert not os.path.exists(path)
+
+
+@case(engines=("copy",))
+def test_a_path_in_another_spelling(env):
+    """It is the same socket: a reload keeps it, and nothing else can be bound there."""
+    path = env.tmp / "web.sock"
+    daemon = env.spliced(env.backend().address, listener={"bind": f"unix:{env.tmp}//web.sock"})
+    client, inode = env.keep(connect(f"unix:{path}")), path.lstat().st_ino
+    text = text_of(daemon)
+    for spelling in (f"{env.tmp}/./web.sock", f"/.{env.tmp}/.//./web.sock", path):
+        reload(daemon, text.replace(f"unix:{env.tmp}//web.sock", f"unix:{spelling}"))
+        assert daemon.address() == f"unix:{path}" and path.lstat().st_ino == inode
+        with connect(f"unix:{path}") as other:
+            other.sendall(b"hi")
+            assert read_exactly(other, 2) == b"hi"
+    said = refused(daemon, text.replace(f"unix:{env.tmp}//web.sock", f"unix:{path}, unix:{env.tmp}/./web.sock"))
+    assert f"bind: unix:{path} is already bound by listener web" in said, said
+    control = str(daemon.control_path)
+    said = refused(daemon, text.replace(f"unix:{env.tmp}//web.sock", f"unix:/.{control}"))
+    assert f"bind: {control} is the control socket" in said, said
+    client.sendall(b"hi")
+    assert read_exactly(client, 2) == b"hi"
 
 
 @case(engines=())

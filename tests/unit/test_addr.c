@@ -121,6 +121,38 @@ static void bad_addresses(void **state _unused_)
 	    "address is too long");
 }
 
+/* The same file has the same name. What a link or ".." leads to is the kernel's to know. */
+static void unix_paths_are_tidy(void **state _unused_)
+{
+	static const struct {
+		const char *text, *tidy;
+	} all[] = {
+	    {"unix:/run/x//a.sock", "unix:/run/x/a.sock"},
+	    {"unix:/run/x/./a.sock", "unix:/run/x/a.sock"},
+	    {"unix:///.//./run/.//a.sock", "unix:/run/a.sock"},
+	    {"unix:/run/.x/..y/.../a.", "unix:/run/.x/..y/.../a."},
+	    {"unix:/run/../a", "unix:/run/../a"},
+	    {"unix:/run/.", "unix:/run/."},
+	    {"unix:@/run//x/./a", "unix:@/run//x/./a"},
+	};
+	char text[256] = "unix:/", buf[ADDR_STR_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		struct addr a = parsed(all[i].text), b = parsed(all[i].tidy);
+
+		assert_string_equal(addr_format(&a, buf), all[i].tidy);
+		assert_true(addr_equal(&a, &b));
+	}
+	/* The limit is the tidy one's. */
+	memset(text + 6, '/', 100);
+	memset(text + 106, 'x', 106);
+	assert_int_equal(strlen(text), 212);
+	assert_int_equal(strlen(parsed(text).un.sun_path), 107);
+	strcat(text, "x");
+	assert_addr_error(text, "unix path is longer than 107 bytes");
+	assert_addr_error("unix:/a//", "unix: a path that ends with / is a folder's");
+}
+
 static void unix_path_limits(void **state _unused_)
 {
 	char text[256] = "unix:/", buf[ADDR_STR_MAX];
@@ -409,6 +441,7 @@ int main(void)
 	    cmocka_unit_test(passed_sockets),
 	    cmocka_unit_test(steered),
 	    cmocka_unit_test(unix_path_limits),
+	    cmocka_unit_test(unix_paths_are_tidy),
 	    cmocka_unit_test(peers_without_a_name),
 	    cmocka_unit_test(hostile_unix_names),
 	    cmocka_unit_test(every_byte_of_unix_names),

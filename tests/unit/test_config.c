@@ -1029,6 +1029,8 @@ static void binds_used_twice(void **state _unused_)
 {
 	listener_error("bind = 127.0.0.1:80", "t.conf:5: bind: 127.0.0.1:80 is already bound by "
 					      "listener l on line 3; allowed: each address once\n");
+	listener_error("bind = unix:/r/a\nbind = unix:/r/.//a",
+		       "t.conf:6: bind: unix:/r/a is already bound by listener");
 	listener_error("bind = unix:/a\nbind = unix:@a, unix:/a", "t.conf:6: bind: unix:/a is "
 								  "already bound by listener l on "
 								  "line 5");
