@@ -136,7 +136,7 @@ struct way {
 	__u32 outlet;    /* the target is the daemon's, in `outlet` */
 	__u64 nonce;     /* nobody else knows it */
 	__u32 trusts;    /* ... and the source may block */
-	__u32 reserved4;
+	__u32 memory;    /* outlet: what its write queue may take, where that is scarce; 0: all */
 	/* -- written by `peek`, which the daemon runs: the target's socket -- */
 	__u32 there;    /* it is the target, and alive */
 	__s32 queued;   /* memory of what it has not read; outlet: bytes that are unsent */

@@ -9,7 +9,7 @@
  */
 static __always_inline void look_at_outlet(struct way *way, __u64 target)
 {
-	int wmem = 0, sndbuf = 0;
+	int wmem = 0, sndbuf = 0, whole;
 	unsigned char state = 0;
 	__u64 cookie = 0;
 	__u32 next = 0;
@@ -20,7 +20,8 @@ static __always_inline void look_at_outlet(struct way *way, __u64 target)
 	(void)READ(next, target, struct tcp_sock, snd_nxt);
 	(void)READ(way->written, target, struct tcp_sock, write_seq);
 	way->queued = (__s32)(way->written - next);
-	way->unread = sndbuf - wmem < (__s32)way->need && wmem > sndbuf >> 2;
+	whole = outlet_whole(way, sndbuf);
+	way->unread = whole - wmem < (__s32)way->need && wmem > whole >> 2;
 	way->state = state;
 	way->deaf = 0;
 	(void)READ(cookie, target, struct sock, __sk_common.skc_cookie);

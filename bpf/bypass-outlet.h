@@ -29,6 +29,7 @@ struct outlet_state {
 	__u32 unsent; /* bytes that its TCP has not sent yet */
 	__s32 whole;  /* memory that its write queue may take */
 	__s32 room;   /* ... and still may */
+	__s32 taken;  /* ... and would be taken, without a word of failure: see outlet_whole() */
 	__u32 goal;   /* bytes of a segment there, at least: see is_one_segment() */
 };
 
@@ -52,7 +53,7 @@ static __always_inline __s32 messages_before_stop(const struct tcp_sock *tp)
 	return room > 0 ? 1 + (__s32)((__u32)room / BYPASS_TOKEN) : 1;
 }
 
-static __always_inline void read_outlet(__u64 target, struct outlet_state *o)
+static __always_inline void read_outlet(const struct way *way, __u64 target, struct outlet_state *o)
 {
 	__u32 next = 0, written = 0, mss = 0, window = 0, most = 0;
 	int wmem = 0, sndbuf = 0;
@@ -67,8 +68,9 @@ static __always_inline void read_outlet(__u64 target, struct outlet_state *o)
 	(void)READ(next, target, struct tcp_sock, snd_nxt);
 	(void)READ(written, target, struct tcp_sock, write_seq);
 	o->unsent = written - next;
-	o->whole = sndbuf;
-	o->room = sndbuf - wmem;
+	o->whole = outlet_whole(way, sndbuf);
+	o->room = o->whole - wmem;
+	o->taken = sndbuf - wmem;
 	if (most > window / 2)
 		most = window / 2;
 	if (most > segments * mss)
@@ -108,12 +110,12 @@ static __always_inline int go_outside(struct sk_msg_md *msg, struct way *way, __
 	/* A reset sets both. */
 	if (is_gone(way, target, SEND_SHUTDOWN))
 		return leave(way, at, WAY_TARGET_GONE);
-	read_outlet(target, &o);
-	if (is_short(tp, target, size, o.unsent))
+	read_outlet(way, target, &o);
+	need = need_of(&o, size);
+	if (is_short(tp, target, size, (__u32)need, o.unsent))
 		return leave(way, at, WAY_MEMORY);
 	if (tp->notsent_lowat > BYPASS_TOKEN)
 		return leave(way, at, WAY_OWN_LOWAT);
-	need = need_of(&o, size);
 	way->most = size > way->most ? size : way->most - way->most / MOST_SHARE;
 	most = need_of(&o, way->most);
 	all = need + most * messages_before_stop(tp);
@@ -131,7 +133,7 @@ static __always_inline int go_outside(struct sk_msg_md *msg, struct way *way, __
 	if (why)
 		return leave(way, at, why);
 	if (over) {
-		if (o.room < need)
+		if (o.taken < need)
 			return leave(way, at, WAY_FULL);
 		if (!way->trusts && file_of((__u64)tp) == 1)
 			return leave(way, at, WAY_BLOCKING);

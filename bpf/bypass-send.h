@@ -75,11 +75,12 @@ static __always_inline enum way_why obstacle(const struct way *way, struct tcp_s
 	return ulp ? WAY_TLS : WAY_NOT_LEFT;
 }
 
-/* Whether the source, or a target with so much unread, may be refused memory for a message. */
+/* Whether the source, or a target with so much unread, may be refused memory for a message, which
+ * takes so much `there`. */
 static __always_inline int is_short(const struct tcp_sock *tp, __u64 target, __u32 size,
-				    __u32 queued)
+				    __u32 there, __u32 queued)
 {
-	return is_tcp_short((const struct sock *)tp) || is_cgroup_short(target, size, queued) ||
+	return is_tcp_short((const struct sock *)tp) || is_cgroup_short(target, there, queued) ||
 	       is_cgroup_short((__u64)tp, size + BYPASS_TOKEN, 0);
 }
 
@@ -252,7 +253,7 @@ static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u
 	if (why)
 		return leave(way, at, why);
 	(void)READ(queued, target, struct sock, sk_backlog.rmem_alloc);
-	if (is_short(tp, target, size, queued))
+	if (is_short(tp, target, size, size, queued))
 		return leave(way, at, WAY_MEMORY);
 	over = is_over(way, queued);
 	if (tp->notsent_lowat > BYPASS_TOKEN)

@@ -52,6 +52,17 @@ static __always_inline __u32 file_of(__u64 target)
 	return flags & O_NONBLOCK ? 2 : 1;
 }
 
+/*
+ * What an outlet's write queue may take of its `sndbuf`. Where memory is scarce the daemon leaves
+ * that as it is: a message that was on its way there would be refused.
+ */
+static __always_inline __s32 outlet_whole(const struct way *way, __s32 sndbuf)
+{
+	__u32 most = way->memory;
+
+	return most && (__s32)most < sndbuf ? (__s32)most : sndbuf;
+}
+
 /* The address of the way's target; 0: there is none. */
 static __always_inline __u64 aim_at(const struct way *way, __u32 index)
 {

@@ -52,6 +52,24 @@ uint64_t buffers_usual(struct conn *c, uint64_t window)
 	return MAX(window, (uint64_t)c->segments);
 }
 
+/* Whether a send buffer of that size is no smaller than the present one. */
+static bool is_larger(const struct conn *c, int out)
+{
+	int now = INT_MAX;
+	socklen_t len = sizeof(now);
+
+	return getsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &now, &len) == 0 && now / 2 <= out;
+}
+
+void buffers_outlet(struct conn *c, bool is)
+{
+	int out = (int)(c->share / 2);
+
+	c->outlet = is;
+	if (!is && c->share)
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof(out));
+}
+
 /*
  * What its peer was promised may still come: a smaller receive buffer would drop it, and its sender
  * repeat it with ever longer waits. So the window is made smaller first, and the buffer leaves room
@@ -70,7 +88,8 @@ static void shrink(struct conn *c, uint64_t share, uint64_t usual_window, bool h
 			   MAX(room, info[SK_MEMINFO_RCVBUF] / 2));
 	in = (int)room;
 	/* Where one of these fails the socket keeps what it has, and works. */
-	(void)setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof(out));
+	if (!c->outlet || is_larger(c, out))
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof(out));
 	/* That of the bypass is small, and a larger one would take more tokens. */
 	if (!c->joinable) {
 		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &clamp, sizeof(clamp));

@@ -25,6 +25,11 @@ struct conn;
  */
 void buffers_set(struct conn *c, uint64_t share, uint64_t window, bool hard);
 /*
+ * Whether somebody puts bytes into the socket's send buffer who has looked for room there before:
+ * where memory is scarce it is not made smaller meanwhile, and that is made good afterwards.
+ */
+void buffers_outlet(struct conn *c, bool is);
+/*
  * The usual receive window of a spliced socket: `window`, but two of the largest segments at the
  * least. The kernel tells a sender of more room when there is twice as much as that knows of, and a
  * sender whose next segment does not fit into what it knows of would wait for a timer, 200 ms.

@@ -34,6 +34,7 @@ struct conn {
 	bool based;      /* `base` is valid */
 	bool failed;     /* it was reset or broke; what it sent before may still be delivered */
 	bool collected;  /* it is in `sockets` (see splice-api.h), under its cookie */
+	bool outlet;     /* its send buffer is the bypass's: see buffers_outlet() */
 	bool joinable;   /* its receive buffer is the bypass's: see bypass_buffer() */
 	bool used;       /* it has served a request before */
 	bool ended;      /* its output was ended: the FIN counts as a byte */

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "buffers.h"
+#include "bypass/bypass.h"
 #include "daemon.h"
 #include "http/exchange.h"
 #include "log.h"
@@ -108,6 +109,7 @@ static void apply(struct session *s, uint64_t share, bool hard)
 	}
 	for (int i = 0; i < 2; i++)
 		apply_to_stream(&s->streams[i]);
+	bypass_bound(&s->splice);
 }
 
 /* ---- a worker --------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include "look.h"
 #include "maps.h"
 #include "meet.h"
+#include "outlet.h"
 #include "pair.h"
 
 /*
@@ -129,6 +130,14 @@ bool bypass_is_unread(struct splice *sp)
 	up = has_unread(&b->sides[UP]);
 	down = has_unread(&b->sides[DOWN]);
 	return up || down;
+}
+
+void bypass_bound(const struct splice *sp)
+{
+	const struct bypass *b = sp->bypass;
+
+	if (b && b->alone && b->joined && !sp->ended && b->sides[b->from].state != BYPASS_OVER)
+		outlet_bound(&sp->streams[b->from]);
 }
 
 bool bypass_may_close(struct splice *sp)

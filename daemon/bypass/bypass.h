@@ -24,6 +24,8 @@ void bypass_stop(struct splice *sp);
 /* Whether nothing waits in an application's queue that the close of its connection would discard,
  * or that has been waited for long enough. Of one that has ended. */
 bool bypass_may_close(struct splice *sp);
+/* There is more memory for its sockets, or less: see buffers_set(). */
+void bypass_bound(const struct splice *sp);
 /* The sockets are about to be closed: the applications' next sends are TCP's. */
 void bypass_close(struct splice *sp);
 /* Removes what is left in the maps; the sockets are closed. 0 or a negative errno: to be tried

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "../buffers.h"
 #include "../splice/adopt.h"
 #include "../splice/byhand.h"
 #include "../splice/copy.h"
@@ -259,13 +260,15 @@ static int join_one(struct bypass *b)
 {
 	struct bypass_stream *side = &b->sides[b->from];
 	const struct bypass_maps *m = b->splice->by->bypass;
-	const struct conn *out = b->splice->streams[b->from].target;
+	struct conn *out = b->splice->streams[b->from].target;
 	int most = INT32_MAX, err;
 
 	/* Whatever the system's is: what the program puts there is taken as long as there is room.
 	 */
 	if (setsockopt(out->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof(most)) < 0)
 		return -errno;
+	buffers_outlet(out, true);
+	side->way->memory = out->share;
 	err = bypass_admit_alone(m, b->sides[other(b->from)].index, side->index, out->cookie,
 				 out->fd);
 	if (!err)

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "../buffers.h"
 #include "../splice/flush.h"
 #include "../util.h"
 #include "look.h"
@@ -88,9 +89,22 @@ bool outlet_has_failed(struct stream *s)
 	return s->splice->ended || s->target->failed;
 }
 
+void outlet_bound(const struct stream *s)
+{
+	const struct bypass_stream *b = s->bypass;
+
+	__atomic_store_n(&b->way->memory, s->target->share, __ATOMIC_RELAXED);
+	/* What the daemon writes there itself is bounded by the socket alone. */
+	if (s->target->share && s->pending_len && b->state == BYPASS_CARRYING) {
+		bypass_ask_to_leave(b, WAY_MEMORY);
+		stream_again(b->stream);
+	}
+}
+
 void outlet_undo(const struct stream *s)
 {
 	int usual = 0;
 
+	buffers_outlet(s->target, false);
 	(void)setsockopt(s->target->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &usual, sizeof(usual));
 }

@@ -21,5 +21,7 @@ void outlet_ask(const struct stream *s);
 int outlet_carry(struct stream *s);
 /* Whether it is dead, which the owner was told, or has known. False of a target that is none. */
 bool outlet_has_failed(struct stream *s);
+/* What memory there is for it has changed, or may have. */
+void outlet_bound(const struct stream *s);
 /* The program puts nothing there any more: it is as it was. */
 void outlet_undo(const struct stream *s);

@@ -6,6 +6,7 @@ import array
 import contextlib
 import fcntl
 import os
+import re
 import select
 import signal
 import socket
@@ -19,6 +20,7 @@ from lib import case, tcp, tls, wait_until
 from lib.cgroup import TcpLimit
 from lib.http import wait_requests
 from lib.joined import Joined, ending, joined, ready, receive
+from lib.programs import run
 from lib.reloads import reload, text_of
 from lib.scenarios import SCENARIOS
 from lib.traffic import check_accounts, through
@@ -251,7 +253,82 @@ def refused_memory(env, side):
         both.exchange()
 
 
+def others_that_stop(daemon, server, number):
+    """Sessions of another listener, whose clients read nothing of what they are sent."""
+    pairs = []
+    for _ in range(number):
+        client = tcp.connect(daemon.address("other"))
+        pairs.append((client, server.accept()[0]))
+        pairs[-1][1].setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                pairs[-1][1].send(b"o" * 65536)
+    return pairs
+
+
+def send_buffer(sock):
+    """Of the daemon's socket at its other end: (what it may take, what it has), in bytes."""
+    ends = [f"{host}:{port}" for host, port in (sock.getpeername(), sock.getsockname())]
+    shown = run("ss", "-Htnm", "state", "established", "src", ends[0], "dst", ends[1]).stdout
+    return tuple(int(re.search(rf"\b{name}(\d+)", shown)[1]) for name in ("tb", "w"))
+
+
+@contextlib.contextmanager
+def scarce(env, side, **options):
+    """Two that are joined, and what makes memory scarce: it returns the send buffer before that."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=100))
+        other = {"listener other": {"bind": "127.0.0.1:0", "pool": "other"},
+                 "pool other": {"server": f"s 127.0.0.1:{server.getsockname()[1]}"}}
+        both = stack.enter_context(joined(env, side=side, memory_max="64M", more=other, **options))
+
+        def begin():
+            before, _ = send_buffer(both.b)
+            others = others_that_stop(both.daemon, server, 60)
+            for pair in others:
+                for sock in pair:
+                    stack.enter_context(sock)
+            wait_until(lambda: send_buffer(others[0][1])[0] < before, 20, "others have less")
+            wait_until(lambda: send_buffer(others[-1][1])[0] < before, 20, "others have less")
+            return before
+        yield both, begin
+
+
+def memory_is_scarce(env, side):
+    """The daemon leaves the room that a message may have been promised, and uses less of it."""
+    with scarce(env, side) as (both, begin):
+        before = begin()
+        assert send_buffer(both.b)[0] >= before, (before, send_buffer(both.b))
+        sent = both.fill(5000)
+        _, has = send_buffer(both.b)
+        env.note(f"{before} bytes of room; {sent} sent, {has} wait there")
+        assert has < before // 2, (before, has)
+        assert receive(both.b, sent) == b"f" * sent and ready(both.a, select.POLLOUT)
+        both.check_direct()
+        assert not both.left(), both.left()
+        both.a.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
+        both.exchange()
+        wait_until(lambda: send_buffer(both.b)[0] < before, 10, "it has less when the way is left")
+        both.exchange()
+
+
+def memory_is_scarce_before(env, side):
+    """The daemon fills that room itself, for a reader that sleeps: it goes on with less."""
+    with scarce(env, side, direct=False) as (both, begin):
+        both.exchange()
+        # There is no room for two of these.
+        sent = both.fill(200_000)
+        assert both.daemon.stats()["sessions_bypass"] == 1, both.daemon.stats()
+        before = begin()
+        wait_until(lambda: send_buffer(both.b)[0] < before, 10, "it has less, too")
+        assert both.left() == {"memory"}, both.left()
+        assert receive(both.b, sent) == b"f" * sent
+        both.exchange()
+
+
 each_side(sleeping_far_reader, core=("client",))
+each_side(memory_is_scarce, timeout=60)
+each_side(memory_is_scarce_before, timeout=60)
 each_side(refused_memory)
 
 

@@ -58,7 +58,7 @@ class Joined:
     cgroup, which is a."""
 
     def __init__(self, env, blocking=False, connecting=None, accepting=None, direct=True,
-                 side="both", host="127.0.0.1", listener=None, **options):
+                 side="both", host="127.0.0.1", listener=None, more=None, **options):
         self.env, self.cgroup, self.side = env, env.cgroup(), side
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         named = f"[{host}]" if ":" in host else host
@@ -66,7 +66,7 @@ class Joined:
             server = socket.create_server((host, 0), family=family)
         self.daemon = env.spliced(
             f"{named}:{server.getsockname()[1]}",
-            listener={"local_bypass": side, "bind": f"{named}:0", **(listener or {})},
+            more=more, listener={"local_bypass": side, "bind": f"{named}:0", **(listener or {})},
             spliced={"bypass_cgroup": self.cgroup.path,
                      **({"bypass_trust": "all"} if blocking else {}), **options})
         with self._inside("client"), connecting or contextlib.nullcontext():
@@ -99,12 +99,12 @@ class Joined:
     def until_direct(self):
         wait_until(self.is_direct, 10, "bytes go directly")
 
-    def fill(self):
-        """Sends until a has to wait; the number of bytes."""
+    def fill(self, size=50000):
+        """Sends messages of that size until a has to wait; the number of bytes."""
         sent = 0
         while ready(self.a, select.POLLOUT, 0.3):
             with contextlib.suppress(BlockingIOError):
-                sent += self.a.send(b"f" * 50000)
+                sent += self.a.send(b"f" * size)
         return sent
 
     def left(self):
