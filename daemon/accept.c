@@ -70,14 +70,18 @@ static int open_reserve(void)
 }
 
 /* The reserve is what an accepted session's dial falls back on: no accepting without it. A
- * connection that is kept for later goes for it. */
+ * connection that is kept for later goes for it: this worker's, or soon another one's. */
 static bool refill_reserve(struct worker *w)
 {
 	if (w->reserve_fd >= 0)
 		return true;
 	w->reserve_fd = open_reserve();
-	if (w->reserve_fd < 0 && is_out_of_descriptors(errno) && idle_give_up(&w->idle))
+	if (w->reserve_fd >= 0 || !is_out_of_descriptors(errno))
+		return w->reserve_fd >= 0;
+	if (idle_give_up(&w->idle))
 		w->reserve_fd = open_reserve();
+	else
+		worker_asks_for_kept(w);
 	return w->reserve_fd >= 0;
 }
 
@@ -277,6 +281,7 @@ static int accept_for_kept(const struct listen_socket *ls, struct addr *client)
 	}
 	if (idle_give_up(&ls->worker->idle))
 		return accept_once(ls, client);
+	worker_asks_for_kept(ls->worker);
 	errno = err;
 	return -1;
 }

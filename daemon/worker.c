@@ -227,6 +227,24 @@ void workers_check_kept(struct daemon *d)
 	}
 }
 
+static void give_up_letter(void *owner, void *arg _unused_)
+{
+	struct worker *w = owner;
+
+	if (idle_give_up(&w->idle))
+		loop_look(&w->loop);
+}
+
+void worker_asks_for_kept(struct worker *w)
+{
+	for (unsigned int i = 0; i < w->daemon->n_workers; i++) {
+		struct worker *other = &w->daemon->workers[i];
+
+		if (other != w)
+			mailbox_post(&other->mail, &other->letters.give_up, give_up_letter, NULL);
+	}
+}
+
 /* ---- for dials --------------------------------------------------------------------------- */
 
 static void mark(void *arg, int fd, bool bypass)
@@ -244,6 +262,7 @@ static bool spare_fd(void *arg)
 {
 	struct worker *w = arg;
 
+	worker_asks_for_kept(w);
 	if (w->reserve_fd < 0)
 		return false;
 	(void)close(w->reserve_fd);

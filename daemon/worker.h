@@ -58,6 +58,7 @@ struct worker {
 		struct letter serve, soon, drain, last, end, stop,
 		    check_kept;                 /* to the worker, from the main thread */
 		struct letter setup, adopted;   /* to the worker, and back: see reload.h */
+		struct letter give_up;          /* to the worker, from another one */
 		struct letter drained, retired; /* from the worker */
 		struct letter beat, beaten;     /* to the worker, and back: see obey.c */
 	} letters;
@@ -92,5 +93,8 @@ void worker_adopt(struct worker *w, struct setup *s);
 void worker_check_kept(struct worker *w);
 /* Has all workers do so. Main thread only. */
 void workers_check_kept(struct daemon *d);
+/* This worker is out of descriptors, and keeps no connection: each other one closes one that it
+ * keeps. Worker's thread only; what that brings is there at a later try. */
+void worker_asks_for_kept(struct worker *w);
 /* Outside of a turn: closes the sessions that have ended, for their descriptors are needed. */
 void worker_close_ended(struct worker *w);

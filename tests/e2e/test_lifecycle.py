@@ -9,10 +9,11 @@ import resource
 import select
 import signal
 import socket
+import threading
 import time
 
 from lib import case, connect, process, read_all, read_exactly, reset, wait_until
-from lib.http import Client, Origin, request, request_log
+from lib.http import Client, Origin, reply, request, request_log
 from lib.http import proxy as http_proxy
 from lib.metrics import get
 from lib.tcp import free_port, refuses, serve_echo, serve_name
@@ -449,6 +450,60 @@ def test_out_of_descriptors_for_servers(env):
     for client in clients:
         client.close()
     daemon.wait_sessions(0)
+
+
+def fill_descriptors(env, daemon):
+    """Clients of its first listener take all of its numbers that are free, and there are no more: only the number of
+    what it closes is there again."""
+    def free():
+        used = {int(name) for name in os.listdir(f"/proc/{daemon.worker_pid}/fd")}
+        return len(set(range(max(used))) - used), max(used) + 1
+
+    clients = 0
+    while (missing := free()[0]):
+        for _ in range(missing):
+            env.keep(connect(daemon.address("web")))
+        clients += missing
+        daemon.wait_sessions(clients)
+    limit = free()[1]
+    resource.prlimit(daemon.worker_pid, resource.RLIMIT_NOFILE, (limit, limit))
+
+
+@case(engines=("copy",))
+def test_out_of_descriptors_that_another_worker_keeps(env):
+    """Connections that one worker keeps for later make way for the clients of all."""
+    number = 24
+    gather = threading.Barrier(number, timeout=20)
+
+    def serve(connection):
+        connection.head()
+        gather.wait()
+        connection.send(reply(b"x"))
+        connection.reader.rest()
+
+    origin = Origin(env, serve=serve)
+    daemon = env.spliced(origin.address, spliced={"workers": 2, "spread": "hash"},
+                        listener={"protocol": "http", "keepalive_timeout": f"{LONG}s", "head_timeout": f"{LONG}s",
+                                  "sniff_timeout": f"{LONG}s"},
+                        more={"listener plain": {"bind": "127.0.0.1:0", "pool": "echo"},
+                              "pool echo": {"server": f"a {env.backend().address}"}})
+    clients, others = [], []
+    while len(clients) < number:
+        before = daemon.status()["spread"]["sessions"]
+        client = Client(daemon.address())
+        daemon.wait_sessions(sum(before) + 1)
+        (others if before[0] == daemon.status()["spread"]["sessions"][0] else clients).append(client)
+    for client in clients:
+        client.send(request())
+    for client in clients:
+        assert client.response().body == b"x"
+    for client in clients + others:
+        client.close()
+    daemon.wait_sessions(0)
+    fill_descriptors(env, daemon)
+    # The kernel chooses: all of them at the first worker, which keeps all, is next to impossible.
+    for _ in range(number // 2 - 1):
+        echo(env.keep(connect(daemon.address("plain"))))
 
 
 def test_out_of_descriptors_for_long(env):
