@@ -93,6 +93,7 @@ enum way_why {
 	WAY_BUFFER,      /* the receive buffer of the daemon's socket is too large for tokens */
 	WAY_CORRUPT,     /* what is in the source's TCP are not the tokens that were put there */
 	WAY_FULL,        /* the outlet has no room for what the source sends */
+	WAY_SMALL,       /* a bulk of small messages, that TCP puts together */
 	_WAY_WHY_MAX,
 };
 
@@ -110,18 +111,24 @@ struct way {
 	__u32 phase;        /* enum way_phase */
 	__u32 tokens_from;  /* DIRECT, LEFT: the position where tokens begin ... */
 	__u32 tokens_bytes; /* LEFT: ... and how many bytes of them there are */
-	__u32 rest;      /* DIRECT: the source may go on when the target's queue is down to this */
-	__u32 full;      /* once: the source has used all of the window it was offered */
-	__u32 why;       /* LEFT: enum way_why */
-	__u32 late;      /* CARRIES: sends that found the daemon behind */
-	__u32 spins;     /* ... and of the last ones: in which share it was waited for */
-	__u32 held;      /* how often the source was stopped */
-	__u32 discarded; /* sockops: the source was closed with unread bytes in its queue */
-	__u32 lates;     /* sockops: of the last tokens: those that were sent late */
-	__u64 token_ns;  /* coarse monotonic clock at one that could be sent at once; 0: none */
-	__u32 most;      /* outlet: bytes of its messages, of the larger ones of late */
-	__u32 cramped;   /* outlet: CARRIES: sends for which its write queue is too small */
+	__u32 rest;     /* DIRECT: the source may go on when the target's queue is down to this */
+	__u32 why;      /* LEFT: enum way_why */
+	__u32 held;     /* how often the source was stopped */
+	__u64 token_ns; /* coarse monotonic clock at one that could be sent at once; 0: none */
+	__u32 most;     /* outlet: bytes of its messages, of the larger ones of late */
 	__u32 need; /* outlet: memory that its write queue must have before the source goes on */
+	/* DIRECT: whether this is a bulk of small messages, when that was looked at last: */
+	__u32 bulk_bytes; /* ... direct_bytes / 1024 */
+	__u32 bulk_time;  /* ... active_ns / 2^20 */
+	__u32 bulk_back;  /* ... what had come the other way: messages, and segments */
+	__u16 bulk_times; /* ... how often it was one, in a row */
+	__u16 full;       /* once: the source has used all of the window it was offered */
+	__u16 late;       /* CARRIES: sends that found the daemon behind */
+	__u16 spins;      /* ... and of the last ones: in which share it was waited for */
+	__u16 cramped;    /* outlet: CARRIES: sends for which its write queue is too small */
+	__u16 discarded;  /* sockops: the source was closed with unread bytes in its queue */
+	__u16 lates;      /* sockops: of the last tokens: those that were sent late */
+	__u16 reserved2;
 	/* Programs that have found the way, and may write to it: it belongs to nobody else until
 	 * there are none. Those of earlier sources count, too. */
 	__u32 inside;

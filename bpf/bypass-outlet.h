@@ -147,9 +147,7 @@ static __always_inline int go_outside(struct sk_msg_md *msg, struct way *way, __
 	key = way->target;
 	if (bpf_msg_redirect_hash(msg, &outlet, &key, 0) != SK_PASS)
 		return leave(way, at, WAY_REFUSED);
-	way->direct_bytes += size;
-	way->direct_messages++;
-	way->active_ns = bpf_ktime_get_coarse_ns();
+	count(way, tp, index, size, BULK_SMALL_OUTSIDE);
 	return SK_PASS;
 }
 

@@ -14,6 +14,21 @@
 #define TCP_NAGLE_CORK 2
 /* A source whose last tokens were late, so many of them, is better off with TCP. */
 #define LATES_MAX 2
+/*
+ * A bulk of small messages wakes its reader for each of them, where TCP puts them together: it is
+ * better off with that, and the daemon between. Each BULK_CHECK messages are looked at. They are
+ * one if they are smaller than BULK_SMALL on the average (for an outlet, where each makes a segment
+ * of its own, BULK_SMALL_OUTSIDE), came faster than 20 000 a second, and next to nothing came the
+ * other way: no request is among them that an answer is waited for. After so many times in a row
+ * the way is left. These are below what is as fast with either on a machine that is busy: an idle
+ * one gains with larger messages, too.
+ */
+#define BULK_CHECK         4096
+#define BULK_TIMES         8
+#define BULK_SMALL         2048
+#define BULK_SMALL_OUTSIDE 6144
+#define BULK_TIME          200 /* in 2^20 ns */
+#define BULK_BACK          (BULK_CHECK / 128)
 
 /* What was written before is seen by whoever sees the phase: an exchange is a full barrier. */
 static __always_inline void enter(struct way *way, enum way_phase phase)
@@ -39,6 +54,8 @@ static __always_inline enum way_why obstacle_of(const struct way *way, struct tc
 
 	if (way->leave)
 		return way->leave;
+	if (way->bulk_times >= BULK_TIMES)
+		return WAY_SMALL;
 	if (icsk->icsk_ulp_ops)
 		return WAY_TLS;
 	if (sk->__sk_common.skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY) & 1)
@@ -235,6 +252,37 @@ static __always_inline enum way_why obstacle_of_tokens(const struct way *way, st
 	return tp->notsent_lowat ? WAY_NOT_LEFT : WAY_OWN_LOWAT;
 }
 
+/* Of the messages since it was looked at last: whether they are a bulk of small ones. */
+static __always_inline void weigh(struct way *way, const struct tcp_sock *tp, __u32 index,
+				  __u32 small)
+{
+	__u32 other = index ^ 1, back = tp->data_segs_in;
+	__u32 bytes = (__u32)(way->direct_bytes >> 10), time = (__u32)(way->active_ns >> 20);
+	const struct way *opposite = bpf_map_lookup_elem(&ways, &other);
+
+	if (opposite)
+		back += (__u32)opposite->direct_messages;
+	if (bytes - way->bulk_bytes < BULK_CHECK / 1024 * small &&
+	    time - way->bulk_time < BULK_TIME && back - way->bulk_back < BULK_BACK)
+		way->bulk_times++;
+	else
+		way->bulk_times = 0;
+	way->bulk_bytes = bytes;
+	way->bulk_time = time;
+	way->bulk_back = back;
+}
+
+/* A message was put where it is to go. */
+static __always_inline void count(struct way *way, const struct tcp_sock *tp, __u32 index,
+				  __u32 size, __u32 small)
+{
+	way->direct_bytes += size;
+	way->direct_messages++;
+	way->active_ns = bpf_ktime_get_coarse_ns();
+	if (!(way->direct_messages % BULK_CHECK))
+		weigh(way, tp, index, small);
+}
+
 static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u32 index,
 				     __u32 size)
 {
@@ -279,9 +327,7 @@ static __always_inline int go_direct(struct sk_msg_md *msg, struct way *way, __u
 	key = way->target;
 	if (bpf_msg_redirect_hash(msg, &joined, &key, BPF_F_INGRESS) != SK_PASS)
 		return leave(way, at, WAY_REFUSED);
-	way->direct_bytes += size;
-	way->direct_messages++;
-	way->active_ns = bpf_ktime_get_coarse_ns();
+	count(way, tp, index, size, BULK_SMALL);
 	return SK_PASS;
 }
 

@@ -102,6 +102,7 @@ struct tcp_sock {
 	__u32 max_window;           /* the largest one it has offered */
 	__u32 mss_cache;            /* bytes of a segment on the wire */
 	__u32 notsent_lowat;        /* TCP_NOTSENT_LOWAT; 0: the system's */
+	__u32 data_segs_in;         /* segments with data that have come */
 	__u8 bpf_sock_ops_cb_flags; /* what sockops is called for */
 	__u8 nonagle : 4;           /* TCP_NAGLE_CORK and others */
 } __attribute__((preserve_access_index));

@@ -287,6 +287,12 @@ static int take(struct stream *s)
 
 /* ---- ends ---------------------------------------------------------------------------------- */
 
+/* Whether the source is much better off with a socket that is in no map. */
+static bool needs_plain_tcp(enum way_why why)
+{
+	return why == WAY_MEMORY || why == WAY_SMALL;
+}
+
 /*
  * Once neither way is gone any more, both applications' sockets are like any other again: TCP's own
  * send always makes some progress where memory is short, that of a socket in a map does not.
@@ -302,8 +308,8 @@ static void let_go(const struct stream *s)
 		return;
 	}
 	if (there->state != BYPASS_OVER) {
-		if (s->bypass->why == WAY_MEMORY) {
-			bypass_ask_to_leave(there, WAY_MEMORY);
+		if (needs_plain_tcp(s->bypass->why)) {
+			bypass_ask_to_leave(there, s->bypass->why);
 			stream_again(there->stream);
 		}
 		return;

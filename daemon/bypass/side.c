@@ -24,6 +24,7 @@ const char *const way_why_str[_WAY_WHY_MAX] = {
     [WAY_MEMORY] = "memory",       [WAY_YOUNG] = "young",
     [WAY_SEGMENTS] = "segments",   [WAY_BUFFER] = "buffer",
     [WAY_CORRUPT] = "corrupt",     [WAY_FULL] = "full",
+    [WAY_SMALL] = "small",
 };
 
 #define TO(state) (1u << BYPASS_##state)
