@@ -72,13 +72,25 @@ void stream_forsake(struct stream *s)
 	s->drained = true;
 }
 
+/* The program counts a message before an outlet's TCP has it: one that was refused there, or taken
+ * in part, its sender was told of. */
+static uint64_t taken_directly(const struct stream *s)
+{
+	uint64_t counted = stream_moved_directly(s), taken;
+
+	if (!s->way || !s->way->outlet || !s->target || s->target->fd < 0 ||
+	    !conn_taken(s->target, &taken))
+		return counted;
+	return MIN(counted, taken - MIN(taken, s->target->sent));
+}
+
 void stream_close(struct stream *s)
 {
 	/* The kernel may go on until the sockets are closed. */
 	uint64_t redirected = stream_redirected(s), raw = s->redirected_before + redirected;
 
 	s->redirected_end = raw - MIN(raw, s->lost + stream_undelivered(s, redirected));
-	s->direct_end = stream_moved_directly(s);
+	s->direct_end = taken_directly(s);
 	s->closed = true;
 	if (s->target)
 		conn_claim(s->target,

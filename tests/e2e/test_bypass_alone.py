@@ -26,6 +26,7 @@ from lib.scenarios import SCENARIOS
 from lib.traffic import check_accounts, through
 
 TCP_NOTSENT_LOWAT = 25
+MSG_FASTOPEN = 0x20000000
 SO_ZEROCOPY = 60
 SIDES = "client", "server"
 
@@ -374,6 +375,36 @@ def application_resets(env, side):
         assert end_of(both)[0] == f"{side}_reset"
 
 
+def refused_message(env, side):
+    """The kernel refuses what the program has let pass, and says so: it is not counted."""
+    with joined(env, side=side) as both:
+        both.check_direct()
+        sent = both.daemon.sessions()[0][f"bytes_{direction(side)}"]
+        for number in range(4):
+            try:
+                assert both.a.send(b"x" * 1000, MSG_FASTOPEN) == 1000
+            except OSError:
+                pass
+            else:
+                # The first one is told that a connect has succeeded that did not wait for that.
+                assert not number and receive(both.b, 1000) == b"x" * 1000
+                sent += 1000
+            both.check_direct()
+            sent += 100
+        both.a.close()
+        assert ending(both.b) == "eof"
+        both.b.close()
+        assert end_of(both) == ("done", "yes")
+        line, stats = both.daemon.wait_access()[-1], both.daemon.stats()
+        assert line[f"bytes_{direction(side)}"] == str(sent), (sent, line)
+        moved = stats["bytes_copied"] + stats["bytes_bypassed"]
+        assert moved == sum(int(line[f"bytes_{d}"]) for d in ("up", "down")), (stats, line)
+
+
+def direction(side):
+    return "up" if side == "client" else "down"
+
+
 def other_side(side):
     return "server" if side == "client" else "client"
 
@@ -446,7 +477,7 @@ def daemon_drains(env, side):
         assert end_of(both) == ("done", "yes")
 
 
-for _test in (application_ends_first, other_one_ends_first, application_resets, other_one_resets,
+for _test in (refused_message, application_ends_first, other_one_ends_first, application_resets, other_one_resets,
               other_one_resets_meanwhile, other_one_resets_when_half_closed,
               application_closes_with_bytes_unread, other_one_closes_with_bytes_unread,
               daemon_is_killed, daemon_drains):
