@@ -224,12 +224,14 @@ void accept_session(struct worker *w, struct listener *l, int fd, uint32_t slot,
 }
 
 /* Who was in the queue of a passed socket before this process set its options has not inherited
- * them. */
+ * them; nor, of one from the descriptor store, what keeps another daemon's bypass away. */
 static int equip(const struct listen_socket *ls, int fd)
 {
 	const struct listener_config *c = ls->listener->config;
 	int err;
 
+	if (ls->binding && ls->binding->foreign)
+		conn_stay_apart(fd);
 	/* One that was given up was not passed. */
 	if (!ls->binding || !addr_is_passed(&ls->binding->wanted) ||
 	    ls->bound.sa.sa_family == AF_UNIX)

@@ -220,6 +220,13 @@ static int check_mark(int fd)
 	return priority == (int)INTERCEPT_MARK ? 0 : -EXDEV;
 }
 
+void conn_stay_apart(int fd)
+{
+	int one = 1;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one));
+}
+
 int conn_dial(const struct addr *where, const struct sender *from, bool speaks,
 	      const struct tcp_keepalive *keepalive, void (*mark)(void *arg, int fd), void *arg)
 {

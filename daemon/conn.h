@@ -97,6 +97,12 @@ int conn_set_keepalive(int fd, const struct tcp_keepalive *k);
 int conn_change_keepalive(int fd, const struct tcp_keepalive *k);
 /* The options every accepted TCP socket inherits from its listener. 0 or -errno. */
 int conn_listen_options(int fd, const struct addr *where);
+/*
+ * The bypass of another daemon takes it for no application's, nor what it accepts from then on. For
+ * a socket that has no mark for that, and cannot get it: of another cgroup, see INTERCEPT_MARK. A
+ * bypass joins no socket that is allowed MSG_ZEROCOPY, which means nothing to who does not use it.
+ */
+void conn_stay_apart(int fd);
 /* An accepted socket of a listener that is bound to `bound`: what it did not inherit. */
 void conn_accepted(int fd, const struct addr *bound, const struct addr *client);
 /*

@@ -58,8 +58,10 @@ static int set_options(const struct opening *o, const struct listen_socket *s)
 		if (errno)
 			return fail(o, "SO_KEEPALIVE");
 	}
-	if (o->binding->foreign)
+	if (o->binding->foreign) {
+		conn_stay_apart(fd);
 		return 0;
+	}
 	o->binder->own(o->binder->daemon, fd);
 	if (o->binder->bypass && listener_marks_clients(l)) {
 		errno = -bypass_mark_listener(o->binder->bypass, fd);

@@ -17,6 +17,7 @@ from lib.pattern import MIB
 from lib.process import run
 from lib.reloads import refused, reload, text_of
 from lib.scenarios import SCENARIOS, UPLOAD
+from lib.servicemanager import ServiceManager
 from lib.traffic import check_accounts, start, through, wait_stalled
 from lib.wait import stays, wait_until
 
@@ -934,3 +935,25 @@ def test_a_daemon_behind_a_daemon(env):
     plain.control("upgrade")
     wait_until(lambda: process.is_gone(old), 20, "the worker before has ended")
     check_chained(cgroup, outer, plain)
+
+
+@case(engines=("kernel", "copy"), core=True)
+def test_a_daemon_with_a_passed_socket_behind_a_daemon(env):
+    """The socket is of the cgroup, which the daemon that has it is not: no program of that daemon sees who comes to it.
+    Nor is one an application's that came before the daemon did."""
+    cgroup = env.cgroup()
+    address, _ = echo_server(env, env.cgroup())
+    with cgroup.inside():
+        passed = env.keep(socket.create_server(("127.0.0.1", 0)))
+    where = "%s:%d" % passed.getsockname()
+    outer = env.spliced(where, prefix=cgroup.prefix(), spliced={"bypass_cgroup": cgroup.path},
+                        listener={"local_bypass": "both"})
+    host, port = outer.address().split(":")
+    early = subprocess.Popen([*cgroup.prefix(), sys.executable, "-c", CHAINED, host, port], stdout=subprocess.PIPE,
+                             text=True)
+    wait_until(lambda: select.select([passed], [], [], 0)[0], 20, "it waits in the queue")
+    inner = env.spliced(address, start=False, listener={"bind": "systemd:web"})
+    ServiceManager(env, [("web", passed)]).start(inner)
+    assert early.communicate(timeout=60)[0] == "done\n"
+    check_chained(cgroup, outer, inner)
+    assert outer.stats()["bypass_left"]["zerocopy"] > 0, outer.stats()["bypass_left"]
