@@ -15,13 +15,13 @@
 /* A source whose last tokens were late, so many of them, is better off with TCP. */
 #define LATES_MAX 2
 /*
- * A bulk of small messages wakes its reader for each of them, where TCP puts them together: it is
- * better off with that, and the daemon between. Each BULK_CHECK messages are looked at. They are
- * one if they are smaller than BULK_SMALL on the average (for an outlet, where each makes a segment
- * of its own, BULK_SMALL_OUTSIDE), came faster than 20 000 a second, and next to nothing came the
- * other way: no request is among them that an answer is waited for. After so many times in a row
- * the way is left. These are below what is as fast with either on a machine that is busy: an idle
- * one gains with larger messages, too.
+ * Each message costs its sender and its reader something, where TCP puts small ones together: a
+ * bulk of them is better off with that, and the daemon between. Each BULK_CHECK messages are looked
+ * at. They are a bulk if they are smaller than BULK_SMALL on the average (for an outlet, where each
+ * makes a segment of its own, BULK_SMALL_OUTSIDE), came faster than 20 000 a second, and next to
+ * nothing came the other way: no request is among them that an answer is waited for. After
+ * BULK_TIMES such looks in a row the way is left. On processors that are busy with it messages of
+ * these sizes are faster by TCP; on idle ones larger ones are, too.
  */
 #define BULK_CHECK         4096
 #define BULK_TIMES         8
