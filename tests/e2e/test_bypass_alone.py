@@ -60,18 +60,24 @@ CHOSEN = {
                "sleeping_client", "half_close_with_backlog_down", "half_close_server_concurrent",
                "reset_by_server", "reset_of_slow_reader"),
 }
+# Who has ended by the time the daemon gets to it is not joined: no sender's own socket takes all.
+OPTIONS = {name: ("--sndbuf", "64K") for name in ("hundred_sessions", "server_first", "only_down")}
 CORE = {("client", "slow_server"), ("client", "reset_of_sleeping_server"), ("server", "echo")}
+
+
+def left_of(stats):
+    return {why: number for why, number in stats["bypass_left"].items() if number}
 
 
 def scenario_test(side, name):
     @case(engines=("kernel",), timeout=90, core=(side, name) in CORE, debug=False)
     def test(env):
         cgroup = env.cgroup()
-        _, daemon = through(env, *SCENARIOS[name][1:], prefix=cgroup.prefix(),
+        _, daemon = through(env, *SCENARIOS[name][1:], *OPTIONS.get(name, ()), prefix=cgroup.prefix(),
                             spliced={"bypass_cgroup": cgroup.path}, listener={"local_bypass": side})
         stats = daemon.stats()
         env.note(f"{stats['sessions_bypass']} bypassed, {stats['bytes_bypassed']} bytes, "
-                 f"{stats['pauses']} pauses")
+                 f"{stats['pauses']} pauses, not or no more: {left_of(stats)}")
         # Those that are reset may be over sooner.
         if not name.startswith("reset"):
             assert stats["sessions_bypass"] > 0 and stats["bytes_bypassed"] > 0, stats
@@ -81,6 +87,23 @@ def scenario_test(side, name):
 for _side, _names in CHOSEN.items():
     for _name in _names:
         globals()[f"test_{_side}_{_name}"] = scenario_test(_side, _name)
+
+
+def all_in_its_own_socket(env, side):
+    """An application that has ended before the daemon got to it has nothing to send directly."""
+    with joined(env, side=side, direct=False) as both:
+        data = os.urandom(1 << 20)
+        both.daemon.signal(signal.SIGSTOP)
+        assert both.a.send(data) == len(data)
+        both.a.shutdown(socket.SHUT_WR)
+        both.daemon.signal(signal.SIGCONT)
+        assert receive(both.b, len(data)) == data and ending(both.b) == "eof"
+        both.b.close()
+        assert ending(both.a) == "eof"
+        assert end_of(both) == ("done", "half_closed")
+
+
+each_side(all_in_its_own_socket)
 
 
 @case(engines=("copy",))
@@ -202,6 +225,44 @@ def test_a_socket_that_is_too_small(env):
         assert ending(b) == "eof"
     line = daemon.wait_access()[-1]
     assert line["bypass"] == "full" and line["bytes_up"] == str(sent), line
+
+
+@case(engines=("kernel",), timeout=60)
+def test_the_check_fails(env):
+    """Where sockets are too small for it, one application alone is not joined, which the log and the
+    doctor say; two are."""
+    cgroup, network, data = env.cgroup(), env.network(), os.urandom(1000)
+    network.proxy.run("sysctl", "-qw", "net.ipv4.tcp_wmem=4096 16384 16384")
+    with cgroup.inside():
+        server = network.proxy.call(socket.create_server, ("127.0.0.1", 0))
+    daemon = network.spliced(f"127.0.0.1:{server.getsockname()[1]}",
+                             spliced={"bypass_cgroup": cgroup.path},
+                             listener={"bind": "127.0.0.1:0", "local_bypass": "client"},
+                             more={"listener two": {"bind": "127.0.0.1:0", "pool": "main",
+                                                    "local_bypass": "both"}})
+    checks = {check["name"]: check["answer"] for check in daemon.control("doctor")["checks"]}
+    assert [checks[f"bypass_{name}"] for name in ("account", "tokens", "end", "outlet")] == \
+        ["yes", "yes", "yes", "no"], checks
+    assert "there is no bypass of one application alone: bypass_outlet: " in \
+        daemon.log_path.read_text(), daemon.log_tail()
+    with server:
+        for number, (listener, expected) in enumerate((("web", ("kernel", None)),
+                                                       ("two", ("bypass", "yes")))):
+            with cgroup.inside():
+                a = network.proxy.call(tcp.connect, daemon.address(listener))
+                b = server.accept()[0]
+            with a, b:
+                a.setblocking(False)
+                b.setblocking(False)
+                for _ in range(200):
+                    for source, target in ((a, b), (b, a)):
+                        assert source.send(data) == len(data)
+                        assert receive(target, len(data)) == data
+                a.close()
+                assert ending(b) == "eof"
+            line = daemon.wait_access(number + 1)[-1]
+            assert (line["engine"], line.get("bypass")) == expected, line
+            assert line["bytes_up"] == line["bytes_down"] == str(200 * len(data)), line
 
 
 def ipv6(env, side):
