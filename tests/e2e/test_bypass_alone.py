@@ -389,9 +389,35 @@ def memory_is_scarce_before(env, side):
 
 
 each_side(sleeping_far_reader, core=("client",))
+def refused_memory_outside(env, side):
+    """The daemon's cgroup may have no more: who finds its own socket writable is not told to wait."""
+    class Limited(Joined):
+        def _inside(self, which):
+            # What the daemon accepts and connects from now on is charged there.
+            if which == "client":
+                for pid in self.daemon.worker_pids():
+                    (limit.path / "cgroup.procs").write_text(str(pid), encoding="ascii")
+            return super()._inside(which)
+
+    with contextlib.closing(TcpLimit("daemon", 1 << 30)) as limit, contextlib.ExitStack() as stack:
+        both = Limited(env, side=side)
+        stack.callback(both.daemon.stop)
+        stack.enter_context(contextlib.closing(both))
+        sent = both.fill(5000)
+        assert limit.used() > 0
+        assert receive(both.b, sent) == b"f" * sent
+        limit.set(limit.used() + 65536)
+        for _ in range(20):
+            assert ready(both.a, select.POLLOUT) and both.a.send(b"m" * 100) == 100
+            assert receive(both.b, 100) == b"m" * 100
+        assert both.left() == {"memory"}, both.left()
+        both.exchange(5000)
+
+
 each_side(memory_is_scarce, timeout=60)
 each_side(memory_is_scarce_before, timeout=60)
 each_side(refused_memory)
+each_side(refused_memory_outside)
 
 
 # ---- ends ---------------------------------------------------------------------------------------
