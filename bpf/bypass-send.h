@@ -24,7 +24,7 @@
  * these sizes are faster by TCP; on idle ones larger ones are, too.
  */
 #define BULK_CHECK         4096
-#define BULK_TIMES         8
+#define BULK_TIMES         4
 #define BULK_SMALL         2048
 #define BULK_SMALL_OUTSIDE 6144
 #define BULK_TIME          200 /* in 2^20 ns */

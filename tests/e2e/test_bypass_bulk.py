@@ -11,7 +11,7 @@ from lib.joined import ending, joined, ready, receive
 
 # bpf/bypass-send.h
 CHECK = 4096    # messages that are looked at together
-TIMES = 8       # ... and how often they must be a bulk
+TIMES = 4       # ... and how often they must be a bulk
 CHECK_TIME = 0.2
 
 BATCH = 32_000  # bytes that are on their way at once: nobody has to wait
