@@ -166,10 +166,10 @@ each_side(slow_far_readers, timeout=90, core=("client",))
 each_side(small_segments, timeout=90)
 
 
-@case(engines=("kernel",), timeout=60)
-def test_a_server_of_another_network(env):
-    """A client beside the daemon; one message that is larger than the daemon's socket may be."""
-    cgroup, network, data = env.cgroup(), env.network(), os.urandom(1 << 20)
+@contextlib.contextmanager
+def to_another_network(env):
+    """(daemon, client, server's end): the client beside the daemon, whose sockets are small."""
+    cgroup, network = env.cgroup(), env.network()
     network.proxy.run("sysctl", "-qw", "net.ipv4.tcp_wmem=4096 131072 131072")
     server = network.backend.call(socket.create_server, (network.backend_address(), 0))
     daemon = network.spliced(f"{network.backend_address()}:{server.getsockname()[1]}",
@@ -180,6 +180,14 @@ def test_a_server_of_another_network(env):
     with server, a, server.accept()[0] as b:
         a.setblocking(False)
         b.setblocking(False)
+        yield daemon, a, b
+
+
+@case(engines=("kernel",), timeout=60)
+def test_a_server_of_another_network(env):
+    """A client beside the daemon; one message that is larger than the daemon's socket may be."""
+    data = os.urandom(1 << 20)
+    with to_another_network(env) as (daemon, a, b):
 
         def is_direct():
             assert a.send(data[:1000]) == 1000 and receive(b, 1000) == data[:1000]
@@ -201,17 +209,8 @@ def test_a_server_of_another_network(env):
 @case(engines=("kernel",), timeout=60)
 def test_a_socket_that_is_too_small(env):
     """For as many messages as may come before their sender is stopped: the way is left before any goes directly."""
-    cgroup, network, data = env.cgroup(), env.network(), os.urandom(60_000)
-    network.proxy.run("sysctl", "-qw", "net.ipv4.tcp_wmem=4096 131072 131072")
-    server = network.backend.call(socket.create_server, (network.backend_address(), 0))
-    daemon = network.spliced(f"{network.backend_address()}:{server.getsockname()[1]}",
-                             spliced={"bypass_cgroup": cgroup.path},
-                             listener={"local_bypass": "client"})
-    with cgroup.inside():
-        a = network.proxy.call(tcp.connect, daemon.address())
-    with server, a, server.accept()[0] as b:
-        a.setblocking(False)
-        b.setblocking(False)
+    data = os.urandom(60_000)
+    with to_another_network(env) as (daemon, a, b):
         sent = 0
         while not daemon.stats()["bypass_left"]["full"]:
             assert sent < 400 * len(data), daemon.stats()

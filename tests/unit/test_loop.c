@@ -224,6 +224,64 @@ static void test_late_timers_do_not_starve(void **state _unused_)
 	check_that_none_starves(NSEC_PER_SEC);
 }
 
+/* ---- a turn that lasts ------------------------------------------------------------------ */
+
+#define SLOW 8 /* tasks: the clock is not read after each */
+
+static unsigned int lasting;
+static struct task slow[SLOW];
+
+static void on_slow_task(struct task *t _unused_)
+{
+	f->ran++;
+	(void)usleep(2000);
+}
+
+/* Between two of those that are served, in their turn. */
+static void on_lasts(struct loop *l)
+{
+	assert_ptr_equal(l, &f->loop);
+	assert_true(l->in_turn);
+	assert_true(f->ran > 0);
+	lasting++;
+}
+
+static void test_a_turn_that_lasts_is_told(void **state _unused_)
+{
+	unsigned int turns = f->turns;
+
+	lasting = 0;
+	f->loop.lasts = on_lasts;
+	for (size_t i = 0; i < SLOW; i++) {
+		slow[i] = (struct task){.run = on_slow_task};
+		loop_again(&f->loop, &slow[i]);
+	}
+	turn();
+	assert_int_equal(f->ran, SLOW);
+	assert_int_equal(f->turns, turns + 1);
+	/* The clock is read after each four of them, which took 8 ms and more. */
+	assert_in_range(lasting, 1, SLOW / 4);
+}
+
+static void test_a_short_turn_is_not(void **state _unused_)
+{
+	f->loop.lasts = on_lasts;
+	lasting = 0;
+	for (size_t i = 0; i < SLOW; i++) {
+		loop_watch(&f->loop, &f->all[i].conn, EPOLLIN | EPOLLET);
+		speak(&f->all[i]);
+	}
+	/* What was before this turn does not count. */
+	(void)usleep(10000);
+	f->ran = 1;
+	turn();
+	for (size_t i = 0; i < SLOW; i++)
+		assert_int_equal(f->all[i].heard, 1);
+	/* Unless the machine had us wait for so long within it. */
+	if (now_ns() - f->loop.now < LOOP_LASTS_NS)
+		assert_int_equal(lasting, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -235,6 +293,8 @@ int main(void)
 	    TEST(test_a_task_is_run_before_late_timers),
 	    TEST(test_timers_do_not_starve),
 	    TEST(test_late_timers_do_not_starve),
+	    TEST(test_a_turn_that_lasts_is_told),
+	    TEST(test_a_short_turn_is_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
