@@ -7,7 +7,7 @@
  *     A --TCP-- P1 (daemon) P2 --TCP-- B        A's sk_msg program: into B's queue, directly
  *
  * Where A alone is an application of this host, what it sends is put into P2's TCP (`outlet`); what
- * comes for it is copied.
+ * comes for it is the other engines'.
  *
  * Sockets are known by their cookies, and those of a connection find each other by the two sequence
  * numbers it begins with: addresses mean something in one network namespace alone, and may be

@@ -83,7 +83,8 @@ int engine_open(struct daemon *d, struct doctor *doctor, unsigned int workers)
 
 static void prove_bypass(struct daemon *d, struct doctor *doctor)
 {
-	bool works = d->debug & SPLICE_DEBUG_NO_CANARY || doctor_prove_bypass(doctor, d->bypass);
+	bool works =
+	    d->debug & SPLICE_DEBUG_NO_CANARY || doctor_prove_bypass(doctor, d->bypass, d->maps);
 
 	bypass_maps_proved(d->bypass);
 	if (works)
@@ -92,10 +93,8 @@ static void prove_bypass(struct daemon *d, struct doctor *doctor)
 	d->bypass = NULL;
 }
 
-int engine_prove(struct daemon *d, struct doctor *doctor)
+static int prove_kernel(struct daemon *d, struct doctor *doctor)
 {
-	if (d->bypass)
-		prove_bypass(d, doctor);
 	if (!d->maps)
 		return 0;
 	if (!(d->debug & SPLICE_DEBUG_NO_CANARY))
@@ -111,6 +110,16 @@ int engine_prove(struct daemon *d, struct doctor *doctor)
 	maps_close(d->maps);
 	d->maps = NULL;
 	return 0;
+}
+
+/* The bypass last: of an application that is joined alone one stream is the kernel engine's. */
+int engine_prove(struct daemon *d, struct doctor *doctor)
+{
+	int err = prove_kernel(d, doctor);
+
+	if (!err && d->bypass)
+		prove_bypass(d, doctor);
+	return err;
 }
 
 int engine_steer(struct daemon *d, struct doctor *doctor)

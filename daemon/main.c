@@ -171,7 +171,7 @@ static int run(const struct arguments *args, struct link *link)
 
 /* The bypass, with sockets of this process alone. Without the kernel engine it is not tried: what
  * stands in its way has been named. */
-static void try_bypass(struct doctor *d)
+static void try_bypass(struct doctor *d, struct maps *kernel)
 {
 	static const struct bypass_maps_options o = {.max_sessions = 16, .workers = 1};
 	struct bypass_maps *maps = NULL;
@@ -179,7 +179,7 @@ static void try_bypass(struct doctor *d)
 	if (d->kernel)
 		doctor_load_bypass(d, &o, &maps);
 	if (maps)
-		(void)doctor_prove_bypass(d, maps);
+		(void)doctor_prove_bypass(d, maps, kernel);
 	bypass_maps_close(maps);
 }
 
@@ -204,8 +204,8 @@ static bool try_engine(bool json)
 	doctor_load(&d, &o, &maps);
 	if (maps)
 		doctor_canary(&d, maps);
+	try_bypass(&d, maps);
 	maps_close(maps);
-	try_bypass(&d);
 	(void)doctor_try_interception(&d, why);
 	(void)doctor_try_steering(&d, why);
 	mark_close(mark);

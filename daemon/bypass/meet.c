@@ -319,6 +319,7 @@ static void joined(struct bypass *b)
 			s->doubted = true;
 			s->hand = &engine_copy;
 			bypass_enter(&b->sides[d], BYPASS_OVER);
+			stream_adopt(s);
 			continue;
 		}
 		s->bypass = &b->sides[d];

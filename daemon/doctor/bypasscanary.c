@@ -116,15 +116,19 @@ static int check_end(struct canary_stage *st)
 	return canary_flow_run(st, &up) < 0 ? -1 : canary_flow_run(st, &down);
 }
 
-/* More than its TCP and the receiver's take: the end is sent while the sender's TCP has tokens. */
+/* More than its TCP and the receiver's take: the end is sent while the sender's TCP has tokens. And
+ * the other way, before that and after. */
 static int check_outlet(struct canary_stage *st)
 {
+	struct canary_flow before = {
+	    .from = st->backend, .to = st->client, .total = 2 << 20, .late = true};
 	struct canary_flow up = {
 	    .from = st->client, .to = st->backend, .total = 4 << 20, .shut = true, .late = true};
 	struct canary_flow down = {
 	    .from = st->backend, .to = st->client, .total = 200000, .shut = true, .late = true};
 
-	if (canary_flow_run(st, &up) < 0 || canary_flow_run(st, &down) < 0)
+	if (canary_flow_run(st, &before) < 0 || canary_flow_run(st, &up) < 0 ||
+	    canary_flow_run(st, &down) < 0)
 		return -1;
 	if (!st->bypass->ways[0].held)
 		return canary_fail(st, "the sender was not stopped");
@@ -153,11 +157,12 @@ static int judge(struct canary_stage *st)
 	return 0;
 }
 
-static void run_once(struct bypass_maps *maps, enum bypass_check check, struct canary_time *time,
-		     struct canary_result *ret)
+static void run_once(struct bypass_maps *maps, struct maps *kernel, enum bypass_check check,
+		     struct canary_time *time, struct canary_result *ret)
 {
 	uint64_t began = now_ns();
 	struct canary_stage st = {
+	    .maps = check == BYPASS_CHECK_OUTLET ? kernel : NULL,
 	    .bypass = maps,
 	    .local = check == BYPASS_CHECK_OUTLET ? LOCAL_BYPASS_CLIENT : LOCAL_BYPASS_BOTH,
 	    .client = -1,
@@ -173,11 +178,11 @@ static void run_once(struct bypass_maps *maps, enum bypass_check check, struct c
 	ret->took_ns = now_ns() - began;
 }
 
-void bypass_check_run(struct bypass_maps *maps, enum bypass_check check, struct canary_time *time,
-		      struct canary_result *ret)
+void bypass_check_run(struct bypass_maps *maps, struct maps *kernel, enum bypass_check check,
+		      struct canary_time *time, struct canary_result *ret)
 {
 	for (int i = 0; i < TRIES; i++) {
-		run_once(maps, check, time, ret);
+		run_once(maps, kernel, check, time, ret);
 		if (ret->ok || ret->wrong_bytes || !time->left)
 			return;
 	}

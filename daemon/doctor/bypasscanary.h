@@ -16,6 +16,7 @@ enum bypass_check {
 extern const char *const bypass_check_name[_BYPASS_CHECK_MAX];
 extern const char *const bypass_check_fact[_BYPASS_CHECK_MAX];
 
-/* As canary_run(). The daemon's own sockets must be enrolled: see bypass_maps_proved(). */
-void bypass_check_run(struct bypass_maps *maps, enum bypass_check check, struct canary_time *time,
-		      struct canary_result *ret);
+/* As canary_run(). The daemon's own sockets must be enrolled: see bypass_maps_proved(). `kernel`:
+ * the kernel engine that what comes for a client that is alone is given to, or NULL. */
+void bypass_check_run(struct bypass_maps *maps, struct maps *kernel, enum bypass_check check,
+		      struct canary_time *time, struct canary_result *ret);

@@ -113,7 +113,7 @@ void doctor_load_bypass(struct doctor *d, const struct bypass_maps_options *opti
 		log_warn("there is no bypass: %s", why);
 }
 
-bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps)
+bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps, struct maps *kernel)
 {
 	struct canary_time time = CANARY_TIME;
 	struct canary_result result = {.ok = true};
@@ -124,7 +124,7 @@ bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps)
 			add(d, bypass_check_name[i], "-", "not run", bypass_check_fact[i]);
 			continue;
 		}
-		bypass_check_run(maps, (enum bypass_check)i, &time, &result);
+		bypass_check_run(maps, kernel, (enum bypass_check)i, &time, &result);
 		add(d, bypass_check_name[i], result.ok ? "yes" : "no", result.why,
 		    bypass_check_fact[i]);
 		if (!result.ok)

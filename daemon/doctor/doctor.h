@@ -24,8 +24,9 @@ void doctor_load(struct doctor *d, const struct maps_options *options, struct ma
  */
 void doctor_load_bypass(struct doctor *d, const struct bypass_maps_options *options,
 			struct bypass_maps **maps);
-/* Tries it. False: it does not work here, which was told in the log. */
-bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps);
+/* Tries it, beside the kernel engine, where that works (NULL: it does not). False: it does not work
+ * here, which was told in the log. */
+bool doctor_prove_bypass(struct doctor *d, struct bypass_maps *maps, struct maps *kernel);
 /* Tries interception. Needs privileges. False: it does not work here, and *why has a sentence. */
 bool doctor_try_interception(struct doctor *d, char why[256]);
 /* Tries steering; the same. */

@@ -104,6 +104,29 @@ static enum copy_reason first_reason(const struct splice *sp)
 	return COPY_YOUNG;
 }
 
+void stream_adopt(struct stream *s)
+{
+	enum copy_reason why = first_reason(s->splice);
+	int err;
+
+	if (why != COPY_YOUNG)
+		return;
+	why = splicer_refuses(s->splice->by);
+	if (why) {
+		kernel_give_up(s, why);
+		return;
+	}
+	err = kernel_share(s, s->splice->settings->budget);
+	if (err) {
+		kernel_give_up(s, kernel_reason(err));
+		return;
+	}
+	kernel_adopted(s->splice);
+	s->why_copy = COPY_NONE;
+	/* The copy engine engages it, when nothing is pending. */
+	stream_again(s);
+}
+
 /* One that the bypass has refused is old enough. */
 void splice_choose_engine(struct splice *sp)
 {

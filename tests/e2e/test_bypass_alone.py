@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 
 from lib import case, tcp, tls, wait_until
@@ -104,6 +105,49 @@ def all_in_its_own_socket(env, side):
 
 
 each_side(all_in_its_own_socket)
+
+
+def what_comes(env, side):
+    """It is the kernel's: as long as it reads slowly, while what it sends goes directly; and to its
+    end, behind which the other way goes on."""
+    with joined(env, side=side, splice_window="256K", splice_low="128K", splice_high="256K",
+                splice_hard="1M") as both:
+        wait_until(lambda: both.exchange() or both.daemon.stats()["bytes_redirected"] > 0, 10,
+                   "the kernel moves what comes")
+        before = both.daemon.stats()
+        for _ in range(100):
+            both.exchange(1000)
+        after = both.daemon.stats()
+        moved = {how: after[f"bytes_{how}"] - before[f"bytes_{how}"]
+                 for how in ("redirected", "bypassed", "copied")}
+        assert moved == {"redirected": 100000, "bypassed": 100000, "copied": 0}, moved
+        session = both.daemon.sessions()[0]
+        assert session["engine"] == "bypass" and not session["engine_reason"], session
+
+        both.a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 19)
+        data, sent = os.urandom(32 << 20), 0
+        while ready(both.b, select.POLLOUT, 0.3) and sent < len(data):
+            sent += both.b.send(data[sent:])
+        # What its own TCP takes, and the daemon's.
+        assert sent < len(data), sent
+        both.check_forward(50)
+        got = receive(both.a, sent)
+        both.b.setblocking(True)
+        rest = threading.Thread(target=both.b.sendall, args=(data[sent:],))
+        rest.start()
+        got += receive(both.a, len(data) - sent)
+        rest.join()
+        assert got == data
+        both.b.setblocking(False)
+        both.b.shutdown(socket.SHUT_WR)
+        assert ending(both.a) == "eof"
+        both.check_forward(50)
+        both.a.close()
+        assert ending(both.b) == "eof"
+        assert end_of(both) == ("done", "yes")
+
+
+each_side(what_comes, core=("client", "server"))
 
 
 @case(engines=("copy",))
@@ -483,7 +527,7 @@ def refused_message(env, side):
         assert end_of(both) == ("done", "yes")
         line, stats = both.daemon.wait_access()[-1], both.daemon.stats()
         assert line[f"bytes_{direction(side)}"] == str(sent), (sent, line)
-        moved = stats["bytes_copied"] + stats["bytes_bypassed"]
+        moved = sum(stats[f"bytes_{how}"] for how in ("copied", "redirected", "bypassed"))
         assert moved == sum(int(line[f"bytes_{d}"]) for d in ("up", "down")), (stats, line)
 
 

@@ -99,6 +99,14 @@ class Joined:
     def until_direct(self):
         wait_until(self.is_direct, 10, "bytes go directly")
 
+    def check_forward(self, times, size=1000):
+        """What a sends comes directly, and at once."""
+        before = self.daemon.stats()["bytes_bypassed"]
+        for _ in range(times):
+            assert self.a.send(b"w" * size) == size
+            assert receive(self.b, size) == b"w" * size
+        assert self.daemon.stats()["bytes_bypassed"] - before == times * size
+
     def fill(self, size=50000):
         """Sends messages of that size until a has to wait; the number of bytes."""
         sent = 0
