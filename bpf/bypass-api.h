@@ -154,7 +154,8 @@ struct way {
 	__u32 deaf;     /* it reads no more (RCV_SHUTDOWN) */
 	__u32 file;     /* 0: it has none, 1: it has, and blocks, 2: O_NONBLOCK */
 	__u32 unfit;    /* enum way_why: it cannot be bypassed at all; 0: it can */
-	__u32 reserved5[7];
+	__u32 users;    /* what its psock is counted by: 1, and calls that send, or read */
+	__u32 reserved5[6];
 };
 
 struct peek_args {

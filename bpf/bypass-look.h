@@ -28,6 +28,19 @@ static __always_inline void look_at_outlet(struct way *way, __u64 target)
 	way->there = cookie == way->target;
 }
 
+/* What its psock is counted by; 0: it has none. */
+static __always_inline __u32 users_of(__u64 target)
+{
+	__u64 psock = 0;
+	int users = 0;
+
+	(void)READ(psock, target, struct sock, sk_user_data);
+	psock &= ~PSOCK_FLAGS;
+	if (psock)
+		(void)READ(users, psock, struct sk_psock, refcnt.refs.counter);
+	return (__u32)users;
+}
+
 static __always_inline void look(struct way *way, __u64 target)
 {
 	__u64 cookie = 0, ulp = 0;
@@ -48,6 +61,7 @@ static __always_inline void look(struct way *way, __u64 target)
 	way->state = state;
 	way->deaf = shut & RCV_SHUTDOWN;
 	way->file = file_of(target);
+	way->users = users_of(target);
 	way->unfit = ulp ? WAY_TLS : WAY_NOT_LEFT;
 	if (flags >> bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY) & 1)
 		way->unfit = WAY_ZEROCOPY;

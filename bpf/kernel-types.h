@@ -134,6 +134,11 @@ struct sk_psock {
 		__u32 len;
 	} work_state;           /* bytes that are left of the segment that the worker is at */
 	void *saved_data_ready; /* not 0: verdicts are run on what the socket receives */
+	struct {
+		struct {
+			int counter;
+		} refs;
+	} refcnt; /* the maps it is in, and calls that send, or read */
 } __attribute__((preserve_access_index));
 
 /* Only the name matters: its value is the running kernel's. */

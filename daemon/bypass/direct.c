@@ -13,6 +13,7 @@
 #include "../splice/wait.h"
 #include "../stats.h"
 #include "../util.h"
+#include "giveup.h"
 #include "look.h"
 #include "maps.h"
 #include "outlet.h"
@@ -60,13 +61,23 @@ static void leave(struct stream *s, enum way_why why)
 }
 
 /*
- * Whether the program will not make the way direct any more, though it has not left it: it was
- * asked to, is not at work, and sees that when it is next. Its source may send nothing more, or be
- * refused the memory for it before the program is called.
+ * The way is to be left. The program does that with the source's next send; but the source may send
+ * nothing more, or be refused the memory for it before the program is called.
  */
-static bool is_given_up(const struct bypass_stream *b)
+static void try_to_leave(struct stream *s)
 {
-	return !__atomic_load_n(&b->way->inside, __ATOMIC_SEQ_CST) && phase_of(b) == WAY_CARRIES;
+	struct bypass_stream *b = s->bypass;
+
+	if (b->waiting || b->state == BYPASS_HELD || (b->way->outlet && b->state == BYPASS_DIRECT))
+		return;
+	if (bypass_is_given_up(b)) {
+		b->taken = true;
+		leave(s, (enum way_why)b->way->leave);
+	} else if (b->state == BYPASS_CARRYING) {
+		bypass_wait(b);
+	} else {
+		bypass_wait_patiently(b);
+	}
 }
 
 /* Follows what the program has decided. */
@@ -83,18 +94,15 @@ static void observe(struct stream *s)
 		leave(s, (enum way_why)b->way->why);
 		if (b->why == WAY_CORRUPT)
 			stream_corrupt(s);
-	} else if (b->state == BYPASS_CARRYING && b->way->leave) {
-		if (is_given_up(b))
-			leave(s, (enum way_why)b->way->leave);
-		else
-			bypass_wait(b);
+	} else if (b->way->leave) {
+		try_to_leave(s);
 	}
 }
 
 /* Whether the source's TCP has nothing in it any more that came before the data of LEFT. */
 static bool has_dropped_all(const struct bypass_stream *b)
 {
-	return b->dropped == b->way->tokens_bytes;
+	return b->taken || b->dropped == b->way->tokens_bytes;
 }
 
 /* ---- waiting ------------------------------------------------------------------------------- */
@@ -156,6 +164,9 @@ static void go_on(struct stream *s)
 		bypass_buffer(s->source, SMALL_BUFFER);
 	}
 	bypass_enter(b, BYPASS_DIRECT);
+	b->patience = 0;
+	if (b->way->leave && !b->way->outlet)
+		bypass_wait_patiently(b);
 }
 
 /* ---- bytes --------------------------------------------------------------------------------- */
@@ -217,6 +228,8 @@ static int inject(struct stream *s)
  * the read: what was sent in a later phase was not in it otherwise. */
 static size_t tokens_among(const struct bypass_stream *b, size_t n)
 {
+	if (b->taken)
+		return 0;
 	switch (phase_of(b)) {
 	case WAY_DIRECT:
 		return n;
@@ -296,8 +309,7 @@ static bool needs_plain_tcp(enum way_why why)
 /*
  * Once neither way is gone any more, both applications' sockets are like any other again: TCP's own
  * send always makes some progress where memory is short, that of a socket in a map does not.
- * Nothing is in their queues that did not come by TCP. One that sends nothing more keeps the other
- * one's socket where it is: its way cannot be left without it.
+ * Nothing is in their queues that did not come by TCP.
  */
 static void let_go(const struct stream *s)
 {
@@ -314,6 +326,9 @@ static void let_go(const struct stream *s)
 		}
 		return;
 	}
+	/* The low mark goes as well, where the program has not left the way itself. */
+	__atomic_store_n(&s->bypass->way->on, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&there->way->on, 0, __ATOMIC_SEQ_CST);
 	/* What fails leaves one that is in a map without an effect. */
 	(void)bypass_part_socket(s->splice->by->bypass, s->bypass->app);
 	(void)bypass_part_socket(s->splice->by->bypass, there->app);
@@ -444,7 +459,7 @@ static void bypass_pump(struct stream *s)
 {
 	struct bypass_stream *b = s->bypass;
 
-	if (b->waiting)
+	if (b->waiting && !b->patient)
 		return; /* it is looked at when that is due */
 	if (!b->fresh)
 		(void)bypass_look(b);

@@ -13,6 +13,7 @@
 /* How soon it is looked again: how quickly a source goes on decides the throughput. */
 #define WAIT_MIN_NS (100 * NSEC_PER_USEC)
 #define WAIT_MAX_NS (5 * NSEC_PER_MSEC)
+#define PATIENCE_NS NSEC_PER_SEC
 
 /* Looks at those; it fails for want of memory, say, and another look comes: until then there may be
  * something unread, though the last one has seen nothing. */
@@ -100,7 +101,7 @@ static void look_at_due(struct task *t)
 	while ((b = TAILQ_FIRST(&by->due)) && b->fresh) {
 		forget_due(b);
 		note(b);
-		b->waiting = false;
+		b->waiting = b->patient = false;
 		stat_inc(&by->stats->looks);
 		stream_again(b->stream);
 	}
@@ -120,7 +121,7 @@ static void on_time(struct timer *t)
 	loop_again(by->loop, &by->look);
 }
 
-void bypass_wait(struct bypass_stream *b)
+static void wait_for(struct bypass_stream *b, uint64_t ns)
 {
 	struct splicer *by = b->stream->splice->by;
 
@@ -128,12 +129,28 @@ void bypass_wait(struct bypass_stream *b)
 		return;
 	b->waiting = true;
 	b->timer.fire = on_time;
-	loop_timer_set(by->loop, &b->timer, by->loop->now + MAX(b->backoff, WAIT_MIN_NS));
+	loop_timer_set(by->loop, &b->timer, by->loop->now + ns);
+}
+
+void bypass_wait(struct bypass_stream *b)
+{
+	if (b->patient)
+		bypass_unwait(b);
+	wait_for(b, MAX(b->backoff, WAIT_MIN_NS));
+}
+
+void bypass_wait_patiently(struct bypass_stream *b)
+{
+	if (b->waiting)
+		return;
+	b->patient = true;
+	b->patience = MIN(MAX(b->patience * 2, WAIT_MIN_NS), PATIENCE_NS);
+	wait_for(b, b->patience);
 }
 
 void bypass_unwait(struct bypass_stream *b)
 {
-	b->waiting = b->fresh = false;
+	b->waiting = b->patient = b->fresh = false;
 	forget_due(b);
 	loop_timer_cancel(b->stream->splice->by->loop, &b->timer);
 }

@@ -18,4 +18,9 @@ bool bypass_look(struct bypass_stream *b);
  * call.
  */
 void bypass_wait(struct bypass_stream *b);
+/*
+ * Looks at it again ever more rarely, once a second at last: what is waited for may never come. It
+ * is pumped meanwhile.
+ */
+void bypass_wait_patiently(struct bypass_stream *b);
 void bypass_unwait(struct bypass_stream *b);

@@ -47,12 +47,15 @@ struct bypass_stream {
 	int32_t queued;     /* what was in it at the last look */
 	uint64_t read;      /* what the target had read of the stream by then */
 	uint64_t backoff;   /* ns */
+	uint64_t patience;  /* ... of a patient wait */
 	struct timer timer; /* waiting: when it is looked at again */
 	bool waiting;
-	bool fresh;  /* the look that it waited for has just been taken */
-	bool is_due; /* it is on its splicer's list */
-	bool over;   /* the target's queue was too full at the last step */
-	bool small;  /* the source's receive buffer holds one token */
+	bool patient; /* ... for what may never come: it is pumped meanwhile */
+	bool fresh;   /* the look that it waited for has just been taken */
+	bool is_due;  /* it is on its splicer's list */
+	bool over;    /* the target's queue was too full at the last step */
+	bool small;   /* the source's receive buffer holds one token */
+	bool taken;   /* LEAVING: the program has not left it: see giveup.h */
 	enum bypass_state state : 4;
 	enum way_why why; /* it was left; WAY_NOT_LEFT: it was not */
 	TAILQ_ENTRY(bypass_stream) link;
@@ -61,7 +64,7 @@ struct bypass_stream {
 /* The only place it changes state. */
 void bypass_enter(struct bypass_stream *b, enum bypass_state next);
 /* The program is to leave the way with the source's next send, which it sees when no program was
- * inside afterwards. */
+ * inside afterwards; or the daemon does: see giveup.h. */
 void bypass_ask_to_leave(const struct bypass_stream *b, enum way_why why);
 /* Everything of it but `inside`, which is the programs' alone. */
 void bypass_way_set(struct way *way, const struct way *to);

@@ -13,6 +13,7 @@
 
 #include "../../daemon/buffers.h"
 #include "../../daemon/bypass/direct.h"
+#include "../../daemon/bypass/giveup.h"
 #include "../../daemon/bypass/side.h"
 #include "../../daemon/conn.h"
 #include "../../daemon/util.h"
@@ -90,6 +91,49 @@ static void test_queued(void **state _unused_)
 	assert_int_equal(bypass_unread(&b), 0);
 }
 
+/* A way that carries data is given up when no program is inside; a direct one, too, but only when
+ * its source was seen in no call, and its tokens are read. */
+static void test_rests(void **state _unused_)
+{
+	const struct way direct = {.phase = WAY_DIRECT, .source = 7, .held = 2},
+			 resting = {.there = 1, .target = 7, .users = 1};
+	struct way way = {.phase = WAY_CARRIES, .source = 7}, back = {0};
+	struct bypass_stream b = {.way = &way, .state = BYPASS_CARRYING};
+
+	assert_true(bypass_rests(&b, &back));
+	way.inside = 1;
+	assert_false(bypass_rests(&b, &back));
+	way = (struct way){.phase = WAY_DIRECT, .source = 7};
+	assert_false(bypass_rests(&b, &resting)); /* it has become direct a moment ago */
+
+	b = (struct bypass_stream){
+	    .way = &way, .state = BYPASS_DIRECT, .dropped = 2 * BYPASS_TOKEN};
+	way = direct;
+	back = resting;
+	assert_true(bypass_rests(&b, &back));
+	way.phase = WAY_LEFT; /* by the program */
+	assert_false(bypass_rests(&b, &back));
+	way = direct;
+	way.inside = 1;
+	assert_false(bypass_rests(&b, &back));
+	way = direct;
+	for (uint32_t users = 0; users < 4; users++) {
+		back.users = users;
+		assert_int_equal(bypass_rests(&b, &back), users == 1);
+	}
+	back = resting;
+	back.there = 0;
+	assert_false(bypass_rests(&b, &back));
+	back = resting;
+	back.target = 8;
+	assert_false(bypass_rests(&b, &back));
+	b.dropped--;
+	assert_false(bypass_rests(&b, &resting));
+	way.held = 1 << 18; /* positions are mod 2^32 */
+	b.dropped = 0;
+	assert_true(bypass_rests(&b, &resting));
+}
+
 static int receive_buffer(int fd)
 {
 	int size = 0;
@@ -130,7 +174,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_table),        cmocka_unit_test(test_no_state_is_a_trap),
 	    cmocka_unit_test(test_names),        cmocka_unit_test(test_queued),
-	    cmocka_unit_test(test_buffer_stays),
+	    cmocka_unit_test(test_buffer_stays), cmocka_unit_test(test_rests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
