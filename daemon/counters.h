@@ -51,7 +51,8 @@ COUNTER(sessions_total,
 	"clients that were accepted and not denied, and those that get an answer all the same (HTTP) or "
 	"were denied by their PROXY header")
 COUNTER(sessions_kernel,
-	"of them handed to the kernel; in HTTP those of which the kernel moved a part of a body or "
+	"of them handed to the kernel; one of which a side is joined alone is in `sessions_bypass` "
+	"as well; in HTTP those of which the kernel moved a part of a body or "
 	"tunnel")
 COUNTER(sessions_copy,
 	"of them connected to a server and copied to the end (under `engine = auto` mostly those that "
