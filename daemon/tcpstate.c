@@ -60,6 +60,13 @@ bool tcp_queue_is_empty(int fd)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || !info.tcpi_unacked;
 }
 
+uint32_t tcp_segments(int fd)
+{
+	struct tcp_info info;
+
+	return read_info(fd, &info) < 0 ? 0 : info.tcpi_data_segs_in;
+}
+
 bool tcp_all_is_acked(int fd)
 {
 	int queued = 0;

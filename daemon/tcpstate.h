@@ -25,6 +25,9 @@ struct tcp_state {
  */
 int tcp_state_read(int fd, struct tcp_state *ret);
 
+/* Segments with data that have come (mod 2^32); 0 where the kernel does not say. */
+uint32_t tcp_segments(int fd);
+
 /* Whether the peer's TCP has all that was written; also where the kernel does not say. */
 bool tcp_all_is_acked(int fd);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "../tcpstate.h"
 #include "../util.h"
 #include "byhand.h"
 #include "serve.h"
@@ -18,6 +19,15 @@
 /* Looks in a row that must have found that. */
 #define LOOKS 2
 
+/* What came of a stream: segments; and messages that an application has sent directly. */
+static uint32_t segments_of(const struct stream *s)
+{
+	if (s->lane)
+		return __atomic_load_n(&s->lane->segments, __ATOMIC_RELAXED);
+	return tcp_segments(s->source->fd) +
+	       (s->way ? (uint32_t)__atomic_load_n(&s->way->direct_messages, __ATOMIC_RELAXED) : 0);
+}
+
 static struct stream_bulk seen_now(const struct stream *s)
 {
 	const struct stream *back = stream_opposite(s);
@@ -25,10 +35,9 @@ static struct stream_bulk seen_now(const struct stream *s)
 	return (struct stream_bulk){
 	    .ns = stream_now(s),
 	    .bytes = stream_redirected(s),
-	    .segments = __atomic_load_n(&s->lane->segments, __ATOMIC_RELAXED),
+	    .segments = segments_of(s),
 	    .back_bytes = stream_moved(back),
-	    .back_segments =
-		back->lane ? __atomic_load_n(&back->lane->segments, __ATOMIC_RELAXED) : 0,
+	    .back_segments = segments_of(back),
 	};
 }
 

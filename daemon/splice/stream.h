@@ -101,7 +101,7 @@ struct stream_bulk {
 	uint64_t ns;    /* when; 0: it was copied since */
 	uint64_t bytes; /* moved by the kernel, and segments of these */
 	uint32_t segments;
-	uint32_t back_segments; /* the same of the other stream, but bytes by whoever */
+	uint32_t back_segments; /* the same of the other stream, by whoever */
 	uint64_t back_bytes;
 	uint64_t since;     /* it is copied for that, if this is `by_hand` */
 	uint64_t moved_ns;  /* ... and when it last had something, or was found to have nothing */

@@ -150,6 +150,28 @@ def what_comes(env, side):
 each_side(what_comes, core=("client", "server"))
 
 
+def answers_in_small_segments(env, side):
+    """Each is for a request that went directly: they are no bulk, and stay the kernel's."""
+    with joined(env, side=side) as both:
+        for sock in (both.a, both.b):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wait_until(lambda: both.exchange() or both.daemon.stats()["bytes_redirected"] > 0, 10,
+                   "the kernel moves what comes")
+        before, number = both.daemon.stats(), 16
+        for _ in range(8192 // number):
+            for source, target, size in ((both.a, both.b, 100), (both.b, both.a, 4000)):
+                for _ in range(number):
+                    assert source.send(b"m" * size) == size
+                assert receive(target, number * size) == b"m" * number * size
+        after = both.daemon.stats()
+        assert after["bytes_copied"] == before["bytes_copied"], (before, after)
+        assert after["bytes_bypassed"] - before["bytes_bypassed"] == 8192 * 100
+        assert not both.left(), both.left()
+
+
+each_side(answers_in_small_segments)
+
+
 @case(engines=("copy",))
 def test_beside_the_copy_engine(env):
     """Who is not joined is copied, and so is what comes for the one that is."""

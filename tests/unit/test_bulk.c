@@ -155,6 +155,48 @@ static void test_what_is_none(void **state _unused_)
 	}
 }
 
+static void sends_a_segment(int from, int to)
+{
+	const int at_once = 1;
+	char byte = 0;
+
+	/* One that is not acknowledged may take what is sent next. */
+	assert_int_equal(setsockopt(from, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once)), 0);
+	assert_int_equal(setsockopt(to, IPPROTO_TCP, TCP_QUICKACK, &at_once, sizeof(at_once)), 0);
+	assert_int_equal(send(from, &byte, 1, 0), 1);
+	assert_int_equal(recv(to, &byte, 1, 0), 1);
+}
+
+/* What comes back is counted also where the other stream is not the kernel's: messages that went
+ * directly, and what is copied. */
+static void test_back_by_others(void **state _unused_)
+{
+	struct stream *up = &t.streams[UP];
+
+	for (int copied = 0; copied < 2; copied++) {
+		struct way way = {0};
+
+		begin_bulk();
+		up->lane = NULL;
+		up->way = &way;
+		moved_fast(LANE_MANY, SIZE);
+		assert_int_equal(down->bulk.looks, 1);
+		for (int i = 0; copied && i < LANE_MANY / 16; i++)
+			sends_a_segment(t.client_end, t.client.fd);
+		if (!copied)
+			way.direct_messages += LANE_MANY / 16;
+		moved_fast(LANE_MANY, SIZE);
+		assert_int_equal(down->bulk.looks, 0);
+		assert_int_equal(down->state, STREAM_ENGAGED);
+		moved_fast(LANE_MANY, SIZE);
+		moved_fast(LANE_MANY, SIZE);
+		assert_int_equal(down->state, STREAM_COPY);
+		up->lane = &t.lanes[UP];
+		up->way = NULL;
+		end(&t);
+	}
+}
+
 /* A source that cannot leave under its lock stays where it is. */
 static void test_nothing_is_risked(void **state _unused_)
 {
@@ -195,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_is_copied),
+	    cmocka_unit_test(test_back_by_others),
 	    cmocka_unit_test(test_goes_back_after_a_gap),
 	    cmocka_unit_test(test_not_for_ever),
 	    cmocka_unit_test(test_fewer_segments_are_not_looked_at),
