@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cgroup.h"
 
+#include <bpf/libbpf.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -300,9 +301,19 @@ int cgroup_pod_path(char *buf, size_t size)
 	return err ? err : -EXDEV;
 }
 
+int cgroup_attach(const struct bpf_program *prog, int fd, struct bpf_link **ret)
+{
+	*ret = bpf_program__attach_cgroup(prog, fd);
+	if (*ret)
+		return 0;
+	return errno == E2BIG ? -EUSERS : -errno;
+}
+
 const char *cgroup_strerror(int err)
 {
 	switch (err) {
+	case -EUSERS:
+		return "it has 64 programs of that kind, as many as the kernel lets it have";
 	case -ENODEV:
 		return "no cgroup2 is mounted";
 	case -ESRCH:

@@ -27,6 +27,12 @@ int cgroup_pod_path(char *buf, size_t size);
 /* Whether the path is a cgroup's folder: 0, -ENOTTY where it is something else, or another negative
  * errno. */
 int cgroup_is(const char *path);
+struct bpf_link;
+struct bpf_program;
+/* Attaches the program to the cgroup that `fd` is the folder of, beside others: *ret. 0, or a
+ * negative errno, *ret NULL; -EUSERS: as many are attached there as may be (BPF_CGROUP_MAX_PROGS of
+ * the kernel). */
+int cgroup_attach(const struct bpf_program *prog, int fd, struct bpf_link **ret);
 /* What such an error says in words. */
 const char *cgroup_strerror(int err);
 /* Whether the folder is the root of all cgroups: the one that has no type. */

@@ -71,8 +71,7 @@ static int attach_to(struct bpf_program *prog, const char *path, struct bpf_link
 
 	if (fd < 0)
 		return -errno;
-	*link = bpf_program__attach_cgroup(prog, fd);
-	return *link ? 0 : -errno;
+	return cgroup_attach(prog, fd, link);
 }
 
 static int attach(struct bypass_maps *m, const struct bypass_maps_options *o, char why[256])
@@ -87,7 +86,8 @@ static int attach(struct bypass_maps *m, const struct bypass_maps_options *o, ch
 	}
 	err = attach_to(skel->progs.announce, own, &skel->links.announce);
 	if (err) {
-		(void)snprintf(why, 256, "attaching sockops to %.180s: %s", own, strerror(-err));
+		(void)snprintf(why, 256, "attaching sockops to %.160s: %s", own,
+			       cgroup_strerror(err));
 		return err;
 	}
 	err = attach_to(skel->progs.enrol, own, &m->own);
@@ -95,7 +95,7 @@ static int attach(struct bypass_maps *m, const struct bypass_maps_options *o, ch
 		err = attach_to(skel->progs.enrol, o->cgroup, &skel->links.enrol);
 	if (err) {
 		(void)snprintf(why, 256, "attaching sockops to bypass_cgroup %.160s: %s",
-			       o->cgroup ? o->cgroup : own, strerror(-err));
+			       o->cgroup ? o->cgroup : own, cgroup_strerror(err));
 		return err;
 	}
 	if (bpf_prog_attach(bpf_program__fd(skel->progs.forward), m->joined_fd, BPF_SK_MSG_VERDICT,

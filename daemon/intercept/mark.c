@@ -36,13 +36,15 @@ static int attach(struct mark_bpf *skel, const char **step)
 	if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.introduce_marked), &once) < 0)
 		return -errno;
 	*step = "attaching the mark's program to the daemon's cgroup";
-	skel->links.mark = bpf_program__attach_cgroup(skel->progs.mark, fd);
-	if (!skel->links.mark)
-		return -errno;
+	err = cgroup_attach(skel->progs.mark, fd, &skel->links.mark);
+	if (err)
+		return err;
 	/* Where a program of others has that place for itself the rest is marked all the same. */
-	skel->links.mark_accepted = bpf_program__attach_cgroup(skel->progs.mark_accepted, fd);
-	if (!skel->links.mark_accepted)
-		log_warn("accepted sockets are not marked: attaching sockops: %s", strerror(errno));
+	err = cgroup_attach(skel->progs.mark_accepted, fd, &skel->links.mark_accepted);
+	if (err)
+		log_warn("accepted sockets are not marked: attaching sockops to the daemon's "
+			 "cgroup: %s",
+			 cgroup_strerror(err));
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "../cgroup.h"
 #include "../splice/obstacle.h"
 #include "../util.h"
 
@@ -67,8 +68,7 @@ int object_keep_map(const struct bpf_map *map, int *fd)
 
 int object_attach(struct bpf_program *prog, int cgroup, struct bpf_link **link)
 {
-	*link = bpf_program__attach_cgroup(prog, cgroup);
-	return *link ? 0 : -errno;
+	return cgroup_attach(prog, cgroup, link);
 }
 
 void object_drop_programs(const struct bpf_object *obj)
@@ -88,5 +88,6 @@ void object_explain(int err, const char *step, char why[256])
 	char causes[160];
 
 	obstacles_describe(causes, sizeof(causes));
-	(void)snprintf(why, 256, "%s%s%s: %s", causes, causes[0] ? ": " : "", step, strerror(-err));
+	(void)snprintf(why, 256, "%s%s%s: %s", causes, causes[0] ? ": " : "", step,
+		       err == -EUSERS ? cgroup_strerror(err) : strerror(-err));
 }

@@ -115,7 +115,6 @@ static int attach_collect(struct maps *m, char why[256])
 	LIBBPF_OPTS(bpf_test_run_opts, once);
 	_cleanup_close_ int fd = -1;
 	char path[512];
-	struct bpf_link *link;
 	int err;
 
 	err = cgroup_own_path(path, sizeof(path));
@@ -135,14 +134,11 @@ static int attach_collect(struct maps *m, char why[256])
 			       strerror(-err));
 		return err;
 	}
-	link = bpf_program__attach_cgroup(m->skeleton->progs.collect, fd);
-	if (!link) {
-		err = -errno;
-		(void)snprintf(why, 256, "attaching sockops to %.180s: %s", path, strerror(-err));
-		return err;
-	}
-	m->skeleton->links.collect = link;
-	return 0;
+	err = cgroup_attach(m->skeleton->progs.collect, fd, &m->skeleton->links.collect);
+	if (err)
+		(void)snprintf(why, 256, "attaching sockops to %.160s: %s", path,
+			       cgroup_strerror(err));
+	return err;
 }
 
 static int attach_verdict(struct maps *m)

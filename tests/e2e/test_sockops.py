@@ -39,6 +39,18 @@ def test_not_attached(env):
         daemon.check_and_end()
 
 
+@case(engines=("kernel",), vm=False)
+def test_as_many_as_may_be(env):
+    """The kernel's word for that is "Argument list too long"."""
+    with Cgroup(env) as cgroup:
+        assert cgroup.fill() == 64
+        daemon = env.spliced(env.backend().address, prefix=cgroup.command())
+        for what in "sockops is not attached", "accepted sockets are not marked":
+            told = warnings(daemon, what)
+            assert len(told) == 1 and "as many as the kernel lets it have" in told[0], daemon.log_tail()
+        daemon.check_and_end()
+
+
 @case(engines=("kernel",), timeout=90, vm=False)
 def test_attached(env):
     """Alone in it, the daemon's own is called for each."""
