@@ -9,13 +9,17 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* TCP_ESTABLISHED and TCP_CLOSE, which only <netinet/tcp.h> names, and it excludes <linux/tcp.h>.
- */
+/* TCP_ESTABLISHED, TCP_CLOSE and TCP_CLOSE_WAIT, which only <netinet/tcp.h> names, and it excludes
+ * <linux/tcp.h>. */
 #define STATE_ESTABLISHED 1
 #define STATE_CLOSE       7
+#define STATE_CLOSE_WAIT  8
 
-/* Tries at two reads with no acknowledgement in between. */
+/* Tries at two reads with nothing in between that changes what they say. */
 #define EXACT_TRIES 64
+
+/* More than a receive queue ever has. */
+#define UNREAD_MOST (1 << 30)
 
 static int read_info(int fd, struct tcp_info *info)
 {
@@ -49,6 +53,43 @@ int tcp_state_read(int fd, struct tcp_state *ret)
 	    .queued = (uint32_t)queued,
 	};
 	return 0;
+}
+
+/* SIOCINQ says something else of a socket in a map. Nothing is copied. A negative errno. */
+static ssize_t unread_of(int fd)
+{
+	ssize_t n = recv(fd, NULL, UNREAD_MOST, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return n;
+}
+
+int tcp_consumed(int fd, uint64_t *ret)
+{
+	struct tcp_info before = {0}, after = {0};
+	int err = read_info(fd, &before);
+
+	for (int i = 0; !err && i < EXACT_TRIES; i++) {
+		ssize_t unread = unread_of(fd);
+
+		if (unread < 0)
+			return (int)unread;
+		err = read_info(fd, &after);
+		if (!err && after.tcpi_state == before.tcpi_state &&
+		    after.tcpi_bytes_received == before.tcpi_bytes_received) {
+			*ret = after.tcpi_bytes_received - (uint64_t)unread;
+			/* The FIN is among the received, and not among the unread. */
+			if (after.tcpi_state == STATE_CLOSE_WAIT)
+				--*ret;
+			return after.tcpi_state == STATE_ESTABLISHED ||
+				       after.tcpi_state == STATE_CLOSE_WAIT
+				   ? 0
+				   : -ENOTCONN;
+		}
+		before = after;
+	}
+	return err ? err : -EAGAIN;
 }
 
 bool tcp_queue_is_empty(int fd)

@@ -36,3 +36,10 @@ bool tcp_queue_is_empty(int fd);
 
 /* acked + queued, exact: read until no acknowledgement came in between. */
 int tcp_written(int fd, uint64_t *ret);
+
+/*
+ * Bytes that have left the receive queue, whoever took them, exact: read until none came in
+ * between. Of a socket in a map nothing may be handed up. 0; -ENOTCONN where the connection is
+ * neither open nor ended by its peer; or a negative errno.
+ */
+int tcp_consumed(int fd, uint64_t *ret);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "../log.h"
 #include "../stats.h"
 #include "../tcpstate.h"
 #include "../util.h"
@@ -51,6 +52,25 @@ static bool window_is_open(const struct stream *s)
 	return state.open && state.received < consumed + far;
 }
 
+/*
+ * Whether a verdict has met the delete, and dropped its segment: TCP takes that for consumed. What
+ * comes behind it must not be read. An error of the connection is told by who reads.
+ */
+static bool has_lost(const struct stream *s)
+{
+	uint64_t consumed = 0, known;
+
+	if (tcp_consumed(s->source->fd, &consumed) < 0)
+		return false;
+	known = s->source->received + stream_redirected(s);
+	if (consumed <= known)
+		return false;
+	log_session(LOG_LVL_ERROR, s->splice->id,
+		    ": %llu bytes were lost when the source left the kernel without its lock",
+		    (unsigned long long)(consumed - known));
+	return true;
+}
+
 /* Without sockops, or where it was not called. Safe as long as no verdict is due in this very
  * moment. */
 static int delete_unlocked(struct stream *s)
@@ -69,8 +89,10 @@ static int delete_unlocked(struct stream *s)
 	if (err)
 		return -EBUSY; /* it is where it was */
 	stat_inc(&s->splice->by->stats->unlocked_deletes);
+	/* The lock waits for a verdict that was under way: only then is known what it has done. */
+	kernel_hold(s);
 	if (kernel_passed(s) == s->taken)
-		return 0;
+		return has_lost(s) ? -EBADMSG : 0;
 	for (int i = 0; i < PUT_BACK_TRIES; i++) {
 		err = maps_engage(s->splice->by->maps, s->source->cookie, s->source->fd);
 		if (!err)

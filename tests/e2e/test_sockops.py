@@ -5,6 +5,11 @@ Streams leave the kernel under their socket's lock because the daemon's own sock
 called for that; these keep it from being attached, or from being called.
 """
 
+import contextlib
+import os
+import socket
+import time
+
 from lib import case, connect, read_exactly, wait_until
 from lib.foreign import Cgroup
 from lib.traffic import check_accounts
@@ -48,6 +53,50 @@ def test_as_many_as_may_be(env):
         for what in "sockops is not attached", "accepted sockets are not marked":
             told = warnings(daemon, what)
             assert len(told) == 1 and "as many as the kernel lets it have" in told[0], daemon.log_tail()
+        daemon.check_and_end()
+
+
+@case(engines=("kernel",), timeout=90, vm=False)
+def test_a_segment_is_lost(env):
+    """A sender on this host fills a small window in the moment between the daemon's look and the delete: the
+    session ends with a reset then, and what comes behind the segment is not delivered."""
+    data = os.urandom(1 << 20) * 2
+    small = {"splice_low": "64K", "splice_high": "128K", "splice_hard": "256K",
+             "splice_window": "64K", "engage_after": "0"}
+    with Cgroup(env) as cgroup, socket.create_server(("127.0.0.1", 0)) as server:
+        cgroup.attach()
+        daemon = env.spliced(f"127.0.0.1:{server.getsockname()[1]}", spliced=small,
+                             prefix=cgroup.command())
+        daemon.allow_integrity_aborts = True
+        flows, resets, until = [], 0, time.monotonic() + 3
+        while time.monotonic() < until and not resets:
+            while len(flows) < 6:
+                reader = env.keep(connect(daemon.address()))
+                sender = env.keep(server.accept()[0])
+                reader.setblocking(False)
+                sender.setblocking(False)
+                flows.append([reader, sender, 0, 0])
+            for flow in flows:
+                reader, sender, sent, got = flow
+                try:
+                    with contextlib.suppress(BlockingIOError):
+                        for _ in range(300):
+                            at = sent % (1 << 20)
+                            sent += sender.send(data[at:at + 30_000])
+                    with contextlib.suppress(BlockingIOError):
+                        for _ in range(5):
+                            part, at = reader.recv(65536), got % (1 << 20)
+                            assert part and part == data[at:at + len(part)], f"wrong after {got}"
+                            got += len(part)
+                except ConnectionError:
+                    resets += 1
+                    flow[0].close()
+                flow[2:] = sent, got
+            flows = [flow for flow in flows if flow[0].fileno() >= 0]
+        stats = daemon.stats()
+        env.note(f"{stats['unlocked_deletes']} deletes, {resets} resets")
+        assert stats["unlocked_deletes"] > 0, stats
+        wait_until(lambda: daemon.stats()["integrity_aborts"] >= resets, 5, "each is accounted for")
         daemon.check_and_end()
 
 
