@@ -98,7 +98,7 @@ class Running:
             env = Env(self.tmp, self.test.engine, vm=self.options.vm, quick=self.options.quick,
                       full=self.options.full, debug=self.test.debug)
             result = perform(self.test.function, env)
-            left = process.descendants(os.getpid())
+            left = process.left_behind(os.getpid())
             process.kill_descendants(os.getpid())
             if left and result[0] == PASS:
                 result = (FAIL, f"left {len(left)} processes behind", "")

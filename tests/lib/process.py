@@ -129,6 +129,14 @@ def descendants(pid):
     return found
 
 
+def left_behind(pid, seconds=5):
+    """The descendants that do not end by themselves, as those of a parent that has just crashed do."""
+    deadline = time.monotonic() + seconds * wait.SCALE
+    while (left := descendants(pid)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
+
+
 def _read(path):
     """What the kernel says there; "" where it does not."""
     try:
