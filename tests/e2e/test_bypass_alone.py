@@ -10,7 +10,6 @@ import re
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import termios
@@ -20,7 +19,7 @@ import time
 from lib import case, tcp, tls, wait_until
 from lib.cgroup import TcpLimit
 from lib.http import wait_requests
-from lib.joined import Joined, ending, joined, ready, receive
+from lib.joined import Joined, each_side, ending, joined, other_side, ready, receive
 from lib.programs import run
 from lib.reloads import reload, text_of
 from lib.scenarios import SCENARIOS
@@ -29,18 +28,6 @@ from lib.traffic import check_accounts, through
 TCP_NOTSENT_LOWAT = 25
 MSG_FASTOPEN = 0x20000000
 SO_ZEROCOPY = 60
-SIDES = "client", "server"
-
-
-def each_side(test, core=(), **options):
-    """The same of either side, as test_NAME_SIDE."""
-    for side in SIDES:
-        def run_side(env, side=side):
-            test(env, side)
-        run_side.__doc__ = test.__doc__
-        globals()[f"test_{test.__name__}_{side}"] = \
-            case(engines=("kernel",), core=side in core, debug=False, **options)(run_side)
-    return test
 
 
 def end_of(both):
@@ -513,16 +500,11 @@ def other_one_ends_first(env, side):
         assert end_of(both) == ("done", "yes")
 
 
-def reset(sock):
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
 def application_resets(env, side):
     with joined(env, side=side) as both:
         both.a.send(b"x" * 1000)
         receive(both.b, 1000)
-        reset(both.a)
+        tcp.reset(both.a)
         assert ending(both.b) == "reset"
         assert end_of(both)[0] == f"{side}_reset"
 
@@ -557,13 +539,9 @@ def direction(side):
     return "up" if side == "client" else "down"
 
 
-def other_side(side):
-    return "server" if side == "client" else "client"
-
-
 def other_one_resets(env, side):
     with joined(env, side=side) as both:
-        reset(both.b)
+        tcp.reset(both.b)
         assert ending(both.a) == "reset"
         assert end_of(both)[0] == f"{other_side(side)}_reset"
 
@@ -572,7 +550,7 @@ def other_one_resets_meanwhile(env, side):
     """The application's sends may be told of it before the daemon is: that is no proper end."""
     with joined(env, side=side) as both, contextlib.suppress(OSError):
         both.a.send(b"m" * 1000)
-        reset(both.b)
+        tcp.reset(both.b)
         while True:
             with contextlib.suppress(BlockingIOError):
                 both.a.send(b"m" * 100)
@@ -585,7 +563,7 @@ def other_one_resets_when_half_closed(env, side):
         both.b.shutdown(socket.SHUT_WR)
         assert ending(both.a) == "eof"
         both.fill()
-        reset(both.b)
+        tcp.reset(both.b)
         assert ready(both.a, select.POLLHUP | select.POLLERR), "it was not told"
         assert end_of(both)[0] == f"{other_side(side)}_reset"
 

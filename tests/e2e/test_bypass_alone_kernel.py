@@ -7,36 +7,14 @@ import os
 import select
 import signal
 import socket
-import struct
 import time
 
 from lib import case, tcp, wait_until
-from lib.joined import ending, joined, ready, receive
+from lib.joined import each_side, ending, joined, other_side, ready, receive
 
 SO_ZEROCOPY = 60
-SIDES = "client", "server"
 SMALL = {"splice_window": "64K", "splice_low": "64K", "splice_high": "128K", "splice_hard": "256K"}
 DATA = os.urandom(16 << 20)
-
-
-def each_side(test, core=(), **options):
-    """The same of either side, as test_NAME_SIDE."""
-    for side in SIDES:
-        def run_side(env, side=side):
-            test(env, side)
-        run_side.__doc__ = test.__doc__
-        globals()[f"test_{test.__name__}_{side}"] = \
-            case(engines=("kernel",), core=side in core, debug=False, **options)(run_side)
-    return test
-
-
-def other_side(side):
-    return "server" if side == "client" else "client"
-
-
-def reset(sock):
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 @contextlib.contextmanager
@@ -137,7 +115,7 @@ def resets_with_backlog(env, side):
             came, direct = fill_both(both)
             there, data = (both.b, b"f" * direct) if resets == "a" else (both.a, DATA[:came])
             both.daemon.signal(signal.SIGSTOP)
-            reset(both.a if resets == "a" else both.b)
+            tcp.reset(both.a if resets == "a" else both.b)
             with contextlib.suppress(OSError):
                 both.a.send(b"told")
             both.daemon.signal(signal.SIGCONT)
@@ -160,7 +138,7 @@ def end_and_reset(env, side):
         both.a.send(b"unread")
         both.b.shutdown(socket.SHUT_WR)
         both.daemon.signal(signal.SIGSTOP)
-        reset(both.b)
+        tcp.reset(both.b)
         with contextlib.suppress(OSError):
             both.a.send(b"told")
         both.daemon.signal(signal.SIGCONT)

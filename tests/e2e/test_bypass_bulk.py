@@ -12,7 +12,7 @@ import time
 
 from lib import case, host, wait_until
 from lib.cgroup import TcpLimit
-from lib.joined import ending, joined, ready, receive
+from lib.joined import each_side, ending, joined, ready, receive
 
 # bpf/bypass-send.h
 CHECK = 4096    # messages that are looked at together
@@ -26,16 +26,6 @@ TURNS = 20      # sessions in which the other one speaks by chance
 TCP_NOTSENT_LOWAT = 25
 # Not small any more, beside the kernel's ways.
 LARGE = {"both": 4000, "client": 8000}
-
-
-def each_side(test, **options):
-    """The same of either shape, as test_NAME_SIDE."""
-    for side in SIDES:
-        def run_side(env, side=side):
-            test(env, side)
-        run_side.__doc__ = test.__doc__
-        globals()[f"test_{test.__name__}_{side}"] = \
-            case(engines=("kernel",), debug=False, **options)(run_side)
 
 
 def put(sock, message):
@@ -148,11 +138,11 @@ def slow_messages(env, side):
         both.check_direct()
 
 
-each_side(small_messages, core=True)
-each_side(small_messages_and_large)
-each_side(small_requests, core=True)
-each_side(large_messages)
-each_side(slow_messages)
+each_side(small_messages, SIDES, core=SIDES)
+each_side(small_messages_and_large, SIDES)
+each_side(small_requests, SIDES, core=SIDES)
+each_side(large_messages, SIDES)
+each_side(slow_messages, SIDES)
 
 
 # ---- the other one is silent ----------------------------------------------------------------------

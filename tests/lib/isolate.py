@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Each test in a process of its own, in a session of its own, for a bounded time."""
 
+import inspect
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ class Outcome:
 
 def where(error, function):
     """FILE:LINE of the test's own line that failed."""
-    path = function.__code__.co_filename
+    path = inspect.unwrap(function).__code__.co_filename
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
              if frame.filename == path]
     return f"{Path(path).name}:{lines[-1]}: " if lines else ""

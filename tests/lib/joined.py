@@ -2,12 +2,29 @@
 """Two sockets of a test that talk through a daemon, joined by the bypass."""
 
 import contextlib
+import functools
 import select
 import socket
 
 from . import case, programs, tcp, wait_until
 
 EVENT_TIME = 20     # seconds in which what must come comes
+ALONE = "client", "server"
+
+
+def each_side(test, sides=ALONE, core=(), **options):
+    """The same for each `local_bypass`, as test_NAME_SIDE of the file that it stands in."""
+    for side in sides:
+        @functools.wraps(test)
+        def run_side(env, side=side):
+            test(env, side)
+        test.__globals__[f"test_{test.__name__}_{side}"] = \
+            case(engines=("kernel",), core=side in core, debug=False, **options)(run_side)
+    return test
+
+
+def other_side(side):
+    return "server" if side == "client" else "client"
 
 
 def ready(sock, events, seconds=EVENT_TIME):
