@@ -221,8 +221,8 @@ OPTION(LISTENER, local_bypass, local_bypass, ENUM, "no", RELOAD,
        "both: where client and server are applications of this host, and both in bypass_cgroup, what one "
        "sends goes into the other's queue directly, without this daemon's TCP between them. client, server: that one "
        "alone is an application of this host, in bypass_cgroup: what it sends goes into the daemon's TCP to the other "
-       "one directly, and what comes for it is copied. Of HTTP the tunnels: what follows an upgrade or CONNECT, and "
-       "HTTP/2.",
+       "one directly, and what comes for it goes as without the bypass. Of HTTP the tunnels: what follows an upgrade or "
+       "CONNECT, and HTTP/2.",
        CHOICES(local_bypass_str))
 
 OPTION(LISTENER, tcp_keepalive, tcp_keepalive, KEEPALIVE, "auto", RELOAD,
